@@ -1,0 +1,114 @@
+package timpush
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxAnswer bounds what is read of an answer, in bytes. An ErrorList of 100 accounts takes a tenth of it.
+const maxAnswer = 1 << 20
+
+// maxListed bounds ErrorList, which names each of at most 100 accounts once.
+const maxListed = 10 * MaxUsersPerRequest
+
+var (
+	errTooLong   = errors.New("the answer is longer than 1 MiB")
+	errNotNumber = errors.New("not a whole number")
+)
+
+// answer is what the API says. Fields may be absent or null, and numbers may be quoted; fields without a meaning here
+// are passed over (tencentcloud.com/document/product/1047/60565 and 1047/34620).
+type answer struct {
+	status string
+	code   Code
+	info   string
+	list   []listed
+}
+
+// listed is one entry of ErrorList.
+type listed struct {
+	account string // "" if the entry does not tell
+	code    Code   // 0 if the entry does not tell
+	info    string
+}
+
+// ok reports whether the server says that it applied the request to all accounts that it does not list.
+func (a *answer) ok() bool { return a.code == 0 && strings.EqualFold(a.status, "OK") }
+
+// redact removes the UserSig from the texts of the server.
+func (a *answer) redact(usersig string) {
+	a.info = redactText(a.info, usersig)
+	for i := range a.list {
+		a.list[i].info = redactText(a.list[i].info, usersig)
+	}
+}
+
+// decodeAnswer reports false for anything that does not say clearly how the request ended: not JSON, no ErrorCode, or
+// code 0 with another status than OK.
+func decodeAnswer(body []byte) (*answer, bool) {
+	var wire struct {
+		ActionStatus text
+		ErrorCode    number
+		ErrorInfo    text
+		ErrorList    []struct {
+			ToAccount text `json:"To_Account"`
+			ErrorCode number
+			ErrorInfo text
+		}
+	}
+	// A gateway may answer in another encoding: the code is worth more than the characters of its text.
+	if err := json.Unmarshal(body, &wire, jsontext.AllowInvalidUTF8(true)); err != nil || !wire.ErrorCode.set {
+		return nil, false
+	}
+	a := &answer{status: string(wire.ActionStatus), code: wire.ErrorCode.code, info: string(wire.ErrorInfo)}
+	if a.code == 0 && !a.ok() || len(wire.ErrorList) > maxListed {
+		return nil, false
+	}
+	for _, item := range wire.ErrorList {
+		a.list = append(a.list, listed{string(item.ToAccount), item.ErrorCode.code, string(item.ErrorInfo)})
+	}
+	return a, true
+}
+
+// text is a string; a number or a literal in its place is taken as it is written, null and anything else as "".
+type text string
+
+// UnmarshalJSONFrom reads any value.
+func (t *text) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	switch d.PeekKind() {
+	case '{', '[':
+		return d.SkipValue()
+	}
+	token, err := d.ReadToken()
+	if err == nil && token.Kind() != 'n' {
+		*t = text(token.String())
+	}
+	return err
+}
+
+// number is an error code, quoted or not, or null.
+type number struct {
+	code Code
+	set  bool
+}
+
+// UnmarshalJSONFrom reads a whole number.
+func (n *number) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	token, err := d.ReadToken()
+	if err != nil || token.Kind() == 'n' {
+		return err
+	}
+	if kind := token.Kind(); kind != '0' && kind != '"' {
+		return errNotNumber
+	}
+	code, err := strconv.Atoi(token.String())
+	if err != nil {
+		return errNotNumber
+	}
+	n.code, n.set = Code(code), true
+	return nil
+}

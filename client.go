@@ -1,0 +1,451 @@
+package timpush
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Config says which app a [Client] works for, and as whom. All fields are required, but for SecretKey if there is
+// [WithSigner].
+//
+// A Config never prints its SecretKey, whatever the verb, nor does it log or marshal it. That cannot hold where it is an
+// unexported field of another struct: fmt prints those without asking. There, keep a *Config.
+type Config struct {
+	SDKAppID   int    // of the app, as the console shows it
+	Identifier string // UserID of an administrator of the app
+	SecretKey  string // of the app (HMAC-SHA256), as the console shows it
+	Region     Region // where the app's data is
+}
+
+// String returns the Config without its SecretKey.
+func (c Config) String() string {
+	key := "unset"
+	if c.SecretKey != "" {
+		key = redacted
+	}
+	return fmt.Sprintf("{SDKAppID:%d Identifier:%q SecretKey:%s Region:%q}", c.SDKAppID, c.Identifier, key, c.Region)
+}
+
+// GoString returns the Config without its SecretKey.
+func (c Config) GoString() string { return "timpush.Config" + c.String() }
+
+// Format prints the Config without its SecretKey for every verb; without it %d would print all fields.
+func (c Config) Format(f fmt.State, verb rune) {
+	if verb == 'v' && f.Flag('#') {
+		_, _ = io.WriteString(f, c.GoString())
+		return
+	}
+	_, _ = io.WriteString(f, c.String())
+}
+
+// LogValue returns the Config without its SecretKey.
+func (c Config) LogValue() slog.Value {
+	return slog.GroupValue(slog.Int("SDKAppID", c.SDKAppID), slog.String("Identifier", c.Identifier),
+		slog.String("Region", string(c.Region)))
+}
+
+// MarshalJSON returns the Config without its SecretKey.
+func (c Config) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, `{"SDKAppID":%d,"Identifier":%s,"Region":%s}`, c.SDKAppID,
+		appendString(nil, strings.ToValidUTF8(c.Identifier, "?")), appendString(nil, strings.ToValidUTF8(string(c.Region), "?"))), nil
+}
+
+func (c Config) faults() []error {
+	var faults []error
+	add := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("timpush: Config."+format, args...))
+	}
+	if c.SDKAppID <= 0 {
+		add("SDKAppID is %d, want the positive number that the console shows", c.SDKAppID)
+	}
+	switch {
+	case c.Identifier == "":
+		add("Identifier is empty, want the UserID of an app administrator")
+	case !utf8.ValidString(c.Identifier) || strings.ContainsFunc(c.Identifier, unicode.IsControl):
+		add("Identifier is not valid UTF-8 or has control characters") // a line feed would end its line in the text that is signed
+	}
+	switch {
+	case c.Region == "":
+		add("Region is empty, want one of %s", regionNames())
+	case c.Region.Host() == "":
+		add("Region is %q, want one of %s", clip(string(c.Region), 40), regionNames())
+	}
+	return faults
+}
+
+// keyFaults never says anything of the key but its form.
+func (c Config) keyFaults() []error {
+	switch {
+	case c.SecretKey == "":
+		return []error{errors.New("timpush: Config.SecretKey is empty, want the key that the console shows (or use WithSigner)")}
+	case strings.Contains(c.SecretKey, "-----BEGIN"):
+		return []error{errors.New("timpush: Config.SecretKey is a PEM text: apps from before July 2019 with ECDSA keys are not supported, switch the app to HMAC-SHA256")}
+	case strings.TrimSpace(c.SecretKey) != c.SecretKey:
+		return []error{errors.New("timpush: Config.SecretKey begins or ends with white space")}
+	}
+	return nil
+}
+
+// Client calls the push service for one app. It is made by [NewClient], never changes, and is safe for concurrent use:
+// make one and share it. It starts no goroutine that outlives a call.
+type Client struct {
+	appID, identifier string
+	host, base        string // base has no slash at its end
+	userAgent         []string
+	http              *http.Client
+	sign              signFunc
+	limiter           Limiter
+	pace              pace
+	slots             chan struct{} // one for each request under way
+	observers         []Observer
+	maxAttempts       int
+	attemptTimeout    time.Duration
+	maxUsers          atomic.Int64 // accounts in a request; less than MaxUsersPerRequest after a 90018
+	maxBytes          atomic.Int64 // of a request's body; bounded after a code that says that it is too long
+	cooling           atomic.Pointer[cooling]
+}
+
+// cooling is a time in which nothing is sent, because of err.
+type cooling struct {
+	until time.Time
+	err   error
+}
+
+const coolDownTime = time.Minute // the advice that comes with 70050
+
+// Option changes how a [Client] works.
+type Option func(*settings)
+
+type settings struct {
+	httpClient     *http.Client
+	baseURL        string
+	limiter        Limiter
+	maxAttempts    int
+	attemptTimeout time.Duration
+	maxInFlight    int
+	userSigTTL     time.Duration
+	signer         Signer
+	observers      []Observer
+	userAgent      string
+	faults         []error
+}
+
+// require records a fault of an option unless ok, so that NewClient reports all of them together.
+func (s *settings) require(ok bool, fault string) {
+	if !ok {
+		s.faults = append(s.faults, errors.New("timpush: "+fault))
+	}
+}
+
+// WithHTTPClient sends requests through a copy of h, which does not follow redirects: one would pass the UserSig on. The
+// transport is used as it is, and sees the UserSig in each URL: mind what it logs. TLS must be verified. Its
+// MaxIdleConnsPerHost should be no less than [WithMaxInFlight].
+// If not given, a transport of the client's own is used, that keeps as many connections as MaxInFlight.
+func WithHTTPClient(h *http.Client) Option {
+	return func(s *settings) { s.httpClient = h; s.require(h != nil, "WithHTTPClient(nil)") }
+}
+
+// WithBaseURL sends requests to base instead of the host of the region: a proxy, a backup host, or a fake. It takes
+// https, and http on a loopback host only. If not given, it is "https://" and [Region.Host].
+func WithBaseURL(base string) Option { return func(s *settings) { s.baseURL = base } }
+
+// WithLimiter paces calls with l; share it among all clients of an app. If not given, the client has a limiter of its
+// own, at 97.5 calls a second without bursts, which keeps the service's window of one second below [DefaultQPS].
+func WithLimiter(l Limiter) Option {
+	return func(s *settings) { s.limiter = l; s.require(l != nil, "WithLimiter(nil)") }
+}
+
+// WithMaxAttempts bounds how often a request is sent when it fails in passing; at least 1. If not given, it is 4.
+func WithMaxAttempts(n int) Option {
+	return func(s *settings) { s.maxAttempts = n; s.require(n >= 1, "WithMaxAttempts wants at least 1") }
+}
+
+// WithAttemptTimeout bounds how long an attempt may take from the moment it is sent. If not given, it is 10 seconds. It
+// should be well above 3 seconds, which the gateway gives its backend: an attempt that is given up earlier is Unknown
+// although an answer would have come.
+func WithAttemptTimeout(d time.Duration) Option {
+	return func(s *settings) { s.attemptTimeout = d; s.require(d > 0, "WithAttemptTimeout wants more than 0") }
+}
+
+// WithMaxInFlight bounds how many requests the client has under way at a time; at least 1. To use the whole quota it
+// must be 100 x the latency in seconds. If not given, it is 32, which is enough for latencies of 300 ms.
+func WithMaxInFlight(n int) Option {
+	return func(s *settings) { s.maxInFlight = n; s.require(n >= 1, "WithMaxInFlight wants at least 1") }
+}
+
+// WithUserSigTTL sets the life of a UserSig, in whole seconds; a new one is made when four fifths of it are over. If not
+// given, it is 24 hours, the least that the vendor advises (tencentcloud.com/document/product/1047/34348, 70001).
+func WithUserSigTTL(d time.Duration) Option {
+	return func(s *settings) {
+		s.userSigTTL = d
+		s.require(d >= time.Second && d/time.Second <= math.MaxInt32, "WithUserSigTTL wants at least 1 second and at most 68 years")
+	}
+}
+
+// WithSigner takes UserSigs from elsewhere; Config.SecretKey may then be empty. If not given, they are made from it.
+func WithSigner(sg Signer) Option {
+	return func(s *settings) { s.signer = sg; s.require(sg != nil, "WithSigner(nil)") }
+}
+
+// WithLogger logs attempts and waits at level debug, and one warning for a call that leaves users undone. What is logged
+// is what an [Observer] sees. If not given, nothing is logged.
+func WithLogger(l *slog.Logger) Option {
+	return func(s *settings) {
+		if s.require(l != nil, "WithLogger(nil)"); l != nil {
+			s.observers = append(s.observers, logObserver{l})
+		}
+	}
+}
+
+// WithObserver tells o of calls, attempts and waits; it may be given several times. If not given, nobody is told.
+func WithObserver(o Observer) Option {
+	return func(s *settings) {
+		if s.require(o != nil, "WithObserver(nil)"); o != nil {
+			s.observers = append(s.observers, o)
+		}
+	}
+}
+
+// WithUserAgent sets the User-Agent header. If not given, it is "timpush-go/" and the module's version.
+func WithUserAgent(ua string) Option {
+	return func(s *settings) {
+		s.userAgent = ua
+		s.require(ua != "" && !strings.ContainsFunc(ua, func(r rune) bool { return r < ' ' || r > '~' }), "WithUserAgent wants printable ASCII")
+	}
+}
+
+// NewClient makes a Client. It checks cfg and all options, and its error tells every fault at once. Nothing is sent.
+func NewClient(cfg Config, opts ...Option) (*Client, error) {
+	s := settings{
+		baseURL: "https://" + cfg.Region.Host(), maxAttempts: 4, attemptTimeout: 10 * time.Second, maxInFlight: 32,
+		userSigTTL: 24 * time.Hour, userAgent: defaultUserAgent(),
+	}
+	s.faults = cfg.faults()
+	for _, option := range opts {
+		if s.require(option != nil, "an Option is nil"); option != nil {
+			option(&s)
+		}
+	}
+	if s.signer == nil {
+		s.faults = append(s.faults, cfg.keyFaults()...)
+		s.signer = localSigner(cfg, s.userSigTTL)
+	}
+	host := s.checkBaseURL()
+	s.checkTLS()
+	if len(s.faults) > 0 {
+		return nil, errors.Join(s.faults...)
+	}
+	return s.client(cfg, host), nil
+}
+
+func (s *settings) client(cfg Config, host string) *Client {
+	c := &Client{
+		appID: strconv.Itoa(cfg.SDKAppID), identifier: url.QueryEscape(cfg.Identifier),
+		host: host, base: strings.TrimRight(s.baseURL, "/"), userAgent: []string{s.userAgent},
+		http: s.ownHTTPClient(), sign: cached(s.signer), limiter: s.limiter, slots: make(chan struct{}, s.maxInFlight),
+		observers: s.observers, maxAttempts: s.maxAttempts, attemptTimeout: s.attemptTimeout,
+	}
+	if c.limiter == nil {
+		c.limiter = defaultLimiter()
+	}
+	c.maxUsers.Store(MaxUsersPerRequest)
+	c.maxBytes.Store(math.MaxInt64)
+	return c
+}
+
+func (s *settings) ownHTTPClient() *http.Client {
+	h := &http.Client{}
+	if s.httpClient != nil {
+		*h = *s.httpClient
+	} else {
+		transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+		if standard, ok := http.DefaultTransport.(*http.Transport); ok {
+			transport = standard.Clone()
+		}
+		transport.MaxIdleConns, transport.MaxIdleConnsPerHost, transport.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
+		h.Transport = transport
+	}
+	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return h
+}
+
+// checkBaseURL returns the host of the base URL.
+func (s *settings) checkBaseURL() string {
+	const want = "WithBaseURL wants https://HOST[/PATH], or http on a loopback host"
+	u, err := url.Parse(s.baseURL)
+	if err != nil {
+		s.require(false, want) // the error would print the URL, which may hold a password
+		return ""
+	}
+	if u.Host == "" && s.httpClient == nil && s.baseURL == "https://" {
+		return "" // of an unknown region, which is a fault already
+	}
+	plain := u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && u.Hostname() != ""
+	s.require(plain && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())), want)
+	return u.Host
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+func (s *settings) checkTLS() {
+	if s.httpClient == nil {
+		return
+	}
+	t, ok := s.httpClient.Transport.(*http.Transport)
+	s.require(!ok || t.TLSClientConfig == nil || !t.TLSClientConfig.InsecureSkipVerify,
+		"WithHTTPClient: InsecureSkipVerify would hand the UserSig to anybody; put the server's certificate into RootCAs")
+}
+
+const modulePath = "github.com/timpush/timpush-go"
+
+// defaultUserAgent finds the version of this module in the program that it is built into.
+var defaultUserAgent = sync.OnceValue(func() string {
+	version := "devel"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range append(info.Deps, &info.Main) {
+			if m.Path == modulePath && m.Version != "" {
+				version = strings.Trim(m.Version, "()")
+			}
+		}
+	}
+	return "timpush-go/" + version
+})
+
+// tooLarge reports whether the server has refused requests of this size.
+func (c *Client) tooLarge(users, bytes int) bool {
+	return int64(users) > c.maxUsers.Load() || int64(bytes) > c.maxBytes.Load()
+}
+
+// hopeless is a reason not to send that holds for all that the call has left.
+type hopeless struct{ error }
+
+func (h hopeless) Unwrap() error { return h.error }
+
+// admit waits until one more request may be sent. If it returns nil, the slot must be given back by dismiss.
+func (c *Client) admit(ctx context.Context, e Event) error {
+	began := time.Now()
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	queued := time.Now()
+	err := c.waitTurn(ctx)
+	if err != nil {
+		c.dismiss()
+	}
+	e.Kind, e.Wait, e.Duration = WaitEnd, WaitSlot, queued.Sub(began)
+	c.observe(ctx, e)
+	e.Wait, e.Duration = WaitQuota, time.Since(queued)
+	c.observe(ctx, e)
+	return err
+}
+
+func (c *Client) waitTurn(ctx context.Context) error {
+	err := waitLimiter(ctx, c.limiter)
+	if err == nil {
+		err = c.pace.wait(ctx)
+	}
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return hopeless{err}
+	}
+	if cool := c.cooling.Load(); err == nil && cool != nil && time.Now().Before(cool.until) {
+		return hopeless{fmt.Errorf("the client sends nothing until %s: %w", cool.until.Format(time.TimeOnly), cool.err)}
+	}
+	return err
+}
+
+func (c *Client) dismiss() { <-c.slots }
+
+func (c *Client) coolDown(err error) { c.cooling.Store(&cooling{time.Now().Add(coolDownTime), err}) }
+
+// post sends one signed request and reads its answer. Whatever it returns is without the UserSig.
+func (c *Client) post(ctx context.Context, path string, b *body, usersig string, e Event) (*answer, error) {
+	e.Kind = AttemptStart
+	ctx = c.observe(ctx, e)
+	began := time.Now()
+	status, a, err := c.roundTrip(ctx, path, b, usersig)
+	e.Kind, e.Duration, e.Status, e.Failure = AttemptEnd, time.Since(began), status, failureName(err)
+	if a != nil && !a.ok() {
+		e.Code, e.Failure = a.code, "api"
+	}
+	c.observe(ctx, e)
+	return a, err
+}
+
+func (c *Client) roundTrip(ctx context.Context, path string, b *body, usersig string) (int, *answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
+	defer cancel()
+	where := c.base + "/" + path
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, where, nil)
+	if err != nil {
+		return 0, nil, redactError(err, "Post", where, usersig)
+	}
+	req.URL.RawQuery = c.query(usersig)
+	req.Header["Content-Type"], req.Header["User-Agent"] = contentType, c.userAgent
+	req.Body, req.GetBody, req.ContentLength = b.reader(), b.newReader, int64(len(b.bytes))
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, nil, redactError(err, "Post", where, usersig)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := readLimited(resp.Body, make([]byte, 0, 512), maxAnswer)
+	if err != nil && !errors.Is(err, errTooLong) && resp.StatusCode == http.StatusOK {
+		return resp.StatusCode, nil, redactError(err, "Post", where, usersig)
+	}
+	if resp.StatusCode == http.StatusOK && err == nil {
+		if a, ok := decodeAnswer(text); ok {
+			a.redact(usersig)
+			return resp.StatusCode, a, nil
+		}
+	}
+	return resp.StatusCode, nil, &HTTPError{resp.StatusCode, clip(redactText(clip(string(text), 4096), usersig), 200)}
+}
+
+var contentType = []string{"application/json"}
+
+// query is the query string of one attempt, with a random number of its own. Its values are not sorted: the gateway
+// takes them in any order.
+func (c *Client) query(usersig string) string {
+	return "sdkappid=" + c.appID + "&identifier=" + c.identifier + "&usersig=" + url.QueryEscape(usersig) +
+		"&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10) + "&contenttype=json"
+}
+
+func failureName(err error) string {
+	var timeout interface{ Timeout() bool }
+	page, isPage := errors.AsType[*HTTPError](err)
+	switch {
+	case err == nil:
+		return ""
+	case isPage && page.StatusCode == http.StatusOK:
+		return "malformed"
+	case isPage:
+		return "http"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case unreachable(err):
+		return "unreachable"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	}
+	return "connection"
+}

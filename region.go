@@ -1,0 +1,93 @@
+package timpush
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Region is the place where an app keeps its data. An app lives in exactly one region, which the console shows;
+// a request to another region is refused with [ErrWrongRegion]. The zero value is no region, and [NewClient]
+// refuses it: a silent default would send the data of users to another country.
+//
+// Hosts: tencentcloud.com/document/product/1047/60565 and 1047/34620.
+type Region string
+
+// The regions of the service.
+const (
+	RegionChina         Region = "china"
+	RegionSingapore     Region = "singapore"
+	RegionSeoul         Region = "seoul"
+	RegionFrankfurt     Region = "frankfurt"
+	RegionSiliconValley Region = "siliconvalley"
+	RegionJakarta       Region = "jakarta"
+	// RegionTokyo is named by the newer editions of the documentation only (1047/67818).
+	RegionTokyo Region = "tokyo"
+	// RegionMumbai is named by older editions of the documentation only: treat it as legacy.
+	RegionMumbai Region = "mumbai"
+	// RegionSaudiArabia has been seen in public client code, on no page of the vendor.
+	RegionSaudiArabia Region = "saudiarabia"
+)
+
+type hosts struct{ host, backup string }
+
+// place makes the two hosts of a region outside China from the short name that they share.
+func place(name string) hosts {
+	return hosts{"adminapi" + name + ".im.qcloud.com", "adminapi" + name + ".my-imcloud.com"}
+}
+
+func (r Region) hosts() hosts {
+	switch r {
+	case RegionChina:
+		return hosts{"console.tim.qq.com", "adminapi.my-imcloud.com"}
+	case RegionSingapore:
+		return place("sgp")
+	case RegionSeoul:
+		return place("kr")
+	case RegionFrankfurt:
+		return place("ger")
+	case RegionSiliconValley:
+		return place("usa")
+	case RegionJakarta:
+		return place("idn")
+	case RegionTokyo:
+		return place("jpn")
+	case RegionMumbai:
+		return place("ind")
+	case RegionSaudiArabia:
+		return place("ksa")
+	}
+	return hosts{}
+}
+
+// Regions returns all regions, the documented ones first.
+func Regions() []Region {
+	return []Region{
+		RegionChina, RegionSingapore, RegionSeoul, RegionFrankfurt, RegionSiliconValley, RegionJakarta,
+		RegionTokyo, RegionMumbai, RegionSaudiArabia,
+	}
+}
+
+// Host returns the host name of the region's admin API, or "" for an unknown region.
+func (r Region) Host() string { return r.hosts().host }
+
+// BackupHost returns the host name that the vendor keeps beside [Region.Host] for networks whose DNS is hijacked,
+// or "" for an unknown region. The client never turns to it by itself; give it to [WithBaseURL].
+func (r Region) BackupHost() string { return r.hosts().backup }
+
+// ParseRegion reads a region from a configuration file or a flag. Case, spaces, hyphens and underscores do not
+// matter: "Silicon Valley", "silicon-valley" and "SiliconValley" are the same. The error lists the names there are.
+func ParseRegion(s string) (Region, error) {
+	r := Region(strings.NewReplacer(" ", "", "-", "", "_", "").Replace(strings.ToLower(s)))
+	if r.Host() == "" {
+		return "", fmt.Errorf("timpush: unknown region %q, want one of %s", clip(s, 40), regionNames())
+	}
+	return r, nil
+}
+
+func regionNames() string {
+	names := make([]string, 0, len(Regions()))
+	for _, r := range Regions() {
+		names = append(names, string(r))
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,423 @@
+package timpush
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	backoffBase     = 200 * time.Millisecond
+	backoffCap      = 20 * time.Second
+	maxAccountCheck = 2 // repetitions after 60004 and 60005: they may pass, but more often the configuration is wrong
+	maxStrange      = 3 // requests in a row that fail with a code we cannot judge
+)
+
+// call is one call of an endpoint under way: what its requests share.
+type call struct {
+	client   *Client
+	endpoint *endpoint
+	plan     *plan
+	waits    context.Context         // ends with the caller's, or when the call stops; requests under way go on
+	stop     context.CancelCauseFunc // lets no further request out
+	sent     atomic.Int64            // HTTP requests
+	strange  atomic.Int64            // requests in a row that failed with an unknown code
+	refused  atomic.Int64            // accounts in a row that were refused when sent alone
+}
+
+// tries is the history of a request. The halves of a request inherit it.
+type tries struct {
+	attempts      int
+	failures      int    // attempts that failed in passing
+	accountChecks int    // of these, answered with 60004 or 60005
+	expired       string // the UserSig that the server called expired
+}
+
+// finding is what an attempt says about entries.
+type finding struct {
+	class  class
+	effect Outcome // what they end in if nothing else follows
+	err    error
+	final  bool // nothing else follows
+}
+
+// step is what to do with the entries that an attempt leaves open.
+type step int
+
+const (
+	stepLeave step = iota // nothing: they have ended
+	stepAgain
+	stepSplit
+)
+
+// deliver sends the entries in open, one attempt after the other, until each has its outcome.
+func (r *call) deliver(ctx context.Context, open []int, t tries) {
+	for len(open) > 0 {
+		if cause := r.ended(ctx); cause != nil {
+			r.leave(open, cause)
+			return
+		}
+		body := newBody()
+		body.bytes = r.endpoint.appendRequest(body.bytes, r.plan.entries, open)
+		if len(open) > 1 && r.client.tooLarge(len(open), len(body.bytes)) {
+			body.release()
+			r.halve(ctx, open, t)
+			return
+		}
+		sent, length := len(open), len(body.bytes)
+		var f finding
+		open, f = r.attempt(ctx, open, body, &t)
+		r.heed(f)
+		switch r.next(open, f, &t, sent, length) {
+		case stepLeave:
+			return
+		case stepSplit:
+			r.halve(ctx, open, t)
+			return
+		}
+	}
+}
+
+// ended returns why the call goes no further, or nil: its context has ended, or it has been stopped.
+func (r *call) ended(ctx context.Context) error {
+	if err := ended(ctx); err != nil || r.waits.Err() == nil {
+		return err
+	}
+	return context.Cause(r.waits)
+}
+
+// halve sends the two halves one after the other: a request keeps to the one slot that it has.
+func (r *call) halve(ctx context.Context, open []int, t tries) {
+	r.deliver(ctx, open[:len(open)/2], t)
+	r.deliver(ctx, open[len(open)/2:], t)
+}
+
+// attempt sends the entries in open once and returns those that are still open.
+func (r *call) attempt(ctx context.Context, open []int, body *body, t *tries) ([]int, finding) {
+	defer body.release()
+	t.attempts++
+	event := Event{Endpoint: r.endpoint.path, Users: len(open), Attempt: t.attempts}
+	if err := r.client.admit(r.waits, event); err != nil {
+		return open, r.unsent(open, err)
+	}
+	defer r.client.dismiss()
+	usersig, err := r.client.sign(r.waits, t.expired)
+	if err != nil {
+		return open, r.unsent(open, err)
+	}
+	r.sent.Add(1)
+	answer, err := r.client.post(ctx, r.endpoint.path, body, usersig, event)
+	if err != nil {
+		f := failed(err)
+		r.note(open, f)
+		return open, f
+	}
+	rest, f := r.judge(open, answer)
+	return rest, t.harden(f, usersig)
+}
+
+// harden makes a finding fatal that was hoped to pass and has come again.
+func (t *tries) harden(f finding, usersig string) finding {
+	switch f.class {
+	case classStale:
+		if t.expired != "" {
+			f.class = classFatal // newly signed, and expired still
+		}
+		t.expired = usersig
+	case classAccountCheck:
+		if t.accountChecks++; t.accountChecks > maxAccountCheck {
+			f.class = classFatal
+		}
+	}
+	return f
+}
+
+// unsent is the finding where a request did not get as far as the network.
+func (r *call) unsent(open []int, err error) finding {
+	f := finding{class: classTransient, effect: NotSent, err: err}
+	if _, ok := errors.AsType[hopeless](err); ok {
+		f.class = classFatal
+	} else if r.waits.Err() == nil {
+		r.note(open, f)
+	}
+	return f
+}
+
+// heed does what an answer means for more than its own request.
+func (r *call) heed(f finding) {
+	switch f.class {
+	case classThrottle:
+		r.client.pace.throttled()
+	case classOther:
+		if r.strange.Add(1) >= maxStrange {
+			r.stop(f.err)
+		}
+		return
+	case classCoolDown:
+		r.client.coolDown(f.err)
+		r.stop(f.err)
+	case classFatal:
+		r.stop(f.err)
+	}
+	r.strange.Store(0)
+}
+
+// next decides what to do with the entries still open, of a request that had sent entries and a body of length bytes.
+func (r *call) next(open []int, f finding, t *tries, sent, length int) step {
+	switch f.class {
+	case classStale:
+		return stepAgain
+	case classThrottle:
+		return r.again(t, 0) // after the pause of all
+	case classTransient, classAccountCheck:
+		return r.again(t, backoff(t.failures))
+	case classData, classMalformed, classUnproven:
+		return r.isolate(open, f, sent)
+	case classTooMany, classTooLong:
+		return r.shrink(f, sent, length)
+	}
+	if f.effect == NotSent {
+		return stepAgain // which leaves them with the cause that has just stopped the call
+	}
+	return stepLeave
+}
+
+// again lets a request be repeated after a pause, unless it has had its attempts.
+func (r *call) again(t *tries, pause time.Duration) step {
+	if r.waits.Err() != nil {
+		return stepAgain // which finds that the call has ended
+	}
+	if t.failures++; t.failures >= r.client.maxAttempts {
+		return stepLeave
+	}
+	if pause > 0 {
+		began := time.Now()
+		_ = sleep(r.waits, pause)
+		r.client.observe(r.waits, Event{
+			Kind: WaitEnd, Endpoint: r.endpoint.path, Attempt: t.attempts, Wait: WaitBackoff, Duration: time.Since(began),
+		})
+	}
+	return stepAgain
+}
+
+// backoff is full jitter: any pause up to a bound that doubles with each failure.
+func backoff(failures int) time.Duration {
+	bound := min(backoffCap, backoffBase<<min(failures, 10))
+	return rand.N(bound) + 1
+}
+
+// isolate finds out which accounts a request was refused for: whatever the server named is settled already, and the
+// rest goes again; otherwise its halves go alone. When as many accounts in a row as fit into a request were refused one
+// by one and none accepted, the fault is not one account's: from then on what is refused together is refused.
+func (r *call) isolate(open []int, f finding, sent int) step {
+	switch {
+	case len(open) < sent:
+		return stepAgain
+	case len(open) > 1 && (f.class == classUnproven || r.refused.Load() < MaxUsersPerRequest):
+		return stepSplit
+	case f.class != classUnproven:
+		r.refused.Add(int64(len(open)))
+		r.settle(open, Rejected, f.err)
+	}
+	return stepLeave
+}
+
+// shrink makes the client's requests smaller after one was refused for its size. One account cannot be halved.
+func (r *call) shrink(f finding, sent, length int) step {
+	if sent == 1 {
+		return stepLeave
+	}
+	if f.class == classTooMany {
+		lower(&r.client.maxUsers, int64(sent/2))
+	} else {
+		lower(&r.client.maxBytes, int64(length-1))
+	}
+	return stepAgain
+}
+
+func lower(limit *atomic.Int64, to int64) {
+	for now := limit.Load(); to < now && !limit.CompareAndSwap(now, to); now = limit.Load() {
+	}
+}
+
+// settle ends entries: nothing that comes later changes it.
+func (r *call) settle(entries []int, o Outcome, err error) {
+	for _, n := range entries {
+		r.plan.states[n] = state{o, err}
+	}
+}
+
+// note records what an attempt says about entries that may be sent again. What may have been applied once stays
+// Unknown, whatever a later attempt was refused for.
+func (r *call) note(entries []int, f finding) {
+	for _, n := range entries {
+		s := &r.plan.states[n]
+		if f.effect >= s.outcome {
+			*s = state{f.effect, f.err}
+		} else {
+			s.err = joined(f.err, s.err)
+		}
+	}
+}
+
+// leave ends entries with what is known of them, because of a cause that lies outside of their requests.
+func (r *call) leave(entries []int, cause error) {
+	for _, n := range entries {
+		s := &r.plan.states[n]
+		s.err = joined(cause, s.err)
+	}
+}
+
+// failed is the finding where no answer of the API came.
+func failed(err error) finding {
+	if page, ok := errors.AsType[*HTTPError](err); ok {
+		return finding{class: statusClass(page.StatusCode), effect: statusEffect(page.StatusCode), err: err}
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
+		return finding{class: classFatal, effect: NotSent, err: err}
+	}
+	if unreachable(err) {
+		return finding{class: classTransient, effect: NotSent, err: err}
+	}
+	return finding{class: classTransient, effect: Unknown, err: err}
+}
+
+// statusClass judges an answer that is not the API's. Status 200 has a body that is not the documented JSON.
+func statusClass(status int) class {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return classThrottle
+	case status == http.StatusRequestEntityTooLarge:
+		return classTooLong
+	case status == http.StatusRequestTimeout, status >= 500, status < 300:
+		return classTransient
+	}
+	return classOther
+}
+
+// statusEffect: only a gateway that says that the request is at fault has certainly not passed it on.
+func statusEffect(status int) Outcome {
+	if status >= 300 && status < 500 && status != http.StatusRequestTimeout {
+		return Rejected
+	}
+	return Unknown
+}
+
+// unreachable reports whether a transport's error proves that nothing was sent.
+func unreachable(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op == "dial" || op.Op == "proxyconnect"
+	}
+	_, ok := errors.AsType[*net.DNSError](err)
+	return ok
+}
+
+// judge settles what the answer settles. It returns the entries that it leaves open, and the finding that decides what
+// becomes of them.
+func (r *call) judge(open []int, a *answer) (rest []int, worst finding) {
+	verdict := r.verdict(a)
+	listed, stranger := r.match(open, a)
+	if stranger != nil {
+		verdict = verdict.doubted(stranger)
+	}
+	if verdict.class >= classOther {
+		worst = verdict
+	}
+	for k, n := range open {
+		f := verdict
+		if listed != nil && listed[k].err != nil {
+			f = listed[k]
+		}
+		if f.effect == Done {
+			r.refused.Store(0)
+		}
+		if f.final {
+			r.plan.states[n] = state{f.effect, f.err}
+			continue
+		}
+		r.note(open[k:k+1], f)
+		rest = append(rest, n)
+		if f.class > worst.class {
+			worst = f
+		}
+	}
+	return rest, worst
+}
+
+// verdict is what the answer says of all entries that ErrorList does not name.
+func (r *call) verdict(a *answer) finding {
+	if a.ok() {
+		return finding{effect: Done, final: true}
+	}
+	return finding{class: a.code.class(), effect: a.code.effect(), err: &APIError{a.code, a.info, r.endpoint.path}}
+}
+
+// doubted is the verdict if ErrorList names an account that was not in the request: it may mean one of ours, so that
+// none is Done that is not known to be another.
+func (f finding) doubted(stranger error) finding {
+	if f.effect == Done {
+		return finding{class: classUnproven, effect: Unknown, err: stranger}
+	}
+	f.err = both(f.err, stranger)
+	return f
+}
+
+// match finds the entries that ErrorList names. listed has one finding for each of open, without an error for those that
+// are not named, or is nil. stranger is not nil if the list names an account that was not in the request.
+func (r *call) match(open []int, a *answer) (listed []finding, stranger error) {
+	if len(a.list) > 0 {
+		listed = make([]finding, len(open))
+	}
+	for _, item := range a.list {
+		f := r.itemFinding(item)
+		switch k := r.find(open, item.account); {
+		case k < 0:
+			stranger = both(stranger, &UserError{-1, item.account, Rejected, f.err})
+		case listed[k].err == nil:
+			listed[k] = f
+		default:
+			listed[k].err = both(listed[k].err, f.err) // the first code is the one that counts
+		}
+	}
+	return listed, stranger
+}
+
+// itemFinding judges a code in ErrorList: a passing fault is repeated for that account, anything else is its own fault.
+func (r *call) itemFinding(item listed) finding {
+	f := finding{class: item.code.class(), effect: item.code.effect(), err: &APIError{item.code, item.info, r.endpoint.path}}
+	switch f.class {
+	case classThrottle, classTransient, classTooMany, classTooLong:
+		return f
+	}
+	if item.code == 0 {
+		f.class, f.effect = classTransient, Unknown
+		return f
+	}
+	f.class, f.final = classData, true
+	return f
+}
+
+// find returns the place in open of an account, or of the only one that differs in nothing but case, or -1.
+func (r *call) find(open []int, account string) int {
+	folded, alike := -1, 0
+	for k, n := range open {
+		ours := r.plan.entries[n].account
+		if ours == account {
+			return k
+		}
+		if strings.EqualFold(ours, account) {
+			folded = k
+			alike++
+		}
+	}
+	if alike > 1 {
+		return -1
+	}
+	return folded
+}

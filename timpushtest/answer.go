@@ -1,0 +1,97 @@
+package timpushtest
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// reply is the answer to one request before its encoding. Code 0 is success.
+type reply struct {
+	code int
+	info string
+	list []failure
+}
+
+// failure is one element of ErrorList.
+type failure struct {
+	account string
+	code    int
+	info    string
+}
+
+func (r *refusal) reply() reply { return reply{code: r.code, info: r.info} }
+
+// encode writes the envelope of page tencentcloud.com/document/product/1047/60565.
+func (set *settings) encode(rep reply) []byte {
+	fields := map[string]any{
+		"ActionStatus": set.actionStatus(rep.code),
+		"ErrorCode":    set.number(rep.code),
+	}
+	if set.errorInfo != ErrorInfoNone {
+		fields["ErrorInfo"] = rep.info
+	}
+	list := set.distort(rep)
+	switch {
+	case len(list) > 0:
+		fields["ErrorList"] = set.errorListOf(list)
+	case set.errorList == ErrorListNull:
+		fields["ErrorList"] = nil
+	case set.errorList == ErrorListEmpty:
+		fields["ErrorList"] = []any{}
+	}
+	data, err := json.Marshal(fields)
+	must(err)
+	return data
+}
+
+func (set *settings) actionStatus(code int) string {
+	if code == 0 && !set.failStatusOnSuccess || code != 0 && set.okStatusOnFailure {
+		return "OK"
+	}
+	return "FAIL"
+}
+
+func (set *settings) number(n int) any {
+	if set.quotedNumbers {
+		return strconv.Itoa(n)
+	}
+	return n
+}
+
+func (set *settings) errorListOf(list []failure) []any {
+	out := make([]any, 0, len(list))
+	for _, f := range list {
+		item := map[string]any{"To_Account": f.account, "ErrorCode": set.number(f.code)}
+		if set.errorInfo == ErrorInfoEverywhere {
+			item["ErrorInfo"] = f.info
+		}
+		out = append(out, item)
+	}
+	return out
+}
+
+// distort returns the ErrorList with the irregularities that the switches ask for.
+func (set *settings) distort(rep reply) []failure {
+	var out []failure
+	for _, f := range rep.list {
+		if set.alteredCase {
+			f.account = otherCase(f.account)
+		}
+		out = append(out, f)
+		if set.twiceInErrorList {
+			out = append(out, failure{account: f.account, code: codeInternal, info: "internal error"})
+		}
+	}
+	if set.strangerInErrorList && rep.code == 0 {
+		out = append(out, failure{account: "stranger", code: codeUnknownAccount, info: "account is not known"})
+	}
+	return out
+}
+
+func otherCase(s string) string {
+	if upper := strings.ToUpper(s); upper != s {
+		return upper
+	}
+	return strings.ToLower(s)
+}

@@ -1,0 +1,71 @@
+// Package timpushtest is a fake of the push admin API of Tencent Cloud Chat, in the spirit of net/http/httptest. It is
+// meant for tests of programs that call the API, with the client of this module or any other.
+//
+// The fake shares no code with the client. It is built on the documentation alone and is as strict as that: it verifies
+// each UserSig, checks every parameter, knows the attributes of its app and keeps those of the accounts, so that a test
+// can look at what arrived and what came of it:
+//
+//	func TestCities(t *testing.T) {
+//		fake := timpushtest.Start(t, timpushtest.WithAttrNames("city"))
+//		fake.Inject(timpushtest.ErrorCode(91000), timpushtest.CutAfter()) // two requests fail, the next ones do not
+//
+//		id, identifier, key := fake.App()
+//		err := saveCities(fake.HTTPClient(), fake.URL, id, identifier, key) // the code under test
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		if got := fake.Attrs("xiaoming")["city"]; got != "ShenZhen" {
+//			t.Errorf("city is %q", got)
+//		}
+//		if n := len(fake.Calls()); n != 3 {
+//			t.Errorf("%d requests", n)
+//		}
+//	}
+//
+// # Endpoints
+//
+// POST /v4/timpush/set_attr, page tencentcloud.com/document/product/1047/60565.
+//
+// # What is checked
+//
+// In this order, which is not documented; the first fault is answered. The HTTP status is 200 in every case.
+//
+//  1. Method and path: 60009.
+//  2. The query. Unreadable: 60002. sdkappid missing: 60012. Any of sdkappid, identifier, usersig, random and
+//     contenttype missing, empty, given twice or wrong: 60025. contenttype must be json, random a decimal number of 32
+//     bits. Other parameters are passed over.
+//  3. The host, with [WithRegionHost]: 60026.
+//  4. The app: 70020 if it is another.
+//  5. The UserSig. Undecodable: 70003. Made for another app: 70014. For another identifier: 70013. HMAC wrong: 70009.
+//     Expired: 70001. See page 34385.
+//  6. The rate of 100 calls in any one second: 60007. Refused calls count.
+//  7. The identifier must be the administrator of the app: 90009.
+//  8. The body. Empty, not JSON or not UTF-8: 60003. Of the wrong shape: 90001. More than 100 accounts: 90018. Field
+//     names must match in case; unknown fields are passed over.
+//  9. Each entry in turn. To_Account or Attrs missing or empty, a value that is not a string: 90001. A value over 50
+//     bytes or a name that the app does not have: 90033.
+//
+// A request refused so far changes nothing. Otherwise it succeeds, though single accounts may fail and then change
+// nothing: with 90035 in ErrorList if one of the attributes belongs to the other type of account, and with 70107 if
+// the account is not one of [WithKnownAccounts].
+//
+// The codes and the limits are documented on pages 60565, 67816, 34348 and 34620 of
+// tencentcloud.com/document/product/1047. The texts in ErrorInfo are inventions of the fake: they name accounts and
+// attributes but never a value, and may change.
+//
+// # What is not documented
+//
+// Where the documentation leaves a question open, the fake takes the likeliest answer and has an option for each other
+// one. A careful client gives the right result under all of them.
+//
+// # Faults
+//
+// [Server.Inject] and [Server.Handle] make single requests fail in a way of choice, [Server.Poison] and
+// [Server.Refuse] make accounts fail. Each request takes its fault as it arrives. Requests are recorded for
+// [Server.Calls] whatever happens to them.
+//
+// # Time
+//
+// With [WithInMemory] a fake works inside a bubble of testing/synctest: latency, quota and expiry then follow the clock
+// of the bubble and take no real time.
+package timpushtest

@@ -1,0 +1,176 @@
+package timpushtest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Option changes one setting of a new [Server]. Of two options for the same setting the later one holds. Options that
+// end in a question name something that is not documented and lets the fake take the other answer.
+type Option func(*settings)
+
+// accountType is the kind of account that an attribute belongs to, page tencentcloud.com/document/product/1047/67816.
+type accountType int
+
+const (
+	typeUserID accountType = iota
+	typeRegistrationID
+)
+
+const (
+	maxNames     = 10  // page 67816
+	maxUsers     = 100 // page 60565
+	defaultQuota = 100 // calls a second, page 60565
+)
+
+// settings is what the options make. It is not changed after NewServer.
+type settings struct {
+	sdkAppID              int
+	identifier, secretKey string
+
+	userNames, registrationNames []string
+	names                        map[string]accountType // of both lists
+	types                        map[string]accountType // of declared accounts
+	known                        map[string]bool        // nil: all accounts are known
+
+	plain, http2, inMemory bool
+	latencyBase, jitter    time.Duration
+	maxUsers               int
+
+	switches
+}
+
+func newSettings(opts []Option) *settings {
+	set := &settings{
+		sdkAppID:   1400000000,
+		identifier: "administrator",
+		secretKey:  strings.Repeat("0123456789abcdef", 4),
+		userNames:  []string{"sex", "city", "country"},
+		types:      map[string]accountType{},
+		maxUsers:   maxUsers,
+		switches:   defaultSwitches(),
+	}
+	for _, opt := range opts {
+		opt(set)
+	}
+	set.collectNames()
+	return set
+}
+
+func (set *settings) collectNames() {
+	set.names = map[string]accountType{}
+	for _, name := range set.userNames {
+		set.addName(name, typeUserID)
+	}
+	for _, name := range set.registrationNames {
+		set.addName(name, typeRegistrationID)
+	}
+}
+
+func (set *settings) addName(name string, t accountType) {
+	if _, twice := set.names[name]; twice || name == "" || len(name) > maxAttrBytes || len(set.names) == maxNames {
+		panic(fmt.Sprintf("timpushtest: attribute name %q: is empty, given twice, over %d bytes or one of more than %d",
+			name, maxAttrBytes, maxNames))
+	}
+	set.names[name] = t
+}
+
+// nameOf returns the app's spelling of a name, "" if the app has none.
+func (set *settings) nameOf(name string) string {
+	if _, ok := set.names[name]; ok {
+		return name
+	}
+	for known := range set.names {
+		if set.foldedNames && strings.EqualFold(known, name) {
+			return known
+		}
+	}
+	return ""
+}
+
+var upperUUID = regexp.MustCompile(`^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$`)
+
+func (set *settings) typeOf(account string) accountType {
+	if t, ok := set.types[account]; ok {
+		return t
+	}
+	if upperUUID.MatchString(account) {
+		return typeRegistrationID
+	}
+	return typeUserID
+}
+
+func (set *settings) latency() time.Duration {
+	if set.jitter <= 0 {
+		return set.latencyBase
+	}
+	return set.latencyBase - set.jitter + rand.N(2*set.jitter+1)
+}
+
+// WithApp sets the app that is served. The default is SDKAppID 1400000000, administrator "administrator" and a key of
+// 64 characters that is "0123456789abcdef" four times over. Any other identifier signed with the key is a user without
+// the rights of an administrator. It panics if an argument is zero or empty.
+func WithApp(sdkAppID int, identifier, secretKey string) Option {
+	if sdkAppID <= 0 || identifier == "" || secretKey == "" {
+		panic("timpushtest: WithApp needs an SDKAppID, an identifier and a key")
+	}
+	return func(set *settings) {
+		set.sdkAppID, set.identifier, set.secretKey = sdkAppID, identifier, secretKey
+	}
+}
+
+// WithAttrNames sets the attribute names for UserIDs. The default is "sex", "city" and "country", the sample of page
+// tencentcloud.com/document/product/1047/60565. Both kinds together may have 10 names of 1 to 50 bytes (page 67816),
+// none twice; NewServer panics otherwise.
+func WithAttrNames(names ...string) Option {
+	return func(set *settings) { set.userNames = names }
+}
+
+// WithRegistrationAttrNames sets the attribute names for RegistrationIDs, by default none. See [WithAttrNames].
+func WithRegistrationAttrNames(names ...string) Option {
+	return func(set *settings) { set.registrationNames = names }
+}
+
+// WithRegistrationIDs declares accounts to be RegistrationIDs. Others are one if they have the form of an upper-case
+// UUID, as in the sample of page tencentcloud.com/document/product/1047/60565.
+func WithRegistrationIDs(accounts ...string) Option { return withType(typeRegistrationID, accounts) }
+
+// WithUserIDs declares accounts to be UserIDs, whatever they look like.
+func WithUserIDs(accounts ...string) Option { return withType(typeUserID, accounts) }
+
+func withType(t accountType, accounts []string) Option {
+	return func(set *settings) {
+		for _, account := range accounts {
+			set.types[account] = t
+		}
+	}
+}
+
+// WithPlainHTTP serves without TLS.
+func WithPlainHTTP() Option { return func(set *settings) { set.plain = true } }
+
+// WithHTTP2 offers HTTP/2: over TLS beside HTTP/1.1, otherwise alone and with prior knowledge.
+func WithHTTP2() Option { return func(set *settings) { set.http2 = true } }
+
+// WithInMemory serves without TLS and without a socket. Only [Server.HTTPClient] reaches such a server. Made inside a
+// bubble of testing/synctest, all its waiting follows the clock of the bubble; it must be closed there.
+func WithInMemory() Option { return func(set *settings) { set.inMemory = true } }
+
+// WithLatency delays every answer by base plus or minus jitter, evenly spread. Requests are judged by the rate when they
+// arrive and carried out after the delay. Nothing is carried out if the client goes before. The default is none.
+func WithLatency(base, jitter time.Duration) Option {
+	return func(set *settings) { set.latencyBase, set.jitter = base, jitter }
+}
+
+// WithQuota sets the calls a second, 100 by default (page tencentcloud.com/document/product/1047/60565); 0 or less
+// turns the check off.
+func WithQuota(calls int) Option {
+	return func(set *settings) { set.quota = max(calls, 0) }
+}
+
+// WithMaxUsers lowers the number of accounts in a request, 100 by default (page
+// tencentcloud.com/document/product/1047/60565). More are refused with 90018.
+func WithMaxUsers(n int) Option { return func(set *settings) { set.maxUsers = n } }

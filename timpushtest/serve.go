@@ -1,0 +1,89 @@
+package timpushtest
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+)
+
+// command is one endpoint: a new one is a new file and a line in commands.
+type command struct {
+	accounts func(body []byte) []string // for Call.Accounts; nil if the body is not readable
+	run      func(s *Server, body []byte, f Fault) reply
+}
+
+// commands is never changed.
+var commands = map[string]command{
+	"/v4/timpush/set_attr": {accounts: userAttrsAccounts, run: (*Server).setAttr},
+}
+
+// serve answers one request. What needs no body is decided on arrival, the rest after the latency.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if !s.begin() {
+		panic(http.ErrAbortHandler)
+	}
+	defer s.handlers.Done()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	call, number := s.record(r, body)
+	fault := s.nextFault(call)
+	bad := s.admit(r, call.Time)
+	if !s.wait(r.Context(), s.settings.latency()+fault.delay) {
+		panic(http.ErrAbortHandler)
+	}
+	x := &exchange{Server: s, w: w, r: r, number: number}
+	if fault.beforeWork() {
+		x.deliver(fault, reply{})
+		return
+	}
+	if s.settings.http405 && r.Method != http.MethodPost {
+		x.methodNotAllowed()
+		return
+	}
+	x.deliver(fault, s.work(call, fault, bad))
+}
+
+// begin reports false if the server is closed: HTTP/2 may start a handler after its connection ended.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed() {
+		return false
+	}
+	s.handlers.Add(1)
+	return true
+}
+
+// work carries a request out unless it was refused on arrival.
+func (s *Server) work(call Call, fault Fault, bad *refusal) reply {
+	if bad != nil {
+		return bad.reply()
+	}
+	rep := commands[call.Path].run(s, call.Body, fault)
+	if fault.kind == faultCode && rep.code == 0 {
+		return injected(fault).reply()
+	}
+	return rep
+}
+
+func injected(f Fault) *refusal { return refuse(f.code, "injected fault") }
+
+// wait sleeps, and reports false if the client went or the server closed meanwhile.
+func (s *Server) wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-s.done:
+		return false
+	}
+}

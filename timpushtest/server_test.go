@@ -1,0 +1,54 @@
+package timpushtest_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func TestTransports(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		opts  []timpushtest.Option
+		url   string
+		proto string
+	}{
+		"TLS":            {nil, "https://127.0.0.1:", "HTTP/1.1"},
+		"TLS, HTTP/2":    {[]timpushtest.Option{timpushtest.WithHTTP2()}, "https://127.0.0.1:", "HTTP/2.0"},
+		"plain":          {[]timpushtest.Option{timpushtest.WithPlainHTTP()}, "http://127.0.0.1:", "HTTP/1.1"},
+		"plain, HTTP/2":  {[]timpushtest.Option{timpushtest.WithPlainHTTP(), timpushtest.WithHTTP2()}, "http://127.0.0.1:", "HTTP/2.0"},
+		"memory":         {[]timpushtest.Option{timpushtest.WithInMemory()}, "http://localhost", "HTTP/1.1"},
+		"memory, HTTP/2": {[]timpushtest.Option{timpushtest.WithInMemory(), timpushtest.WithHTTP2()}, "http://localhost", "HTTP/2.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := timpushtest.Start(t, tc.opts...)
+			f := fixture{TB: t, Server: s, client: s.HTTPClient()}
+			assert.Contains(t, s.URL, tc.url)
+			for range 2 {
+				assert.Equal(t, tc.proto, f.post(okBody).Proto)
+			}
+			assert.Equal(t, map[string]string{"sex": "male", "city": "ShenZhen"}, s.Attrs("xiaoming"))
+			assert.Equal(t, 1, s.Connections())
+			s.Close()
+			s.Close()
+			_, err := f.do(goodRequest(okBody))
+			require.Error(t, err)
+			assert.Len(t, s.Calls(), 2, "readable after Close")
+		})
+	}
+}
+
+func TestCertificateIsNotTrustedByOthers(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t)
+	resp, err := http.Get(s.URL)
+	if err == nil {
+		resp.Body.Close()
+	}
+	require.Error(t, err)
+}

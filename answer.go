@@ -2,6 +2,7 @@ package timpush
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -38,6 +39,18 @@ type listed struct {
 
 // ok reports whether the server says that it applied the request to all accounts that it does not list.
 func (a *answer) ok() bool { return a.code == 0 && strings.EqualFold(a.status, "OK") }
+
+// readAnswer makes an answer of what came with an HTTP status, or an *HTTPError. Texts of the server are kept without
+// the UserSig, which a gateway may repeat.
+func readAnswer(status int, body []byte, usersig string) (*answer, error) {
+	if status == http.StatusOK {
+		if a, ok := decodeAnswer(body); ok {
+			a.redact(usersig)
+			return a, nil
+		}
+	}
+	return nil, &HTTPError{status, clip(redactText(clip(string(body), 4096), usersig), 200)}
+}
 
 // redact removes the UserSig from the texts of the server.
 func (a *answer) redact(usersig string) {

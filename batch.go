@@ -54,13 +54,13 @@ func (p *plan) grow(users, attrs int) {
 // run takes a plan whose users have been validated through the rest of its way.
 func (c *Client) run(ctx context.Context, e *endpoint, p *plan) (*Result, error) {
 	began, users := time.Now(), len(p.entries)
-	ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: e.path, Users: users})
+	ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: e.name(), Users: users})
 	p.merge()
 	requests := p.split(int(c.maxUsers.Load()))
 	sent := c.send(ctx, e, p, requests)
-	result, err := p.gather(e.path, sent)
+	result, err := p.gather(e.name(), sent)
 	c.observe(ctx, Event{
-		Kind: CallEnd, Endpoint: e.path, Users: users, Duration: time.Since(began), Result: *result,
+		Kind: CallEnd, Endpoint: e.name(), Users: users, Duration: time.Since(began), Result: *result,
 	})
 	return result, err
 }
@@ -76,27 +76,25 @@ func (p *plan) merge() {
 			p.index[e.account] = n
 			merged = append(merged, e)
 		} else {
-			merged[n].attrs = mergeAttrs(merged[n].attrs, e.attrs)
+			merged[n] = merged[n].with(e)
 		}
 		p.entryOf = append(p.entryOf, n)
 	}
 	p.entries = merged
 }
 
-// mergeAttrs returns the attributes of both, which are in the order of their names; those of later win.
-func mergeAttrs(earlier, later []attr) []attr {
-	merged := make([]attr, 0, len(earlier)+len(later))
-	for len(earlier) > 0 && len(later) > 0 {
-		switch {
-		case earlier[0].name < later[0].name:
-			merged, earlier = append(merged, earlier[0]), earlier[1:]
-		case earlier[0].name == later[0].name:
-			earlier = earlier[1:]
-		default:
-			merged, later = append(merged, later[0]), later[1:]
+// with returns the attributes of e with those of a later entry of the same account set over them.
+func (e entry) with(later entry) entry {
+	merged := slices.Clip(e.attrs) // its neighbour's memory follows
+	for _, a := range later.attrs {
+		same := slices.IndexFunc(e.attrs, func(b attr) bool { return b.name == a.name })
+		if same >= 0 {
+			merged[same].value = a.value
+		} else {
+			merged = append(merged, a)
 		}
 	}
-	return append(append(merged, earlier...), later...)
+	return entry{e.account, merged, e.plain && later.plain}
 }
 
 // split returns the numbers of the entries in requests of at most size.

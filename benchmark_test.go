@@ -15,10 +15,6 @@ import (
 	timpush "github.com/timpush/timpush-go"
 )
 
-type unlimited struct{}
-
-func (unlimited) Wait(context.Context) error { return nil }
-
 // sink is the cheapest server there is: the ratio of client and bare loop is smallest on it.
 func sink(b *testing.B) *httptest.Server {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -24,8 +24,8 @@ import (
 // Config says which app a [Client] works for, and as whom. All fields are required, but for SecretKey if there is
 // [WithSigner].
 //
-// A Config never prints its SecretKey, whatever the verb, nor does it log or marshal it. That cannot hold where it is an
-// unexported field of another struct: fmt prints those without asking. There, keep a *Config.
+// A Config does not print its SecretKey, nor does it log or marshal it. There are two exceptions, where fmt does not ask:
+// the verb %p, and a Config that is an unexported field of another struct. There, keep a *Config.
 type Config struct {
 	SDKAppID   int    // of the app, as the console shows it
 	Identifier string // UserID of an administrator of the app
@@ -63,7 +63,7 @@ func (c Config) LogValue() slog.Value {
 // MarshalJSON returns the Config without its SecretKey.
 func (c Config) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, `{"SDKAppID":%d,"Identifier":%s,"Region":%s}`, c.SDKAppID,
-		appendString(nil, strings.ToValidUTF8(c.Identifier, "?")), appendString(nil, strings.ToValidUTF8(string(c.Region), "?"))), nil
+		appendString(nil, strings.ToValidUTF8(c.Identifier, "?"), false), appendString(nil, strings.ToValidUTF8(string(c.Region), "?"), false)), nil
 }
 
 func (c Config) faults() []error {
@@ -105,21 +105,27 @@ func (c Config) keyFaults() []error {
 // Client calls the push service for one app. It is made by [NewClient], never changes, and is safe for concurrent use:
 // make one and share it. It starts no goroutine that outlives a call.
 type Client struct {
-	appID, identifier string
-	host, base        string // base has no slash at its end
-	userAgent         []string
-	http              *http.Client
-	sign              signFunc
-	limiter           Limiter
-	pace              pace
-	slots             chan struct{} // one for each request under way
-	observers         []Observer
-	maxAttempts       int
-	attemptTimeout    time.Duration
-	maxUsers          atomic.Int64 // accounts in a request; less than MaxUsersPerRequest after a 90018
-	maxBytes          atomic.Int64 // of a request's body; bounded after a code that says that it is too long
-	cooling           atomic.Pointer[cooling]
+	request        *http.Request // what the requests have in common; its URL has no slash at its end
+	query          string        // what their queries have in common
+	userAgent      []string
+	transport      http.RoundTripper
+	sign           signFunc
+	limiter        Limiter
+	pace           pace
+	slots          chan struct{} // one for each request under way
+	observers      []Observer
+	maxAttempts    int
+	attemptTimeout time.Duration
+	maxUsers       atomic.Int64 // accounts in a request; less than MaxUsersPerRequest after a 90018
+	maxBytes       atomic.Int64 // of a request's body; bounded after a code that says that it is too long
+	cooling        atomic.Pointer[cooling]
 }
+
+// String tells which host the client calls.
+func (c *Client) String() string { return "timpush.Client(" + c.request.URL.String() + ")" }
+
+// Format prints [Client.String] for every verb, and so nothing of a transport or a Signer, which may hold secrets.
+func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
 // cooling is a time in which nothing is sent, because of err.
 type cooling struct {
@@ -153,17 +159,19 @@ func (s *settings) require(ok bool, fault string) {
 	}
 }
 
-// WithHTTPClient sends requests through a copy of h, which does not follow redirects: one would pass the UserSig on. The
-// transport is used as it is, and sees the UserSig in each URL: mind what it logs. TLS must be verified. Its
-// MaxIdleConnsPerHost should be no less than [WithMaxInFlight].
-// If not given, a transport of the client's own is used, that keeps as many connections as MaxInFlight.
+// WithHTTPClient sends requests through the Transport of h, within its Timeout; the rest of h is not used: the API has no
+// cookies, and redirects are not followed, since one would pass the UserSig on. The transport sees the UserSig in each
+// URL: mind what it logs. It must verify TLS, and its MaxIdleConnsPerHost should be no less than [WithMaxInFlight].
+// If not given, the client has a transport of its own, with as many connections as MaxInFlight.
 func WithHTTPClient(h *http.Client) Option {
 	return func(s *settings) { s.httpClient = h; s.require(h != nil, "WithHTTPClient(nil)") }
 }
 
 // WithBaseURL sends requests to base instead of the host of the region: a proxy, a backup host, or a fake. It takes
 // https, and http on a loopback host only. If not given, it is "https://" and [Region.Host].
-func WithBaseURL(base string) Option { return func(s *settings) { s.baseURL = base } }
+func WithBaseURL(base string) Option {
+	return func(s *settings) { s.baseURL = base; s.require(base != "", "WithBaseURL is empty") }
+}
 
 // WithLimiter paces calls with l; share it among all clients of an app. If not given, the client has a limiter of its
 // own, at 97.5 calls a second without bursts, which keeps the service's window of one second below [DefaultQPS].
@@ -233,7 +241,7 @@ func WithUserAgent(ua string) Option {
 // NewClient makes a Client. It checks cfg and all options, and its error tells every fault at once. Nothing is sent.
 func NewClient(cfg Config, opts ...Option) (*Client, error) {
 	s := settings{
-		baseURL: "https://" + cfg.Region.Host(), maxAttempts: 4, attemptTimeout: 10 * time.Second, maxInFlight: 32,
+		maxAttempts: 4, attemptTimeout: 10 * time.Second, maxInFlight: 32,
 		userSigTTL: 24 * time.Hour, userAgent: defaultUserAgent(),
 	}
 	s.faults = cfg.faults()
@@ -246,20 +254,24 @@ func NewClient(cfg Config, opts ...Option) (*Client, error) {
 		s.faults = append(s.faults, cfg.keyFaults()...)
 		s.signer = localSigner(cfg, s.userSigTTL)
 	}
-	host := s.checkBaseURL()
+	base := s.parseBaseURL(cfg.Region)
 	s.checkTLS()
 	if len(s.faults) > 0 {
 		return nil, errors.Join(s.faults...)
 	}
-	return s.client(cfg, host), nil
+	return s.client(cfg, base), nil
 }
 
-func (s *settings) client(cfg Config, host string) *Client {
+func (s *settings) client(cfg Config, base *url.URL) *Client {
 	c := &Client{
-		appID: strconv.Itoa(cfg.SDKAppID), identifier: url.QueryEscape(cfg.Identifier),
-		host: host, base: strings.TrimRight(s.baseURL, "/"), userAgent: []string{s.userAgent},
-		http: s.ownHTTPClient(), sign: cached(s.signer), limiter: s.limiter, slots: make(chan struct{}, s.maxInFlight),
+		request:   &http.Request{Method: http.MethodPost, URL: base, Host: base.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
+		query:     "contenttype=json&sdkappid=" + strconv.Itoa(cfg.SDKAppID) + "&identifier=" + url.QueryEscape(cfg.Identifier),
+		userAgent: []string{s.userAgent}, transport: s.transport(),
+		sign: cached(s.signer), limiter: s.limiter, slots: make(chan struct{}, s.maxInFlight),
 		observers: s.observers, maxAttempts: s.maxAttempts, attemptTimeout: s.attemptTimeout,
+	}
+	if s.httpClient != nil && s.httpClient.Timeout > 0 {
+		c.attemptTimeout = min(c.attemptTimeout, s.httpClient.Timeout)
 	}
 	if c.limiter == nil {
 		c.limiter = defaultLimiter()
@@ -269,36 +281,32 @@ func (s *settings) client(cfg Config, host string) *Client {
 	return c
 }
 
-func (s *settings) ownHTTPClient() *http.Client {
-	h := &http.Client{}
-	if s.httpClient != nil {
-		*h = *s.httpClient
-	} else {
-		transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
-		if standard, ok := http.DefaultTransport.(*http.Transport); ok {
-			transport = standard.Clone()
-		}
-		transport.MaxIdleConns, transport.MaxIdleConnsPerHost, transport.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
-		h.Transport = transport
+// transport returns the caller's, or one that keeps as many connections as there can be requests under way, and opens no
+// more: a request that finds none idle yet waits for the one that has just been used.
+func (s *settings) transport() http.RoundTripper {
+	standard, ok := http.DefaultTransport.(*http.Transport)
+	switch {
+	case s.httpClient != nil && s.httpClient.Transport != nil:
+		return s.httpClient.Transport
+	case s.httpClient != nil || !ok:
+		return http.DefaultTransport
 	}
-	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return h
+	own := standard.Clone()
+	own.MaxIdleConns, own.MaxIdleConnsPerHost, own.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
+	return own
 }
 
-// checkBaseURL returns the host of the base URL.
-func (s *settings) checkBaseURL() string {
-	const want = "WithBaseURL wants https://HOST[/PATH], or http on a loopback host"
-	u, err := url.Parse(s.baseURL)
-	if err != nil {
-		s.require(false, want) // the error would print the URL, which may hold a password
-		return ""
+// parseBaseURL returns the base URL without a slash at its end.
+func (s *settings) parseBaseURL(r Region) *url.URL {
+	if s.baseURL == "" {
+		return &url.URL{Scheme: "https", Host: r.Host()} // an unknown region is a fault already
 	}
-	if u.Host == "" && s.httpClient == nil && s.baseURL == "https://" {
-		return "" // of an unknown region, which is a fault already
-	}
-	plain := u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && u.Hostname() != ""
-	s.require(plain && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())), want)
-	return u.Host
+	u, err := url.Parse(strings.TrimRight(s.baseURL, "/"))
+	plain := err == nil && u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && u.Hostname() != ""
+	ok := plain && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()))
+	// The text of err is left out: it would print the URL, which may hold a password.
+	s.require(ok, "WithBaseURL wants https://HOST[/PATH], or http on a loopback host")
+	return u
 }
 
 func loopback(host string) bool {
@@ -307,12 +315,9 @@ func loopback(host string) bool {
 }
 
 func (s *settings) checkTLS() {
-	if s.httpClient == nil {
-		return
-	}
-	t, ok := s.httpClient.Transport.(*http.Transport)
+	t, ok := s.transport().(*http.Transport)
 	s.require(!ok || t.TLSClientConfig == nil || !t.TLSClientConfig.InsecureSkipVerify,
-		"WithHTTPClient: InsecureSkipVerify would hand the UserSig to anybody; put the server's certificate into RootCAs")
+		"WithHTTPClient: InsecureSkipVerify would give the UserSig to anybody; put the server's certificate into RootCAs")
 }
 
 const modulePath = "github.com/timpush/timpush-go"
@@ -335,7 +340,7 @@ func (c *Client) tooLarge(users, bytes int) bool {
 	return int64(users) > c.maxUsers.Load() || int64(bytes) > c.maxBytes.Load()
 }
 
-// hopeless is a reason not to send that holds for all that the call has left.
+// hopeless is a reason not to send that will not pass within the call.
 type hopeless struct{ error }
 
 func (h hopeless) Unwrap() error { return h.error }
@@ -379,11 +384,17 @@ func (c *Client) dismiss() { <-c.slots }
 func (c *Client) coolDown(err error) { c.cooling.Store(&cooling{time.Now().Add(coolDownTime), err}) }
 
 // post sends one signed request and reads its answer. Whatever it returns is without the UserSig.
-func (c *Client) post(ctx context.Context, path string, b *body, usersig string, e Event) (*answer, error) {
+func (c *Client) post(ctx context.Context, to *endpoint, b *body, usersig string, e Event) (*answer, error) {
 	e.Kind = AttemptStart
 	ctx = c.observe(ctx, e)
 	began := time.Now()
-	status, a, err := c.roundTrip(ctx, path, b, usersig)
+	status, text, err := c.roundTrip(ctx, to, b, usersig)
+	var a *answer
+	if err == nil {
+		a, err = readAnswer(status, text, usersig)
+	} else {
+		err = redactError(err, c.request.URL.String()+to.path, usersig)
+	}
 	e.Kind, e.Duration, e.Status, e.Failure = AttemptEnd, time.Since(began), status, failureName(err)
 	if a != nil && !a.ok() {
 		e.Code, e.Failure = a.code, "api"
@@ -392,43 +403,36 @@ func (c *Client) post(ctx context.Context, path string, b *body, usersig string,
 	return a, err
 }
 
-func (c *Client) roundTrip(ctx context.Context, path string, b *body, usersig string) (int, *answer, error) {
+// roundTrip returns the status and the body of the answer. It calls the transport itself, since an http.Client follows
+// redirects, and a redirect would pass the UserSig on.
+func (c *Client) roundTrip(ctx context.Context, to *endpoint, b *body, usersig string) (int, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
 	defer cancel()
-	where := c.base + "/" + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, where, nil)
-	if err != nil {
-		return 0, nil, redactError(err, "Post", where, usersig)
-	}
-	req.URL.RawQuery = c.query(usersig)
-	req.Header["Content-Type"], req.Header["User-Agent"] = contentType, c.userAgent
+	req := c.request.WithContext(ctx)
+	where := *c.request.URL
+	where.Path += to.path
+	where.RawQuery = c.query + "&usersig=" + usersig + "&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10)
+	req.URL = &where
+	req.Header = http.Header{"Content-Type": contentType, "User-Agent": c.userAgent}
 	req.Body, req.GetBody, req.ContentLength = b.reader(), b.newReader, int64(len(b.bytes))
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return 0, nil, redactError(err, "Post", where, usersig)
+	resp, err := c.transport.RoundTrip(req)
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case resp == nil:
+		return 0, nil, errors.New("the transport returned neither an answer nor an error")
+	case resp.Body == nil:
+		return resp.StatusCode, nil, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := readLimited(resp.Body, make([]byte, 0, 512), maxAnswer)
-	if err != nil && !errors.Is(err, errTooLong) && resp.StatusCode == http.StatusOK {
-		return resp.StatusCode, nil, redactError(err, "Post", where, usersig)
+	if resp.StatusCode != http.StatusOK {
+		err = nil // the status says enough
 	}
-	if resp.StatusCode == http.StatusOK && err == nil {
-		if a, ok := decodeAnswer(text); ok {
-			a.redact(usersig)
-			return resp.StatusCode, a, nil
-		}
-	}
-	return resp.StatusCode, nil, &HTTPError{resp.StatusCode, clip(redactText(clip(string(text), 4096), usersig), 200)}
+	return resp.StatusCode, text, err
 }
 
 var contentType = []string{"application/json"}
-
-// query is the query string of one attempt, with a random number of its own. Its values are not sorted: the gateway
-// takes them in any order.
-func (c *Client) query(usersig string) string {
-	return "sdkappid=" + c.appID + "&identifier=" + c.identifier + "&usersig=" + url.QueryEscape(usersig) +
-		"&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10) + "&contenttype=json"
-}
 
 func failureName(err error) string {
 	var timeout interface{ Timeout() bool }

@@ -234,15 +234,15 @@ const redacted = "REDACTED"
 
 // redactText removes the UserSig from a text of the server, in the two forms that it has in a query.
 func redactText(s, usersig string) string {
-	if usersig == "" {
+	if s == "" || usersig == "" {
 		return s
 	}
-	return strings.NewReplacer(usersig, redacted, url.QueryEscape(usersig), redacted).Replace(s)
+	return strings.ReplaceAll(strings.ReplaceAll(s, usersig, redacted), url.QueryEscape(usersig), redacted)
 }
 
 // redactError returns a transport's error as a *url.Error whose URL has no query. Errors within it are kept, unless
 // one of them prints the UserSig too.
-func redactError(err error, method, where, usersig string) error {
+func redactError(err error, where, usersig string) error {
 	for {
 		outer, ok := err.(*url.Error) //nolint:errorlint // only the outermost wrapper is replaced, one inside is checked below
 		if !ok {
@@ -253,7 +253,7 @@ func redactError(err error, method, where, usersig string) error {
 	if err != nil && leaks(err, usersig) {
 		err = newOpaqueError(err, usersig)
 	}
-	return &url.Error{Op: method, URL: where, Err: err}
+	return &url.Error{Op: "Post", URL: where, Err: err}
 }
 
 func leaks(err error, usersig string) bool {

@@ -56,7 +56,7 @@ type Event struct {
 
 func (c *Client) observe(ctx context.Context, e Event) context.Context {
 	for _, o := range c.observers {
-		e.Host = c.host
+		e.Host = c.request.Host
 		next := o.Observe(ctx, e)
 		if e.Kind == CallStart || e.Kind == AttemptStart {
 			ctx = next

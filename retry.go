@@ -102,7 +102,7 @@ func (r *call) halve(ctx context.Context, open []int, t tries) {
 func (r *call) attempt(ctx context.Context, open []int, body *body, t *tries) ([]int, finding) {
 	defer body.release()
 	t.attempts++
-	event := Event{Endpoint: r.endpoint.path, Users: len(open), Attempt: t.attempts}
+	event := Event{Endpoint: r.endpoint.name(), Users: len(open), Attempt: t.attempts}
 	if err := r.client.admit(r.waits, event); err != nil {
 		return open, r.unsent(open, err)
 	}
@@ -112,7 +112,7 @@ func (r *call) attempt(ctx context.Context, open []int, body *body, t *tries) ([
 		return open, r.unsent(open, err)
 	}
 	r.sent.Add(1)
-	answer, err := r.client.post(ctx, r.endpoint.path, body, usersig, event)
+	answer, err := r.client.post(ctx, r.endpoint, body, usersig, event)
 	if err != nil {
 		f := failed(err)
 		r.note(open, f)
@@ -140,10 +140,12 @@ func (t *tries) harden(f finding, usersig string) finding {
 
 // unsent is the finding where a request did not get as far as the network.
 func (r *call) unsent(open []int, err error) finding {
-	f := finding{class: classTransient, effect: NotSent, err: err}
 	if _, ok := errors.AsType[hopeless](err); ok {
-		f.class = classFatal
-	} else if r.waits.Err() == nil {
+		r.leave(open, err)
+		return finding{effect: NotSent, err: err}
+	}
+	f := finding{class: classTransient, effect: NotSent, err: err}
+	if r.waits.Err() == nil {
 		r.note(open, f)
 	}
 	return f
@@ -174,22 +176,19 @@ func (r *call) next(open []int, f finding, t *tries, sent, length int) step {
 	case classStale:
 		return stepAgain
 	case classThrottle:
-		return r.again(t, 0) // after the pause of all
+		return r.again(open, t, 0) // after the pause of all
 	case classTransient, classAccountCheck:
-		return r.again(t, backoff(t.failures))
+		return r.again(open, t, backoff(t.failures))
 	case classData, classMalformed, classUnproven:
 		return r.isolate(open, f, sent)
 	case classTooMany, classTooLong:
 		return r.shrink(f, sent, length)
 	}
-	if f.effect == NotSent {
-		return stepAgain // which leaves them with the cause that has just stopped the call
-	}
 	return stepLeave
 }
 
 // again lets a request be repeated after a pause, unless it has had its attempts.
-func (r *call) again(t *tries, pause time.Duration) step {
+func (r *call) again(open []int, t *tries, pause time.Duration) step {
 	if r.waits.Err() != nil {
 		return stepAgain // which finds that the call has ended
 	}
@@ -200,7 +199,7 @@ func (r *call) again(t *tries, pause time.Duration) step {
 		began := time.Now()
 		_ = sleep(r.waits, pause)
 		r.client.observe(r.waits, Event{
-			Kind: WaitEnd, Endpoint: r.endpoint.path, Attempt: t.attempts, Wait: WaitBackoff, Duration: time.Since(began),
+			Kind: WaitEnd, Endpoint: r.endpoint.name(), Users: len(open), Attempt: t.attempts, Wait: WaitBackoff, Duration: time.Since(began),
 		})
 	}
 	return stepAgain
@@ -355,7 +354,7 @@ func (r *call) verdict(a *answer) finding {
 	if a.ok() {
 		return finding{effect: Done, final: true}
 	}
-	return finding{class: a.code.class(), effect: a.code.effect(), err: &APIError{a.code, a.info, r.endpoint.path}}
+	return finding{class: a.code.class(), effect: a.code.effect(), err: &APIError{a.code, a.info, r.endpoint.name()}}
 }
 
 // doubted is the verdict if ErrorList names an account that was not in the request: it may mean one of ours, so that
@@ -390,7 +389,7 @@ func (r *call) match(open []int, a *answer) (listed []finding, stranger error) {
 
 // itemFinding judges a code in ErrorList: a passing fault is repeated for that account, anything else is its own fault.
 func (r *call) itemFinding(item listed) finding {
-	f := finding{class: item.code.class(), effect: item.code.effect(), err: &APIError{item.code, item.info, r.endpoint.path}}
+	f := finding{class: item.code.class(), effect: item.code.effect(), err: &APIError{item.code, item.info, r.endpoint.name()}}
 	switch f.class {
 	case classThrottle, classTransient, classTooMany, classTooLong:
 		return f

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
@@ -33,6 +34,9 @@ func localSigner(cfg Config, ttl time.Duration) Signer {
 	})
 }
 
+// userSigAlphabet is base64 with "*", "-" and "_" in place of "+", "/" and "=". It needs no escape in a query.
+const userSigAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-_"
+
 // signFunc returns the UserSig to use now. It never returns the one given as refused, which the server called expired.
 type signFunc func(ctx context.Context, refused string) (string, error)
 
@@ -56,8 +60,8 @@ func cached(s Signer) signFunc {
 			return usersig, nil
 		}
 		fresh, until, err := s.UserSig(ctx)
-		if err == nil && fresh == "" {
-			err = errors.New("the Signer returned an empty UserSig")
+		if err == nil && (fresh == "" || strings.Trim(fresh, userSigAlphabet) != "") {
+			err = errors.New("the Signer returned what cannot be a UserSig")
 		}
 		if err != nil && usable {
 			return usersig, nil // early renewal leaves a fifth of its life for the signer to come back

@@ -221,6 +221,25 @@ func TestUserSig(t *testing.T) {
 	}
 }
 
+// TestUserSigHasOneSpelling alters the bits of the last character that carry no data.
+func TestUserSigHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	s := newSigner()
+	for !strings.HasSuffix(s.sig(), "__") { // two bytes short: the last character carries two bits of six
+		s.expire *= 7
+		s.expire %= 1 << 40
+	}
+	body := strings.TrimSuffix(s.sig(), "__")
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-"
+	last := strings.IndexByte(alphabet, body[len(body)-1])
+	f := start(t)
+	r := goodRequest(okBody)
+	r.query.Set("usersig", s.sig())
+	assert.Equal(t, 0, f.send(r).Code)
+	r.query.Set("usersig", body[:len(body)-1]+alphabet[last+1:last+2]+"__")
+	assert.Equal(t, 70003, f.send(r).Code)
+}
+
 func TestNotAdministrator(t *testing.T) {
 	t.Parallel()
 	r := goodRequest("not JSON") // the administrator comes before the body

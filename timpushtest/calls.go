@@ -55,3 +55,18 @@ func (s *Server) answered(number, status, code int) {
 	s.calls[number].Status = status
 	s.calls[number].Code = code
 }
+
+// PeakRate returns the most calls that arrived within any one second so far. Refused calls count. The second is a
+// sliding one: two calls exactly a second apart are not within it.
+func (s *Server) PeakRate() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	peak, first := 0, 0
+	for i := range s.calls {
+		for s.calls[i].Time.Sub(s.calls[first].Time) >= time.Second {
+			first++
+		}
+		peak = max(peak, i-first+1)
+	}
+	return peak
+}

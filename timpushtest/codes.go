@@ -5,9 +5,9 @@ package timpushtest
 const (
 	codeBadURL           = 60002
 	codeNotJSON          = 60003
+	codeTooFast          = 60007
 	codeBackendTimeout   = 60008
 	codeNoResource       = 60009
-	codeTooFast          = 60007
 	codeNoSDKAppID       = 60012
 	codeBackendNotJSON   = 60013
 	codeBadParameter     = 60025
@@ -30,3 +30,13 @@ const (
 	codeInternal         = 91000
 	codeBodyTooLong      = 93000
 )
+
+// isOpenCode reports whether a code leaves open if the request was carried out.
+func isOpenCode(code int) bool {
+	switch code {
+	case codeBackendTimeout, codeBackendNotJSON, codeInternalTimeout, codeGatewayInternal, codeInternal:
+		return true
+	default:
+		return false
+	}
+}

@@ -22,6 +22,8 @@
 //		}
 //	}
 //
+// [Server.Client] is the shortest way to a client of this module, [Server.App] and [Server.HTTPClient] to any other.
+//
 // # Endpoints
 //
 // POST /v4/timpush/set_attr, page tencentcloud.com/document/product/1047/60565.

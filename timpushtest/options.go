@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Option changes one setting of a new [Server]. Of two options for the same setting the later one holds. Options that
-// end in a question name something that is not documented and lets the fake take the other answer.
+// Option changes one setting of a new [Server]. Of two options for the same setting the later one holds. An option whose
+// description asks a question is about something that is not documented.
 type Option func(*settings)
 
 // accountType is the kind of account that an attribute belongs to, page tencentcloud.com/document/product/1047/67816.
@@ -160,7 +160,7 @@ func WithHTTP2() Option { return func(set *settings) { set.http2 = true } }
 func WithInMemory() Option { return func(set *settings) { set.inMemory = true } }
 
 // WithLatency delays every answer by base plus or minus jitter, evenly spread. Requests are judged by the rate when they
-// arrive and carried out after the delay. Nothing is carried out if the client goes before. The default is none.
+// arrive and carried out after the delay. Nothing is carried out if the client goes before. A negative delay is none, which is the default.
 func WithLatency(base, jitter time.Duration) Option {
 	return func(set *settings) { set.latencyBase, set.jitter = base, jitter }
 }

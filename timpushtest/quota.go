@@ -1,7 +1,6 @@
 package timpushtest
 
 import (
-	"slices"
 	"strconv"
 	"time"
 )
@@ -90,21 +89,6 @@ func (set *settings) newLimiter() limiter {
 	return newSlidingWindow(set.quota, time.Second)
 }
 
-// PeakRate returns the most calls that arrived within any one second so far. Refused calls count. The second is a
-// sliding one: two calls exactly a second apart are not within it.
-func (s *Server) PeakRate() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	peak, first := 0, 0
-	for i := range s.calls {
-		for s.calls[i].Time.Sub(s.calls[first].Time) >= time.Second {
-			first++
-		}
-		peak = max(peak, i-first+1)
-	}
-	return peak
-}
-
 // tooManyBadSigs reports whether an identifier is shut out, see WithBadSignatureLimit.
 func (s *Server) tooManyBadSigs(identifier string, now time.Time) bool {
 	s.mu.Lock()
@@ -120,9 +104,4 @@ func (s *Server) addBadSig(identifier string, now time.Time) {
 		s.badSigs[identifier] = newSlidingWindow(badSigLimit, time.Minute)
 	}
 	s.badSigs[identifier].add(now)
-}
-
-// isOpenCode reports whether a code leaves open if the request was carried out.
-func isOpenCode(code int) bool {
-	return slices.Contains([]int{codeBackendTimeout, codeBackendNotJSON, codeInternalTimeout, codeGatewayInternal, codeInternal}, code)
 }

@@ -29,8 +29,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	call, number := s.record(r, body)
+	bad := s.admit(r, call.Time) // before anything that may take time
 	fault := s.nextFault(call)
-	bad := s.admit(r, call.Time)
 	if !s.wait(r.Context(), s.settings.latency()+fault.delay) {
 		panic(http.ErrAbortHandler)
 	}

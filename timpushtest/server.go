@@ -102,8 +102,9 @@ func (s *Server) Close() {
 // whatever host a URL names, so that a test can never call the real service by mistake. It has no timeout.
 func (s *Server) HTTPClient() *http.Client {
 	t := &http.Transport{
-		Protocols:   s.settings.protocols(),
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dial(ctx) },
+		Protocols:           s.settings.protocols(),
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dial(ctx) },
+		MaxIdleConnsPerHost: 100, // else concurrent tests dial for most requests
 	}
 	if s.roots != nil {
 		t.TLSClientConfig = &tls.Config{RootCAs: s.roots}

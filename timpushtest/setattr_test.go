@@ -257,8 +257,7 @@ func TestSwitches(t *testing.T) {
 		"WithMaxUsers":       {timpushtest.WithMaxUsers(2), users(3), 90018, codes{}, nil},
 		"WithMaxUsers, ones": {timpushtest.WithMaxUsers(1), entries("a", `{"sex":"1"}`), 0, codes{}, stored(attrs{"sex": "1"})},
 		"WithMixedTypesApplied": {
-			func() timpushtest.Option { return timpushtest.WithMixedTypesApplied() }(),
-			entries(uuid, `{"sex":"1"}`), 0, codes{uuid: 90035}, nil,
+			timpushtest.WithMixedTypesApplied(), entries(uuid, `{"sex":"1"}`), 0, codes{uuid: 90035}, nil,
 		},
 		"WithFailWhenAllFail": {
 			timpushtest.WithFailWhenAllFail(), entries(uuid, `{"sex":"1"}`), 90035, codes{uuid: 90035}, nil,

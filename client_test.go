@@ -1,0 +1,374 @@
+package timpush_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func TestSetAttrStoresWhatItIsGiven(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 2, 99, 100, 101, 200, 250} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				users := someUsers(n)
+				result, err := client(s).SetAttr(t.Context(), users)
+				require.NoError(t, err)
+				requests := (n + 99) / 100
+				assert.Equal(t, timpush.Result{Done: n, Requests: requests}, *result)
+				assert.Len(t, s.Calls(), requests)
+				assertStored(t, s, users...)
+			})
+		})
+	}
+}
+
+func TestOverTLSWithTheDefaultLimiter(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t)
+	result, err := s.Client().SetAttr(t.Context(), someUsers(3))
+	require.NoError(t, err)
+	assert.Equal(t, 3, result.Done)
+	call := s.Calls()[0]
+	assert.Equal(t, "POST", call.Method)
+	assert.Equal(t, "/v4/timpush/set_attr", call.Path)
+	assert.Equal(t, "application/json", call.Header.Get("Content-Type"))
+	assert.True(t, strings.HasPrefix(call.Header.Get("User-Agent"), "timpush-go/"), call.Header)
+}
+
+func TestOverHTTP2(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t, timpushtest.WithHTTP2(), timpushtest.WithQuota(0))
+	users := someUsers(1000)
+	result, err := client(s).SetAttr(t.Context(), users)
+	require.NoError(t, err)
+	assert.Equal(t, 10, result.Requests)
+	assertStored(t, s, users...)
+}
+
+func TestQueryIsEscaped(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		identifier := "管理员 & admin=1#?%&usersig=x"
+		s := fake(t, timpushtest.WithApp(1400000001, identifier, "another-key-that-is-not-real"))
+		_, err := client(s).SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err, "the fake verifies the UserSig and each parameter")
+		query := s.Calls()[0].Query
+		assert.Equal(t, []string{identifier}, query["identifier"])
+		assert.Len(t, query, 5)
+	})
+}
+
+func TestRandomIsFreshForEachAttempt(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s, timpush.WithMaxAttempts(64))
+		s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(91000) })
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		require.ErrorIs(t, err, timpush.ErrInternal)
+		seen := map[string]bool{}
+		var high int
+		for _, call := range s.Calls() {
+			random := call.Query.Get("random")
+			seen[random] = true
+			n, err := strconv.ParseUint(random, 10, 32)
+			require.NoError(t, err)
+			if n > math.MaxInt32 {
+				high++
+			}
+		}
+		assert.Len(t, seen, 64)
+		assert.Greater(t, high, 8, "the upper half of the range is used")
+	})
+}
+
+func TestSameAccountTwiceIsMergedInOrder(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := []timpush.UserAttrs{
+			{ToAccount: "a", Attrs: timpush.Attrs{"city": "Rome", "sex": "f"}},
+			{ToAccount: "b", Attrs: timpush.Attrs{"city": "Bonn"}},
+			{ToAccount: "a", Attrs: timpush.Attrs{"city": "Oslo", "country": "NO"}},
+		}
+		result, err := client(s).SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		assert.Equal(t, timpush.Result{Done: 3, Requests: 1}, *result)
+		assert.Equal(t, []string{"a", "b"}, s.Calls()[0].Accounts)
+		assert.Equal(t, map[string]string{"city": "Oslo", "sex": "f", "country": "NO"}, s.Attrs("a"))
+		assert.Equal(t, timpush.Attrs{"city": "Rome", "sex": "f"}, users[0].Attrs, "the caller's maps are left alone")
+
+		s.Refuse(90035, "a")
+		result, err = client(s).SetAttr(t.Context(), users)
+		p := partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{Done: 1, Rejected: 2, Requests: 1}, *result)
+		var indexes []int
+		for u := range p.Users() {
+			indexes = append(indexes, u.Index)
+		}
+		assert.Equal(t, []int{0, 2}, indexes, "each entry of the account has the outcome of the one sent")
+	})
+}
+
+func TestAnyTextTravelsUnchanged(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := []timpush.UserAttrs{
+			userIn(`quote " and \ backslash`, "tab\tand line\nand NUL\x00"),
+			userIn("小明", "深圳 \u2028 😀"),
+			userIn("<a&b>", ""),
+			userIn(strings.Repeat("long", 20), strings.Repeat("字", 16)+"xx"),
+		}
+		_, err := client(s).SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		assertStored(t, s, users...)
+	})
+}
+
+func TestInputIsValidatedAsAWhole(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		tooMany := timpush.Attrs{}
+		for i := range 11 {
+			tooMany[strconv.Itoa(i)] = "x"
+		}
+		users := []timpush.UserAttrs{
+			userIn("fine", "fine"),
+			userIn("", "x"),
+			userIn("bad\xff", "x"),
+			{ToAccount: "no attributes"},
+			{ToAccount: "too many", Attrs: tooMany},
+			userIn("a", strings.Repeat("x", 50)),
+			userIn("b", strings.Repeat("x", 51)),
+			userIn("c", strings.Repeat("字", 17)),
+			userIn("d", "bad\xff"),
+			{ToAccount: "e", Attrs: timpush.Attrs{"": "x"}},
+			{ToAccount: "f", Attrs: timpush.Attrs{strings.Repeat("n", 51): "x"}},
+			{ToAccount: "g", Attrs: timpush.Attrs{"n\xff": "x"}},
+			{ToAccount: "h", Attrs: timpush.Attrs{"a": strings.Repeat("x", 51), "b": strings.Repeat("secret", 20)}},
+		}
+		result, err := client(s).SetAttr(t.Context(), users)
+		assert.Nil(t, result)
+		assert.Empty(t, s.Calls(), "nothing is sent")
+		var faults []int
+		for _, fault := range err.(interface{ Unwrap() []error }).Unwrap() {
+			var in *timpush.InputError
+			require.ErrorAs(t, fault, &in)
+			assert.Equal(t, users[in.Index].ToAccount, in.ToAccount)
+			faults = append(faults, in.Index)
+		}
+		assert.Equal(t, []int{1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 12}, faults)
+		assert.Less(t, len(err.Error()), 1200)
+		assert.NotContains(t, err.Error(), "secretsecret")
+	})
+}
+
+func TestNewClientReportsEveryFault(t *testing.T) {
+	t.Parallel()
+	_, err := timpush.NewClient(timpush.Config{}, nil, timpush.WithMaxAttempts(0), timpush.WithMaxInFlight(0),
+		timpush.WithAttemptTimeout(0), timpush.WithUserSigTTL(time.Millisecond), timpush.WithHTTPClient(nil),
+		timpush.WithLimiter(nil), timpush.WithLogger(nil), timpush.WithObserver(nil), timpush.WithUserAgent("a\nb"),
+		timpush.WithBaseURL("ftp://x"))
+	for _, want := range []string{
+		"SDKAppID", "Identifier", "SecretKey", "Region", "an Option is nil", "WithMaxAttempts", "WithMaxInFlight", "WithAttemptTimeout",
+		"WithUserSigTTL", "WithHTTPClient", "WithLimiter", "WithLogger", "WithObserver", "WithUserAgent", "WithBaseURL",
+	} {
+		assert.ErrorContains(t, err, want)
+	}
+	_, err = timpush.NewClient(timpush.Config{SDKAppID: 1, Identifier: "a"}, timpush.WithSigner(nil))
+	assert.ErrorContains(t, err, "WithSigner")
+}
+
+func TestNewClientRefusesEachFault(t *testing.T) {
+	t.Parallel()
+	good := testConfig
+	with := func(change func(*timpush.Config)) timpush.Config { c := good; change(&c); return c }
+	for name, test := range map[string]struct {
+		config timpush.Config
+		option timpush.Option
+		want   string
+	}{
+		"negative SDKAppID":   {config: with(func(c *timpush.Config) { c.SDKAppID = -1 }), want: "SDKAppID"},
+		"line feed":           {config: with(func(c *timpush.Config) { c.Identifier = "a\nTLS.expire:1" }), want: "Identifier"},
+		"invalid UTF-8":       {config: with(func(c *timpush.Config) { c.Identifier = "a\xff" }), want: "Identifier"},
+		"unknown region":      {config: with(func(c *timpush.Config) { c.Region = "atlantis" }), want: "atlantis"},
+		"PEM key":             {config: with(func(c *timpush.Config) { c.SecretKey = "-----BEGIN PRIVATE KEY-----\nMIG" }), want: "PEM"},
+		"key with line feed":  {config: with(func(c *timpush.Config) { c.SecretKey += "\n" }), want: "white space"},
+		"plain HTTP":          {option: timpush.WithBaseURL("http://example.com"), want: "WithBaseURL"},
+		"no host":             {option: timpush.WithBaseURL("https://"), want: "WithBaseURL"},
+		"only a port":         {option: timpush.WithBaseURL("https://:443"), want: "WithBaseURL"},
+		"query":               {option: timpush.WithBaseURL("https://example.com/?a=b"), want: "WithBaseURL"},
+		"password":            {option: timpush.WithBaseURL("https://me:hush@example.com/"), want: "WithBaseURL"},
+		"unparsable URL":      {option: timpush.WithBaseURL("https://me:hush@exa mple.com/"), want: "WithBaseURL"},
+		"loopback look-alike": {option: timpush.WithBaseURL("http://localhost.example.com"), want: "WithBaseURL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config, opts := test.config, []timpush.Option{}
+			if test.option != nil {
+				config, opts = good, append(opts, test.option)
+			}
+			_, err := timpush.NewClient(config, opts...)
+			require.ErrorContains(t, err, test.want)
+			assert.NotContains(t, err.Error(), "hush")
+			assert.NotContains(t, err.Error(), "BEGIN")
+			assert.NotContains(t, err.Error(), "no-real-key")
+		})
+	}
+}
+
+func TestNewClientAccepts(t *testing.T) {
+	t.Parallel()
+	for _, base := range []string{
+		"https://example.com", "https://example.com:8443/a/proxy/", "http://localhost:1", "http://127.0.0.1:1/", "http://127.9.9.9", "http://[::1]:1",
+	} {
+		newClient(t, timpush.WithBaseURL(base))
+	}
+	for _, region := range timpush.Regions() {
+		config := testConfig
+		config.Region = region
+		_, err := timpush.NewClient(config)
+		require.NoError(t, err, region)
+	}
+}
+
+func TestUnverifiedTLSIsRefused(t *testing.T) {
+	t.Parallel()
+	blind := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // refused: that is the test
+	_, err := timpush.NewClient(testConfig, timpush.WithHTTPClient(&http.Client{Transport: blind}))
+	assert.ErrorContains(t, err, "InsecureSkipVerify")
+}
+
+func TestBadCertificateStopsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t, timpushtest.WithQuota(0))
+	c, err := timpush.NewClient(s.Config(), timpush.WithBaseURL(s.URL), timpush.WithMaxInFlight(1))
+	require.NoError(t, err)
+	users := someUsers(300)
+	result, err := c.SetAttr(t.Context(), users)
+	partial(t, users, result, err)
+	assert.Equal(t, timpush.Result{NotSent: 300, Requests: 1}, *result, "no second attempt: %v", err)
+	assert.Empty(t, s.Calls())
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var requests int
+		c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			requests++
+			h := http.Header{"Location": {"https://elsewhere.example/"}}
+			return &http.Response{StatusCode: 302, Header: h, Body: http.NoBody, Request: r}, nil
+		}))
+		users := someUsers(1)
+		result, err := c.SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		var page *timpush.HTTPError
+		require.ErrorAs(t, err, &page)
+		assert.Equal(t, 302, page.StatusCode)
+		assert.Equal(t, timpush.Result{Rejected: 1, Requests: 1}, *result)
+		assert.Equal(t, 1, requests)
+	})
+}
+
+func TestRequestsRunInParallelUpToMaxInFlight(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		c := client(s, timpush.WithMaxInFlight(4))
+		began := time.Now()
+		var calls sync.WaitGroup
+		for range 3 { // the bound is the client's, whoever calls
+			calls.Go(func() {
+				_, err := c.SetAttr(t.Context(), someUsers(400))
+				assert.NoError(t, err)
+			})
+		}
+		calls.Wait()
+		assert.Equal(t, 3*time.Second, time.Since(began), "12 requests of a second, 4 at a time")
+		assert.LessOrEqual(t, s.Connections(), 4)
+	})
+}
+
+func TestNoMoreConnectionsThanMaxInFlight(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t, timpushtest.WithPlainHTTP(), timpushtest.WithQuota(0))
+	c, err := timpush.NewClient(s.Config(), timpush.WithBaseURL(s.URL), timpush.WithLimiter(unlimited{}), timpush.WithMaxInFlight(5))
+	require.NoError(t, err)
+	var callers sync.WaitGroup
+	for range 20 {
+		callers.Go(func() {
+			_, err := c.SetAttr(t.Context(), someUsers(1000))
+			assert.NoError(t, err)
+		})
+	}
+	callers.Wait()
+	assert.LessOrEqual(t, s.Connections(), 5)
+}
+
+func TestDefaultPaceKeepsTheQuota(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithQuota(timpush.DefaultQPS), timpushtest.WithLatency(50*time.Millisecond, 0))
+		began := time.Now()
+		result, err := s.Client().SetAttr(t.Context(), someUsers(100*975))
+		require.NoError(t, err)
+		assert.Equal(t, 975, result.Requests, "none was refused")
+		assert.InDelta(t, 10, time.Since(began).Seconds(), 0.2)
+		assert.LessOrEqual(t, s.PeakRate(), timpush.DefaultQPS)
+	})
+}
+
+func TestBodiesAreNotReusedWhileTheyAreRead(t *testing.T) {
+	t.Parallel()
+	var late sync.WaitGroup
+	defer late.Wait()
+	c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+		want := r.ContentLength
+		copied, err := r.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		whole, err := io.ReadAll(copied)
+		if err != nil || int64(len(whole)) != want {
+			return nil, errors.New("GetBody gives another body")
+		}
+		_ = copied.Close()
+		late.Go(func() { // goes on after RoundTrip has returned, as net/http may
+			var got strings.Builder
+			buffer := make([]byte, 64)
+			for {
+				n, err := r.Body.Read(buffer)
+				got.Write(buffer[:n])
+				if err != nil {
+					break
+				}
+			}
+			assert.Equal(t, string(whole), got.String())
+			_ = r.Body.Close()
+			_ = r.Body.Close()
+		})
+		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`))}, nil
+	}))
+	var callers sync.WaitGroup
+	for k := range 8 {
+		callers.Go(func() {
+			for i := range 50 {
+				users := someUsers(1 + (i*k)%20)
+				_, err := c.SetAttr(context.Background(), users)
+				assert.NoError(t, err)
+			}
+		})
+	}
+	callers.Wait()
+}

@@ -1,0 +1,118 @@
+package timpush_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func TestObserverSeesCallsAttemptsAndWaits(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(100*time.Millisecond, 0))
+		s.Inject(timpushtest.ErrorCode(91000), timpushtest.Status(502), timpushtest.Garbage(), timpushtest.AccountCode(90035, "user-0"))
+		events := &recorder{}
+		_, err := client(s, timpush.WithObserver(events)).SetAttr(t.Context(), someUsers(2))
+		require.ErrorIs(t, err, timpush.ErrAccountType)
+		const set = "v4/timpush/set_attr"
+		var got []timpush.Event
+		for _, e := range events.all() {
+			assert.Equal(t, "localhost", e.Host)
+			assert.Equal(t, set, e.Endpoint)
+			e.Host, e.Endpoint = "", ""
+			if e.Wait == timpush.WaitBackoff {
+				assert.Positive(t, e.Duration)
+				e.Duration = 0
+			}
+			if e.Kind == timpush.CallEnd {
+				assert.Greater(t, e.Duration, 400*time.Millisecond)
+				e.Duration = 0
+			}
+			got = append(got, e)
+		}
+		var want []timpush.Event
+		attempt := func(n, status int, code timpush.Code, failure string) {
+			want = append(want, timpush.Event{Kind: timpush.WaitEnd, Users: 2, Attempt: n, Wait: timpush.WaitSlot},
+				timpush.Event{Kind: timpush.WaitEnd, Users: 2, Attempt: n, Wait: timpush.WaitQuota},
+				timpush.Event{Kind: timpush.AttemptStart, Users: 2, Attempt: n},
+				timpush.Event{Kind: timpush.AttemptEnd, Users: 2, Attempt: n, Status: status, Code: code, Failure: failure, Duration: 100 * time.Millisecond})
+			if n < 4 {
+				want = append(want, timpush.Event{Kind: timpush.WaitEnd, Users: 2, Attempt: n, Wait: timpush.WaitBackoff})
+			}
+		}
+		want = append(want, timpush.Event{Kind: timpush.CallStart, Users: 2})
+		attempt(1, 200, 91000, "api")
+		attempt(2, 502, 0, "http")
+		attempt(3, 200, 0, "malformed")
+		attempt(4, 200, 0, "")
+		want = append(want, timpush.Event{Kind: timpush.CallEnd, Users: 2, Result: timpush.Result{Done: 1, Rejected: 1, Requests: 4}})
+		assert.Equal(t, want, got)
+	})
+}
+
+type key string
+
+// spans puts a value into the context at each start and expects it in what belongs to it.
+type spans struct{ t *testing.T }
+
+func (s spans) Observe(ctx context.Context, e timpush.Event) context.Context {
+	switch e.Kind {
+	case timpush.CallStart:
+		assert.Equal(s.t, "caller", ctx.Value(key("span")))
+		return context.WithValue(ctx, key("span"), "call")
+	case timpush.AttemptStart:
+		assert.Equal(s.t, "call", ctx.Value(key("span")))
+		return context.WithValue(ctx, key("span"), "attempt")
+	case timpush.AttemptEnd:
+		assert.Equal(s.t, "attempt", ctx.Value(key("span")))
+	case timpush.WaitEnd, timpush.CallEnd:
+		assert.Equal(s.t, "call", ctx.Value(key("span")))
+	}
+	return nil // ignored
+}
+
+func TestObserverPutsSpansIntoTheContext(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.ErrorCode(91000))
+		ctx := context.WithValue(t.Context(), key("span"), "caller")
+		_, err := client(s, timpush.WithObserver(spans{t})).SetAttr(ctx, someUsers(1))
+		require.NoError(t, err)
+	})
+}
+
+func TestLogger(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for level, want := range map[slog.Level][]string{
+			slog.LevelDebug: {"timpush attempt", "timpush wait", "timpush call", "failure=canceled", "failure=timeout"},
+			slog.LevelInfo:  {"level=WARN msg=\"timpush call\""},
+		} {
+			s := fake(t)
+			s.Inject(timpushtest.Hang(), timpushtest.Hang())
+			var log bytes.Buffer
+			logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(15*time.Second, cancel)
+			_, err := client(s, timpush.WithLogger(logger)).SetAttr(ctx, someUsers(1))
+			require.ErrorIs(t, err, context.Canceled)
+			for _, text := range want {
+				assert.Contains(t, log.String(), text)
+			}
+			if level == slog.LevelInfo {
+				assert.Equal(t, 1, strings.Count(log.String(), "\n"))
+			}
+			log.Reset()
+			_, err = client(s, timpush.WithLogger(logger)).SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			assert.Equal(t, level == slog.LevelInfo, log.Len() == 0, "nothing worth a warning")
+		}
+	})
+}

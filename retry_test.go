@@ -1,0 +1,733 @@
+package timpush_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// TestFaultThatPasses: whatever happens once, a later attempt makes all users Done.
+func TestFaultThatPasses(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]timpushtest.Fault{
+		"60007": timpushtest.ErrorCode(60007), "60011": timpushtest.ErrorCode(60011), "60018": timpushtest.ErrorCode(60018),
+		"60019": timpushtest.ErrorCode(60019), "60004": timpushtest.ErrorCode(60004), "60014": timpushtest.ErrorCode(60014),
+		"60008 applied": timpushtest.ErrorCodeApplied(60008), "91000": timpushtest.ErrorCode(91000), "70169": timpushtest.ErrorCode(70169),
+		"70500": timpushtest.ErrorCode(70500), "70001": timpushtest.ErrorCode(70001),
+		"502": timpushtest.Status(502), "502 applied": timpushtest.StatusApplied(502), "429": timpushtest.Status(429), "408": timpushtest.Status(408),
+		"204": timpushtest.Answer(204, ""), "cut before": timpushtest.CutBefore(), "cut after": timpushtest.CutAfter(),
+		"truncated": timpushtest.TruncateBody(20), "garbage": timpushtest.Garbage(), "endless": timpushtest.EndlessBody(),
+		"hang": timpushtest.Hang(), "hang applied": timpushtest.HangApplied(),
+		"one account 91000": timpushtest.AccountCode(91000, "user-1"), "one account 60007": timpushtest.AccountCode(60007, "user-1"),
+		"one account 90018": timpushtest.AccountCode(90018, "user-1"), "one account 93000": timpushtest.AccountCode(93000, "user-1"),
+		"FAIL with code 0": timpushtest.Answer(200, `{"ActionStatus":"FAIL","ErrorCode":0}`),
+		"no status":        timpushtest.Answer(200, `{"ErrorCode":0}`),
+		"no code":          timpushtest.Answer(200, `{"ActionStatus":"OK"}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Inject(fault)
+				users := someUsers(3)
+				result, err := client(s).SetAttr(t.Context(), users)
+				require.NoError(t, err)
+				assert.Equal(t, timpush.Result{Done: 3, Requests: 2}, *result)
+				assertStored(t, s, users...)
+			})
+		})
+	}
+}
+
+func TestOnlyOpenAccountsAreSentAgain(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.AccountCode(91000, "user-1", "user-7"), timpushtest.AccountCode(60014, "user-7"))
+		users := someUsers(10)
+		_, err := client(s).SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		calls := s.Calls()
+		require.Len(t, calls, 3)
+		assert.Equal(t, []string{"user-1", "user-7"}, calls[1].Accounts)
+		assert.Equal(t, []string{"user-7"}, calls[2].Accounts)
+	})
+}
+
+// TestFaultThatStays: the outcome of one user if every attempt ends the same way.
+func TestFaultThatStays(t *testing.T) {
+	t.Parallel()
+	var page *timpush.HTTPError
+	var transport *url.Error
+	for name, test := range map[string]struct {
+		fault    timpushtest.Fault
+		outcome  timpush.Outcome
+		is       error
+		as       any
+		requests int
+	}{
+		"throttle":               {timpushtest.ErrorCode(60007), timpush.Rejected, timpush.ErrRateLimited, nil, 4},
+		"internal":               {timpushtest.ErrorCode(91000), timpush.Unknown, timpush.ErrInternal, nil, 4},
+		"backend timeout":        {timpushtest.ErrorCode(60008), timpush.Unknown, timpush.ErrBackendTimeout, nil, 4},
+		"backend answer":         {timpushtest.ErrorCode(60013), timpush.Unknown, timpush.ErrBackendAnswer, nil, 4},
+		"internal timeout":       {timpushtest.ErrorCode(70169), timpush.Unknown, timpush.ErrInternalTimeout, nil, 4},
+		"internal 70500":         {timpushtest.ErrorCode(70500), timpush.Unknown, timpush.ErrInternal2, nil, 4},
+		"account check timeout":  {timpushtest.ErrorCode(60014), timpush.Rejected, timpush.ErrAccountCheckTimeout, nil, 4},
+		"account check":          {timpushtest.ErrorCode(60004), timpush.Rejected, timpush.ErrAccountCheck, nil, 3},
+		"account check 2":        {timpushtest.ErrorCode(60005), timpush.Rejected, timpush.ErrAccountCheck2, nil, 3},
+		"expired":                {timpushtest.ErrorCode(70001), timpush.Rejected, timpush.ErrUserSigExpired, nil, 2},
+		"cool-down":              {timpushtest.ErrorCode(70050), timpush.Rejected, timpush.ErrTooManyBadUserSigs, nil, 1},
+		"not admin":              {timpushtest.ErrorCode(90009), timpush.Rejected, timpush.ErrNotAdmin, nil, 1},
+		"wrong region":           {timpushtest.ErrorCode(60026), timpush.Rejected, timpush.ErrWrongRegion, nil, 1},
+		"bad query":              {timpushtest.ErrorCode(60025), timpush.Rejected, timpush.ErrBadQuery, nil, 1},
+		"bad request":            {timpushtest.ErrorCode(60002), timpush.Rejected, timpush.ErrBadRequest, nil, 1},
+		"invalid attribute":      {timpushtest.ErrorCode(90033), timpush.Rejected, timpush.ErrInvalidAttr, nil, 1},
+		"bad JSON":               {timpushtest.ErrorCode(90001), timpush.Rejected, timpush.ErrBadJSON, nil, 1},
+		"too many accounts":      {timpushtest.ErrorCode(90018), timpush.Rejected, timpush.ErrTooManyAccounts, nil, 1},
+		"too long":               {timpushtest.ErrorCode(93000), timpush.Rejected, timpush.Code(93000), nil, 1},
+		"undocumented":           {timpushtest.ErrorCode(60999), timpush.Rejected, timpush.Code(60999), nil, 1},
+		"account type":           {timpushtest.AccountCode(90035, "user-0"), timpush.Rejected, timpush.ErrAccountType, nil, 1},
+		"account fatal":          {timpushtest.AccountCode(90009, "user-0"), timpush.Rejected, timpush.ErrNotAdmin, nil, 1},
+		"account undocumented":   {timpushtest.AccountCode(12345, "user-0"), timpush.Rejected, timpush.Code(12345), nil, 1},
+		"account internal":       {timpushtest.AccountCode(91000, "user-0"), timpush.Unknown, timpush.ErrInternal, nil, 4},
+		"account throttled":      {timpushtest.AccountCode(60007, "user-0"), timpush.Rejected, timpush.ErrRateLimited, nil, 4},
+		"account without a code": {timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"user-0"}]}`), timpush.Unknown, timpush.Code(0), nil, 4},
+		"502":                    {timpushtest.Status(502), timpush.Unknown, nil, &page, 4},
+		"429":                    {timpushtest.Status(429), timpush.Rejected, nil, &page, 4},
+		"404":                    {timpushtest.Status(404), timpush.Rejected, nil, &page, 1},
+		"413":                    {timpushtest.Status(413), timpush.Rejected, nil, &page, 1},
+		"garbage":                {timpushtest.Garbage(), timpush.Unknown, nil, &page, 4},
+		"endless":                {timpushtest.EndlessBody(), timpush.Unknown, nil, &transport, 4},
+		"cut":                    {timpushtest.CutAfter(), timpush.Unknown, nil, &transport, 4},
+		"truncated":              {timpushtest.TruncateBody(30), timpush.Unknown, nil, &transport, 4},
+		"hang":                   {timpushtest.Hang(), timpush.Unknown, context.DeadlineExceeded, &transport, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Handle(func(timpushtest.Call) timpushtest.Fault { return test.fault })
+				users := someUsers(1)
+				result, err := client(s).SetAttr(t.Context(), users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, test.outcome, outcomes(p)["user-0"])
+				assert.Equal(t, test.requests, result.Requests)
+				if test.is != nil {
+					require.ErrorIs(t, err, test.is)
+				}
+				if test.as != nil {
+					require.ErrorAs(t, err, test.as)
+				}
+				var again []timpush.UserAttrs
+				var code timpush.Code
+				if test.outcome != timpush.Rejected || errors.As(err, &code) && code.Retryable() || name == "429" {
+					again = users
+				}
+				assert.Equal(t, again, p.Remaining(users))
+			})
+		})
+	}
+}
+
+func TestUnreachableIsNotSent(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]error{
+		"refused": &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")},
+		"proxy":   &net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("connection refused")},
+		"DNS":     &net.DNSError{Err: "no such host", Name: "adminapisgp.im.qcloud.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				mock := httpmock.NewMockTransport()
+				mock.RegisterNoResponder(httpmock.NewErrorResponder(fault))
+				users := someUsers(2)
+				result, err := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: mock})).SetAttr(t.Context(), users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, timpush.Result{NotSent: 2, Requests: 4}, *result)
+				require.ErrorIs(t, err, fault)
+				assert.Equal(t, users, p.Remaining(users))
+			})
+		})
+	}
+}
+
+func TestLostAnswerStaysUnknownUnlessSettled(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		then timpushtest.Fault
+		want timpush.Outcome
+		is   error
+	}{
+		"then throttled":     {timpushtest.ErrorCode(60007), timpush.Unknown, timpush.ErrRateLimited},
+		"then fatal":         {timpushtest.ErrorCode(60020), timpush.Unknown, timpush.ErrUnavailable},
+		"then undocumented":  {timpushtest.ErrorCode(60999), timpush.Unknown, timpush.Code(60999)},
+		"then its own fault": {timpushtest.AccountCode(90035, "user-0"), timpush.Rejected, timpush.ErrAccountType},
+		"then the data's":    {timpushtest.ErrorCode(90033), timpush.Rejected, timpush.ErrInvalidAttr},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Inject(timpushtest.CutAfter())
+				s.Handle(func(timpushtest.Call) timpushtest.Fault { return test.then })
+				users := someUsers(1)
+				result, err := client(s).SetAttr(t.Context(), users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, test.want, outcomes(p)["user-0"])
+				require.ErrorIs(t, err, test.is)
+				var lost *url.Error
+				assert.Equal(t, test.want == timpush.Unknown, errors.As(err, &lost), "the reason of Unknown is kept: %v", err)
+			})
+		})
+	}
+}
+
+func TestFatalCodeStopsTheCall(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(100*time.Millisecond, 0))
+		s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(90009) })
+		users := someUsers(10000)
+		result, err := client(s, timpush.WithMaxInFlight(4)).SetAttr(t.Context(), users)
+		p := partial(t, users, result, err)
+		assert.LessOrEqual(t, result.Requests, 4)
+		assert.Equal(t, 100*result.Requests, result.Rejected)
+		assert.Equal(t, 10000-result.Rejected, result.NotSent)
+		for u := range p.Users() {
+			require.ErrorIs(t, u, timpush.ErrNotAdmin)
+			require.NotErrorIs(t, u, context.Canceled)
+		}
+		assert.Len(t, p.Remaining(users), result.NotSent)
+		_, err = client(s).SetAttr(t.Context(), users[:1])
+		require.ErrorIs(t, err, timpush.ErrNotAdmin, "it is tried anew with the next call")
+	})
+}
+
+func TestThreeUnknownCodesInARowStopTheCall(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		strange := timpushtest.ErrorCode(60999)
+		s.Inject(strange, strange, timpushtest.Fault{}, strange, strange, strange)
+		users := someUsers(1000)
+		result, err := client(s, timpush.WithMaxInFlight(1)).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{Done: 100, Rejected: 500, NotSent: 400, Requests: 6}, *result)
+	})
+}
+
+func TestCoolDownLastsAMinute(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		s.Inject(timpushtest.ErrorCode(70050))
+		users := someUsers(1)
+		result, err := c.SetAttr(t.Context(), users)
+		assert.Equal(t, timpush.Result{Rejected: 1, Requests: 1}, *result)
+		require.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+		time.Sleep(59 * time.Second)
+		result, err = c.SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{NotSent: 1}, *result)
+		require.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+		time.Sleep(2 * time.Second)
+		_, err = c.SetAttr(t.Context(), users)
+		require.NoError(t, err)
+	})
+}
+
+func TestTooManyAccountsHalvesAndRemembers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithMaxUsers(30))
+		c := client(s, timpush.WithMaxInFlight(1))
+		users := someUsers(200)
+		result, err := c.SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		assertStored(t, s, users...)
+		assert.Equal(t, 10, result.Requests, "100 and 50 were refused once each, then 8 of 25 went")
+		before := len(s.Calls())
+		result, err = c.SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		assert.Equal(t, 8, result.Requests)
+		assert.Equal(t, slices.Repeat([]int{25}, 8), sizes(s.Calls()[before:]))
+	})
+}
+
+func TestTooLongABodyIsHalvedAndRemembered(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []timpushtest.Fault{
+		timpushtest.ErrorCode(93000), timpushtest.ErrorCode(90056), timpushtest.ErrorCode(80002), timpushtest.Status(413),
+	} {
+		t.Run(fmt.Sprint(fault), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Handle(func(c timpushtest.Call) timpushtest.Fault {
+					if len(c.Body) > 2000 {
+						return fault
+					}
+					return timpushtest.Fault{}
+				})
+				c := client(s)
+				long, short := someUsers(100), someUsers(100)
+				for i := range long {
+					long[i].Attrs["sex"] = strings.Repeat("x", 50)
+				}
+				result, err := c.SetAttr(t.Context(), long)
+				require.NoError(t, err)
+				assert.Greater(t, result.Requests, 6)
+				result, err = c.SetAttr(t.Context(), long)
+				require.NoError(t, err)
+				assert.Equal(t, 8, result.Requests, "12.5 users of 118 bytes fit; no call is wasted")
+				_, err = c.SetAttr(t.Context(), short[:20])
+				require.NoError(t, err)
+			})
+		})
+	}
+}
+
+func TestAccountsRefusedForTheirDataAreIsolated(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{90001, 90033, 60003, 70107, 70402} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Poison(code, "user-17")
+				users := someUsers(100)
+				result, err := client(s).SetAttr(t.Context(), users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, map[string]timpush.Outcome{"user-17": timpush.Rejected}, outcomes(p))
+				assert.LessOrEqual(t, result.Requests, 15)
+				require.ErrorIs(t, err, timpush.Code(code))
+				assert.Nil(t, s.Attrs("user-17"))
+				assertStored(t, s, slices.Delete(users, 17, 18)...)
+			})
+		})
+	}
+}
+
+func TestIsolationIsBounded(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := someUsers(5000)
+		for i := range users {
+			if i != 4900 {
+				s.Poison(90033, users[i].ToAccount)
+			}
+		}
+		result, err := client(s, timpush.WithMaxInFlight(1)).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, 199+49, result.Requests, "each account of the first request alone, then only whole requests")
+		assert.Equal(t, 5000, result.Rejected)
+	})
+	t.Run("a good account among bad ones is found", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			s := fake(t)
+			users := someUsers(100)
+			for i := range users[:99] {
+				s.Poison(90033, users[i].ToAccount)
+			}
+			result, err := client(s).SetAttr(t.Context(), users)
+			partial(t, users, result, err)
+			assert.Equal(t, 1, result.Done)
+			assertStored(t, s, users[99])
+		})
+	})
+}
+
+func TestFailWithAnErrorListSettlesTheNamedAndFindsTheRest(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorList":[{"To_Account":"user-2","ErrorCode":90035}]}`))
+		users := someUsers(4)
+		result, err := client(s).SetAttr(t.Context(), users)
+		p := partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{Done: 3, Rejected: 1, Requests: 2}, *result, "the rest goes once more as a whole")
+		require.ErrorIs(t, err, timpush.ErrAccountType)
+		assert.Equal(t, map[string]timpush.Outcome{"user-2": timpush.Rejected}, outcomes(p))
+	})
+}
+
+func TestFatalCodeWithAFullErrorListStopsAllTheSame(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithFailWhenAllFail())
+		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"FAIL","ErrorCode":60020,"ErrorList":[{"To_Account":"user-0","ErrorCode":90035}]}`))
+		users := someUsers(2)
+		c := client(s, timpush.WithMaxInFlight(1))
+		s.Inject(timpushtest.ErrorCode(90018)) // not reached
+		result, err := c.SetAttr(t.Context(), users[:1])
+		partial(t, users[:1], result, err)
+		assert.Equal(t, timpush.Result{Rejected: 1, Requests: 1}, *result)
+	})
+}
+
+func TestThrottleSlowsEveryCallerAndPasses(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		users := someUsers(1)
+		for range 50 { // a rate to slow down from
+			_, err := c.SetAttr(t.Context(), users)
+			require.NoError(t, err)
+			time.Sleep(20 * time.Millisecond)
+		}
+		s.Inject(timpushtest.ErrorCode(60007))
+		began := time.Now()
+		var callers sync.WaitGroup
+		for k := range 10 {
+			callers.Go(func() {
+				time.Sleep(time.Duration(k+1) * time.Millisecond) // after the throttled one
+				_, err := c.SetAttr(t.Context(), users)
+				assert.NoError(t, err)
+				assert.GreaterOrEqual(t, time.Since(began), time.Second, "nobody calls for a second")
+			})
+		}
+		_, err := c.SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		callers.Wait()
+		assert.GreaterOrEqual(t, time.Since(began), time.Second+9*20*time.Millisecond, "and then more slowly than before")
+
+		for time.Since(began) < time.Minute {
+			_, err := c.SetAttr(t.Context(), users)
+			require.NoError(t, err)
+			time.Sleep(20 * time.Millisecond)
+		}
+		before := len(s.Calls())
+		for range 1000 {
+			_, err := c.SetAttr(t.Context(), users)
+			require.NoError(t, err)
+		}
+		assert.Less(t, time.Since(began), time.Minute+time.Second, "then at full speed again")
+		assert.Len(t, s.Calls(), before+1000)
+	})
+}
+
+func TestPauseGrowsWhileThrottlesGoOn(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(60007) })
+		_, err := client(s, timpush.WithMaxAttempts(7)).SetAttr(t.Context(), someUsers(1))
+		require.ErrorIs(t, err, timpush.ErrRateLimited)
+		var pauses []time.Duration
+		calls := s.Calls()
+		for i := range calls[1:] {
+			pauses = append(pauses, calls[i+1].Time.Sub(calls[i].Time).Round(time.Second))
+		}
+		assert.Equal(t, []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9, 16e9}, pauses)
+	})
+}
+
+func TestBackoffIsJitteredAndCapped(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(91000) })
+		bounds := map[int]time.Duration{}
+		different := map[time.Duration]bool{}
+		for range 50 {
+			before := len(s.Calls())
+			_, err := client(s, timpush.WithMaxAttempts(12)).SetAttr(t.Context(), someUsers(1))
+			require.ErrorIs(t, err, timpush.ErrInternal)
+			calls := s.Calls()[before:]
+			for i := range calls[1:] {
+				pause := calls[i+1].Time.Sub(calls[i].Time)
+				bounds[i] = max(bounds[i], pause)
+				different[pause] = true
+			}
+		}
+		for i := range 11 {
+			bound := min(20*time.Second, 200*time.Millisecond<<i)
+			assert.LessOrEqual(t, bounds[i], bound)
+			assert.Greater(t, bounds[i], bound/2, "the whole range is used")
+		}
+		assert.Greater(t, len(different), 500)
+	})
+}
+
+func TestContextThatEnds(t *testing.T) {
+	t.Parallel()
+	stop := errors.New("the operator said stop")
+	for name, test := range map[string]struct {
+		fault timpushtest.Fault
+		want  timpush.Outcome
+		is    error
+	}{
+		"under way":        {timpushtest.Hang(), timpush.Unknown, nil},
+		"before the retry": {timpushtest.ErrorCode(91000), timpush.Unknown, timpush.ErrInternal},
+		"in the throttle":  {timpushtest.ErrorCode(60007), timpush.Rejected, timpush.ErrRateLimited},
+		"after a refusal":  {timpushtest.ErrorCode(60014), timpush.Rejected, timpush.ErrAccountCheckTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Handle(func(timpushtest.Call) timpushtest.Fault { return test.fault })
+				ctx, cancel := context.WithCancelCause(t.Context())
+				began := time.Now()
+				time.AfterFunc(time.Second/2, func() { cancel(stop) })
+				users := someUsers(500)
+				c := client(s, timpush.WithMaxInFlight(1), timpush.WithMaxAttempts(1000))
+				result, err := c.SetAttr(ctx, users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, time.Second/2, time.Since(began))
+				require.ErrorIs(t, err, context.Canceled)
+				require.ErrorIs(t, err, stop)
+				if test.is != nil {
+					require.ErrorIs(t, err, test.is, "the last real failure is not forgotten")
+				}
+				assert.Equal(t, test.want, outcomes(p)["user-0"])
+				assert.Equal(t, timpush.NotSent, outcomes(p)["user-499"])
+				assert.Positive(t, result.NotSent)
+				for u := range p.Users() {
+					require.ErrorIs(t, u, context.Canceled)
+				}
+			})
+		})
+	}
+	t.Run("before the call", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			s := fake(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			users := someUsers(3)
+			result, err := client(s).SetAttr(ctx, users)
+			partial(t, users, result, err)
+			assert.Equal(t, timpush.Result{NotSent: 3}, *result)
+			assert.Empty(t, s.Calls())
+			_, err = client(s).SetAttr(ctx, []timpush.UserAttrs{{}})
+			var fault *timpush.InputError
+			require.ErrorAs(t, err, &fault, "validation comes first")
+		})
+	})
+	t.Run("while others use all slots", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			s := fake(t, timpushtest.WithLatency(5*time.Second, 0))
+			c := client(s, timpush.WithMaxInFlight(1))
+			go func() { _, _ = c.SetAttr(context.Background(), someUsers(1)) }()
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			result, err := c.SetAttr(ctx, someUsers(1))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, timpush.Result{NotSent: 1}, *result)
+			time.Sleep(10 * time.Second)
+		})
+	})
+}
+
+func TestRequestsUnderWayEndWhenTheCallStops(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Delay(time.Second, timpushtest.Fault{}), timpushtest.Delay(time.Second/2, timpushtest.ErrorCode(90009)))
+		users := someUsers(300)
+		result, err := client(s, timpush.WithMaxInFlight(2)).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{Done: 100, Rejected: 100, NotSent: 100, Requests: 2}, *result)
+	})
+}
+
+func TestLimiter(t *testing.T) {
+	t.Parallel()
+	t.Run("deadline too near", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			type embedded struct{ *rate.Limiter }
+			for _, l := range []timpush.Limiter{rate.NewLimiter(1, 1), embedded{rate.NewLimiter(1, 1)}} {
+				s := fake(t)
+				c := client(s, timpush.WithLimiter(l))
+				ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+				defer cancel()
+				users := someUsers(1000)
+				began := time.Now()
+				result, err := c.SetAttr(ctx, users)
+				partial(t, users, result, err)
+				assert.Equal(t, 3, result.Requests)
+				assert.Equal(t, 700, result.NotSent)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.LessOrEqual(t, time.Since(began), 2500*time.Millisecond)
+			}
+		})
+	})
+	t.Run("fails for a while", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			s := fake(t)
+			failures := 2
+			c := client(s, timpush.WithLimiter(limiterFunc(func(context.Context) error {
+				if failures--; failures >= 0 {
+					return errors.New("no connection to the limiter")
+				}
+				return nil
+			})))
+			result, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			assert.Equal(t, 1, result.Requests)
+		})
+	})
+	t.Run("fails for good", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			s := fake(t)
+			down := errors.New("no connection to the limiter")
+			c := client(s, timpush.WithLimiter(limiterFunc(func(context.Context) error { return down })))
+			users := someUsers(1)
+			result, err := c.SetAttr(t.Context(), users)
+			partial(t, users, result, err)
+			require.ErrorIs(t, err, down)
+			assert.Equal(t, timpush.Result{NotSent: 1}, *result)
+		})
+	})
+	t.Run("shared by two clients", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			s := fake(t, timpushtest.WithQuota(timpush.DefaultQPS))
+			shared := timpush.WithLimiter(rate.NewLimiter(97.5, 1))
+			began := time.Now()
+			var calls sync.WaitGroup
+			for range 2 {
+				calls.Go(func() {
+					result, err := s.Client(shared).SetAttr(t.Context(), someUsers(100*195))
+					assert.NoError(t, err)
+					assert.Equal(t, 195, result.Requests)
+				})
+			}
+			calls.Wait()
+			assert.InDelta(t, 4, time.Since(began).Seconds(), 0.1)
+		})
+	})
+}
+
+type limiterFunc func(context.Context) error
+
+func (f limiterFunc) Wait(ctx context.Context) error { return f(ctx) }
+
+// TestAnswers: what is made of an answer to a request for "a" and "B".
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	const done, rejected, unknown = timpush.Done, timpush.Rejected, timpush.Unknown
+	for name, test := range map[string]struct {
+		answer string
+		a, b   timpush.Outcome
+		is     error
+	}{
+		"documented":            {`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`, done, done, nil},
+		"no ErrorInfo":          {`{"ActionStatus":"OK","ErrorCode":0}`, done, done, nil},
+		"ErrorInfo on success":  {`{"ActionStatus":"OK","ErrorInfo":"fine","ErrorCode":0}`, done, done, nil},
+		"ErrorInfo a number":    {`{"ActionStatus":"OK","ErrorInfo":1,"ErrorCode":0}`, done, done, nil},
+		"ErrorInfo an object":   {`{"ActionStatus":"OK","ErrorInfo":{"a":[1]},"ErrorCode":0}`, done, done, nil},
+		"ErrorInfo not UTF-8":   {"{\"ActionStatus\":\"OK\",\"ErrorInfo\":\"\xb2\xbb\",\"ErrorCode\":0}", done, done, nil},
+		"quoted code":           {`{"ActionStatus":"OK","ErrorCode":"0"}`, done, done, nil},
+		"status in lower case":  {`{"ActionStatus":"ok","ErrorCode":0}`, done, done, nil},
+		"unknown fields":        {`{"ActionStatus":"OK","ErrorCode":0,"RequestId":"x","More":{"a":[null]}}`, done, done, nil},
+		"ErrorList null":        {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":null}`, done, done, nil},
+		"ErrorList empty":       {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[]}`, done, done, nil},
+		"white space":           {" \n{\"ActionStatus\" : \"OK\", \"ErrorCode\" : 0}\n", done, done, nil},
+		"listed":                {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"a"}]}`, rejected, done, timpush.ErrAccountType},
+		"listed with info":      {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"a","ErrorInfo":"wrong type"}]}`, rejected, done, timpush.ErrAccountType},
+		"listed, quoted code":   {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":"90035","To_Account":"a"}]}`, rejected, done, timpush.ErrAccountType},
+		"listed twice":          {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"a"},{"ErrorCode":70107,"To_Account":"a"}]}`, rejected, done, timpush.ErrNoSuchAccount},
+		"listed in other case":  {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"b"}]}`, done, rejected, timpush.ErrAccountType},
+		"listed without code":   {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"a"}]}`, unknown, done, timpush.Code(0)},
+		"listed with code null": {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"a","ErrorCode":null}]}`, unknown, done, timpush.Code(0)},
+		"stranger":              {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"stranger"}]}`, unknown, unknown, timpush.ErrAccountType},
+		"nobody":                {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035}]}`, unknown, unknown, timpush.ErrAccountType},
+		"entry null":            {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[null]}`, unknown, unknown, timpush.Code(0)},
+		"stranger and listed":   {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":1,"To_Account":"x"},{"ErrorCode":90035,"To_Account":"a"}]}`, rejected, unknown, timpush.ErrAccountType},
+		"stranger on failure":   {`{"ActionStatus":"FAIL","ErrorCode":90009,"ErrorList":[{"ErrorCode":70107,"To_Account":"x"}]}`, rejected, rejected, timpush.ErrNoSuchAccount},
+		"FAIL with code 0":      {`{"ActionStatus":"FAIL","ErrorCode":0}`, unknown, unknown, nil},
+		"Fail with code 0":      {`{"ActionStatus":"Fail","ErrorCode":"0"}`, unknown, unknown, nil},
+		"OK with a code":        {`{"ActionStatus":"OK","ErrorCode":90009}`, rejected, rejected, timpush.ErrNotAdmin},
+		"fail in lower case":    {`{"ActionStatus":"fail","ErrorCode":90009}`, rejected, rejected, timpush.ErrNotAdmin},
+		"no status, a code":     {`{"ErrorCode":90009}`, rejected, rejected, timpush.ErrNotAdmin},
+		"no status, code 0":     {`{"ErrorCode":0}`, unknown, unknown, nil},
+		"status null":           {`{"ActionStatus":null,"ErrorCode":0}`, unknown, unknown, nil},
+		"no code":               {`{"ActionStatus":"OK"}`, unknown, unknown, nil},
+		"code null":             {`{"ActionStatus":"OK","ErrorCode":null}`, unknown, unknown, nil},
+		"code a word":           {`{"ActionStatus":"OK","ErrorCode":"none"}`, unknown, unknown, nil},
+		"code empty":            {`{"ActionStatus":"OK","ErrorCode":""}`, unknown, unknown, nil},
+		"code a fraction":       {`{"ActionStatus":"OK","ErrorCode":0.0}`, unknown, unknown, nil},
+		"code false":            {`{"ActionStatus":"OK","ErrorCode":false}`, unknown, unknown, nil},
+		"two codes":             {`{"ActionStatus":"OK","ErrorCode":90009,"ErrorCode":0}`, unknown, unknown, nil},
+		"field in other case":   {`{"actionstatus":"OK","errorcode":0}`, unknown, unknown, nil},
+		"ErrorList an object":   {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":{}}`, unknown, unknown, nil},
+		"ErrorList of words":    {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":["a"]}`, unknown, unknown, nil},
+		"ErrorList too long":    {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[` + strings.Repeat(`{},`, 2000) + `{}]}`, unknown, unknown, nil},
+		"two values":            {`{"ActionStatus":"OK","ErrorCode":0}{}`, unknown, unknown, nil},
+		"an array":              {`[{"ActionStatus":"OK","ErrorCode":0}]`, unknown, unknown, nil},
+		"null":                  {`null`, unknown, unknown, nil},
+		"empty":                 {``, unknown, unknown, nil},
+		"HTML":                  {`<html><body>OK</body></html>`, unknown, unknown, nil},
+		"cut off":               {`{"ActionStatus":"OK","ErrorCode":0`, unknown, unknown, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(*http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(test.answer))}, nil
+				}))
+				users := []timpush.UserAttrs{userIn("a", "x"), userIn("B", "y")}
+				result, err := c.SetAttr(t.Context(), users)
+				requireSum(t, users, result, err)
+				got := map[string]timpush.Outcome{}
+				var p *timpush.PartialError
+				if errors.As(err, &p) {
+					got = outcomes(p)
+				}
+				of := func(account string) timpush.Outcome {
+					if o, failed := got[account]; failed {
+						return o
+					}
+					return done
+				}
+				assert.Equal(t, test.a, of("a"), "a: %v", err)
+				assert.Equal(t, test.b, of("B"), "B: %v", err)
+				switch {
+				case test.is != nil:
+					require.ErrorIs(t, err, test.is)
+				case err != nil:
+					var page *timpush.HTTPError
+					require.ErrorAs(t, err, &page, "a malformed answer")
+					assert.Equal(t, 200, page.StatusCode)
+				}
+			})
+		})
+	}
+}
+
+func TestStrangerIsNarrowedDownAndReported(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			body, err := io.ReadAll(r.Body)
+			answer := `{"ActionStatus":"OK","ErrorCode":0}`
+			if strings.Contains(string(body), `" user-5"`) { // a server that trims names
+				answer = `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"user-5","ErrorCode":90035}]}`
+			}
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(answer))}, err
+		}))
+		users := someUsers(8)
+		users[5].ToAccount = " user-5"
+		result, err := c.SetAttr(t.Context(), users)
+		p := partial(t, users, result, err)
+		assert.Equal(t, map[string]timpush.Outcome{" user-5": timpush.Unknown}, outcomes(p))
+		require.ErrorIs(t, err, timpush.ErrAccountType)
+		assert.ErrorContains(t, err, `"user-5", which was not in the request`)
+	})
+}
+
+func TestTransportsMadeForTests(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for name, f := range map[string]roundTripper{
+			"no body":   func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 200}, nil },
+			"no answer": func(*http.Request) (*http.Response, error) { return nil, nil }, //nolint:nilnil // that is the test
+		} {
+			users := someUsers(1)
+			result, err := newClient(t, through(f)).SetAttr(t.Context(), users)
+			partial(t, users, result, err)
+			assert.Equal(t, 1, result.Unknown, name)
+		}
+	})
+}

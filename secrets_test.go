@@ -1,0 +1,203 @@
+package timpush_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// secrets remembers the key and every UserSig that passes, in the forms in which they could be printed.
+type secrets struct {
+	mu   sync.Mutex
+	next http.RoundTripper
+	seen map[string]string // text to what it is
+}
+
+func watch(next http.RoundTripper, key string) *secrets {
+	s := &secrets{next: next, seen: map[string]string{}}
+	s.add("key", key)
+	return s
+}
+
+func (s *secrets) add(what, text string) {
+	s.seen[text] = what
+	s.seen[url.QueryEscape(text)] = what
+	s.seen[fmt.Sprintf("%x", text)] = what
+	s.seen[fmt.Sprintf("%X", text)] = what
+	s.seen[strings.Trim(fmt.Sprint([]byte(text)), "[]")] = what
+}
+
+func (s *secrets) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	s.add("UserSig", r.URL.Query().Get("usersig"))
+	s.mu.Unlock()
+	return s.next.RoundTrip(r)
+}
+
+// search fails the test if any of the texts holds a secret.
+func (s *secrets) search(t *testing.T, texts ...string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Greater(t, len(s.seen), 5, "a UserSig has passed")
+	for _, text := range texts {
+		for secret, what := range s.seen {
+			if strings.Contains(text, secret) {
+				t.Fatalf("the %s is in %.600q", what, text)
+			}
+		}
+	}
+}
+
+// printed returns everything that fmt and JSON make of v, and of all that it wraps if it is an error.
+func printed(v any) []string {
+	var texts []string
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%p", "%T"} {
+		texts = append(texts, fmt.Sprintf(verb, v))
+	}
+	if data, err := json.Marshal(v); err == nil {
+		texts = append(texts, string(data))
+	}
+	switch e := v.(type) {
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			texts = append(texts, printed(inner)...)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			texts = append(texts, printed(inner)...)
+		}
+	}
+	return texts
+}
+
+// TestSecretsStayInside drives every path that fails and searches all that comes out of it.
+func TestSecretsStayInside(t *testing.T) {
+	t.Parallel()
+	echo := func(r *http.Request, status int) (*http.Response, error) {
+		page := "<p>cannot serve " + r.URL.String() + " or " + r.URL.Query().Get("usersig") + "</p>"
+		return httpmock.NewStringResponse(status, page), nil
+	}
+	for name, fault := range map[string]any{
+		"code": timpushtest.ErrorCode(90009), "item code": timpushtest.AccountCode(90035, "user-0"), "throttle": timpushtest.ErrorCode(60007),
+		"expired": timpushtest.ErrorCode(70001), "bad signature": timpushtest.ErrorCode(70009), "undocumented": timpushtest.ErrorCode(1),
+		"poison": timpushtest.ErrorCode(90033), "internal": timpushtest.ErrorCode(91000), "502": timpushtest.Status(502),
+		"cut": timpushtest.CutBefore(), "cut after": timpushtest.CutAfter(), "truncated": timpushtest.TruncateBody(10),
+		"endless": timpushtest.EndlessBody(), "hang": timpushtest.Hang(), "garbage": timpushtest.Garbage(),
+		"stranger":             timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"x"}]}`),
+		"page echoes the URL":  roundTripper(func(r *http.Request) (*http.Response, error) { return echo(r, 502) }),
+		"200 echoes the URL":   roundTripper(func(r *http.Request) (*http.Response, error) { return echo(r, 200) }),
+		"redirect":             roundTripper(func(r *http.Request) (*http.Response, error) { return echo(r, 302) }),
+		"no responder":         http.RoundTripper(httpmock.NewMockTransport()),
+		"error prints the URL": roundTripper(func(r *http.Request) (*http.Response, error) { return nil, fmt.Errorf("cannot reach %s", r.URL) }),
+		"error holds the URL": roundTripper(func(r *http.Request) (*http.Response, error) {
+			return nil, &url.Error{Op: "Post", URL: r.URL.String(), Err: errors.New("x")}
+		}),
+		"error within an error": roundTripper(func(r *http.Request) (*http.Response, error) {
+			return nil, nested{fmt.Errorf("layer: %w", &url.Error{Op: "Post", URL: r.URL.String(), Err: context.DeadlineExceeded})}
+		}),
+		"error with fields": roundTripper(func(r *http.Request) (*http.Response, error) { return nil, &withRequest{r.URL.RawQuery} }),
+		"ErrorInfo echoes": roundTripper(func(r *http.Request) (*http.Response, error) {
+			return httpmock.NewStringResponse(200, `{"ActionStatus":"FAIL","ErrorCode":70009,"ErrorInfo":"bad sig `+r.URL.Query().Get("usersig")+
+				`","ErrorList":[{"To_Account":"user-1","ErrorCode":1,"ErrorInfo":"`+url.QueryEscape(r.URL.Query().Get("usersig"))+`"}]}`), nil
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				var next http.RoundTripper
+				switch f := fault.(type) {
+				case timpushtest.Fault:
+					s.Handle(func(timpushtest.Call) timpushtest.Fault { return f })
+					next = s.HTTPClient().Transport
+				case http.RoundTripper:
+					next = f
+				}
+				_, _, key := s.App()
+				transport := watch(next, key)
+				var log bytes.Buffer
+				events := &recorder{}
+				c := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithObserver(events),
+					timpush.WithLogger(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))))
+				ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second) // ends some paths by the context
+				defer cancel()
+				users := someUsers(3)
+				for i := range users {
+					users[i].Attrs["city"] = "a-city-of-no-concern"
+				}
+				result, err := c.SetAttr(ctx, users)
+				p := partial(t, users, result, err)
+				transport.search(t, printed(err)...)
+				for u := range p.Users() {
+					transport.search(t, printed(u)...)
+				}
+				transport.search(t, printed(c)...)
+				transport.search(t, printed(result)...)
+				transport.search(t, printed(s.Config())[:8]...)
+				transport.search(t, log.String(), fmt.Sprintf("%#v", events.all()))
+				for _, text := range append(printed(err), log.String()) {
+					assert.NotContains(t, text, "a-city-of-no-concern", "no attribute value")
+				}
+				assert.NotContains(t, log.String(), "user-0", "no account in the log")
+			})
+		})
+	}
+}
+
+// TestRedactedErrorsStillMatch: what a caller may want to know of a transport's error survives.
+func TestRedactedErrorsStillMatch(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithMaxAttempts(1), through(func(r *http.Request) (*http.Response, error) {
+			return nil, nested{&url.Error{Op: "Post", URL: r.URL.String(), Err: context.DeadlineExceeded}}
+		}))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		var transport *url.Error
+		require.ErrorAs(t, err, &transport)
+		assert.Equal(t, "https://adminapisgp.im.qcloud.com/v4/timpush/set_attr", transport.URL)
+		assert.True(t, transport.Timeout())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+type nested struct{ error }
+
+func (n nested) Unwrap() error { return n.error }
+
+type withRequest struct{ query string }
+
+func (*withRequest) Error() string { return "something went wrong" }
+
+// recorder is an observer that keeps what it sees.
+type recorder struct {
+	mu     sync.Mutex
+	events []timpush.Event
+}
+
+func (r *recorder) Observe(ctx context.Context, e timpush.Event) context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+	return ctx
+}
+
+func (r *recorder) all() []timpush.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.events
+}

@@ -1,0 +1,202 @@
+package timpush_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func userSigs(s *timpushtest.Server) []string {
+	var all []string
+	for _, c := range s.Calls() {
+		all = append(all, c.Query.Get("usersig"))
+	}
+	return all
+}
+
+func TestUserSigIsKeptForFourFifthsOfItsLife(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t) // refuses an expired UserSig
+		c := client(s)
+		began := time.Now()
+		for time.Since(began) < 3*24*time.Hour {
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			time.Sleep(10 * time.Minute)
+		}
+		different := map[string]int{}
+		for _, usersig := range userSigs(s) {
+			different[usersig]++
+		}
+		assert.Len(t, different, 4, "72 hours are 3.75 times four fifths of 24")
+		for usersig := range different {
+			app, identifier, key := s.App()
+			require.NoError(t, tencentyun.VerifyUserSig(uint64(app), key, identifier, usersig, began))
+			require.NoError(t, tencentyun.VerifyUserSig(uint64(app), key, identifier, usersig, began.Add(23*time.Hour)))
+			require.Error(t, tencentyun.VerifyUserSig(uint64(app), key+"x", identifier, usersig, began))
+		}
+	})
+}
+
+func TestUserSigTTL(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s, timpush.WithUserSigTTL(time.Hour))
+		for range 3 {
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			time.Sleep(47 * time.Minute)
+		}
+		sigs := userSigs(s)
+		assert.Equal(t, sigs[0], sigs[1], "47 minutes old")
+		assert.NotEqual(t, sigs[1], sigs[2], "94 minutes old")
+	})
+}
+
+func TestExpiredUserSigIsMintedAnewOnce(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		first := userSigs(s)[0]
+		s.Handle(func(c timpushtest.Call) timpushtest.Fault {
+			if c.Query.Get("usersig") == first {
+				return timpushtest.ErrorCode(70001)
+			}
+			return timpushtest.Fault{}
+		})
+		users := someUsers(1000)
+		result, err := c.SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		assert.LessOrEqual(t, result.Requests, 20)
+		different := map[string]bool{}
+		for _, usersig := range userSigs(s) {
+			different[usersig] = true
+		}
+		assert.Len(t, different, 2, "ten requests met the expired one, and one new one was made")
+	})
+}
+
+// signer counts what it signs, and can fail.
+type signer struct {
+	mu    sync.Mutex
+	calls int
+	sign  func(call int) (string, time.Time, error)
+}
+
+func (s *signer) UserSig(context.Context) (string, time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	return s.sign(s.calls)
+}
+
+func TestSigner(t *testing.T) {
+	t.Parallel()
+	users := someUsers(1)
+	for name, test := range map[string]struct {
+		sign  func(call int) (string, time.Time, error)
+		after time.Duration // between two calls of SetAttr
+		calls int
+		err   string
+	}{
+		"keeps":              {func(int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), nil }, time.Minute, 1, ""},
+		"renews":             {func(int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), nil }, 50 * time.Minute, 2, ""},
+		"keeps nothing":      {func(int) (string, time.Time, error) { return "sig", time.Time{}, nil }, 0, 2, ""},
+		"empty":              {func(int) (string, time.Time, error) { return "", time.Now().Add(time.Hour), nil }, 0, 8, "what cannot be a UserSig"},
+		"no UserSig":         {func(int) (string, time.Time, error) { return "a&b=c", time.Now().Add(time.Hour), nil }, 0, 8, "what cannot be a UserSig"},
+		"down":               {func(int) (string, time.Time, error) { return "", time.Time{}, errors.New("vault sealed") }, 0, 8, "vault sealed"},
+		"down for a moment":  {func(n int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), failFirst(n, 1) }, 0, 2, ""},
+		"down when renewing": {func(n int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), failAfter(n, 1) }, 50 * time.Minute, 2, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				sg := &signer{sign: test.sign}
+				config := testConfig
+				config.SecretKey = ""
+				c, err := timpush.NewClient(config, timpush.WithSigner(sg), timpush.WithLimiter(unlimited{}), through(alwaysOK))
+				require.NoError(t, err)
+				for range 2 {
+					result, err := c.SetAttr(t.Context(), users)
+					if test.err == "" {
+						require.NoError(t, err)
+					} else {
+						partial(t, users, result, err)
+						require.ErrorContains(t, err, test.err)
+						assert.Equal(t, timpush.Result{NotSent: 1}, *result)
+					}
+					time.Sleep(test.after)
+				}
+				assert.Equal(t, test.calls, sg.calls)
+			})
+		})
+	}
+}
+
+func failFirst(n, first int) error {
+	if n <= first {
+		return errors.New("down")
+	}
+	return nil
+}
+
+func failAfter(n, first int) error {
+	if n > first {
+		return errors.New("down")
+	}
+	return nil
+}
+
+func TestSignerThatHangsHoldsNobodyBeyondItsContext(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		release := make(chan struct{})
+		sg := signerFunc(func(context.Context) (string, time.Time, error) {
+			<-release
+			return "sig", time.Now().Add(time.Hour), nil
+		})
+		config := testConfig
+		c, err := timpush.NewClient(config, timpush.WithSigner(sg), timpush.WithLimiter(unlimited{}), through(alwaysOK))
+		require.NoError(t, err)
+		var slow sync.WaitGroup
+		slow.Go(func() {
+			_, err := c.SetAttr(context.Background(), someUsers(1))
+			assert.NoError(t, err)
+		})
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		result, err := c.SetAttr(ctx, someUsers(1))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, timpush.Result{NotSent: 1}, *result)
+		close(release)
+		slow.Wait()
+	})
+}
+
+type signerFunc func(context.Context) (string, time.Time, error)
+
+func (f signerFunc) UserSig(ctx context.Context) (string, time.Time, error) { return f(ctx) }
+
+func TestUserSigsAreMadeOfLettersThatNeedNoEscape(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		s := timpushtest.Start(t, timpushtest.WithQuota(0), timpushtest.WithInMemory())
+		_, err := client(s).SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		assert.Empty(t, strings.Trim(userSigs(s)[0], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-_"))
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,2 +1,86 @@
-// Package timpush is a client of the admin API of Tencent Cloud Chat's push service.
+// Package timpush is a client of the admin API of Tencent Cloud Chat's push service. It sets attributes of users.
+//
+//	client, err := timpush.NewClient(timpush.Config{
+//		SDKAppID:   1400000000,
+//		Identifier: "administrator",
+//		SecretKey:  os.Getenv("TIMPUSH_SECRET_KEY"),
+//		Region:     timpush.RegionSingapore,
+//	})
+//	...
+//	result, err := client.SetAttr(ctx, []timpush.UserAttrs{
+//		{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen"}},
+//	})
+//
+// Every user handed to it ends in exactly one of four outcomes that the caller can see, the quota of the service is
+// used and kept, and the secret key does not leak.
+//
+// # Outcomes
+//
+// A user is [Done] if the server said so, [Rejected] if it said no, [Unknown] if no clear answer came, so that the
+// attributes may or may not have been set, and [NotSent] if nothing reached the server. A call's error is nil exactly
+// if all are Done, so that a partial failure cannot be missed:
+//
+//	var partial *timpush.PartialError
+//	switch {
+//	case err == nil: // all are Done
+//	case errors.As(err, &partial): // ask partial.Users(); send partial.Remaining(users) again later
+//	default: // *InputError: nothing was sent
+//	}
+//
+// Causes are found with errors.Is and errors.As through all wrappers: a [Code] of the API, an [*APIError] with the
+// text of the server, an [*HTTPError] for a gateway's page, a *url.Error for the network, context.Canceled or
+// context.DeadlineExceeded.
+//
+// Done is claimed only where ActionStatus is OK, ErrorCode is 0 and ErrorList does not name the account. If the list
+// names an account that was not in the request, it may mean one that was, under another spelling: the request is
+// divided until it is clear for which accounts that happens, and these are Unknown.
+//
+// # Retries
+//
+// The API answers HTTP 200 to nearly everything, so the code in the body decides (see [Code.Retryable]):
+//
+//   - Throttle codes (60007, 60011, 60018, 60019) stop all calls of the client for a second, longer if they go on, and
+//     let them come back at a lower rate that recovers.
+//   - Passing faults (91000, timeouts, 5xx, a lost connection) are tried again after a random pause of at most 0.2 s,
+//     0.4 s, 0.8 s and so on up to 20 s. Accounts that ErrorList names with such a code are sent again alone.
+//   - After 70001 a new UserSig is made, once.
+//   - A request that is too large (90018, 93000) is halved, and later ones are made smaller at once.
+//   - A request refused for its data (90033, 90001) is halved until the accounts at fault stand alone: about 14 more
+//     requests for one account in 100, and never more than 198. If 100 accounts in a row are refused one by one and none
+//     is accepted, the fault is not one account's, and requests of that call are not divided any more.
+//   - Fatal codes (a wrong key, no administrator, the app disabled) stop the call; requests under way end, the rest is
+//     NotSent. After 70050 the client sends nothing for a minute.
+//   - Any other code fails its request, and three such in a row stop the call.
+//
+// After a lost answer an account stays Unknown unless a later attempt is Done or refused for the account's own data.
+//
+// # How long a call takes
+//
+// With R requests (users divided by 100, rounded up), F [WithMaxInFlight], A [WithMaxAttempts], T [WithAttemptTimeout],
+// W the pauses between attempts, at most 1+2+4+... seconds, A-1 terms of at most 20 s each, and Q calls a second at the
+// limiter, a call ends after at most
+//
+//	R/F, rounded up, x (A x T + W) + R x A / Q
+//
+// and, with a UserSig that has expired, T more. With the defaults that is 47 s for up to 100 users, if the client has no
+// other calls to make and is not throttled below Q. A request that is divided counts as the requests it is divided into,
+// one after the other. A deadline on ctx bounds all of it: when ctx ends a call returns at once with what is known.
+//
+// # Quota
+//
+// The service allows an app [DefaultQPS] calls a second for each endpoint. A client keeps to 97.5 by default. Clients of
+// one app must share one limiter: see [WithLimiter].
+//
+// # Secrets
+//
+// The UserSig, which is as good as the key while it lasts, travels in the query of each URL. Errors, logs and
+// observers get the URL without it. A transport of your own, and a tracing one around it, sees the whole URL.
+//
+// # Testing
+//
+// Package [github.com/timpush/timpush-go/timpushtest] has a fake of the service that is as strict as the real one.
+//
+// # Platforms
+//
+// All 64-bit platforms of Go. The official UserSig module does not compile for 32 bits.
 package timpush

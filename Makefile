@@ -1,0 +1,110 @@
+# The checks of this repository, one target each. `bash .ci/run` runs them all.
+# Everything here works with GNU make 3.81, the one that macOS ships.
+
+# The two Go releases that the module supports.
+GO_CURRENT  := go1.27.4
+GO_PREVIOUS := go1.26.8
+
+# Tools are built by exact version into .bin, which git ignores. They are no
+# `tool` directives in go.mod: those would put the requirements of the linters
+# into the module graph of everybody who uses this module.
+STATICCHECK_VERSION   := v0.8.2
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.9.0
+
+# The file name holds the version, so that a new version is a missing file.
+STATICCHECK   := .bin/staticcheck-$(STATICCHECK_VERSION)
+GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+GOVULNCHECK   := .bin/govulncheck-$(GOVULNCHECK_VERSION)
+
+# How long each fuzz target runs.
+FUZZTIME := 10s
+
+# Lowest statement coverage, in per cent, that a package's own tests must reach.
+COVER_ROOT        := 95
+COVER_TIMPUSHTEST := 90
+
+# 64-bit only: the official UserSig module, which signs for us, does not compile
+# for 32-bit targets (linux/386, linux/arm).
+PLATFORMS := linux/arm64 linux/riscv64 windows/amd64 darwin/arm64 freebsd/amd64
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: tidy
+tidy: ## go.mod, go.sum and the formatting need no change
+	go mod tidy -diff
+	@files="$$(gofmt -l .)" || exit 1; \
+	if [ -n "$$files" ]; then echo "not formatted with gofmt:"; echo "$$files"; exit 1; fi
+
+.PHONY: vet
+vet: ## go vet
+	go vet ./...
+
+# The line of the README, unchanged.
+.PHONY: test
+test: ## all tests, with the race detector, in random order
+	go test -race -shuffle=on ./...
+
+.PHONY: cover
+cover: ## the coverage of each public package is high enough
+	@bash scripts/cover.sh . $(COVER_ROOT)
+	@bash scripts/cover.sh ./timpushtest $(COVER_TIMPUSHTEST)
+
+# -o /dev/null: a single main package would otherwise leave its binary here.
+.PHONY: examples
+examples: ## the examples compile, and the quickstart runs by itself
+	go vet ./examples/...
+	go build -o /dev/null ./examples/...
+	go run -exec 'bash scripts/offline.sh' ./examples/quickstart
+
+.PHONY: bench
+bench: ## every benchmark runs once
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+.PHONY: releases
+releases: ## the tests pass on both supported Go releases
+	GOTOOLCHAIN=$(GO_CURRENT) go test -shuffle=on ./...
+	GOTOOLCHAIN=$(GO_PREVIOUS) go test -shuffle=on ./...
+
+# On the current release only: up to Go 1.26 the fuzzing coordinator itself can
+# fail with "context deadline exceeded" when the time is up, although no input
+# failed (https://go.dev/issue/75804).
+.PHONY: fuzz
+fuzz: ## every fuzz target runs for FUZZTIME
+	@GOTOOLCHAIN=$(GO_CURRENT) bash scripts/fuzz.sh $(FUZZTIME)
+
+# Vet type-checks the tests as well; build adds what only the compiler sees.
+.PHONY: platforms
+platforms: ## the code and its tests compile for the other platforms
+	@set -e; for platform in $(PLATFORMS); do \
+		echo "$$platform"; \
+		export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+		go build -o /dev/null ./...; \
+		go vet ./...; \
+	done
+
+.PHONY: staticcheck
+staticcheck: $(STATICCHECK) ## staticcheck, with its own defaults
+	$(STATICCHECK) ./...
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## no known vulnerability is reachable
+	@bash scripts/vuln.sh $(GOVULNCHECK)
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## golangci-lint, with the linters of .golangci.yml
+	$(GOLANGCI_LINT) run ./...
+
+$(STATICCHECK):
+	GOBIN="$(CURDIR)/.bin" go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+	mv .bin/staticcheck $@
+
+$(GOLANGCI_LINT):
+	GOBIN="$(CURDIR)/.bin" go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv .bin/golangci-lint $@
+
+$(GOVULNCHECK):
+	GOBIN="$(CURDIR)/.bin" go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv .bin/govulncheck $@

@@ -1,0 +1,197 @@
+package timpush_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func Example() {
+	server := timpushtest.NewServer() // stands for the service
+	defer server.Close()
+
+	cfg := server.Config()
+	client, err := timpush.NewClient(timpush.Config{
+		SDKAppID:   1400000000,
+		Identifier: "administrator",
+		SecretKey:  cfg.SecretKey, // from a vault or the environment, never from the code
+		Region:     timpush.RegionSingapore,
+	}, timpush.WithBaseURL(server.URL), timpush.WithHTTPClient(server.HTTPClient()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	result, err := client.SetAttr(context.Background(), []timpush.UserAttrs{
+		{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen", "sex": "male"}},
+		{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Singapore"}},
+	})
+	fmt.Println(result.Done, err)
+	// Output: 2 <nil>
+}
+
+func ExampleClient_SetAttr_partialFailure() {
+	server := timpushtest.NewServer(timpushtest.WithRegistrationAttrNames("model"))
+	defer server.Close()
+	users := []timpush.UserAttrs{
+		{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen"}},
+		{ToAccount: "mary", Attrs: timpush.Attrs{"model": "Phone 9"}}, // for RegistrationIDs, and mary is a UserID
+	}
+	result, err := server.Client().SetAttr(context.Background(), users)
+	fmt.Printf("%+v\n", *result)
+
+	var partial *timpush.PartialError
+	if errors.As(err, &partial) {
+		for user := range partial.Users() {
+			fmt.Println(user.Index, user.ToAccount, user.Outcome, errors.Is(user, timpush.ErrAccountType))
+		}
+	}
+	// Output:
+	// {Done:1 Rejected:1 Unknown:0 NotSent:0 Requests:1}
+	// 1 mary rejected true
+}
+
+func ExampleClient_SetAttr_invalidInput() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	_, err := server.Client().SetAttr(context.Background(), []timpush.UserAttrs{
+		{ToAccount: "mary", Attrs: timpush.Attrs{"city": strings.Repeat("x", 60)}},
+		{ToAccount: "", Attrs: timpush.Attrs{"city": "Rome"}},
+	})
+	fmt.Println(err)
+	fmt.Println(len(server.Calls()), "requests")
+	// Output:
+	// timpush: 2 faults in the input, nothing was sent: user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed; user 1 "": ToAccount is empty
+	// 0 requests
+}
+
+func ExamplePartialError_Remaining() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	server.Inject(timpushtest.CutAfter()) // the answer is lost
+	client := server.Client(timpush.WithMaxAttempts(1))
+	users := []timpush.UserAttrs{{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Singapore"}}}
+
+	result, err := client.SetAttr(context.Background(), users)
+	fmt.Println("unknown:", result.Unknown)
+	var partial *timpush.PartialError
+	if errors.As(err, &partial) {
+		result, err = client.SetAttr(context.Background(), partial.Remaining(users))
+	}
+	fmt.Println("done:", result.Done, err)
+	// Output:
+	// unknown: 1
+	// done: 1 <nil>
+}
+
+func ExampleParseRegion() {
+	region, err := timpush.ParseRegion("Silicon Valley")
+	fmt.Println(region, region.Host(), err)
+	_, err = timpush.ParseRegion("moon")
+	fmt.Println(err)
+	// Output:
+	// siliconvalley adminapiusa.im.qcloud.com <nil>
+	// timpush: unknown region "moon", want one of china, singapore, seoul, frankfurt, siliconvalley, jakarta, tokyo, mumbai, saudiarabia
+}
+
+func ExampleCode() {
+	fmt.Println(timpush.ErrNotAdmin)
+	fmt.Println(timpush.ErrInternal.Retryable(), timpush.ErrNotAdmin.Retryable())
+	// Output:
+	// 90009: the Identifier is not an app administrator; make it an administrator in the console
+	// true false
+}
+
+func ExampleConfig() {
+	fmt.Println(timpush.Config{SDKAppID: 1400000000, Identifier: "administrator", SecretKey: "hush", Region: timpush.RegionSeoul})
+	// Output: {SDKAppID:1400000000 Identifier:"administrator" SecretKey:REDACTED Region:"seoul"}
+}
+
+// Clients of one app share its quota: give each the same limiter. Here a half of the quota is left to other programs.
+func ExampleWithLimiter() {
+	half := rate.NewLimiter(timpush.DefaultQPS/2*0.975, 1)
+	server := timpushtest.NewServer()
+	defer server.Close()
+	a, b := server.Client(timpush.WithLimiter(half)), server.Client(timpush.WithLimiter(half))
+	for _, client := range []*timpush.Client{a, b} {
+		result, err := client.SetAttr(context.Background(), []timpush.UserAttrs{{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Rome"}}})
+		fmt.Println(result.Done, err)
+	}
+	// Output:
+	// 1 <nil>
+	// 1 <nil>
+}
+
+// vault makes UserSigs where the key is.
+type vault struct{}
+
+func (vault) UserSig(context.Context) (string, time.Time, error) {
+	return "eJwtzFELgjAUBeD", time.Now().Add(24 * time.Hour), nil
+}
+
+func ExampleWithSigner() {
+	_, err := timpush.NewClient(timpush.Config{SDKAppID: 1400000000, Identifier: "administrator", Region: timpush.RegionSeoul},
+		timpush.WithSigner(vault{}))
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// waits adds up how long calls had to wait for the quota.
+type waits struct{ total time.Duration }
+
+func (w *waits) Observe(ctx context.Context, e timpush.Event) context.Context {
+	if e.Kind == timpush.WaitEnd && e.Wait == timpush.WaitQuota {
+		w.total += e.Duration
+	}
+	return ctx
+}
+
+func ExampleWithObserver() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	observer := &waits{}
+	client := server.Client(timpush.WithObserver(observer), timpush.WithMaxInFlight(1)) // one request at a time: no lock
+	_, err := client.SetAttr(context.Background(), []timpush.UserAttrs{{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Rome"}}})
+	fmt.Println(observer.total < time.Second, err)
+	// Output: true <nil>
+}
+
+func ExampleWithLogger() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	server.Refuse(90035, "mary")
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			switch a.Key {
+			case slog.TimeKey, "host", "duration":
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+	_, err := server.Client(timpush.WithLogger(logger)).SetAttr(context.Background(), []timpush.UserAttrs{
+		{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Rome"}},
+	})
+	fmt.Println(errors.Is(err, timpush.ErrAccountType))
+	// Output:
+	// level=WARN msg="timpush call" timpush.endpoint=v4/timpush/set_attr timpush.users=1 done=0 rejected=1 unknown=0 not_sent=0 requests=1
+	// true
+}
+
+func ExampleWithHTTPClient() {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 64 // no less than MaxInFlight
+	_, err := timpush.NewClient(timpush.Config{SDKAppID: 1400000000, Identifier: "administrator", SecretKey: "hush", Region: timpush.RegionSeoul},
+		timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxInFlight(64))
+	fmt.Println(err)
+	// Output: <nil>
+}

@@ -1,0 +1,158 @@
+package timpush_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+var (
+	seeds = flag.Int("seeds", 150, "how many random runs the property test makes")
+	seed  = flag.Uint64("seed", 0, "the first seed of the property test: the number in the name of a failed run")
+)
+
+// TestOutcomesTellTheTruth makes random calls against random faults. After each, a user that is Done has exactly its
+// attributes in the fake, one that is Rejected or NotSent has what it had, and one that is Unknown has either.
+func TestOutcomesTellTheTruth(t *testing.T) {
+	t.Parallel()
+	for n := range *seeds {
+		number := *seed + uint64(n)
+		t.Run(fmt.Sprint(number), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { randomCall(t, rand.New(rand.NewPCG(number, 1))) })
+		})
+	}
+}
+
+func randomCall(t *testing.T, r *rand.Rand) {
+	s := fake(t, timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
+	before := map[string]map[string]string{}
+	for _, u := range merge(randomUsers(r)) {
+		before[u.ToAccount] = u.Attrs
+	}
+	_, err := client(s).SetAttr(t.Context(), asUsers(before))
+	require.NoError(t, err)
+
+	users := randomUsers(r)
+	for range r.IntN(4) {
+		s.Refuse(pick(r, 90035, 70107, 12345), pickAccount(r, users)...)
+		s.Poison(pick(r, 90033, 90001, 70107), pickAccount(r, users)...)
+	}
+	calm := r.Float64()
+	lock := make(chan *rand.Rand, 1) // the fake asks from several goroutines
+	lock <- r
+	s.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		r := <-lock
+		defer func() { lock <- r }()
+		if r.Float64() < calm {
+			return timpushtest.Fault{}
+		}
+		return randomFault(r, c)
+	})
+	c := client(s, timpush.WithMaxInFlight(1+r.IntN(8)), timpush.WithMaxAttempts(1+r.IntN(5)))
+	ctx := t.Context()
+	if r.IntN(3) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(r.Int64N(int64(3*time.Second))))
+		defer cancel()
+	}
+	result, err := c.SetAttr(ctx, users)
+	s.Handle(nil)
+	requireSum(t, users, result, err)
+	requireTruth(t, s, users, before, err)
+}
+
+func requireTruth(t *testing.T, s *timpushtest.Server, users []timpush.UserAttrs, before map[string]map[string]string, err error) {
+	t.Helper()
+	failed := map[string]timpush.Outcome{}
+	if p, ok := err.(*timpush.PartialError); ok { //nolint:errorlint // SetAttr returns it unwrapped
+		failed = outcomes(p)
+	}
+	for _, u := range merge(users) {
+		had, has := before[u.ToAccount], s.Attrs(u.ToAccount)
+		set := maps.Clone(had)
+		if set == nil {
+			set = map[string]string{}
+		}
+		maps.Copy(set, u.Attrs)
+		outcome, notDone := failed[u.ToAccount]
+		switch {
+		case !notDone:
+			require.Equal(t, set, has, "%s is Done", u.ToAccount)
+		case outcome == timpush.Unknown && maps.Equal(set, has):
+		default:
+			require.Equal(t, had, has, "%s is %s: %v", u.ToAccount, outcome, err)
+		}
+	}
+}
+
+func randomUsers(r *rand.Rand) []timpush.UserAttrs {
+	users := make([]timpush.UserAttrs, pick(r, 0, 1, 2, 5, 20, 99, 100, 101, 250, 350))
+	accounts := 1 + r.IntN(2*len(users)+1)
+	for i := range users {
+		users[i] = timpush.UserAttrs{ToAccount: fmt.Sprintf("user %d", r.IntN(accounts)), Attrs: timpush.Attrs{}}
+		for range 1 + r.IntN(3) {
+			users[i].Attrs[pick(r, "sex", "city", "country")] = pick(r, "a", "b", "深圳", `"quoted"`, "\\", "line\nfeed", "") + fmt.Sprint(r.IntN(100))
+		}
+	}
+	return users
+}
+
+// merge is the plainest way to say what a list of users means, one after the other.
+func merge(users []timpush.UserAttrs) []timpush.UserAttrs {
+	all := map[string]map[string]string{}
+	for _, u := range users {
+		if all[u.ToAccount] == nil {
+			all[u.ToAccount] = map[string]string{}
+		}
+		maps.Copy(all[u.ToAccount], u.Attrs)
+	}
+	return asUsers(all)
+}
+
+func asUsers(all map[string]map[string]string) []timpush.UserAttrs {
+	var users []timpush.UserAttrs
+	for account, attrs := range all {
+		users = append(users, timpush.UserAttrs{ToAccount: account, Attrs: attrs})
+	}
+	return users
+}
+
+func randomFault(r *rand.Rand, c timpushtest.Call) timpushtest.Fault {
+	some := c.Accounts
+	if len(some) > 0 {
+		some = some[:1+r.IntN(len(some))]
+	}
+	fault := pick(r,
+		timpushtest.ErrorCode(60007), timpushtest.ErrorCode(91000), timpushtest.ErrorCode(60014), timpushtest.ErrorCode(70001),
+		timpushtest.ErrorCode(60004), timpushtest.ErrorCode(60999), timpushtest.ErrorCode(90018), timpushtest.ErrorCode(93000),
+		timpushtest.ErrorCodeApplied(60008), timpushtest.ErrorCodeApplied(91000), timpushtest.AccountCode(91000, some...),
+		timpushtest.AccountCode(60007, some...), timpushtest.AccountCode(90018, some...),
+		timpushtest.Status(502), timpushtest.StatusApplied(502), timpushtest.Status(429), timpushtest.Status(404), timpushtest.Status(413),
+		timpushtest.CutBefore(), timpushtest.CutAfter(), timpushtest.TruncateBody(r.IntN(60)), timpushtest.Garbage(),
+		timpushtest.Hang(), timpushtest.HangApplied(),
+	)
+	if r.IntN(40) == 0 {
+		fault = timpushtest.ErrorCode(pick(r, 60020, 90009, 70050))
+	}
+	return timpushtest.Delay(time.Duration(r.IntN(300))*time.Millisecond, fault)
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+func pickAccount(r *rand.Rand, users []timpush.UserAttrs) []string {
+	if len(users) == 0 {
+		return nil
+	}
+	return []string{users[r.IntN(len(users))].ToAccount}
+}

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# usage: fuzz.sh FUZZTIME
+# Runs every fuzz target of the module for FUZZTIME, one at a time, because
+# go test -fuzz takes one target of one package only. The targets are listed
+# rather than named here: a new one cannot be forgotten.
+set -euo pipefail
+
+time=$1
+count=0
+packages=$(go list ./...)
+for package in $packages; do
+	targets=$(go test -list '^Fuzz' "$package" | awk '/^Fuzz/')
+	for target in $targets; do
+		echo "fuzz: $target in $package"
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package"
+		count=$((count + 1))
+	done
+done
+if ((count == 0)); then
+	echo "fuzz: no fuzz target found" >&2
+	exit 1
+fi
+echo "fuzz: $count targets, $time each, no failing input"

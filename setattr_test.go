@@ -1,0 +1,144 @@
+package timpush
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRequestIsTheDocumentedOne(t *testing.T) {
+	t.Parallel()
+	p := newPlan()
+	require.NoError(t, p.validate([]UserAttrs{
+		{"379C2F0D-290D-47AE-94D1-919058C39C77", Attrs{"sex": "female"}},
+		{"xiaoming", Attrs{"city": "ShenZhen"}},
+	}))
+	body := setAttr.appendRequest(nil, p.entries, []int{0, 1})
+	assert.Equal(t, `{"UserAttrs":[{"To_Account":"379C2F0D-290D-47AE-94D1-919058C39C77","Attrs":{"sex":"female"}},`+
+		`{"To_Account":"xiaoming","Attrs":{"city":"ShenZhen"}}]}`, string(body))
+}
+
+// FuzzAppendRequest: what encoding/json reads from a request is what was put in.
+func FuzzAppendRequest(f *testing.F) {
+	f.Add("xiaoming", "city", "ShenZhen", "sex", "male")
+	f.Add("小明", "城市", "深圳 😀", "\"", "\\")
+	f.Add("\x00\x1f\x7f", "<&>", "\u2028\u2029", "\ufffd", "tab\t")
+	f.Fuzz(func(t *testing.T, account, name1, value1, name2, value2 string) {
+		user := UserAttrs{account, Attrs{name1: value1, name2: value2}}
+		p := newPlan()
+		defer p.free()
+		if p.validate([]UserAttrs{user, user}) != nil {
+			return
+		}
+		var got struct {
+			UserAttrs []struct {
+				ToAccount string `json:"To_Account"`
+				Attrs     Attrs
+			}
+		}
+		body := setAttr.appendRequest(nil, p.entries, []int{1, 0})
+		require.NoError(t, json.Unmarshal(body, &got), string(body))
+		require.Len(t, got.UserAttrs, 2)
+		for _, u := range got.UserAttrs {
+			assert.Equal(t, user, UserAttrs{u.ToAccount, u.Attrs})
+		}
+	})
+}
+
+// valid says in the plainest way which users may be sent.
+func valid(u UserAttrs) bool {
+	ok := u.ToAccount != "" && utf8.ValidString(u.ToAccount) && len(u.Attrs) >= 1 && len(u.Attrs) <= 10
+	for name, value := range u.Attrs {
+		ok = ok && name != "" && len(name) <= 50 && len(value) <= 50 && utf8.ValidString(name) && utf8.ValidString(value)
+	}
+	return ok
+}
+
+func FuzzValidate(f *testing.F) {
+	f.Add("a", "city", "Rome", uint8(1), false)
+	f.Add("", "", "", uint8(0), true)
+	f.Add("a\xff", strings.Repeat("n", 51), strings.Repeat("字", 17), uint8(9), true)
+	f.Add("a", strings.Repeat("n", 50), strings.Repeat("v", 50), uint8(10), true)
+	f.Fuzz(func(t *testing.T, account, name, value string, more uint8, twice bool) {
+		users := []UserAttrs{{account, Attrs{name: value}}, {"fine", Attrs{"a": "b"}}, {account, nil}}
+		for i := range more % 12 {
+			users[0].Attrs[name+string(rune('0'+i))] = value
+		}
+		if twice {
+			users = append(users, users[0])
+		}
+		var want []int
+		for i, u := range users {
+			if !valid(u) {
+				want = append(want, i)
+			}
+		}
+		p := newPlan()
+		defer p.free()
+		err := p.validate(users)
+		var got []int
+		if all, ok := err.(inputErrors); ok { //nolint:errorlint // validate returns it unwrapped
+			for _, fault := range all {
+				in, _ := errors.AsType[*InputError](fault)
+				got = append(got, in.Index)
+			}
+			assert.LessOrEqual(t, len(err.Error()), 2000)
+		}
+		assert.True(t, slices.IsSorted(got))
+		assert.Equal(t, want, slices.Compact(got))
+		assert.Len(t, p.entries, len(users))
+	})
+}
+
+// FuzzMergeAndSplit holds both against a serial model: each user applied after the other to a map.
+func FuzzMergeAndSplit(f *testing.F) {
+	f.Add([]byte("abcabc"), uint8(2))
+	f.Add([]byte(strings.Repeat("aAbB", 60)), uint8(100))
+	f.Fuzz(func(t *testing.T, script []byte, size uint8) {
+		limit := 1 + int(size)%MaxUsersPerRequest
+		users := make([]UserAttrs, len(script))
+		model := map[string]Attrs{}
+		for i, b := range script {
+			account := string('a' + rune(b%16))
+			users[i] = UserAttrs{account, Attrs{string('n' + rune(b/16%4)): string('0' + rune(b/64)), "i": string(rune('0' + i%10))}}
+			if model[account] == nil {
+				model[account] = Attrs{}
+			}
+			maps.Copy(model[account], users[i].Attrs)
+		}
+		p := newPlan()
+		defer p.free()
+		require.NoError(t, p.validate(users))
+		p.merge()
+		requests := p.split(limit)
+
+		got := map[string]Attrs{}
+		for _, e := range p.entries {
+			require.NotContains(t, got, e.account, "each account once")
+			got[e.account] = Attrs{}
+			for _, a := range e.attrs {
+				require.NotContains(t, got[e.account], a.name, "each name once")
+				got[e.account][a.name] = a.value
+			}
+		}
+		assert.Equal(t, model, got)
+		for i, u := range users {
+			assert.Equal(t, u.ToAccount, p.entries[p.entryOf[i]].account)
+		}
+		var all []int
+		for _, request := range requests {
+			assert.NotEmpty(t, request)
+			assert.LessOrEqual(t, len(request), limit)
+			all = append(all, request...)
+		}
+		assert.True(t, slices.Equal(p.numbers, all), "in order, and none left out")
+		assert.Len(t, all, len(p.entries))
+	})
+}

@@ -1,21 +1,40 @@
 package timpush
 
 import (
+	"bytes"
 	"context"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// plan is what a call has to do, and what is known of it. Plans are used again, for their memory.
+// endpoint is what differs between the commands of the API.
+type endpoint struct {
+	path        string // with a slash before it
+	open, close string // of the request's JSON; the entries stand between them
+}
+
+// name is the path as the documentation writes it.
+func (e *endpoint) name() string { return e.path[1:] }
+
+// plan is what a call has to do, and what is known of it. It holds the JSON of the users rather than the users, and so
+// few pointers: most of what a call touches is this. Plans are used again, for their memory.
 type plan struct {
+	account func(user int) string
+	json    []byte
 	entries []entry
-	attrs   []attr         // holds the attributes of the entries
-	index   map[string]int // number of the entry of each account
-	entryOf []int          // number of the entry of each user
-	numbers []int          // 0, 1, 2, ... up to the number of entries
-	states  []state        // of the entries
+	entryOf []int   // number of the entry of each user
+	table   []int32 // hash table of the accounts: numbers of entries, from 1
+	numbers []int   // 0, 1, 2, ... up to the number of entries
+	states  []state // of the entries
+}
+
+// entry is one account and all that a call wants of it.
+type entry struct {
+	user     int // the first with this account
+	from, to int // its JSON in the plan's
 }
 
 // state is what is known of one entry. While its request is under way only the goroutine that sends it uses it.
@@ -24,38 +43,33 @@ type state struct {
 	err     error
 }
 
-var plans = sync.Pool{New: func() any { return &plan{index: map[string]int{}} }}
+var plans = sync.Pool{New: func() any { return new(plan) }}
 
-func newPlan() *plan { return plans.Get().(*plan) }
+func newPlan(account func(user int) string) *plan {
+	p := plans.Get().(*plan)
+	p.account = account
+	return p
+}
 
-// free forgets the users, whose strings it would keep from being collected, and gives the memory back. The memory of a
-// large call is not kept: it would stay for ever.
+// free gives the memory back. That of a large call is not kept: it would stay for ever.
 func (p *plan) free() {
-	if cap(p.entries) > 10*MaxUsersPerRequest {
+	if len(p.json) > 1<<20 {
 		return
 	}
-	clear(p.entries)
-	clear(p.attrs)
 	clear(p.states)
-	clear(p.index)
-	p.entries, p.attrs, p.states = p.entries[:0], p.attrs[:0], p.states[:0]
-	p.entryOf, p.numbers = p.entryOf[:0], p.numbers[:0]
+	*p = plan{
+		json: p.json[:0], entries: p.entries[:0], entryOf: p.entryOf[:0], table: p.table[:0],
+		numbers: p.numbers[:0], states: p.states[:0],
+	}
 	plans.Put(p)
 }
 
-func (p *plan) grow(users, attrs int) {
-	p.entries = slices.Grow(p.entries, users)
-	p.attrs = slices.Grow(p.attrs, attrs)
-	p.entryOf = slices.Grow(p.entryOf, users)
-	p.numbers = slices.Grow(p.numbers, users)
-	p.states = slices.Grow(p.states, users)
-}
-
-// run takes a plan whose users have been validated through the rest of its way.
-func (c *Client) run(ctx context.Context, e *endpoint, p *plan) (*Result, error) {
+// run takes the users of a plan, which have been validated and have an entry each, through the rest of their way.
+// writeMerged writes the JSON of users that have the same account.
+func (c *Client) run(ctx context.Context, e *endpoint, p *plan, writeMerged func(same []int)) (*Result, error) {
 	began, users := time.Now(), len(p.entries)
 	ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: e.name(), Users: users})
-	p.merge()
+	p.merge(writeMerged)
 	requests := p.split(int(c.maxUsers.Load()))
 	sent := c.send(ctx, e, p, requests)
 	result, err := p.gather(e.name(), sent)
@@ -67,34 +81,58 @@ func (c *Client) run(ctx context.Context, e *endpoint, p *plan) (*Result, error)
 
 // merge makes one entry of all those of an account, so that no two requests under way can carry the same account and
 // overtake each other.
-func (p *plan) merge() {
+func (p *plan) merge(write func(same []int)) {
+	p.growTable(len(p.entries))
 	merged := p.entries[:0]
-	for _, e := range p.entries {
-		n, seen := p.index[e.account]
-		if !seen {
-			n = len(merged)
-			p.index[e.account] = n
+	var same map[int][]int // users by entry, of accounts that come more than once
+	for user, e := range p.entries {
+		n := p.find(p.account(user), merged)
+		if n == len(merged) {
 			merged = append(merged, e)
 		} else {
-			merged[n] = merged[n].with(e)
+			if same == nil {
+				same = map[int][]int{}
+			}
+			if same[n] == nil {
+				same[n] = []int{merged[n].user}
+			}
+			same[n] = append(same[n], user)
 		}
 		p.entryOf = append(p.entryOf, n)
 	}
 	p.entries = merged
+	for n, users := range same {
+		p.entries[n].from = len(p.json)
+		write(users)
+		p.entries[n].to = len(p.json)
+	}
 }
 
-// with returns the attributes of e with those of a later entry of the same account set over them.
-func (e entry) with(later entry) entry {
-	merged := slices.Clip(e.attrs) // its neighbour's memory follows
-	for _, a := range later.attrs {
-		same := slices.IndexFunc(e.attrs, func(b attr) bool { return b.name == a.name })
-		if same >= 0 {
-			merged[same].value = a.value
-		} else {
-			merged = append(merged, a)
+var hashSeed = maphash.MakeSeed()
+
+// growTable makes room for n accounts, and as much again so that lookups stay short.
+func (p *plan) growTable(n int) {
+	size := 16
+	for size < 2*n {
+		size *= 2
+	}
+	p.table = slices.Grow(p.table[:0], size)[:size]
+	clear(p.table)
+}
+
+// find returns the number of the entry of an account, or gives it the next number, len(entries). It is a map[string]int
+// in a quarter of the time, since it neither holds the strings nor is made anew for each call.
+func (p *plan) find(account string, entries []entry) int {
+	last := len(p.table) - 1
+	for at := int(maphash.String(hashSeed, account)) & last; ; at = (at + 1) & last {
+		switch n := int(p.table[at]) - 1; {
+		case n < 0:
+			p.table[at] = int32(len(entries) + 1)
+			return len(entries)
+		case p.account(entries[n].user) == account:
+			return n
 		}
 	}
-	return entry{e.account, merged, e.plain && later.plain}
 }
 
 // split returns the numbers of the entries in requests of at most size.
@@ -102,12 +140,22 @@ func (p *plan) split(size int) [][]int {
 	for n := range p.entries {
 		p.numbers = append(p.numbers, n)
 	}
-	p.states = p.states[:len(p.entries)]
+	p.states = slices.Grow(p.states, len(p.entries))[:len(p.entries)]
 	requests := make([][]int, 0, (len(p.entries)+size-1)/size)
 	for request := range slices.Chunk(p.numbers, size) {
 		requests = append(requests, request)
 	}
 	return requests
+}
+
+// appendRequest appends the JSON of a request for the entries with the given numbers.
+func (p *plan) appendRequest(dst []byte, e *endpoint, numbers []int) []byte {
+	dst = append(dst, e.open...)
+	for _, n := range numbers {
+		dst = append(dst, p.json[p.entries[n].from:p.entries[n].to]...)
+		dst = append(dst, ',')
+	}
+	return append(bytes.TrimSuffix(dst, []byte{','}), e.close...)
 }
 
 // send sends the requests, as many at a time as the client may have under way, and returns when each of their entries
@@ -150,7 +198,7 @@ func (p *plan) gather(endpoint string, requests int) (*Result, error) {
 		case NotSent:
 			result.NotSent++
 		}
-		failed = append(failed, &UserError{i, p.entries[n].account, s.outcome, s.err})
+		failed = append(failed, &UserError{i, p.account(i), s.outcome, s.err})
 	}
 	if failed == nil {
 		return result, nil

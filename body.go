@@ -1,67 +1,66 @@
 package timpush
 
 import (
+	"bytes"
 	"io"
+	"net/http/httptrace"
 	"sync"
-	"sync/atomic"
 )
 
-// body is the JSON of a request. Its memory is used again when nobody holds it any more: net/http may go on reading a
-// request's body after it has returned the answer, until it closes it.
+// body is the JSON of a request. Its memory is used again, but not before net/http has let go of it: it may go on
+// reading a request's body after it has returned the answer.
+//
+// A body of a type of our own could tell when it is closed. But net/http then sends the headers of the request alone
+// before it, and copies it through memory of its own, since it cannot know that the body will not block: that costs
+// more than all else that the client does. So the body is a bytes.Reader, and a trace tells when it has been written.
 type body struct {
-	bytes   []byte
-	holders atomic.Int32
+	bytes  []byte
+	reader bytes.Reader
+	trace  httptrace.ClientTrace
+
+	mu       sync.Mutex
+	released bool // by the attempt
+	conns    int  // connections that began to send it
+	written  int  // connections that ended
+	copied   bool // by somebody whose end is not told
 }
 
-var bodies = sync.Pool{New: func() any { return new(body) }}
+var bodies sync.Pool
 
 // newBody returns an empty body that the caller holds until it calls release.
 func newBody() *body {
-	b := bodies.Get().(*body)
-	b.holders.Store(1)
+	if b, ok := bodies.Get().(*body); ok {
+		return b
+	}
+	b := new(body)
+	b.trace.GotConn = func(httptrace.GotConnInfo) { b.change(func() { b.conns++ }) }
+	b.trace.WroteRequest = func(httptrace.WroteRequestInfo) { b.change(func() { b.written++ }) }
 	return b
 }
 
-func (b *body) release() {
-	if b.holders.Add(-1) == 0 {
-		b.bytes = b.bytes[:0]
+func (b *body) release() { b.change(func() { b.released = true }) }
+
+// change changes what is known of the body's use. The body is used again once it is known that nobody reads it any
+// more; a transport that does not trace leaves it to the garbage collector.
+func (b *body) change(note func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	note()
+	if b.released && !b.copied && b.conns > 0 && b.conns == b.written {
+		b.bytes, b.released, b.conns, b.written = b.bytes[:0], false, 0, 0
 		bodies.Put(b)
 	}
 }
 
-func (b *body) reader() io.ReadCloser {
-	b.holders.Add(1)
-	return &bodyReader{body: b}
+// open returns the body for one request.
+func (b *body) open() io.ReadCloser {
+	b.reader.Reset(b.bytes)
+	return io.NopCloser(&b.reader)
 }
 
-// newReader is the GetBody of a request: net/http sends it again on another connection if the first was closed before
-// anything was written to it.
-func (b *body) newReader() (io.ReadCloser, error) { return b.reader(), nil }
-
-// bodyReader holds its body until it is closed. HTTP/2 may close it while it is being read, hence the mutex.
-type bodyReader struct {
-	mu   sync.Mutex
-	body *body // nil when closed
-	at   int
-}
-
-func (r *bodyReader) Read(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.body == nil || r.at == len(r.body.bytes) {
-		return 0, io.EOF
-	}
-	n := copy(p, r.body.bytes[r.at:])
-	r.at += n
-	return n, nil
-}
-
-func (r *bodyReader) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.body != nil {
-		r.body.release()
-		r.body = nil
-	}
-	return nil
+// again is the GetBody of a request: net/http sends it on another connection if the first was closed before anything
+// was written to it.
+func (b *body) again() (io.ReadCloser, error) {
+	b.change(func() { b.copied = true })
+	return io.NopCloser(bytes.NewReader(b.bytes)), nil
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"runtime/debug"
 	"strconv"
@@ -19,6 +20,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Config says which app a [Client] works for, and as whom. All fields are required, but for SecretKey if there is
@@ -62,8 +65,11 @@ func (c Config) LogValue() slog.Value {
 
 // MarshalJSON returns the Config without its SecretKey.
 func (c Config) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, `{"SDKAppID":%d,"Identifier":%s,"Region":%s}`, c.SDKAppID,
-		appendString(nil, strings.ToValidUTF8(c.Identifier, "?"), false), appendString(nil, strings.ToValidUTF8(string(c.Region), "?"), false)), nil
+	return json.Marshal(struct {
+		SDKAppID   int
+		Identifier string
+		Region     Region
+	}{c.SDKAppID, c.Identifier, c.Region})
 }
 
 func (c Config) faults() []error {
@@ -408,13 +414,13 @@ func (c *Client) post(ctx context.Context, to *endpoint, b *body, usersig string
 func (c *Client) roundTrip(ctx context.Context, to *endpoint, b *body, usersig string) (int, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
 	defer cancel()
-	req := c.request.WithContext(ctx)
+	req := c.request.WithContext(httptrace.WithClientTrace(ctx, &b.trace))
 	where := *c.request.URL
 	where.Path += to.path
 	where.RawQuery = c.query + "&usersig=" + usersig + "&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10)
 	req.URL = &where
 	req.Header = http.Header{"Content-Type": contentType, "User-Agent": c.userAgent}
-	req.Body, req.GetBody, req.ContentLength = b.reader(), b.newReader, int64(len(b.bytes))
+	req.Body, req.GetBody, req.ContentLength = b.open(), b.again, int64(len(b.bytes))
 	resp, err := c.transport.RoundTrip(req)
 	switch {
 	case err != nil:

@@ -3,13 +3,17 @@ package timpush_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -371,4 +375,52 @@ func TestBodiesAreNotReusedWhileTheyAreRead(t *testing.T) {
 		})
 	}
 	callers.Wait()
+}
+
+// TestBodiesAreNotReusedByTheStandardTransport: a server that answers before it reads lets net/http write the body while
+// the call is over already, and other calls are made.
+func TestBodiesAreNotReusedByTheStandardTransport(t *testing.T) {
+	t.Parallel()
+	var wrong atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		_, _ = io.WriteString(w, `{"ActionStatus":"OK","ErrorCode":0}`)
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(time.Millisecond)
+		var request struct {
+			UserAttrs []struct {
+				ToAccount string `json:"To_Account"`
+				Attrs     map[string]string
+			}
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the connection is closed when the client has its answer first
+		}
+		if json.Unmarshal(body, &request) != nil {
+			wrong.Add(1)
+		}
+		for _, u := range request.UserAttrs {
+			if !strings.HasPrefix(u.Attrs["city"], u.ToAccount) {
+				wrong.Add(1)
+			}
+		}
+	}))
+	defer server.Close()
+	c := newClient(t, timpush.WithBaseURL(server.URL), timpush.WithLimiter(unlimited{}), timpush.WithMaxAttempts(1))
+	var callers sync.WaitGroup
+	for k := range 8 {
+		callers.Go(func() {
+			for range 20 {
+				users := make([]timpush.UserAttrs, 100)
+				for i := range users {
+					account := fmt.Sprintf("user-%d-%d", k, i)
+					users[i] = userIn(account, account+strings.Repeat(string(rune('a'+k)), 30))
+				}
+				_, _ = c.SetAttr(context.Background(), users)
+			}
+		})
+	}
+	callers.Wait()
+	assert.Zero(t, wrong.Load())
 }

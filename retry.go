@@ -64,7 +64,7 @@ func (r *call) deliver(ctx context.Context, open []int, t tries) {
 			return
 		}
 		body := newBody()
-		body.bytes = r.endpoint.appendRequest(body.bytes, r.plan.entries, open)
+		body.bytes = r.plan.appendRequest(body.bytes, r.endpoint, open)
 		if len(open) > 1 && r.client.tooLarge(len(open), len(body.bytes)) {
 			body.release()
 			r.halve(ctx, open, t)
@@ -406,7 +406,7 @@ func (r *call) itemFinding(item listed) finding {
 func (r *call) find(open []int, account string) int {
 	folded, alike := -1, 0
 	for k, n := range open {
-		ours := r.plan.entries[n].account
+		ours := r.plan.account(r.plan.entries[n].user)
 		if ours == account {
 			return k
 		}

@@ -15,12 +15,12 @@ import (
 
 func TestRequestIsTheDocumentedOne(t *testing.T) {
 	t.Parallel()
-	p := newPlan()
+	p := newPlan(nil)
 	require.NoError(t, p.validate([]UserAttrs{
 		{"379C2F0D-290D-47AE-94D1-919058C39C77", Attrs{"sex": "female"}},
 		{"xiaoming", Attrs{"city": "ShenZhen"}},
 	}))
-	body := setAttr.appendRequest(nil, p.entries, []int{0, 1})
+	body := p.appendRequest(nil, &setAttr, []int{0, 1})
 	assert.Equal(t, `{"UserAttrs":[{"To_Account":"379C2F0D-290D-47AE-94D1-919058C39C77","Attrs":{"sex":"female"}},`+
 		`{"To_Account":"xiaoming","Attrs":{"city":"ShenZhen"}}]}`, string(body))
 }
@@ -32,7 +32,7 @@ func FuzzAppendRequest(f *testing.F) {
 	f.Add("\x00\x1f\x7f", "<&>", "\u2028\u2029", "\ufffd", "tab\t")
 	f.Fuzz(func(t *testing.T, account, name1, value1, name2, value2 string) {
 		user := UserAttrs{account, Attrs{name1: value1, name2: value2}}
-		p := newPlan()
+		p := newPlan(nil)
 		defer p.free()
 		if p.validate([]UserAttrs{user, user}) != nil {
 			return
@@ -43,7 +43,7 @@ func FuzzAppendRequest(f *testing.F) {
 				Attrs     Attrs
 			}
 		}
-		body := setAttr.appendRequest(nil, p.entries, []int{1, 0})
+		body := p.appendRequest(nil, &setAttr, []int{1, 0})
 		require.NoError(t, json.Unmarshal(body, &got), string(body))
 		require.Len(t, got.UserAttrs, 2)
 		for _, u := range got.UserAttrs {
@@ -80,7 +80,7 @@ func FuzzValidate(f *testing.F) {
 				want = append(want, i)
 			}
 		}
-		p := newPlan()
+		p := newPlan(nil)
 		defer p.free()
 		err := p.validate(users)
 		var got []int
@@ -113,24 +113,25 @@ func FuzzMergeAndSplit(f *testing.F) {
 			}
 			maps.Copy(model[account], users[i].Attrs)
 		}
-		p := newPlan()
+		p := newPlan(func(i int) string { return users[i].ToAccount })
 		defer p.free()
 		require.NoError(t, p.validate(users))
-		p.merge()
+		p.merge(func(same []int) { p.writeMerged(users, same) })
 		requests := p.split(limit)
 
 		got := map[string]Attrs{}
 		for _, e := range p.entries {
-			require.NotContains(t, got, e.account, "each account once")
-			got[e.account] = Attrs{}
-			for _, a := range e.attrs {
-				require.NotContains(t, got[e.account], a.name, "each name once")
-				got[e.account][a.name] = a.value
+			var u struct {
+				ToAccount string `json:"To_Account"`
+				Attrs     Attrs
 			}
+			require.NoError(t, json.Unmarshal(p.json[e.from:e.to], &u))
+			require.NotContains(t, got, u.ToAccount, "each account once")
+			got[u.ToAccount] = u.Attrs
 		}
 		assert.Equal(t, model, got)
 		for i, u := range users {
-			assert.Equal(t, u.ToAccount, p.entries[p.entryOf[i]].account)
+			assert.Equal(t, u.ToAccount, users[p.entries[p.entryOf[i]].user].ToAccount)
 		}
 		var all []int
 		for _, request := range requests {

@@ -49,16 +49,19 @@ func readAnswer(status int, body []byte, usersig string) (*answer, error) {
 			return a, nil
 		}
 	}
-	return nil, &HTTPError{status, clip(redactText(clip(string(body), 4096), usersig), 200)}
+	return nil, &HTTPError{status, clip(redactText(string(body[:min(len(body), 4096)]), usersig), 200)}
 }
 
-// redact removes the UserSig from the texts of the server.
+// redact removes the UserSig from the texts of the server, and bounds those that are only read by people.
 func (a *answer) redact(usersig string) {
-	a.info = redactText(a.info, usersig)
+	a.info = redactText(clip(a.info, maxInfo), usersig)
 	for i := range a.list {
-		a.list[i].info = redactText(a.list[i].info, usersig)
+		item := &a.list[i]
+		item.account, item.info = redactText(item.account, usersig), redactText(clip(item.info, maxInfo), usersig)
 	}
 }
+
+const maxInfo = 1000 // bytes
 
 // decodeAnswer reports false for anything that does not say clearly how the request ended: not JSON, no ErrorCode, or
 // code 0 with another status than OK.

@@ -64,13 +64,11 @@ func (p *plan) free() {
 	plans.Put(p)
 }
 
-// run takes the users of a plan, which have been validated and have an entry each, through the rest of their way.
-// writeMerged writes the JSON of users that have the same account.
-func (c *Client) run(ctx context.Context, e *endpoint, p *plan, writeMerged func(same []int)) (*Result, error) {
-	began, users := time.Now(), len(p.entries)
+// run takes a plan with valid and merged users through the rest of its way.
+func (c *Client) run(ctx context.Context, e *endpoint, p *plan) (*Result, error) {
+	began, users := time.Now(), len(p.entryOf)
 	ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: e.name(), Users: users})
-	p.merge(writeMerged)
-	requests := p.split(int(c.maxUsers.Load()))
+	requests := p.split(c.limits().users)
 	sent := c.send(ctx, e, p, requests)
 	result, err := p.gather(e.name(), sent)
 	c.observe(ctx, Event{
@@ -80,32 +78,37 @@ func (c *Client) run(ctx context.Context, e *endpoint, p *plan, writeMerged func
 }
 
 // merge makes one entry of all those of an account, so that no two requests under way can carry the same account and
-// overtake each other.
-func (p *plan) merge(write func(same []int)) {
+// overtake each other. What write cannot write is a fault of the input.
+func (p *plan) merge(write func(same []int) error) (faults []error) {
 	p.growTable(len(p.entries))
 	merged := p.entries[:0]
-	var same map[int][]int // users by entry, of accounts that come more than once
+	var repeated []int     // entries of accounts that come more than once
+	var same map[int][]int // their users
 	for user, e := range p.entries {
 		n := p.find(p.account(user), merged)
+		p.entryOf = append(p.entryOf, n)
 		if n == len(merged) {
 			merged = append(merged, e)
-		} else {
-			if same == nil {
-				same = map[int][]int{}
-			}
-			if same[n] == nil {
-				same[n] = []int{merged[n].user}
-			}
-			same[n] = append(same[n], user)
+			continue
 		}
-		p.entryOf = append(p.entryOf, n)
+		if same == nil {
+			same = map[int][]int{}
+		}
+		if same[n] == nil {
+			repeated = append(repeated, n)
+			same[n] = []int{merged[n].user}
+		}
+		same[n] = append(same[n], user)
 	}
 	p.entries = merged
-	for n, users := range same {
+	for _, n := range repeated {
 		p.entries[n].from = len(p.json)
-		write(users)
+		if err := write(same[n]); err != nil {
+			faults = append(faults, err)
+		}
 		p.entries[n].to = len(p.json)
 	}
+	return faults
 }
 
 var hashSeed = maphash.MakeSeed()

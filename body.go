@@ -2,6 +2,7 @@ package timpush
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http/httptrace"
 	"sync"
@@ -23,6 +24,7 @@ type body struct {
 	conns    int  // connections that began to send it
 	written  int  // connections that ended
 	copied   bool // by somebody whose end is not told
+	use      int  // how often it has been used
 }
 
 var bodies sync.Pool
@@ -41,13 +43,14 @@ func newBody() *body {
 func (b *body) release() { b.change(func() { b.released = true }) }
 
 // change changes what is known of the body's use. The body is used again once it is known that nobody reads it any
-// more; a transport that does not trace leaves it to the garbage collector.
+// more; a transport that does not trace leaves it to the garbage collector, and so does one that copies it.
 func (b *body) change(note func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	note()
-	if b.released && !b.copied && b.conns > 0 && b.conns == b.written {
+	if b.released && !b.copied && b.conns > 0 && b.conns == b.written && cap(b.bytes) <= 1<<20 {
 		b.bytes, b.released, b.conns, b.written = b.bytes[:0], false, 0, 0
+		b.use++
 		bodies.Put(b)
 	}
 }
@@ -58,9 +61,19 @@ func (b *body) open() io.ReadCloser {
 	return io.NopCloser(&b.reader)
 }
 
-// again is the GetBody of a request: net/http sends it on another connection if the first was closed before anything
-// was written to it.
-func (b *body) again() (io.ReadCloser, error) {
-	b.change(func() { b.copied = true })
-	return io.NopCloser(bytes.NewReader(b.bytes)), nil
+// copies returns the GetBody of a request: net/http sends it on another connection if the first was closed before
+// anything was written to it.
+func (b *body) copies() func() (io.ReadCloser, error) {
+	use := b.use
+	return func() (copied io.ReadCloser, err error) {
+		b.change(func() {
+			if b.use != use {
+				err = errors.New("the request is over")
+				return
+			}
+			b.copied = true
+			copied = io.NopCloser(bytes.NewReader(b.bytes))
+		})
+		return copied, err
+	}
 }

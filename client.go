@@ -22,6 +22,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/time/rate"
 )
 
 // Config says which app a [Client] works for, and as whom. All fields are required, but for SecretKey if there is
@@ -62,6 +63,9 @@ func (c Config) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int("SDKAppID", c.SDKAppID), slog.String("Identifier", c.Identifier),
 		slog.String("Region", string(c.Region)))
 }
+
+// MarshalText returns the Config without its SecretKey, for XML and the like.
+func (c Config) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // MarshalJSON returns the Config without its SecretKey.
 func (c Config) MarshalJSON() ([]byte, error) {
@@ -109,7 +113,7 @@ func (c Config) keyFaults() []error {
 }
 
 // Client calls the push service for one app. It is made by [NewClient], never changes, and is safe for concurrent use:
-// make one and share it. It starts no goroutine that outlives a call.
+// make one and share it. What outlives a call is idle connections of its transport, and no goroutine of its own.
 type Client struct {
 	request        *http.Request // what the requests have in common; its URL has no slash at its end
 	query          string        // what their queries have in common
@@ -122,8 +126,7 @@ type Client struct {
 	observers      []Observer
 	maxAttempts    int
 	attemptTimeout time.Duration
-	maxUsers       atomic.Int64 // accounts in a request; less than MaxUsersPerRequest after a 90018
-	maxBytes       atomic.Int64 // of a request's body; bounded after a code that says that it is too long
+	limited        atomic.Pointer[limits]
 	cooling        atomic.Pointer[cooling]
 }
 
@@ -182,7 +185,15 @@ func WithBaseURL(base string) Option {
 // WithLimiter paces calls with l; share it among all clients of an app. If not given, the client has a limiter of its
 // own, at 97.5 calls a second without bursts, which keeps the service's window of one second below [DefaultQPS].
 func WithLimiter(l Limiter) Option {
-	return func(s *settings) { s.limiter = l; s.require(l != nil, "WithLimiter(nil)") }
+	return func(s *settings) {
+		s.limiter = l
+		s.require(l != nil, "WithLimiter(nil)")
+		r, ok := l.(interface {
+			Burst() int
+			Limit() rate.Limit
+		})
+		s.require(!ok || r.Burst() > 0 || r.Limit() == rate.Inf, "WithLimiter: a burst of 0 lets nothing through")
+	}
 }
 
 // WithMaxAttempts bounds how often a request is sent when it fails in passing; at least 1. If not given, it is 4.
@@ -273,8 +284,8 @@ func (s *settings) client(cfg Config, base *url.URL) *Client {
 		request:   &http.Request{Method: http.MethodPost, URL: base, Host: base.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
 		query:     "contenttype=json&sdkappid=" + strconv.Itoa(cfg.SDKAppID) + "&identifier=" + url.QueryEscape(cfg.Identifier),
 		userAgent: []string{s.userAgent}, transport: s.transport(),
-		sign: cached(s.signer), limiter: s.limiter, slots: make(chan struct{}, s.maxInFlight),
-		observers: s.observers, maxAttempts: s.maxAttempts, attemptTimeout: s.attemptTimeout,
+		sign: cached(s.signer, s.attemptTimeout), limiter: s.limiter, slots: make(chan struct{}, s.maxInFlight),
+		pace: pace{first: make(chan struct{}, 1)}, observers: s.observers, maxAttempts: s.maxAttempts, attemptTimeout: s.attemptTimeout,
 	}
 	if s.httpClient != nil && s.httpClient.Timeout > 0 {
 		c.attemptTimeout = min(c.attemptTimeout, s.httpClient.Timeout)
@@ -282,8 +293,6 @@ func (s *settings) client(cfg Config, base *url.URL) *Client {
 	if c.limiter == nil {
 		c.limiter = defaultLimiter()
 	}
-	c.maxUsers.Store(MaxUsersPerRequest)
-	c.maxBytes.Store(math.MaxInt64)
 	return c
 }
 
@@ -322,6 +331,10 @@ func loopback(host string) bool {
 
 func (s *settings) checkTLS() {
 	t, ok := s.transport().(*http.Transport)
+	if ok && t == nil {
+		s.require(false, "WithHTTPClient: its Transport is a nil pointer")
+		return
+	}
 	s.require(!ok || t.TLSClientConfig == nil || !t.TLSClientConfig.InsecureSkipVerify,
 		"WithHTTPClient: InsecureSkipVerify would give the UserSig to anybody; put the server's certificate into RootCAs")
 }
@@ -341,9 +354,36 @@ var defaultUserAgent = sync.OnceValue(func() string {
 	return "timpush-go/" + version
 })
 
-// tooLarge reports whether the server has refused requests of this size.
+// limits is what the server takes in one request, as far as is known.
+type limits struct {
+	users, bytes int
+	until        time.Time // when the client has forgotten it
+}
+
+const limitsLife = time.Hour // a server or a gateway may have been changed since
+
+// limits returns what holds now.
+func (c *Client) limits() limits {
+	if l := c.limited.Load(); l != nil && time.Now().Before(l.until) {
+		return *l
+	}
+	return limits{users: MaxUsersPerRequest, bytes: math.MaxInt}
+}
+
+// lower notes that the server has refused a request that was larger than this.
+func (c *Client) lower(to limits) {
+	for {
+		before, now := c.limited.Load(), c.limits()
+		now = limits{min(now.users, to.users), min(now.bytes, to.bytes), time.Now().Add(limitsLife)}
+		if c.limited.CompareAndSwap(before, &now) {
+			return
+		}
+	}
+}
+
 func (c *Client) tooLarge(users, bytes int) bool {
-	return int64(users) > c.maxUsers.Load() || int64(bytes) > c.maxBytes.Load()
+	l := c.limits()
+	return users > l.users || bytes > l.bytes
 }
 
 // hopeless is a reason not to send that will not pass within the call.
@@ -352,22 +392,27 @@ type hopeless struct{ error }
 func (h hopeless) Unwrap() error { return h.error }
 
 // admit waits until one more request may be sent. If it returns nil, the slot must be given back by dismiss.
-func (c *Client) admit(ctx context.Context, e Event) error {
+func (c *Client) admit(ctx context.Context, e Event) (err error) {
+	e.Kind, e.Wait = WaitEnd, WaitSlot
 	began := time.Now()
 	select {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	admitted := false
+	defer func() {
+		if !admitted { // also if an Observer or a Limiter panics
+			c.dismiss()
+		}
+	}()
 	queued := time.Now()
-	err := c.waitTurn(ctx)
-	if err != nil {
-		c.dismiss()
-	}
-	e.Kind, e.Wait, e.Duration = WaitEnd, WaitSlot, queued.Sub(began)
+	e.Duration = queued.Sub(began)
 	c.observe(ctx, e)
+	err = c.waitTurn(ctx)
 	e.Wait, e.Duration = WaitQuota, time.Since(queued)
 	c.observe(ctx, e)
+	admitted = err == nil
 	return err
 }
 
@@ -417,10 +462,13 @@ func (c *Client) roundTrip(ctx context.Context, to *endpoint, b *body, usersig s
 	req := c.request.WithContext(httptrace.WithClientTrace(ctx, &b.trace))
 	where := *c.request.URL
 	where.Path += to.path
+	if where.RawPath != "" {
+		where.RawPath += to.path
+	}
 	where.RawQuery = c.query + "&usersig=" + usersig + "&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10)
 	req.URL = &where
 	req.Header = http.Header{"Content-Type": contentType, "User-Agent": c.userAgent}
-	req.Body, req.GetBody, req.ContentLength = b.open(), b.again, int64(len(b.bytes))
+	req.Body, req.GetBody, req.ContentLength = b.open(), b.copies(), int64(len(b.bytes))
 	resp, err := c.transport.RoundTrip(req)
 	switch {
 	case err != nil:

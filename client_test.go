@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
 
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
@@ -232,6 +233,51 @@ func TestNewClientRefusesEachFault(t *testing.T) {
 			assert.NotContains(t, err.Error(), "no-real-key")
 		})
 	}
+}
+
+func TestUnusableOptionsAreRefused(t *testing.T) {
+	t.Parallel()
+	_, err := timpush.NewClient(testConfig, timpush.WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)}))
+	require.ErrorContains(t, err, "nil pointer")
+	_, err = timpush.NewClient(testConfig, timpush.WithLimiter(rate.NewLimiter(100, 0)))
+	require.ErrorContains(t, err, "burst")
+	newClient(t, timpush.WithLimiter(rate.NewLimiter(rate.Inf, 0)))
+}
+
+func TestBaseURLWithAPath(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for base, want := range map[string]string{
+			"https://example.com/a/proxy//": "https://example.com/a/proxy/v4/timpush/set_attr",
+			"https://example.com/a%2Fb":     "https://example.com/a%2Fb/v4/timpush/set_attr",
+			"http://[::1]:8080":             "http://[::1]:8080/v4/timpush/set_attr",
+		} {
+			c := newClient(t, timpush.WithBaseURL(base), through(func(r *http.Request) (*http.Response, error) {
+				got, _, _ := strings.Cut(r.URL.String(), "?")
+				assert.Equal(t, want, got)
+				return alwaysOK(r)
+			}))
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+		}
+	})
+}
+
+// TestMergedAttributesAreCounted: entries that are valid alone may ask together for more attributes than can exist.
+func TestMergedAttributesAreCounted(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		users := make([]timpush.UserAttrs, 3)
+		for i := range users {
+			users[i] = timpush.UserAttrs{ToAccount: "a", Attrs: timpush.Attrs{}}
+			for k := range 4 {
+				users[i].Attrs[fmt.Sprint(i, k)] = "x"
+			}
+		}
+		_, err := client(fake(t)).SetAttr(t.Context(), users)
+		var fault *timpush.InputError
+		require.ErrorAs(t, err, &fault)
+		assert.Equal(t, 2, fault.Index)
+		assert.ErrorContains(t, err, "more than 10")
+	})
 }
 
 func TestNewClientAccepts(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Outcome is what became of one user. The zero value, [NotSent], claims nothing.
@@ -97,25 +99,25 @@ func (e *InputError) Error() string {
 }
 
 // inputErrors is all that is wrong with an input, as one error with a bounded text.
-type inputErrors []error
+type inputErrors struct{ faults []error }
 
-func (e inputErrors) Error() string {
+func (e *inputErrors) Error() string {
 	const most = 5
 	var text strings.Builder
-	fmt.Fprintf(&text, "timpush: %d faults in the input, nothing was sent: ", len(e))
-	for i, fault := range e[:min(len(e), most)] {
+	fmt.Fprintf(&text, "timpush: %d faults in the input, nothing was sent: ", len(e.faults))
+	for i, fault := range e.faults[:min(len(e.faults), most)] {
 		if i > 0 {
 			text.WriteString("; ")
 		}
 		text.WriteString(fault.Error())
 	}
-	if len(e) > most {
-		fmt.Fprintf(&text, "; and %d more", len(e)-most)
+	if len(e.faults) > most {
+		fmt.Fprintf(&text, "; and %d more", len(e.faults)-most)
 	}
 	return text.String()
 }
 
-func (e inputErrors) Unwrap() []error { return e }
+func (e *inputErrors) Unwrap() []error { return e.faults }
 
 // UserError says what became of one user that is not Done. It unwraps to the cause.
 type UserError struct {
@@ -196,15 +198,15 @@ func retryable(err error) bool {
 	return ok && page.StatusCode == http.StatusTooManyRequests
 }
 
-// joined is two errors of which both match: what ended the work, and the last failure before it.
-func joined(err, before error) error {
-	if before == nil || errors.Is(err, before) {
-		return err
+// then is two errors, one after the other; both match, and errors.As finds the earlier one first.
+func then(earlier, later error) error {
+	if earlier == nil || errors.Is(later, earlier) {
+		return later
 	}
-	if errors.Is(before, err) {
-		return before
+	if errors.Is(earlier, later) {
+		return earlier
 	}
-	return fmt.Errorf("%w; last failure before: %w", err, before)
+	return fmt.Errorf("%w; then: %w", earlier, later)
 }
 
 // both is two errors that came together.
@@ -232,12 +234,26 @@ func ended(ctx context.Context) error {
 
 const redacted = "REDACTED"
 
-// redactText removes the UserSig from a text of the server, in the two forms that it has in a query.
+// shortestSecret is the length from which a part of a UserSig is one: a server may cut it off or break it into lines.
+const shortestSecret = 16
+
+// redactText removes all parts of the UserSig from a text of the server.
 func redactText(s, usersig string) string {
-	if s == "" || usersig == "" {
-		return s
+	var out strings.Builder
+	s = strings.NewReplacer("%2A", "*", "%2a", "*").Replace(s) // as some write it in a query
+	for len(s) > 0 {
+		n := 0
+		if len(s) >= shortestSecret && strings.Contains(usersig, s[:shortestSecret]) {
+			for n = shortestSecret; n < len(s) && strings.Contains(usersig, s[:n+1]); n++ {
+			}
+			out.WriteString(redacted)
+		} else {
+			out.WriteByte(s[0])
+			n = 1
+		}
+		s = s[n:]
 	}
-	return strings.ReplaceAll(strings.ReplaceAll(s, usersig, redacted), url.QueryEscape(usersig), redacted)
+	return out.String()
 }
 
 // redactError returns a transport's error as a *url.Error whose URL has no query. Errors within it are kept, unless
@@ -257,16 +273,16 @@ func redactError(err error, where, usersig string) error {
 }
 
 func leaks(err error, usersig string) bool {
-	if usersig == "" {
-		return false
-	}
 	text := fmt.Sprintf("%v %+v %#v", err, err, err)
+	if data, fails := json.Marshal(err); fails == nil {
+		text += string(data)
+	}
 	for _, inner := range unwrapped(err) {
 		if leaks(inner, usersig) {
 			return true
 		}
 	}
-	return redactText(text, usersig) != text
+	return redactText(text, usersig) != strings.NewReplacer("%2A", "*", "%2a", "*").Replace(text)
 }
 
 func unwrapped(err error) []error {
@@ -312,13 +328,13 @@ func tidy(s string) string {
 
 // clip bounds s to n bytes and does not cut a character.
 func clip(s string, n int) string {
+	const rest = "..."
 	if len(s) <= n {
 		return s
 	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
+	for n -= len(rest); n > 0 && !utf8.RuneStart(s[n]); n-- {
 	}
-	return s[:n] + "..."
+	return s[:n] + rest
 }
 
 // readLimited reads at most limit bytes and fails if there are more.

@@ -3,6 +3,7 @@ package timpush_test
 import (
 	"bufio"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -92,6 +93,8 @@ func TestMillionFaultsStayReadable(t *testing.T) {
 	_, err := newClient(t).SetAttr(t.Context(), make([]timpush.UserAttrs, 100_000))
 	assert.Less(t, len(err.Error()), 1000)
 	assert.Contains(t, err.Error(), "200000 faults")
+	same := err
+	assert.True(t, err == same, "can be compared") //nolint:errorlint // that is the test
 }
 
 func TestConfigNeverShowsItsKey(t *testing.T) {
@@ -108,6 +111,9 @@ func TestConfigNeverShowsItsKey(t *testing.T) {
 	data, err := json.Marshal(testConfig)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"SDKAppID":1400000000,"Identifier":"administrator","Region":"singapore"}`, string(data))
+	data, err = xml.Marshal(testConfig)
+	require.NoError(t, err)
+	assert.NotContains(t, string(data), testConfig.SecretKey)
 	for _, handler := range []func(*strings.Builder) slog.Handler{
 		func(b *strings.Builder) slog.Handler { return slog.NewTextHandler(b, nil) },
 		func(b *strings.Builder) slog.Handler { return slog.NewJSONHandler(b, nil) },

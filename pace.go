@@ -49,22 +49,26 @@ const (
 	minPause   = time.Second // the length of the service's window is not documented; the quota is given per second
 	maxPause   = 16 * time.Second
 	slowDown   = 0.7  // of the rate that was too high
-	speedUp    = 0.05 // of that rate, each second
+	speedUp    = 0.05 // of that rate, or of half the quota if that is more, each second
 	recovered  = 1.25 // of that rate: others have stopped using the quota
-	lowestRate = 1.0  // calls a second
+	lowestRate = DefaultQPS / 10.0
 )
 
 // pace slows all calls of a client after a throttle code, below what the limiter lets through, and lets them come back
 // little by little. It settles where the codes stop, since other programs may use a part of the quota.
+//
+// The calls wait in a queue, and only the first waits for its time: nothing is booked ahead, so that who gives up takes
+// no one's time, and a rate that has recovered holds for all.
 type pace struct {
-	mu      sync.Mutex
-	rate    float64   // calls a second; 0: no brake
-	tooHigh float64   // the rate that met a throttle code
-	next    time.Time // when the next call may start
-	updated time.Time // when rate was
-	resume  time.Time // end of the last pause
+	first chan struct{} // taken by the first in the queue
+
+	mu      sync.Mutex // guards the following
+	rate    float64    // calls a second; 0: no brake
+	tooHigh float64    // the rate that met a throttle code
+	updated time.Time  // when rate was
+	last    time.Time  // start of the last call
+	resume  time.Time  // end of the last pause
 	pause   time.Duration
-	slowed  int // how often; a call that waits starts over when it changes
 
 	second   time.Time // the second that is being counted
 	now, was int       // calls in it and in the one before
@@ -72,49 +76,57 @@ type pace struct {
 
 // wait returns when the next call may start.
 func (p *pace) wait(ctx context.Context) error {
+	select {
+	case p.first <- struct{}{}:
+		defer func() { <-p.first }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	for {
-		start, slowed := p.reserve()
-		if err := sleep(ctx, time.Until(start)); err != nil {
-			return err
-		}
-		if p.start(slowed) {
+		d := p.start()
+		if d <= 0 {
 			return nil
 		}
+		if err := sleep(ctx, d); err != nil {
+			return err
+		}
 	}
 }
 
-// reserve takes the next start.
-func (p *pace) reserve() (start time.Time, slowed int) {
+// start lets a call start and returns 0, or returns how long it has to wait before it asks again.
+func (p *pace) start() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if p.rate == 0 {
-		return now, p.slowed
+	p.recover(now)
+	start := p.resume
+	if p.rate > 0 {
+		next := p.last.Add(time.Duration(float64(time.Second) / p.rate))
+		if next.After(start) {
+			start = next
+		}
 	}
-	if now.After(p.updated) {
-		p.rate += p.tooHigh * speedUp * now.Sub(p.updated).Seconds()
-		p.updated = now
+	if wait := start.Sub(now); wait > 0 {
+		return wait
 	}
+	p.last = now
+	p.count(now)
+	return 0
+}
+
+// recover raises the rate by what has become of it since it was last looked at.
+func (p *pace) recover(now time.Time) {
+	if p.rate == 0 || !now.After(p.updated) {
+		return
+	}
+	p.rate += max(p.tooHigh, DefaultQPS/2) * speedUp * now.Sub(p.updated).Seconds()
+	p.updated = now
 	if p.rate > p.tooHigh*recovered {
 		p.rate = 0
-		return now, p.slowed
 	}
-	if p.next.Before(now) {
-		p.next = now
-	}
-	start = p.next
-	p.next = start.Add(time.Duration(float64(time.Second) / p.rate))
-	return start, p.slowed
 }
 
-// start counts a call that starts now. It reports false if there was a throttle code since the call took its turn.
-func (p *pace) start(slowed int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if slowed != p.slowed {
-		return false
-	}
-	now := time.Now()
+func (p *pace) count(now time.Time) {
 	switch age := now.Sub(p.second); {
 	case age >= 2*time.Second:
 		p.second, p.was, p.now = now, 0, 0
@@ -122,7 +134,15 @@ func (p *pace) start(slowed int) bool {
 		p.second, p.was, p.now = p.second.Add(time.Second), p.now, 0
 	}
 	p.now++
-	return true
+}
+
+// current is the rate of the calls in the last second or two, or since they began.
+func (p *pace) current(now time.Time) float64 {
+	span := now.Sub(p.second)
+	if p.was > 0 {
+		span += time.Second
+	}
+	return float64(p.was+p.now) / max(span, 10*time.Millisecond).Seconds()
 }
 
 // throttled takes note of a throttle code: nobody starts for a while, and then at a lower rate.
@@ -133,19 +153,20 @@ func (p *pace) throttled() {
 	if now.Before(p.resume) {
 		return // an answer to a call that was sent before the pause
 	}
-	if p.slowed > 0 && now.Sub(p.resume) < time.Second {
+	if !p.resume.IsZero() && now.Sub(p.resume) < time.Second {
 		p.pause = min(2*p.pause, maxPause)
 	} else {
 		p.pause = minPause
 	}
-	p.tooHigh = float64(max(p.now, p.was))
+	p.recover(now)
+	p.tooHigh = p.current(now)
 	if p.rate > 0 {
 		p.tooHigh = min(p.tooHigh, p.rate)
 	}
+	p.tooHigh = max(p.tooHigh, lowestRate)
 	p.rate = max(p.tooHigh*slowDown, lowestRate)
 	p.resume = now.Add(p.pause)
-	p.next, p.updated = p.resume, p.resume
-	p.slowed++
+	p.updated = p.resume
 }
 
 // sleep pauses for d, or until ctx ends, whose error it returns.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -28,7 +29,7 @@ type call struct {
 	stop     context.CancelCauseFunc // lets no further request out
 	sent     atomic.Int64            // HTTP requests
 	strange  atomic.Int64            // requests in a row that failed with an unknown code
-	refused  atomic.Int64            // accounts in a row that were refused when sent alone
+	alone    atomic.Int64            // accounts in a row that were sent alone and not accepted
 }
 
 // tries is the history of a request. The halves of a request inherit it.
@@ -53,7 +54,8 @@ type step int
 const (
 	stepLeave step = iota // nothing: they have ended
 	stepAgain
-	stepSplit
+	stepSplit // send the halves
+	stepProbe // send one of them, and the others only if it is accepted
 )
 
 // deliver sends the entries in open, one attempt after the other, until each has its outcome.
@@ -80,13 +82,18 @@ func (r *call) deliver(ctx context.Context, open []int, t tries) {
 		case stepSplit:
 			r.halve(ctx, open, t)
 			return
+		case stepProbe:
+			open = r.probe(ctx, open, t)
 		}
 	}
 }
 
 // ended returns why the call goes no further, or nil: its context has ended, or it has been stopped.
 func (r *call) ended(ctx context.Context) error {
-	if err := ended(ctx); err != nil || r.waits.Err() == nil {
+	if r.waits.Err() == nil {
+		return nil
+	}
+	if err := ended(ctx); err != nil {
 		return err
 	}
 	return context.Cause(r.waits)
@@ -98,19 +105,31 @@ func (r *call) halve(ctx context.Context, open []int, t tries) {
 	r.deliver(ctx, open[len(open)/2:], t)
 }
 
+// probe sends one of the entries alone. If it is not accepted either, nothing is left to send: the others stay what the
+// answer to all of them has made them.
+func (r *call) probe(ctx context.Context, open []int, t tries) []int {
+	k := rand.IntN(len(open))
+	open[0], open[k] = open[k], open[0]
+	r.deliver(ctx, open[:1], t)
+	if r.hopeless() {
+		return nil
+	}
+	return open[1:]
+}
+
 // attempt sends the entries in open once and returns those that are still open.
 func (r *call) attempt(ctx context.Context, open []int, body *body, t *tries) ([]int, finding) {
 	defer body.release()
 	t.attempts++
 	event := Event{Endpoint: r.endpoint.name(), Users: len(open), Attempt: t.attempts}
+	usersig, err := r.client.sign(r.waits, t.expired) // before the turn is taken, since a Signer may take its time
+	if err != nil {
+		return open, r.unsent(open, err)
+	}
 	if err := r.client.admit(r.waits, event); err != nil {
 		return open, r.unsent(open, err)
 	}
 	defer r.client.dismiss()
-	usersig, err := r.client.sign(r.waits, t.expired)
-	if err != nil {
-		return open, r.unsent(open, err)
-	}
 	r.sent.Add(1)
 	answer, err := r.client.post(ctx, r.endpoint, body, usersig, event)
 	if err != nil {
@@ -182,7 +201,7 @@ func (r *call) next(open []int, f finding, t *tries, sent, length int) step {
 	case classData, classMalformed, classUnproven:
 		return r.isolate(open, f, sent)
 	case classTooMany, classTooLong:
-		return r.shrink(f, sent, length)
+		return r.shrink(open, f, sent, length)
 	}
 	return stepLeave
 }
@@ -212,55 +231,50 @@ func backoff(failures int) time.Duration {
 }
 
 // isolate finds out which accounts a request was refused for: whatever the server named is settled already, and the
-// rest goes again; otherwise its halves go alone. When as many accounts in a row as fit into a request were refused one
-// by one and none accepted, the fault is not one account's: from then on what is refused together is refused.
+// rest goes again; otherwise its halves go alone. When as many accounts in a row as fit into a request were sent alone
+// and none accepted, the fault is hardly one account's: then one is tried before the others.
 func (r *call) isolate(open []int, f finding, sent int) step {
 	switch {
 	case len(open) < sent:
 		return stepAgain
-	case len(open) > 1 && (f.class == classUnproven || r.refused.Load() < MaxUsersPerRequest):
+	case len(open) > 1 && r.hopeless():
+		return stepProbe
+	case len(open) > 1:
 		return stepSplit
 	case f.class != classUnproven:
-		r.refused.Add(int64(len(open)))
-		r.settle(open, Rejected, f.err)
+		r.plan.states[open[0]] = state{Rejected, f.err} // its own data: also if an earlier answer was lost
 	}
+	r.alone.Add(1)
 	return stepLeave
 }
 
-// shrink makes the client's requests smaller after one was refused for its size. One account cannot be halved.
-func (r *call) shrink(f finding, sent, length int) step {
-	if sent == 1 {
+func (r *call) hopeless() bool { return r.alone.Load() >= MaxUsersPerRequest }
+
+// shrink makes the client's requests smaller after one was refused for its size. One account cannot be halved. What
+// ErrorList says of some accounts is no measure for a request.
+func (r *call) shrink(open []int, f finding, sent, length int) step {
+	switch {
+	case sent == 1:
 		return stepLeave
-	}
-	if f.class == classTooMany {
-		lower(&r.client.maxUsers, int64(sent/2))
-	} else {
-		lower(&r.client.maxBytes, int64(length-1))
+	case len(open) < sent:
+	case f.class == classTooMany:
+		r.client.lower(limits{users: sent / 2, bytes: math.MaxInt})
+	default:
+		r.client.lower(limits{users: MaxUsersPerRequest, bytes: length - 1})
 	}
 	return stepAgain
 }
 
-func lower(limit *atomic.Int64, to int64) {
-	for now := limit.Load(); to < now && !limit.CompareAndSwap(now, to); now = limit.Load() {
-	}
-}
-
-// settle ends entries: nothing that comes later changes it.
-func (r *call) settle(entries []int, o Outcome, err error) {
-	for _, n := range entries {
-		r.plan.states[n] = state{o, err}
-	}
-}
-
 // note records what an attempt says about entries that may be sent again. What may have been applied once stays
-// Unknown, whatever a later attempt was refused for.
+// Unknown, whatever a later attempt was refused for. An attempt that the end of the call has broken off does not hide the
+// failure before it.
 func (r *call) note(entries []int, f finding) {
 	for _, n := range entries {
 		s := &r.plan.states[n]
-		if f.effect >= s.outcome {
+		if f.effect >= s.outcome && r.waits.Err() == nil {
 			*s = state{f.effect, f.err}
 		} else {
-			s.err = joined(f.err, s.err)
+			*s = state{max(f.effect, s.outcome), then(s.err, f.err)}
 		}
 	}
 }
@@ -269,7 +283,7 @@ func (r *call) note(entries []int, f finding) {
 func (r *call) leave(entries []int, cause error) {
 	for _, n := range entries {
 		s := &r.plan.states[n]
-		s.err = joined(cause, s.err)
+		s.err = then(s.err, cause)
 	}
 }
 
@@ -302,7 +316,7 @@ func statusClass(status int) class {
 
 // statusEffect: only a gateway that says that the request is at fault has certainly not passed it on.
 func statusEffect(status int) Outcome {
-	if status >= 300 && status < 500 && status != http.StatusRequestTimeout {
+	if status >= 300 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusSeeOther {
 		return Rejected
 	}
 	return Unknown
@@ -310,11 +324,19 @@ func statusEffect(status int) Outcome {
 
 // unreachable reports whether a transport's error proves that nothing was sent.
 func unreachable(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Op == "dial" || op.Op == "proxyconnect"
+	switch e := err.(type) { //nolint:errorlint // each error of the tree is looked at
+	case *net.OpError:
+		return e.Op == "dial" || e.Op == "proxyconnect"
+	case *net.DNSError:
+		return true
 	}
-	_, ok := errors.AsType[*net.DNSError](err)
-	return ok
+	inner := unwrapped(err)
+	for _, e := range inner {
+		if !unreachable(e) {
+			return false
+		}
+	}
+	return len(inner) > 0
 }
 
 // judge settles what the answer settles. It returns the entries that it leaves open, and the finding that decides what
@@ -325,16 +347,13 @@ func (r *call) judge(open []int, a *answer) (rest []int, worst finding) {
 	if stranger != nil {
 		verdict = verdict.doubted(stranger)
 	}
-	if verdict.class >= classOther {
-		worst = verdict
-	}
 	for k, n := range open {
 		f := verdict
 		if listed != nil && listed[k].err != nil {
 			f = listed[k]
 		}
 		if f.effect == Done {
-			r.refused.Store(0)
+			r.alone.Store(0)
 		}
 		if f.final {
 			r.plan.states[n] = state{f.effect, f.err}
@@ -370,22 +389,29 @@ func (f finding) doubted(stranger error) finding {
 // match finds the entries that ErrorList names. listed has one finding for each of open, without an error for those that
 // are not named, or is nil. stranger is not nil if the list names an account that was not in the request.
 func (r *call) match(open []int, a *answer) (listed []finding, stranger error) {
+	var again []int
 	if len(a.list) > 0 {
-		listed = make([]finding, len(open))
+		listed, again = make([]finding, len(open)), make([]int, len(open))
 	}
+	strangers := 0
 	for _, item := range a.list {
 		f := r.itemFinding(item)
 		switch k := r.find(open, item.account); {
 		case k < 0:
-			stranger = both(stranger, &UserError{-1, item.account, Rejected, f.err})
+			if strangers++; strangers <= maxTold {
+				stranger = both(stranger, &UserError{-1, item.account, Rejected, f.err})
+			}
 		case listed[k].err == nil:
 			listed[k] = f
-		default:
+		case again[k] < maxTold:
 			listed[k].err = both(listed[k].err, f.err) // the first code is the one that counts
+			again[k]++
 		}
 	}
 	return listed, stranger
 }
+
+const maxTold = 3 // accounts or codes that are too many in an ErrorList, in one error
 
 // itemFinding judges a code in ErrorList: a passing fault is repeated for that account, anything else is its own fault.
 func (r *call) itemFinding(item listed) finding {

@@ -148,6 +148,7 @@ func TestUnreachableIsNotSent(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]error{
 		"refused": &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")},
+		"both":    errors.Join(&net.OpError{Op: "dial", Err: errors.New("IPv6")}, fmt.Errorf("then: %w", &net.OpError{Op: "dial", Err: errors.New("IPv4")})),
 		"proxy":   &net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("connection refused")},
 		"DNS":     &net.DNSError{Err: "no such host", Name: "adminapisgp.im.qcloud.com"},
 	} {
@@ -265,6 +266,41 @@ func TestTooManyAccountsHalvesAndRemembers(t *testing.T) {
 	})
 }
 
+func TestSizeIsForgottenAfterAnHour(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		users := someUsers(100)
+		s.Inject(timpushtest.ErrorCode(90018), timpushtest.Status(413))
+		result, err := c.SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		assert.Equal(t, 6, result.Requests)
+		time.Sleep(59 * time.Minute)
+		result, err = c.SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		assert.Greater(t, result.Requests, 1)
+		time.Sleep(2 * time.Minute)
+		result, err = c.SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		assert.Equal(t, 1, result.Requests)
+	})
+}
+
+// TestSizeOfAListedAccountIsNoMeasure: three accounts of a hundred say nothing of how many a request may have.
+func TestSizeOfAListedAccountIsNoMeasure(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		s.Inject(timpushtest.AccountCode(90018, "user-1", "user-2", "user-3"), timpushtest.AccountCode(93000, "user-1"))
+		result, err := c.SetAttr(t.Context(), someUsers(100))
+		require.NoError(t, err)
+		assert.Equal(t, 3, result.Requests)
+		result, err = c.SetAttr(t.Context(), someUsers(100))
+		require.NoError(t, err)
+		assert.Equal(t, 1, result.Requests)
+	})
+}
+
 func TestTooLongABodyIsHalvedAndRemembered(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []timpushtest.Fault{
@@ -322,14 +358,60 @@ func TestIsolationIsBounded(t *testing.T) {
 		s := fake(t)
 		users := someUsers(5000)
 		for i := range users {
-			if i != 4900 {
-				s.Poison(90033, users[i].ToAccount)
-			}
+			s.Poison(90033, users[i].ToAccount)
 		}
 		result, err := client(s, timpush.WithMaxInFlight(1)).SetAttr(t.Context(), users)
 		partial(t, users, result, err)
-		assert.Equal(t, 199+49, result.Requests, "each account of the first request alone, then only whole requests")
+		assert.Equal(t, 199+49*2, result.Requests, "each account of the first request alone, then one of each request")
 		assert.Equal(t, 5000, result.Rejected)
+	})
+	t.Run("bad ones first do not condemn the others", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			s := fake(t)
+			users := someUsers(1000)
+			for i := range users {
+				if i < 100 || i%100 == 50 {
+					s.Poison(90033, users[i].ToAccount)
+				}
+			}
+			for { // the one of 100 that is tried first may be the bad one
+				result, err := client(s, timpush.WithMaxInFlight(1)).SetAttr(t.Context(), users)
+				partial(t, users, result, err)
+				if result.Done == 891 {
+					break
+				}
+				require.Zero(t, (891-result.Done)%99)
+				require.GreaterOrEqual(t, result.Done, 891-3*99)
+			}
+		})
+	})
+	t.Run("a lost answer stays unknown", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			s := fake(t)
+			users := someUsers(200)
+			for i := range 100 {
+				s.Poison(90033, users[i].ToAccount)
+			}
+			lost := false
+			s.Handle(func(c timpushtest.Call) timpushtest.Fault {
+				switch {
+				case c.Accounts[0] == "user-100" && !lost:
+					lost = true
+					return timpushtest.CutAfter()
+				case lost:
+					return timpushtest.ErrorCode(90001)
+				}
+				return timpushtest.Fault{}
+			})
+			result, err := client(s, timpush.WithMaxInFlight(1)).SetAttr(t.Context(), users)
+			p := partial(t, users, result, err)
+			assert.Equal(t, 99, result.Unknown, "all but the one that was refused alone")
+			for account, outcome := range outcomes(p) {
+				if outcome == timpush.Unknown {
+					assert.NotNil(t, s.Attrs(account))
+				}
+			}
+		})
 	})
 	t.Run("a good account among bad ones is found", func(t *testing.T) {
 		inFakeTime(t, func(t *testing.T) {
@@ -359,16 +441,16 @@ func TestFailWithAnErrorListSettlesTheNamedAndFindsTheRest(t *testing.T) {
 	})
 }
 
-func TestFatalCodeWithAFullErrorListStopsAllTheSame(t *testing.T) {
+func TestErrorListThatNamesAllLeavesNothingToTheCodeOfTheRequest(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithFailWhenAllFail())
-		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"FAIL","ErrorCode":60020,"ErrorList":[{"To_Account":"user-0","ErrorCode":90035}]}`))
-		users := someUsers(2)
-		c := client(s, timpush.WithMaxInFlight(1))
-		s.Inject(timpushtest.ErrorCode(90018)) // not reached
-		result, err := c.SetAttr(t.Context(), users[:1])
-		partial(t, users[:1], result, err)
-		assert.Equal(t, timpush.Result{Rejected: 1, Requests: 1}, *result)
+		users := someUsers(300)
+		for _, u := range users[:100] {
+			s.Refuse(70051, u.ToAccount) // fatal for a request, data for an account
+		}
+		result, err := client(s, timpush.WithMaxInFlight(1)).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{Done: 200, Rejected: 100, Requests: 3}, *result)
 	})
 }
 
@@ -410,6 +492,44 @@ func TestThrottleSlowsEveryCallerAndPasses(t *testing.T) {
 		}
 		assert.Less(t, time.Since(began), time.Minute+time.Second, "then at full speed again")
 		assert.Len(t, s.Calls(), before+200)
+	})
+}
+
+func TestOneThrottleCostsLittle(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithQuota(timpush.DefaultQPS), timpushtest.WithLatency(20*time.Millisecond, 0))
+		s.Inject(timpushtest.ErrorCode(60007))
+		began := time.Now()
+		_, err := s.Client().SetAttr(t.Context(), someUsers(20_000))
+		require.NoError(t, err)
+		assert.Less(t, time.Since(began), 5*time.Second, "it takes 2 s without the code")
+	})
+}
+
+// TestCallersThatGiveUpTakeNobodysTime: after a throttle, short calls come and go, and some get through all the time.
+func TestCallersThatGiveUpTakeNobodysTime(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		s.Inject(timpushtest.ErrorCode(60007))
+		var callers sync.WaitGroup
+		began := time.Now()
+		for range 50 {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cancel()
+				_, _ = c.SetAttr(ctx, someUsers(1))
+			})
+			time.Sleep(100 * time.Millisecond)
+		}
+		callers.Wait()
+		seconds := map[int]int{}
+		for _, call := range s.Calls() {
+			seconds[int(call.Time.Sub(began)/time.Second)]++
+		}
+		for second := 1; second < 5; second++ {
+			assert.Greater(t, seconds[second], 3, "in second %d", second)
+		}
 	})
 }
 
@@ -532,6 +652,81 @@ func TestRequestsUnderWayEndWhenTheCallStops(t *testing.T) {
 		result, err := client(s, timpush.WithMaxInFlight(2)).SetAttr(t.Context(), users)
 		partial(t, users, result, err)
 		assert.Equal(t, timpush.Result{Done: 100, Rejected: 100, NotSent: 100, Requests: 2}, *result)
+	})
+}
+
+// TestAUserThatFailedInPassingRemains although the call was stopped by what another request met.
+func TestAUserThatFailedInPassingRemains(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Handle(func(c timpushtest.Call) timpushtest.Fault {
+			if c.Accounts[0] == "user-0" {
+				return timpushtest.ErrorCode(60014)
+			}
+			return timpushtest.Delay(100*time.Millisecond, timpushtest.ErrorCode(60020))
+		})
+		users := someUsers(200)
+		result, err := client(s, timpush.WithMaxAttempts(1000)).SetAttr(t.Context(), users)
+		p := partial(t, users, result, err)
+		assert.Equal(t, 200, result.Rejected)
+		assert.Equal(t, users[:100], p.Remaining(users))
+		for u := range p.Users() {
+			require.ErrorIs(t, u, timpush.ErrUnavailable)
+		}
+	})
+}
+
+func TestFailureBeforeTheEndIsNotForgotten(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.ErrorCode(91000), timpushtest.Hang())
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, err := client(s).SetAttr(ctx, someUsers(1))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, timpush.ErrInternal)
+	})
+}
+
+func TestSlotsAreGivenBackAfterAPanic(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		first := true
+		c := client(s, timpush.WithMaxInFlight(1), timpush.WithLimiter(limiterFunc(func(context.Context) error {
+			if first {
+				first = false
+				panic("limiter")
+			}
+			return nil
+		})))
+		assert.Panics(t, func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.SetAttr(ctx, someUsers(1))
+		require.NoError(t, err)
+	})
+}
+
+// TestManyStrangersMakeAShortError, and do not multiply the requests without end.
+func TestManyStrangersMakeAShortError(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var list strings.Builder
+		for i := range 900 {
+			fmt.Fprintf(&list, `,{"To_Account":"stranger-%d","ErrorCode":90035}`, i)
+		}
+		answer := `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[` + list.String()[1:] + `]}`
+		c := newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxInFlight(1), through(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(answer))}, nil
+		}))
+		users := someUsers(1000)
+		result, err := c.SetAttr(t.Context(), users)
+		p := partial(t, users, result, err)
+		assert.Equal(t, 1000, result.Unknown)
+		assert.Equal(t, 199+9*2, result.Requests)
+		for u := range p.Users() {
+			require.Less(t, len(u.Error()), 2000)
+			break
+		}
 	})
 }
 

@@ -37,6 +37,9 @@ func watch(next http.RoundTripper, key string) *secrets {
 
 func (s *secrets) add(what, text string) {
 	s.seen[text] = what
+	for i := 0; i+20 <= len(text); i += 10 {
+		s.seen[text[i:i+20]] = "part of the " + what
+	}
 	s.seen[url.QueryEscape(text)] = what
 	s.seen[fmt.Sprintf("%x", text)] = what
 	s.seen[fmt.Sprintf("%X", text)] = what
@@ -94,8 +97,21 @@ func TestSecretsStayInside(t *testing.T) {
 		page := "<p>cannot serve " + r.URL.String() + " or " + r.URL.Query().Get("usersig") + "</p>"
 		return httpmock.NewStringResponse(status, page), nil
 	}
+	pageOf := func(make func(usersig string) string) roundTripper {
+		return func(r *http.Request) (*http.Response, error) {
+			return httpmock.NewStringResponse(502, make(r.URL.Query().Get("usersig"))), nil
+		}
+	}
 	for name, fault := range map[string]any{
-		"code": timpushtest.ErrorCode(90009), "item code": timpushtest.AccountCode(90035, "user-0"), "throttle": timpushtest.ErrorCode(60007),
+		"cut off":      pageOf(func(u string) string { return "bad sig " + u[:len(u)-7] + "..." }),
+		"in lines":     pageOf(func(u string) string { return u[:64] + "\n" + u[64:128] + "\n" + u[128:192] + "\n" + u[192:] }),
+		"at the edge":  pageOf(func(u string) string { return strings.Repeat(u+" ", 40) }),
+		"near the end": pageOf(func(u string) string { return strings.Repeat("x", 150) + u }),
+		"as an account": roundTripper(func(r *http.Request) (*http.Response, error) {
+			return httpmock.NewStringResponse(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"`+r.URL.Query().Get("usersig")+`"}]}`), nil
+		}),
+		"error with a URL": roundTripper(func(r *http.Request) (*http.Response, error) { return nil, &withURL{r.URL} }),
+		"code":             timpushtest.ErrorCode(90009), "item code": timpushtest.AccountCode(90035, "user-0"), "throttle": timpushtest.ErrorCode(60007),
 		"expired": timpushtest.ErrorCode(70001), "bad signature": timpushtest.ErrorCode(70009), "undocumented": timpushtest.ErrorCode(1),
 		"poison": timpushtest.ErrorCode(90033), "internal": timpushtest.ErrorCode(91000), "502": timpushtest.Status(502),
 		"cut": timpushtest.CutBefore(), "cut after": timpushtest.CutAfter(), "truncated": timpushtest.TruncateBody(10),
@@ -178,6 +194,10 @@ func TestRedactedErrorsStillMatch(t *testing.T) {
 type nested struct{ error }
 
 func (n nested) Unwrap() error { return n.error }
+
+type withURL struct{ URL *url.URL }
+
+func (*withURL) Error() string { return "something went wrong" }
 
 type withRequest struct{ query string }
 

@@ -59,16 +59,16 @@ var setAttr = endpoint{path: "/v4/timpush/set_attr", open: `{"UserAttrs":[`, clo
 func (c *Client) SetAttr(ctx context.Context, users []UserAttrs) (*Result, error) {
 	p := newPlan(func(i int) string { return users[i].ToAccount })
 	defer p.free()
-	if err := p.validate(users); err != nil {
-		return nil, err
+	faults := p.validate(users)
+	faults = append(faults, p.merge(func(same []int) error { return p.writeMerged(users, same) })...)
+	if len(faults) > 0 {
+		return nil, &inputErrors{faults}
 	}
-	return c.run(ctx, &setAttr, p, func(same []int) { p.writeMerged(users, same) })
+	return c.run(ctx, &setAttr, p)
 }
 
-// validate checks all users and writes the JSON of each: to look at every byte once serves both. All faults are reported
-// together.
-func (p *plan) validate(users []UserAttrs) error {
-	var faults inputErrors
+// validate checks all users and writes the JSON of each: to look at every byte once serves both.
+func (p *plan) validate(users []UserAttrs) (faults []error) {
 	for i := range users {
 		from := len(p.json)
 		good := p.write(users[i].ToAccount, users[i].Attrs)
@@ -77,10 +77,7 @@ func (p *plan) validate(users []UserAttrs) error {
 		}
 		p.entries = append(p.entries, entry{user: i, from: from, to: len(p.json)})
 	}
-	if len(faults) > 0 {
-		return faults
-	}
-	return nil
+	return faults
 }
 
 // write appends the JSON of one user and reports whether its texts are within the limits.
@@ -103,13 +100,17 @@ func (p *plan) write(account string, attrs Attrs) bool {
 	return good
 }
 
-// writeMerged writes the JSON of users of one account, as if they were set one after the other, in place of the first's.
-func (p *plan) writeMerged(users []UserAttrs, same []int) {
+// writeMerged writes the JSON of users of one account, as if they were set one after the other.
+func (p *plan) writeMerged(users []UserAttrs, same []int) error {
 	merged := Attrs{}
 	for _, i := range same {
 		maps.Copy(merged, users[i].Attrs)
+		if len(merged) > MaxAttrsPerUser && len(users[i].Attrs) <= MaxAttrsPerUser {
+			return &InputError{i, users[i].ToAccount, "", "with those before, the account has more than 10 attributes"}
+		}
 	}
 	p.write(users[same[0]].ToAccount, merged)
+	return nil
 }
 
 // appendText appends s as a JSON string, and makes good false if it is not UTF-8. A request has hundreds of short texts,
@@ -144,7 +145,7 @@ var isPlain = func() (table [256]bool) {
 const notUTF8 = "is not valid UTF-8"
 
 // appendFaults appends all that is wrong with a user.
-func appendFaults(faults inputErrors, i int, user *UserAttrs) inputErrors {
+func appendFaults(faults []error, i int, user *UserAttrs) []error {
 	add := func(attr, reason string) { faults = append(faults, &InputError{i, user.ToAccount, attr, reason}) }
 	switch {
 	case user.ToAccount == "":

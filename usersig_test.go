@@ -160,6 +160,56 @@ func failAfter(n, first int) error {
 	return nil
 }
 
+// TestSlowRenewalHoldsNobody: while one call waits for a new UserSig, the others use the old one, and the quota holds.
+func TestSlowRenewalHoldsNobody(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		slow := false
+		sg := signerFunc(func(ctx context.Context) (string, time.Time, error) {
+			if slow {
+				<-ctx.Done()
+				return "", time.Time{}, ctx.Err()
+			}
+			return "sig", time.Now().Add(10 * time.Hour), nil
+		})
+		c, err := timpush.NewClient(testConfig, timpush.WithSigner(sg), timpush.WithLimiter(unlimited{}), through(alwaysOK))
+		require.NoError(t, err)
+		_, err = c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		time.Sleep(9 * time.Hour)
+		slow = true
+		began := time.Now()
+		var first sync.WaitGroup
+		first.Go(func() {
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			assert.NoError(t, err)
+			assert.Equal(t, 10*time.Second, time.Since(began), "the attempt timeout bounds it")
+		})
+		synctest.Wait()
+		_, err = c.SetAttr(t.Context(), someUsers(1000))
+		require.NoError(t, err)
+		assert.Zero(t, time.Since(began))
+		first.Wait()
+		_, err = c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		assert.Equal(t, 10*time.Second, time.Since(began), "it is not asked again at once")
+	})
+}
+
+func TestSlowSignerDoesNotBreakTheQuota(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithQuota(timpush.DefaultQPS))
+		_, identifier, key := s.App()
+		sg := signerFunc(func(context.Context) (string, time.Time, error) {
+			time.Sleep(2 * time.Second)
+			usersig, err := tencentyun.GenUserSig(1400000000, key, identifier, 86400)
+			return usersig, time.Now().Add(24 * time.Hour), err
+		})
+		result, err := s.Client(timpush.WithSigner(sg)).SetAttr(t.Context(), someUsers(12_000))
+		require.NoError(t, err)
+		assert.Equal(t, 120, result.Requests, "none was refused")
+	})
+}
+
 func TestSignerThatHangsHoldsNobodyBeyondItsContext(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		release := make(chan struct{})

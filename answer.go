@@ -42,14 +42,14 @@ func (a *answer) ok() bool { return a.code == 0 && strings.EqualFold(a.status, "
 
 // readAnswer makes an answer of what came with an HTTP status, or an *HTTPError. Texts of the server are kept without
 // the UserSig, which a gateway may repeat.
-func readAnswer(status int, body []byte, usersig string) (*answer, error) {
+func readAnswer(status int, body []byte, usersig string) (answer, error) {
 	if status == http.StatusOK {
 		if a, ok := decodeAnswer(body); ok {
 			a.redact(usersig)
 			return a, nil
 		}
 	}
-	return nil, &HTTPError{status, clip(redactText(string(body[:min(len(body), 4096)]), usersig), 200)}
+	return answer{}, &HTTPError{status, clip(redactText(string(body[:min(len(body), 4096)]), usersig), 200)}
 }
 
 // redact removes the UserSig from the texts of the server, and bounds those that are only read by people.
@@ -65,7 +65,7 @@ const maxInfo = 1000 // bytes
 
 // decodeAnswer reports false for anything that does not say clearly how the request ended: not JSON, no ErrorCode, or
 // code 0 with another status than OK.
-func decodeAnswer(body []byte) (*answer, bool) {
+func decodeAnswer(body []byte) (a answer, ok bool) {
 	var wire struct {
 		ActionStatus text
 		ErrorCode    number
@@ -78,11 +78,11 @@ func decodeAnswer(body []byte) (*answer, bool) {
 	}
 	// A gateway may answer in another encoding: the code is worth more than the characters of its text.
 	if err := json.Unmarshal(body, &wire, jsontext.AllowInvalidUTF8(true)); err != nil || !wire.ErrorCode.set {
-		return nil, false
+		return answer{}, false
 	}
-	a := &answer{status: string(wire.ActionStatus), code: wire.ErrorCode.code, info: string(wire.ErrorInfo)}
+	a = answer{status: string(wire.ActionStatus), code: wire.ErrorCode.code, info: string(wire.ErrorInfo)}
 	if a.code == 0 && !a.ok() || len(wire.ErrorList) > maxListed {
-		return nil, false
+		return answer{}, false
 	}
 	for _, item := range wire.ErrorList {
 		a.list = append(a.list, listed{string(item.ToAccount), item.ErrorCode.code, string(item.ErrorInfo)})

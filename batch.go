@@ -22,13 +22,14 @@ func (e *endpoint) name() string { return e.path[1:] }
 // plan is what a call has to do, and what is known of it. It holds the JSON of the users rather than the users, and so
 // few pointers: most of what a call touches is this. Plans are used again, for their memory.
 type plan struct {
-	account func(user int) string
-	json    []byte
-	entries []entry
-	entryOf []int   // number of the entry of each user
-	table   []int32 // hash table of the accounts: numbers of entries, from 1
-	numbers []int   // 0, 1, 2, ... up to the number of entries
-	states  []state // of the entries
+	account  func(user int) string
+	json     []byte
+	entries  []entry
+	entryOf  []int   // number of the entry of each user
+	table    []int32 // hash table of the accounts: numbers of entries, from 1
+	numbers  []int   // 0, 1, 2, ... up to the number of entries
+	requests [][]int // parts of numbers
+	states   []state // of the entries
 }
 
 // entry is one account and all that a call wants of it.
@@ -59,7 +60,7 @@ func (p *plan) free() {
 	clear(p.states)
 	*p = plan{
 		json: p.json[:0], entries: p.entries[:0], entryOf: p.entryOf[:0], table: p.table[:0],
-		numbers: p.numbers[:0], states: p.states[:0],
+		numbers: p.numbers[:0], requests: p.requests[:0], states: p.states[:0],
 	}
 	plans.Put(p)
 }
@@ -144,11 +145,10 @@ func (p *plan) split(size int) [][]int {
 		p.numbers = append(p.numbers, n)
 	}
 	p.states = slices.Grow(p.states, len(p.entries))[:len(p.entries)]
-	requests := make([][]int, 0, (len(p.entries)+size-1)/size)
 	for request := range slices.Chunk(p.numbers, size) {
-		requests = append(requests, request)
+		p.requests = append(p.requests, request)
 	}
-	return requests
+	return p.requests
 }
 
 // appendRequest appends the JSON of a request for the entries with the given numbers.

@@ -18,6 +18,7 @@ type body struct {
 	bytes  []byte
 	reader bytes.Reader
 	trace  httptrace.ClientTrace
+	answer [256]byte // where the answer is read to, which is longer only if it names accounts
 
 	mu       sync.Mutex
 	released bool // by the attempt

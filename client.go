@@ -296,6 +296,10 @@ func (s *settings) client(cfg Config, base *url.URL) *Client {
 	return c
 }
 
+// writeBuffer holds a request of 100 users with its headers, so that it goes out with one system call and as one TLS
+// record; with the standard 4 KiB it takes two or three.
+const writeBuffer = 16 << 10
+
 // transport returns the caller's, or one that keeps as many connections as there can be requests under way, and opens no
 // more: a request that finds none idle yet waits for the one that has just been used.
 func (s *settings) transport() http.RoundTripper {
@@ -308,6 +312,7 @@ func (s *settings) transport() http.RoundTripper {
 	}
 	own := standard.Clone()
 	own.MaxIdleConns, own.MaxIdleConnsPerHost, own.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
+	own.WriteBufferSize = writeBuffer
 	return own
 }
 
@@ -435,19 +440,19 @@ func (c *Client) dismiss() { <-c.slots }
 func (c *Client) coolDown(err error) { c.cooling.Store(&cooling{time.Now().Add(coolDownTime), err}) }
 
 // post sends one signed request and reads its answer. Whatever it returns is without the UserSig.
-func (c *Client) post(ctx context.Context, to *endpoint, b *body, usersig string, e Event) (*answer, error) {
+func (c *Client) post(ctx context.Context, to *endpoint, b *body, usersig string, e Event) (answer, error) {
 	e.Kind = AttemptStart
 	ctx = c.observe(ctx, e)
 	began := time.Now()
 	status, text, err := c.roundTrip(ctx, to, b, usersig)
-	var a *answer
+	var a answer
 	if err == nil {
 		a, err = readAnswer(status, text, usersig)
 	} else {
 		err = redactError(err, c.request.URL.String()+to.path, usersig)
 	}
 	e.Kind, e.Duration, e.Status, e.Failure = AttemptEnd, time.Since(began), status, failureName(err)
-	if a != nil && !a.ok() {
+	if err == nil && !a.ok() {
 		e.Code, e.Failure = a.code, "api"
 	}
 	c.observe(ctx, e)
@@ -479,7 +484,7 @@ func (c *Client) roundTrip(ctx context.Context, to *endpoint, b *body, usersig s
 		return resp.StatusCode, nil, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
-	text, err := readLimited(resp.Body, make([]byte, 0, 512), maxAnswer)
+	text, err := readLimited(resp.Body, b.answer[:0], maxAnswer)
 	if resp.StatusCode != http.StatusOK {
 		err = nil // the status says enough
 	}

@@ -239,6 +239,9 @@ const shortestSecret = 16
 
 // redactText removes all parts of the UserSig from a text of the server.
 func redactText(s, usersig string) string {
+	if len(s) < shortestSecret {
+		return s
+	}
 	var out strings.Builder
 	s = strings.NewReplacer("%2A", "*", "%2a", "*").Replace(s) // as some write it in a query
 	for len(s) > 0 {

@@ -137,7 +137,7 @@ func (r *call) attempt(ctx context.Context, open []int, body *body, t *tries) ([
 		r.note(open, f)
 		return open, f
 	}
-	rest, f := r.judge(open, answer)
+	rest, f := r.judge(open, &answer)
 	return rest, t.harden(f, usersig)
 }
 

@@ -164,13 +164,13 @@ func (p *plan) appendRequest(dst []byte, e *endpoint, numbers []int) []byte {
 // send sends the requests, as many at a time as the client may have under way, and returns when each of their entries
 // has its outcome. It returns the number of HTTP requests that it took.
 func (c *Client) send(ctx context.Context, e *endpoint, p *plan, requests [][]int) int {
-	r := &call{client: c, endpoint: e, plan: p}
-	r.waits, r.stop = context.WithCancelCause(ctx)
-	defer r.stop(nil)
-	if len(requests) == 1 {
+	r := &call{client: c, endpoint: e, plan: p, waits: ctx}
+	if len(requests) == 1 { // nobody else waits that would have to be stopped
 		r.deliver(ctx, requests[0], tries{})
 		return int(r.sent.Load())
 	}
+	r.waits, r.cancel = context.WithCancel(ctx)
+	defer r.cancel()
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range min(len(requests), cap(c.slots)) {

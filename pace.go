@@ -76,6 +76,9 @@ type pace struct {
 
 // wait returns when the next call may start.
 func (p *pace) wait(ctx context.Context) error {
+	if p.free() {
+		return nil
+	}
 	select {
 	case p.first <- struct{}{}:
 		defer func() { <-p.first }()
@@ -91,6 +94,18 @@ func (p *pace) wait(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// free lets a call start if there is no brake.
+func (p *pace) free() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.rate > 0 || now.Before(p.resume) {
+		return false
+	}
+	p.count(now)
+	return true
 }
 
 // start lets a call start and returns 0, or returns how long it has to wait before it asks again.

@@ -25,11 +25,12 @@ type call struct {
 	client   *Client
 	endpoint *endpoint
 	plan     *plan
-	waits    context.Context         // ends with the caller's, or when the call stops; requests under way go on
-	stop     context.CancelCauseFunc // lets no further request out
-	sent     atomic.Int64            // HTTP requests
-	strange  atomic.Int64            // requests in a row that failed with an unknown code
-	alone    atomic.Int64            // accounts in a row that were sent alone and not accepted
+	waits    context.Context       // ends with the caller's, or when the call stops; requests under way go on
+	cancel   context.CancelFunc    // ends waits, if several requests wait
+	cause    atomic.Pointer[error] // why the call has stopped
+	sent     atomic.Int64          // HTTP requests
+	strange  atomic.Int64          // requests in a row that failed with an unknown code
+	alone    atomic.Int64          // accounts in a row that were sent alone and not accepted
 }
 
 // tries is the history of a request. The halves of a request inherit it.
@@ -88,15 +89,22 @@ func (r *call) deliver(ctx context.Context, open []int, t tries) {
 	}
 }
 
+// stop lets no further request out.
+func (r *call) stop(cause error) {
+	r.cause.CompareAndSwap(nil, &cause)
+	if r.cancel != nil {
+		r.cancel()
+	}
+}
+
+func (r *call) over() bool { return r.cause.Load() != nil || r.waits.Err() != nil }
+
 // ended returns why the call goes no further, or nil: its context has ended, or it has been stopped.
 func (r *call) ended(ctx context.Context) error {
-	if r.waits.Err() == nil {
-		return nil
-	}
-	if err := ended(ctx); err != nil {
+	if err := ended(ctx); err != nil || r.cause.Load() == nil {
 		return err
 	}
-	return context.Cause(r.waits)
+	return *r.cause.Load()
 }
 
 // halve sends the two halves one after the other: a request keeps to the one slot that it has.
@@ -164,7 +172,7 @@ func (r *call) unsent(open []int, err error) finding {
 		return finding{effect: NotSent, err: err}
 	}
 	f := finding{class: classTransient, effect: NotSent, err: err}
-	if r.waits.Err() == nil {
+	if !r.over() {
 		r.note(open, f)
 	}
 	return f
@@ -208,7 +216,7 @@ func (r *call) next(open []int, f finding, t *tries, sent, length int) step {
 
 // again lets a request be repeated after a pause, unless it has had its attempts.
 func (r *call) again(open []int, t *tries, pause time.Duration) step {
-	if r.waits.Err() != nil {
+	if r.over() {
 		return stepAgain // which finds that the call has ended
 	}
 	if t.failures++; t.failures >= r.client.maxAttempts {
@@ -271,7 +279,7 @@ func (r *call) shrink(open []int, f finding, sent, length int) step {
 func (r *call) note(entries []int, f finding) {
 	for _, n := range entries {
 		s := &r.plan.states[n]
-		if f.effect >= s.outcome && r.waits.Err() == nil {
+		if f.effect >= s.outcome && !r.over() {
 			*s = state{f.effect, f.err}
 		} else {
 			*s = state{max(f.effect, s.outcome), then(s.err, f.err)}

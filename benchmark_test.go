@@ -25,7 +25,6 @@ func sink(b *testing.B) *httptest.Server {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	b.Cleanup(s.Close)
-	s.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = 64
 	return s
 }
 
@@ -38,41 +37,55 @@ func benchUsers(n int) []timpush.UserAttrs {
 }
 
 // BenchmarkSetAttr sets 3 attributes of 100 users with one request, and in turn lets a bare net/http loop post a body made
-// before to the same server through the same connections. An operation is one of each. It reports the time of both, the
-// throughput as a share of the bare loop's, and the allocations more.
+// before to the same server. An operation is one of each. It reports the time of both, the throughput as a share of the
+// bare loop's, and the allocations more.
+//
+// Both have what they would have in a program: the client its own transport, the bare loop a standard one that keeps as
+// many idle connections as there are callers, and both a timeout of 10 s. With timeout=none the bare loop has none; with
+// transport=shared the client uses the bare loop's transport.
 func BenchmarkSetAttr(b *testing.B) {
-	users := benchUsers(100)
 	for _, callers := range []int{1, 8, 16} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			s := sink(b)
-			std := http.DefaultTransport.(*http.Transport)
-			old := std.TLSClientConfig
-			std.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
-			c, err := timpush.NewClient(testConfig, timpush.WithBaseURL(s.URL), timpush.WithLimiter(unlimited{}))
-			std.TLSClientConfig = old
-			if err != nil {
-				b.Fatal(err)
-			}
-			bare, ours := bareLoop(b, s), func() error { _, err := c.SetAttr(b.Context(), users); return err }
-			measure(b, callers, 200, bare)
-			measure(b, callers, 200, ours)
-			b.ResetTimer()
-			const block = 500 // short enough that the machine's speed is the same for both
-			var bareTime, ourTime time.Duration
-			var bareAllocs, ourAllocs uint64
-			for done := 0; done < b.N; done += block {
-				n := min(block, b.N-done)
-				t, allocs := measure(b, callers, n, bare)
-				bareTime, bareAllocs = bareTime+t, bareAllocs+allocs
-				t, allocs = measure(b, callers, n, ours)
-				ourTime, ourAllocs = ourTime+t, ourAllocs+allocs
-			}
-			b.ReportMetric(float64(bareTime.Nanoseconds())/float64(b.N), "bare-ns/op")
-			b.ReportMetric(float64(ourTime.Nanoseconds())/float64(b.N), "timpush-ns/op")
-			b.ReportMetric(bareTime.Seconds()/ourTime.Seconds(), "of-bare-throughput")
-			b.ReportMetric((float64(ourAllocs)-float64(bareAllocs))/float64(b.N), "more-allocs/op")
-		})
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) { beside(b, callers, 10*time.Second, false) })
 	}
+	b.Run("callers=16/timeout=none", func(b *testing.B) { beside(b, 16, 0, false) })
+	b.Run("callers=16/transport=shared", func(b *testing.B) { beside(b, 16, 10*time.Second, true) })
+}
+
+func beside(b *testing.B, callers int, timeout time.Duration, shared bool) {
+	s := sink(b)
+	standard := http.DefaultTransport.(*http.Transport)
+	standard.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig // which the client's own is made from
+	opts := []timpush.Option{timpush.WithBaseURL(s.URL), timpush.WithLimiter(unlimited{})}
+	transport := standard.Clone()
+	transport.MaxIdleConnsPerHost = callers
+	if shared {
+		opts = append(opts, timpush.WithHTTPClient(&http.Client{Transport: transport}))
+	}
+	c, err := timpush.NewClient(testConfig, opts...)
+	standard.TLSClientConfig = nil
+	if err != nil {
+		b.Fatal(err)
+	}
+	users := benchUsers(100)
+	bare := bareLoop(b, &http.Client{Transport: transport, Timeout: timeout}, s.URL)
+	ours := func() error { _, err := c.SetAttr(b.Context(), users); return err }
+	measure(b, callers, 200, bare)
+	measure(b, callers, 200, ours)
+	b.ResetTimer()
+	const block = 500 // short enough that the machine's speed is the same for both
+	var bareTime, ourTime time.Duration
+	var bareAllocs, ourAllocs uint64
+	for done := 0; done < b.N; done += block {
+		n := min(block, b.N-done)
+		t, allocs := measure(b, callers, n, bare)
+		bareTime, bareAllocs = bareTime+t, bareAllocs+allocs
+		t, allocs = measure(b, callers, n, ours)
+		ourTime, ourAllocs = ourTime+t, ourAllocs+allocs
+	}
+	b.ReportMetric(float64(bareTime.Nanoseconds())/float64(b.N), "bare-ns/op")
+	b.ReportMetric(float64(ourTime.Nanoseconds())/float64(b.N), "timpush-ns/op")
+	b.ReportMetric(bareTime.Seconds()/ourTime.Seconds(), "of-bare-throughput")
+	b.ReportMetric((float64(ourAllocs)-float64(bareAllocs))/float64(b.N), "more-allocs/op")
 }
 
 // measure runs f n times by a number of callers and returns the time and the allocations of all.
@@ -97,7 +110,7 @@ func measure(b *testing.B, callers, n int, f func() error) (time.Duration, uint6
 	return took, after.Mallocs - before.Mallocs
 }
 
-func bareLoop(b *testing.B, s *httptest.Server) func() error {
+func bareLoop(b *testing.B, client *http.Client, base string) func() error {
 	var body bytes.Buffer
 	body.WriteString(`{"UserAttrs":[`)
 	for i := range 100 {
@@ -107,14 +120,14 @@ func bareLoop(b *testing.B, s *httptest.Server) func() error {
 		fmt.Fprintf(&body, `{"To_Account":"user-%d","Attrs":{"city":"NewYork","country":"US","sex":"female"}}`, i)
 	}
 	body.WriteString(`]}`)
-	where := s.URL + "/v4/timpush/set_attr?sdkappid=1400000000&identifier=administrator&usersig=" + string(bytes.Repeat([]byte("x"), 250)) + "&random=99999999&contenttype=json"
+	where := base + "/v4/timpush/set_attr?sdkappid=1400000000&identifier=administrator&usersig=" + string(bytes.Repeat([]byte("x"), 250)) + "&random=99999999&contenttype=json"
 	return func() error {
 		req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, where, bytes.NewReader(body.Bytes()))
 		if err != nil {
 			return err
 		}
 		req.Header.Set("Content-Type", "application/json")
-		resp, err := s.Client().Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			return err
 		}

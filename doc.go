@@ -28,8 +28,8 @@
 //	}
 //
 // Causes are found with errors.Is and errors.As through all wrappers: a [Code] of the API, an [*APIError] with the
-// text of the server, an [*HTTPError] for a gateway's page, a *url.Error for the network, context.Canceled or
-// context.DeadlineExceeded.
+// text of the server, an [*HTTPError] for a gateway's page, a *url.Error for the network, and the error of ctx beside the last real failure. A *url.Error may be
+// an attempt that timed out, which matches context.DeadlineExceeded too: ctx.Err() tells whether ctx has ended.
 //
 // Done is claimed only where ActionStatus is OK, ErrorCode is 0 and ErrorList does not name the account. If the list
 // names an account that was not in the request, it may mean one that was, under another spelling: the request is
@@ -44,10 +44,11 @@
 //   - Passing faults (91000, timeouts, 5xx, a lost connection) are tried again after a random pause of at most 0.2 s,
 //     0.4 s, 0.8 s and so on up to 20 s. Accounts that ErrorList names with such a code are sent again alone.
 //   - After 70001 a new UserSig is made, once.
-//   - A request that is too large (90018, 93000) is halved, and later ones are made smaller at once.
+//   - A request that is too large (90018, 93000) is halved, and for an hour later ones are made smaller at once.
 //   - A request refused for its data (90033, 90001) is halved until the accounts at fault stand alone: about 14 more
-//     requests for one account in 100, and never more than 198. If 100 accounts in a row are refused one by one and none
-//     is accepted, the fault is not one account's, and requests of that call are not divided any more.
+//     requests for one account in 100, and never more than 300. If 100 accounts in a row were sent alone and none was
+//     accepted, the fault is hardly one account's: from then on one account of a refused request is tried first, and if
+//     it is refused too, all of that request are Rejected.
 //   - Fatal codes (a wrong key, no administrator, the app disabled) stop the call; requests under way end, the rest is
 //     NotSent. After 70050 the client sends nothing for a minute.
 //   - Any other code fails its request, and three such in a row stop the call.
@@ -56,15 +57,17 @@
 //
 // # How long a call takes
 //
-// With R requests (users divided by 100, rounded up), F [WithMaxInFlight], A [WithMaxAttempts], T [WithAttemptTimeout],
-// W the pauses between attempts, at most 1+2+4+... seconds, A-1 terms of at most 20 s each, and Q calls a second at the
-// limiter, a call ends after at most
+// A call of R requests (users divided by 100, rounded up), with F [WithMaxInFlight], A [WithMaxAttempts], T
+// [WithAttemptTimeout], pauses P between attempts and Q calls a second let through, ends after at most
 //
-//	R/F, rounded up, x (A x T + W) + R x A / Q
+//	(R/F, rounded up) x (A x T + (A-1) x P) + R x A / Q
 //
-// and, with a UserSig that has expired, T more. With the defaults that is 47 s for up to 100 users, if the client has no
-// other calls to make and is not throttled below Q. A request that is divided counts as the requests it is divided into,
-// one after the other. A deadline on ctx bounds all of it: when ctx ends a call returns at once with what is known.
+// P is at most 20 s; after passing faults it is 0.2 s at first and doubles, after throttle codes it is 1 s at first and
+// doubles to 16 s. Q is what the limiter lets through, and after throttle codes at least 10. With the defaults, up to 100
+// users take at most 41.4 s if faults pass or stay, and at most 100 s whatever happens. More is possible in these cases:
+// requests of other calls of the client use slots and quota too; a UserSig that has expired costs T more; a Signer may
+// take T before each attempt; a request that is divided counts as the requests that come of it, one after the other. A
+// deadline on ctx bounds all of it: when ctx ends a call returns at once with what is known.
 //
 // # Quota
 //

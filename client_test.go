@@ -1,7 +1,6 @@
 package timpush_test
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -415,7 +414,7 @@ func TestBodiesAreNotReusedWhileTheyAreRead(t *testing.T) {
 		callers.Go(func() {
 			for i := range 50 {
 				users := someUsers(1 + (i*k)%20)
-				_, err := c.SetAttr(context.Background(), users)
+				_, err := c.SetAttr(t.Context(), users)
 				assert.NoError(t, err)
 			}
 		})
@@ -463,7 +462,7 @@ func TestBodiesAreNotReusedByTheStandardTransport(t *testing.T) {
 					account := fmt.Sprintf("user-%d-%d", k, i)
 					users[i] = userIn(account, account+strings.Repeat(string(rune('a'+k)), 30))
 				}
-				_, _ = c.SetAttr(context.Background(), users)
+				_, _ = c.SetAttr(t.Context(), users)
 			}
 		})
 	}

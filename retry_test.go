@@ -632,7 +632,7 @@ func TestContextThatEnds(t *testing.T) {
 		inFakeTime(t, func(t *testing.T) {
 			s := fake(t, timpushtest.WithLatency(5*time.Second, 0))
 			c := client(s, timpush.WithMaxInFlight(1))
-			go func() { _, _ = c.SetAttr(context.Background(), someUsers(1)) }()
+			go func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) }()
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()

@@ -222,7 +222,7 @@ func TestSignerThatHangsHoldsNobodyBeyondItsContext(t *testing.T) {
 		require.NoError(t, err)
 		var slow sync.WaitGroup
 		slow.Go(func() {
-			_, err := c.SetAttr(context.Background(), someUsers(1))
+			_, err := c.SetAttr(t.Context(), someUsers(1))
 			assert.NoError(t, err)
 		})
 		synctest.Wait()

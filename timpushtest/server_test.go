@@ -36,7 +36,7 @@ func TestTransports(t *testing.T) {
 			assert.Equal(t, 1, s.Connections())
 			s.Close()
 			s.Close()
-			_, err := f.do(goodRequest(okBody))
+			_, err := f.do(goodRequest(okBody)) //nolint:bodyclose // there is no answer
 			require.Error(t, err)
 			assert.Len(t, s.Calls(), 2, "readable after Close")
 		})
@@ -46,7 +46,9 @@ func TestTransports(t *testing.T) {
 func TestCertificateIsNotTrustedByOthers(t *testing.T) {
 	t.Parallel()
 	s := timpushtest.Start(t)
-	resp, err := http.Get(s.URL)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL, nil)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
 	if err == nil {
 		resp.Body.Close()
 	}

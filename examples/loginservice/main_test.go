@@ -17,7 +17,7 @@ func TestLogin(t *testing.T) {
 	service := handler(push.Client())
 	login := func(query string) int {
 		w := httptest.NewRecorder()
-		service.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/login?"+query, nil))
+		service.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/login?"+query, nil))
 		return w.Code
 	}
 	assert.Equal(t, http.StatusNoContent, login("user=xiaoming&city=ShenZhen"))

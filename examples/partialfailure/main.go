@@ -48,7 +48,11 @@ func setAll(ctx context.Context, client *timpush.Client, users []timpush.UserAtt
 		}
 		users = partial.Remaining(users)
 		fmt.Printf("%d of them again in %v\n", len(users), wait)
-		time.Sleep(wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		wait *= 2
 	}
 	return nil

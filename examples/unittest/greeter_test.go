@@ -12,6 +12,7 @@ import (
 )
 
 func TestLanguageIsSet(t *testing.T) {
+	t.Parallel()
 	server := timpushtest.Start(t, timpushtest.WithAttrNames("language"))
 	greeter := unittest.Greeter{Push: server.Client()}
 	if err := greeter.SetLanguage(t.Context(), map[string]string{"xiaoming": "zh", "mary": "en"}); err != nil {
@@ -23,6 +24,7 @@ func TestLanguageIsSet(t *testing.T) {
 }
 
 func TestUnknownUserIsReported(t *testing.T) {
+	t.Parallel()
 	server := timpushtest.Start(t, timpushtest.WithAttrNames("language"), timpushtest.WithKnownAccounts("xiaoming"))
 	greeter := unittest.Greeter{Push: server.Client()}
 	err := greeter.SetLanguage(t.Context(), map[string]string{"xiaoming": "zh", "mary": "en"})
@@ -33,6 +35,7 @@ func TestUnknownUserIsReported(t *testing.T) {
 
 // An outage of 5 seconds takes no time in a bubble of testing/synctest, with the fake in memory.
 func TestShortOutageIsRiddenOut(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := timpushtest.Start(t, timpushtest.WithInMemory(), timpushtest.WithAttrNames("language"))
 		end := time.Now().Add(5 * time.Second)

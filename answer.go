@@ -2,6 +2,7 @@ package timpush
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -127,4 +128,23 @@ func (n *number) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	n.code, n.set = Code(code), true
 	return nil
+}
+
+// readLimited reads at most limit bytes and fails if there are more.
+func readLimited(r io.Reader, into []byte, limit int) ([]byte, error) {
+	for {
+		if len(into) == cap(into) {
+			into = append(into, 0)[:len(into)]
+		}
+		n, err := r.Read(into[len(into):cap(into)])
+		into = into[:len(into)+n]
+		switch {
+		case err == io.EOF:
+			return into, nil
+		case err != nil:
+			return into, err
+		case len(into) > limit:
+			return into, errTooLong
+		}
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"net/url"
@@ -237,13 +236,16 @@ const redacted = "REDACTED"
 // shortestSecret is the length from which a part of a UserSig is one: a server may cut it off or break it into lines.
 const shortestSecret = 16
 
+// plainStars undoes the escape that some give in a query to the one letter of a UserSig that can have one.
+var plainStars = strings.NewReplacer("%2A", "*", "%2a", "*")
+
 // redactText removes all parts of the UserSig from a text of the server.
 func redactText(s, usersig string) string {
 	if len(s) < shortestSecret {
 		return s
 	}
 	var out strings.Builder
-	s = strings.NewReplacer("%2A", "*", "%2a", "*").Replace(s) // as some write it in a query
+	s = plainStars.Replace(s)
 	for len(s) > 0 {
 		n := 0
 		if len(s) >= shortestSecret && strings.Contains(usersig, s[:shortestSecret]) {
@@ -285,7 +287,7 @@ func leaks(err error, usersig string) bool {
 			return true
 		}
 	}
-	return redactText(text, usersig) != strings.NewReplacer("%2A", "*", "%2a", "*").Replace(text)
+	return redactText(text, usersig) != plainStars.Replace(text)
 }
 
 func unwrapped(err error) []error {
@@ -338,23 +340,4 @@ func clip(s string, n int) string {
 	for n -= len(rest); n > 0 && !utf8.RuneStart(s[n]); n-- {
 	}
 	return s[:n] + rest
-}
-
-// readLimited reads at most limit bytes and fails if there are more.
-func readLimited(r io.Reader, into []byte, limit int) ([]byte, error) {
-	for {
-		if len(into) == cap(into) {
-			into = append(into, 0)[:len(into)]
-		}
-		n, err := r.Read(into[len(into):cap(into)])
-		into = into[:len(into)+n]
-		switch {
-		case err == io.EOF:
-			return into, nil
-		case err != nil:
-			return into, err
-		case len(into) > limit:
-			return into, errTooLong
-		}
-	}
 }

@@ -119,7 +119,7 @@ func (r *call) probe(ctx context.Context, open []int, t tries) []int {
 	k := rand.IntN(len(open))
 	open[0], open[k] = open[k], open[0]
 	r.deliver(ctx, open[:1], t)
-	if r.hopeless() {
+	if r.fruitless() {
 		return nil
 	}
 	return open[1:]
@@ -245,7 +245,7 @@ func (r *call) isolate(open []int, f finding, sent int) step {
 	switch {
 	case len(open) < sent:
 		return stepAgain
-	case len(open) > 1 && r.hopeless():
+	case len(open) > 1 && r.fruitless():
 		return stepProbe
 	case len(open) > 1:
 		return stepSplit
@@ -256,7 +256,7 @@ func (r *call) isolate(open []int, f finding, sent int) step {
 	return stepLeave
 }
 
-func (r *call) hopeless() bool { return r.alone.Load() >= MaxUsersPerRequest }
+func (r *call) fruitless() bool { return r.alone.Load() >= MaxUsersPerRequest }
 
 // shrink makes the client's requests smaller after one was refused for its size. One account cannot be halved. What
 // ErrorList says of some accounts is no measure for a request.

@@ -114,7 +114,7 @@ func (p *plan) writeMerged(users []UserAttrs, same []int) error {
 }
 
 // appendText appends s as a JSON string, and makes good false if it is not UTF-8. A request has hundreds of short texts,
-// nearly all of which JSON takes as they are: to look for that first takes a third of the time of quoting them all.
+// nearly all of which JSON takes as they are: to look for that first is cheaper than to quote them all (BenchmarkEncode).
 func appendText(dst []byte, s string, good bool) ([]byte, bool) {
 	if plain(s) {
 		dst = append(dst, '"')

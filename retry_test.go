@@ -73,13 +73,19 @@ func TestOnlyOpenAccountsAreSentAgain(t *testing.T) {
 // TestFaultThatStays: the outcome of one user if every attempt ends the same way.
 func TestFaultThatStays(t *testing.T) {
 	t.Parallel()
-	var page *timpush.HTTPError
-	var transport *url.Error
+	page := func(t *testing.T, err error) {
+		var target *timpush.HTTPError
+		require.ErrorAs(t, err, &target)
+	}
+	transport := func(t *testing.T, err error) {
+		var target *url.Error
+		require.ErrorAs(t, err, &target)
+	}
 	for name, test := range map[string]struct {
 		fault    timpushtest.Fault
 		outcome  timpush.Outcome
 		is       error
-		as       any
+		as       func(*testing.T, error)
 		requests int
 	}{
 		"throttle":               {timpushtest.ErrorCode(60007), timpush.Rejected, timpush.ErrRateLimited, nil, 4},
@@ -108,15 +114,15 @@ func TestFaultThatStays(t *testing.T) {
 		"account internal":       {timpushtest.AccountCode(91000, "user-0"), timpush.Unknown, timpush.ErrInternal, nil, 4},
 		"account throttled":      {timpushtest.AccountCode(60007, "user-0"), timpush.Rejected, timpush.ErrRateLimited, nil, 4},
 		"account without a code": {timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"user-0"}]}`), timpush.Unknown, timpush.Code(0), nil, 4},
-		"502":                    {timpushtest.Status(502), timpush.Unknown, nil, &page, 4},
-		"429":                    {timpushtest.Status(429), timpush.Rejected, nil, &page, 4},
-		"404":                    {timpushtest.Status(404), timpush.Rejected, nil, &page, 1},
-		"413":                    {timpushtest.Status(413), timpush.Rejected, nil, &page, 1},
-		"garbage":                {timpushtest.Garbage(), timpush.Unknown, nil, &page, 4},
-		"endless":                {timpushtest.EndlessBody(), timpush.Unknown, nil, &transport, 4},
-		"cut":                    {timpushtest.CutAfter(), timpush.Unknown, nil, &transport, 4},
-		"truncated":              {timpushtest.TruncateBody(30), timpush.Unknown, nil, &transport, 4},
-		"hang":                   {timpushtest.Hang(), timpush.Unknown, context.DeadlineExceeded, &transport, 4},
+		"502":                    {timpushtest.Status(502), timpush.Unknown, nil, page, 4},
+		"429":                    {timpushtest.Status(429), timpush.Rejected, nil, page, 4},
+		"404":                    {timpushtest.Status(404), timpush.Rejected, nil, page, 1},
+		"413":                    {timpushtest.Status(413), timpush.Rejected, nil, page, 1},
+		"garbage":                {timpushtest.Garbage(), timpush.Unknown, nil, page, 4},
+		"endless":                {timpushtest.EndlessBody(), timpush.Unknown, nil, transport, 4},
+		"cut":                    {timpushtest.CutAfter(), timpush.Unknown, nil, transport, 4},
+		"truncated":              {timpushtest.TruncateBody(30), timpush.Unknown, nil, transport, 4},
+		"hang":                   {timpushtest.Hang(), timpush.Unknown, context.DeadlineExceeded, transport, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
@@ -131,7 +137,7 @@ func TestFaultThatStays(t *testing.T) {
 					require.ErrorIs(t, err, test.is)
 				}
 				if test.as != nil {
-					require.ErrorAs(t, err, test.as)
+					test.as(t, err)
 				}
 				var again []timpush.UserAttrs
 				var code timpush.Code

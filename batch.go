@@ -35,7 +35,7 @@ type plan struct {
 // entry is one account and all that a call wants of it.
 type entry struct {
 	user     int // the first with this account
-	from, to int // its JSON in the plan's
+	from, to int // its JSON in the plan's, with a comma behind it
 }
 
 // state is what is known of one entry. While its request is under way only the goroutine that sends it uses it.
@@ -154,9 +154,12 @@ func (p *plan) split(size int) [][]int {
 // appendRequest appends the JSON of a request for the entries with the given numbers.
 func (p *plan) appendRequest(dst []byte, e *endpoint, numbers []int) []byte {
 	dst = append(dst, e.open...)
-	for _, n := range numbers {
-		dst = append(dst, p.json[p.entries[n].from:p.entries[n].to]...)
-		dst = append(dst, ',')
+	for len(numbers) > 0 {
+		from, to := p.entries[numbers[0]].from, p.entries[numbers[0]].to
+		for numbers = numbers[1:]; len(numbers) > 0 && p.entries[numbers[0]].from == to; numbers = numbers[1:] {
+			to = p.entries[numbers[0]].to // most entries stand one after the other
+		}
+		dst = append(dst, p.json[from:to]...)
 	}
 	return append(bytes.TrimSuffix(dst, []byte{','}), e.close...)
 }

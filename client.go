@@ -115,19 +115,19 @@ func (c Config) keyFaults() []error {
 // Client calls the push service for one app. It is made by [NewClient], never changes, and is safe for concurrent use:
 // make one and share it. What outlives a call is idle connections of its transport, and no goroutine of its own.
 type Client struct {
-	request        *http.Request // what the requests have in common; its URL has no slash at its end
-	query          string        // what their queries have in common
-	userAgent      []string
-	transport      http.RoundTripper
-	sign           signFunc
-	limiter        Limiter
-	pace           pace
-	slots          chan struct{} // one for each request under way
-	observers      []Observer
-	maxAttempts    int
-	attemptTimeout time.Duration
-	limited        atomic.Pointer[limits]
-	cooling        atomic.Pointer[cooling]
+	request     *http.Request // what the requests have in common; its URL has no slash at its end
+	query       string        // what their queries have in common
+	userAgent   []string
+	transport   http.RoundTripper
+	sign        signFunc
+	limiter     Limiter
+	pace        pace
+	slots       chan struct{} // one for each request under way
+	observers   []Observer
+	maxAttempts int
+	deadlines   deadlines
+	limited     atomic.Pointer[limits]
+	cooling     atomic.Pointer[cooling]
 }
 
 // String tells which host the client calls.
@@ -285,10 +285,10 @@ func (s *settings) client(cfg Config, base *url.URL) *Client {
 		query:     "contenttype=json&sdkappid=" + strconv.Itoa(cfg.SDKAppID) + "&identifier=" + url.QueryEscape(cfg.Identifier),
 		userAgent: []string{s.userAgent}, transport: s.transport(),
 		sign: cached(s.signer, s.attemptTimeout), limiter: s.limiter, slots: make(chan struct{}, s.maxInFlight),
-		pace: pace{first: make(chan struct{}, 1)}, observers: s.observers, maxAttempts: s.maxAttempts, attemptTimeout: s.attemptTimeout,
+		pace: pace{first: make(chan struct{}, 1)}, observers: s.observers, maxAttempts: s.maxAttempts, deadlines: deadlines{after: s.attemptTimeout},
 	}
 	if s.httpClient != nil && s.httpClient.Timeout > 0 {
-		c.attemptTimeout = min(c.attemptTimeout, s.httpClient.Timeout)
+		c.deadlines.after = min(c.deadlines.after, s.httpClient.Timeout)
 	}
 	if c.limiter == nil {
 		c.limiter = defaultLimiter()
@@ -313,6 +313,7 @@ func (s *settings) transport() http.RoundTripper {
 	own := standard.Clone()
 	own.MaxIdleConns, own.MaxIdleConnsPerHost, own.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
 	own.WriteBufferSize = writeBuffer
+	own.DisableCompression = true // answers are short, and to offer it costs both sides more than it saves
 	return own
 }
 
@@ -462,9 +463,9 @@ func (c *Client) post(ctx context.Context, to *endpoint, b *body, usersig string
 // roundTrip returns the status and the body of the answer. It calls the transport itself, since an http.Client follows
 // redirects, and a redirect would pass the UserSig on.
 func (c *Client) roundTrip(ctx context.Context, to *endpoint, b *body, usersig string) (int, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.attemptTimeout)
-	defer cancel()
-	req := c.request.WithContext(httptrace.WithClientTrace(ctx, &b.trace))
+	deadline := c.deadlines.start(ctx)
+	defer c.deadlines.end(deadline)
+	req := c.request.WithContext(httptrace.WithClientTrace(deadline, &b.trace))
 	where := *c.request.URL
 	where.Path += to.path
 	if where.RawPath != "" {
@@ -477,7 +478,7 @@ func (c *Client) roundTrip(ctx context.Context, to *endpoint, b *body, usersig s
 	resp, err := c.transport.RoundTrip(req)
 	switch {
 	case err != nil:
-		return 0, nil, err
+		return 0, nil, deadline.why(err)
 	case resp == nil:
 		return 0, nil, errors.New("the transport returned neither an answer nor an error")
 	case resp.Body == nil:
@@ -488,7 +489,7 @@ func (c *Client) roundTrip(ctx context.Context, to *endpoint, b *body, usersig s
 	if resp.StatusCode != http.StatusOK {
 		err = nil // the status says enough
 	}
-	return resp.StatusCode, text, err
+	return resp.StatusCode, text, deadline.why(err)
 }
 
 var contentType = []string{"application/json"}

@@ -1,6 +1,7 @@
 package timpush_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -930,5 +931,46 @@ func TestTransportsMadeForTests(t *testing.T) {
 			partial(t, users, result, err)
 			assert.Equal(t, 1, result.Unknown, name)
 		}
+	})
+}
+
+func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		began := time.Now()
+		ends := map[string]time.Duration{}
+		var mu sync.Mutex
+		c := newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(5*time.Second),
+			through(func(r *http.Request) (*http.Response, error) { // which knows no more than that its context has ended
+				end, ok := r.Context().Deadline()
+				assert.True(t, ok)
+				assert.Equal(t, 5*time.Second, time.Until(end))
+				body, _ := io.ReadAll(r.Body)
+				if bytes.Contains(body, []byte("user-1")) {
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					return alwaysOK(r)
+				}
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}))
+		var calls sync.WaitGroup
+		for i := range 4 {
+			calls.Go(func() {
+				time.Sleep(time.Duration(i) * time.Second)
+				_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn(account(i), "x")})
+				if i == 1 {
+					assert.NoError(t, err)
+				} else {
+					assert.ErrorIs(t, err, context.DeadlineExceeded)
+					assert.NotErrorIs(t, err, context.Canceled)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				ends[account(i)] = time.Since(began)
+			})
+		}
+		calls.Wait()
+		assert.Equal(t, map[string]time.Duration{
+			"user-0": 5 * time.Second, "user-1": time.Second, "user-2": 7 * time.Second, "user-3": 8 * time.Second,
+		}, ends)
 	})
 }

@@ -80,7 +80,7 @@ func (p *plan) validate(users []UserAttrs) (faults []error) {
 	return faults
 }
 
-// write appends the JSON of one user and reports whether its texts are within the limits.
+// write appends the JSON of one user, and a comma, and reports whether its texts are within the limits.
 func (p *plan) write(account string, attrs Attrs) bool {
 	good := account != ""
 	p.json = append(p.json, `{"To_Account":`...)
@@ -96,7 +96,7 @@ func (p *plan) write(account string, attrs Attrs) bool {
 	if len(attrs) > 0 {
 		p.json = p.json[:len(p.json)-1] // the last comma
 	}
-	p.json = append(p.json, `}}`...)
+	p.json = append(p.json, `}},`...)
 	return good
 }
 

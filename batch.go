@@ -25,11 +25,12 @@ type plan struct {
 	account  func(user int) string
 	json     []byte
 	entries  []entry
-	entryOf  []int   // number of the entry of each user
-	table    []int32 // hash table of the accounts: numbers of entries, from 1
-	numbers  []int   // 0, 1, 2, ... up to the number of entries
-	requests [][]int // parts of numbers
-	states   []state // of the entries
+	entryOf  []int        // number of the entry of each user
+	table    []int32      // hash table of the accounts: numbers of entries, from 1
+	numbers  []int        // 0, 1, 2, ... up to the number of entries
+	requests [][]int      // parts of numbers
+	states   []state      // of the entries
+	sent     atomic.Int64 // HTTP requests
 }
 
 // entry is one account and all that a call wants of it.
@@ -66,14 +67,13 @@ func (p *plan) free() {
 }
 
 // run takes a plan with valid and merged users through the rest of its way.
-func (c *Client) run(ctx context.Context, e *endpoint, p *plan) (*Result, error) {
+func (r *call) run(ctx context.Context, p *plan) (*Result, error) {
 	began, users := time.Now(), len(p.entryOf)
-	ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: e.name(), Users: users})
-	requests := p.split(c.limits().users)
-	sent := c.send(ctx, e, p, requests)
-	result, err := p.gather(e.name(), sent)
-	c.observe(ctx, Event{
-		Kind: CallEnd, Endpoint: e.name(), Users: users, Duration: time.Since(began), Result: *result,
+	ctx = r.client.observe(ctx, Event{Kind: CallStart, Endpoint: r.endpoint.name(), Users: users})
+	r.send(ctx, p, p.split(r.client.limits().users))
+	result, err := p.gather(r.endpoint.name())
+	r.client.observe(ctx, Event{
+		Kind: CallEnd, Endpoint: r.endpoint.name(), Users: users, Duration: time.Since(began), Result: *result,
 	})
 	return result, err
 }
@@ -165,49 +165,49 @@ func (p *plan) appendRequest(dst []byte, e *endpoint, numbers []int) []byte {
 }
 
 // send sends the requests, as many at a time as the client may have under way, and returns when each of their entries
-// has its outcome. It returns the number of HTTP requests that it took.
-func (c *Client) send(ctx context.Context, e *endpoint, p *plan, requests [][]int) int {
-	r := &call{client: c, endpoint: e, plan: p, waits: ctx}
-	if len(requests) == 1 { // nobody else waits that would have to be stopped
-		r.deliver(ctx, requests[0], tries{})
-		return int(r.sent.Load())
+// has its outcome.
+func (r *call) send(ctx context.Context, p *plan, requests [][]int) {
+	d := delivery{r, p, ctx}
+	switch {
+	case r.lasts != nil:
+		waits, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(r.lasts, cancel)()
+		d.waits = waits
+	case len(requests) > 1:
+		d.waits, r.cancel = context.WithCancel(ctx)
+		defer r.cancel()
 	}
-	r.waits, r.cancel = context.WithCancel(ctx)
-	defer r.cancel()
+	if len(requests) == 1 {
+		d.deliver(ctx, requests[0], tries{})
+		return
+	}
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(len(requests), cap(c.slots)) {
+	for range min(len(requests), cap(r.client.slots)) {
 		workers.Go(func() {
 			for n := next.Add(1); n <= int64(len(requests)); n = next.Add(1) {
-				r.deliver(ctx, requests[n-1], tries{})
+				d.deliver(ctx, requests[n-1], tries{})
 			}
 		})
 	}
 	workers.Wait()
-	return int(r.sent.Load())
 }
 
 // gather counts the outcomes of the users and makes an error of those that are not Done.
-func (p *plan) gather(endpoint string, requests int) (*Result, error) {
-	result := &Result{Requests: requests}
+func (p *plan) gather(endpoint string) (*Result, error) {
+	result := &Result{Requests: int(p.sent.Load())}
 	var failed []*UserError
 	for i, n := range p.entryOf {
 		s := &p.states[n]
-		switch s.outcome {
-		case Done:
-			result.Done++
+		result.count(s.outcome)
+		if s.outcome == Done {
 			continue
-		case Rejected:
-			result.Rejected++
-		case Unknown:
-			result.Unknown++
-		case NotSent:
-			result.NotSent++
 		}
 		failed = append(failed, &UserError{i, p.account(i), s.outcome, s.err})
 	}
 	if failed == nil {
 		return result, nil
 	}
-	return result, &PartialError{endpoint, *result, failed}
+	return result, &PartialError{endpoint: endpoint, result: *result, failed: failed}
 }

@@ -145,6 +145,7 @@ type PartialError struct {
 	endpoint string
 	result   Result
 	failed   []*UserError
+	places   []int // of failed in the slice that Remaining is given; nil: their indexes
 }
 
 // Users returns the users that are not Done, in the order of the input.
@@ -163,10 +164,15 @@ func (e *PartialError) Users() iter.Seq[*UserError] {
 // it panics. It is never worth sending again at once: the client has made its attempts.
 func (e *PartialError) Remaining(users []UserAttrs) []UserAttrs {
 	var again []UserAttrs
-	for _, u := range e.failed {
-		if u.Outcome != Rejected || retryable(u.Err) {
-			again = append(again, users[u.Index])
+	for k, u := range e.failed {
+		if u.Outcome == Rejected && !retryable(u.Err) {
+			continue
 		}
+		place := u.Index
+		if e.places != nil {
+			place = e.places[k]
+		}
+		again = append(again, users[place])
 	}
 	return again
 }
@@ -186,6 +192,18 @@ func (e *PartialError) Unwrap() []error {
 		errs[i] = u
 	}
 	return errs
+}
+
+// settled tells whether the user was refused for its own data, so that it is not worth sending again, whatever is mended.
+func (e *UserError) settled() bool {
+	if e.Outcome != Rejected || retryable(e.Err) {
+		return false
+	}
+	if _, ok := errors.AsType[*InputError](e.Err); ok {
+		return true
+	}
+	code, _ := errors.AsType[Code](e.Err)
+	return code.class() == classData || code.class() == classMalformed
 }
 
 // retryable tells whether a Rejected user may be Done another time.

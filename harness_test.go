@@ -1,12 +1,15 @@
 package timpush_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -146,4 +149,28 @@ func sizes(calls []timpushtest.Call) []int {
 func alwaysOK(r *http.Request) (*http.Response, error) {
 	_, err := io.Copy(io.Discard, r.Body)
 	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`))}, err
+}
+
+// recorded is alwaysOK, and notes the attributes of each account in each request.
+func recorded(t *testing.T, sent *[]map[string]string) roundTripper {
+	var mu sync.Mutex
+	return func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		if !assert.NoError(t, err) {
+			return nil, err
+		}
+		var wire struct {
+			UserAttrs []struct{ Attrs map[string]string }
+		}
+		if err := json.Unmarshal(body, &wire); !assert.NoError(t, err) {
+			return nil, err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, user := range wire.UserAttrs {
+			*sent = append(*sent, user.Attrs)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return alwaysOK(r)
+	}
 }

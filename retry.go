@@ -20,17 +20,22 @@ const (
 	maxStrange      = 3 // requests in a row that fail with a code we cannot judge
 )
 
-// call is one call of an endpoint under way: what its requests share.
+// call is one call of an endpoint under way: what its requests share. A stream is one call, too.
 type call struct {
 	client   *Client
 	endpoint *endpoint
-	plan     *plan
-	waits    context.Context       // ends with the caller's, or when the call stops; requests under way go on
-	cancel   context.CancelFunc    // ends waits, if several requests wait
+	lasts    context.Context       // of a call with several plans: ends when it stops
+	cancel   context.CancelFunc    // lets no request wait any longer, if there are several
 	cause    atomic.Pointer[error] // why the call has stopped
-	sent     atomic.Int64          // HTTP requests
 	strange  atomic.Int64          // requests in a row that failed with an unknown code
 	alone    atomic.Int64          // accounts in a row that were sent alone and not accepted
+}
+
+// delivery is a plan on its way through a call.
+type delivery struct {
+	*call
+	plan  *plan
+	waits context.Context // ends with the caller's, or when the call stops; requests under way go on
 }
 
 // tries is the history of a request. The halves of a request inherit it.
@@ -60,31 +65,31 @@ const (
 )
 
 // deliver sends the entries in open, one attempt after the other, until each has its outcome.
-func (r *call) deliver(ctx context.Context, open []int, t tries) {
+func (d delivery) deliver(ctx context.Context, open []int, t tries) {
 	for len(open) > 0 {
-		if cause := r.ended(ctx); cause != nil {
-			r.leave(open, cause)
+		if cause := d.ended(ctx); cause != nil {
+			d.leave(open, cause)
 			return
 		}
 		body := newBody()
-		body.bytes = r.plan.appendRequest(body.bytes, r.endpoint, open)
-		if len(open) > 1 && r.client.tooLarge(len(open), len(body.bytes)) {
+		body.bytes = d.plan.appendRequest(body.bytes, d.endpoint, open)
+		if len(open) > 1 && d.client.tooLarge(len(open), len(body.bytes)) {
 			body.release()
-			r.halve(ctx, open, t)
+			d.halve(ctx, open, t)
 			return
 		}
 		sent, length := len(open), len(body.bytes)
 		var f finding
-		open, f = r.attempt(ctx, open, body, &t)
-		r.heed(f)
-		switch r.next(open, f, &t, sent, length) {
+		open, f = d.attempt(ctx, open, body, &t)
+		d.heed(f)
+		switch d.next(open, f, &t, sent, length) {
 		case stepLeave:
 			return
 		case stepSplit:
-			r.halve(ctx, open, t)
+			d.halve(ctx, open, t)
 			return
 		case stepProbe:
-			open = r.probe(ctx, open, t)
+			open = d.probe(ctx, open, t)
 		}
 	}
 }
@@ -97,7 +102,7 @@ func (r *call) stop(cause error) {
 	}
 }
 
-func (r *call) over() bool { return r.cause.Load() != nil || r.waits.Err() != nil }
+func (d delivery) over() bool { return d.cause.Load() != nil || d.waits.Err() != nil }
 
 // ended returns why the call goes no further, or nil: its context has ended, or it has been stopped.
 func (r *call) ended(ctx context.Context) error {
@@ -108,44 +113,44 @@ func (r *call) ended(ctx context.Context) error {
 }
 
 // halve sends the two halves one after the other: a request keeps to the one slot that it has.
-func (r *call) halve(ctx context.Context, open []int, t tries) {
-	r.deliver(ctx, open[:len(open)/2], t)
-	r.deliver(ctx, open[len(open)/2:], t)
+func (d delivery) halve(ctx context.Context, open []int, t tries) {
+	d.deliver(ctx, open[:len(open)/2], t)
+	d.deliver(ctx, open[len(open)/2:], t)
 }
 
 // probe sends one of the entries alone. If it is not accepted either, nothing is left to send: the others stay what the
 // answer to all of them has made them.
-func (r *call) probe(ctx context.Context, open []int, t tries) []int {
+func (d delivery) probe(ctx context.Context, open []int, t tries) []int {
 	k := rand.IntN(len(open))
 	open[0], open[k] = open[k], open[0]
-	r.deliver(ctx, open[:1], t)
-	if r.fruitless() {
+	d.deliver(ctx, open[:1], t)
+	if d.fruitless() {
 		return nil
 	}
 	return open[1:]
 }
 
 // attempt sends the entries in open once and returns those that are still open.
-func (r *call) attempt(ctx context.Context, open []int, body *body, t *tries) ([]int, finding) {
+func (d delivery) attempt(ctx context.Context, open []int, body *body, t *tries) ([]int, finding) {
 	defer body.release()
 	t.attempts++
-	event := Event{Endpoint: r.endpoint.name(), Users: len(open), Attempt: t.attempts}
-	usersig, err := r.client.sign(r.waits, t.expired) // before the turn is taken, since a Signer may take its time
+	event := Event{Endpoint: d.endpoint.name(), Users: len(open), Attempt: t.attempts}
+	usersig, err := d.client.sign(d.waits, t.expired) // before the turn is taken, since a Signer may take its time
 	if err != nil {
-		return open, r.unsent(open, err)
+		return open, d.unsent(open, err)
 	}
-	if err := r.client.admit(r.waits, event); err != nil {
-		return open, r.unsent(open, err)
+	if err := d.client.admit(d.waits, event); err != nil {
+		return open, d.unsent(open, err)
 	}
-	defer r.client.dismiss()
-	r.sent.Add(1)
-	answer, err := r.client.post(ctx, r.endpoint, body, usersig, event)
+	defer d.client.dismiss()
+	d.plan.sent.Add(1)
+	answer, err := d.client.post(ctx, d.endpoint, body, usersig, event)
 	if err != nil {
 		f := failed(err)
-		r.note(open, f)
+		d.note(open, f)
 		return open, f
 	}
-	rest, f := r.judge(open, &answer)
+	rest, f := d.judge(open, &answer)
 	return rest, t.harden(f, usersig)
 }
 
@@ -166,14 +171,14 @@ func (t *tries) harden(f finding, usersig string) finding {
 }
 
 // unsent is the finding where a request did not get as far as the network.
-func (r *call) unsent(open []int, err error) finding {
+func (d delivery) unsent(open []int, err error) finding {
 	if _, ok := errors.AsType[hopeless](err); ok {
-		r.leave(open, err)
+		d.leave(open, err)
 		return finding{effect: NotSent, err: err}
 	}
 	f := finding{class: classTransient, effect: NotSent, err: err}
-	if !r.over() {
-		r.note(open, f)
+	if !d.over() {
+		d.note(open, f)
 	}
 	return f
 }
@@ -198,35 +203,35 @@ func (r *call) heed(f finding) {
 }
 
 // next decides what to do with the entries still open, of a request that had sent entries and a body of length bytes.
-func (r *call) next(open []int, f finding, t *tries, sent, length int) step {
+func (d delivery) next(open []int, f finding, t *tries, sent, length int) step {
 	switch f.class {
 	case classStale:
 		return stepAgain
 	case classThrottle:
-		return r.again(open, t, 0) // after the pause of all
+		return d.again(open, t, 0) // after the pause of all
 	case classTransient, classAccountCheck:
-		return r.again(open, t, backoff(t.failures))
+		return d.again(open, t, backoff(t.failures))
 	case classData, classMalformed, classUnproven:
-		return r.isolate(open, f, sent)
+		return d.isolate(open, f, sent)
 	case classTooMany, classTooLong:
-		return r.shrink(open, f, sent, length)
+		return d.shrink(open, f, sent, length)
 	}
 	return stepLeave
 }
 
 // again lets a request be repeated after a pause, unless it has had its attempts.
-func (r *call) again(open []int, t *tries, pause time.Duration) step {
-	if r.over() {
+func (d delivery) again(open []int, t *tries, pause time.Duration) step {
+	if d.over() {
 		return stepAgain // which finds that the call has ended
 	}
-	if t.failures++; t.failures >= r.client.maxAttempts {
+	if t.failures++; t.failures >= d.client.maxAttempts {
 		return stepLeave
 	}
 	if pause > 0 {
 		began := time.Now()
-		_ = sleep(r.waits, pause)
-		r.client.observe(r.waits, Event{
-			Kind: WaitEnd, Endpoint: r.endpoint.name(), Users: len(open), Attempt: t.attempts, Wait: WaitBackoff, Duration: time.Since(began),
+		_ = sleep(d.waits, pause)
+		d.client.observe(d.waits, Event{
+			Kind: WaitEnd, Endpoint: d.endpoint.name(), Users: len(open), Attempt: t.attempts, Wait: WaitBackoff, Duration: time.Since(began),
 		})
 	}
 	return stepAgain
@@ -241,18 +246,18 @@ func backoff(failures int) time.Duration {
 // isolate finds out which accounts a request was refused for: whatever the server named is settled already, and the
 // rest goes again; otherwise its halves go alone. When as many accounts in a row as fit into a request were sent alone
 // and none accepted, the fault is hardly one account's: then one is tried before the others.
-func (r *call) isolate(open []int, f finding, sent int) step {
+func (d delivery) isolate(open []int, f finding, sent int) step {
 	switch {
 	case len(open) < sent:
 		return stepAgain
-	case len(open) > 1 && r.fruitless():
+	case len(open) > 1 && d.fruitless():
 		return stepProbe
 	case len(open) > 1:
 		return stepSplit
 	case f.class != classUnproven:
-		r.plan.states[open[0]] = state{Rejected, f.err} // its own data: also if an earlier answer was lost
+		d.plan.states[open[0]] = state{Rejected, f.err} // its own data: also if an earlier answer was lost
 	}
-	r.alone.Add(1)
+	d.alone.Add(1)
 	return stepLeave
 }
 
@@ -260,15 +265,15 @@ func (r *call) fruitless() bool { return r.alone.Load() >= MaxUsersPerRequest }
 
 // shrink makes the client's requests smaller after one was refused for its size. One account cannot be halved. What
 // ErrorList says of some accounts is no measure for a request.
-func (r *call) shrink(open []int, f finding, sent, length int) step {
+func (d delivery) shrink(open []int, f finding, sent, length int) step {
 	switch {
 	case sent == 1:
 		return stepLeave
 	case len(open) < sent:
 	case f.class == classTooMany:
-		r.client.lower(limits{users: sent / 2, bytes: math.MaxInt})
+		d.client.lower(limits{users: sent / 2, bytes: math.MaxInt})
 	default:
-		r.client.lower(limits{users: MaxUsersPerRequest, bytes: length - 1})
+		d.client.lower(limits{users: MaxUsersPerRequest, bytes: length - 1})
 	}
 	return stepAgain
 }
@@ -276,10 +281,10 @@ func (r *call) shrink(open []int, f finding, sent, length int) step {
 // note records what an attempt says about entries that may be sent again. What may have been applied once stays
 // Unknown, whatever a later attempt was refused for. An attempt that the end of the call has broken off does not hide the
 // failure before it.
-func (r *call) note(entries []int, f finding) {
+func (d delivery) note(entries []int, f finding) {
 	for _, n := range entries {
-		s := &r.plan.states[n]
-		if f.effect >= s.outcome && !r.over() {
+		s := &d.plan.states[n]
+		if f.effect >= s.outcome && !d.over() {
 			*s = state{f.effect, f.err}
 		} else {
 			*s = state{max(f.effect, s.outcome), then(s.err, f.err)}
@@ -288,9 +293,9 @@ func (r *call) note(entries []int, f finding) {
 }
 
 // leave ends entries with what is known of them, because of a cause that lies outside of their requests.
-func (r *call) leave(entries []int, cause error) {
+func (d delivery) leave(entries []int, cause error) {
 	for _, n := range entries {
-		s := &r.plan.states[n]
+		s := &d.plan.states[n]
 		s.err = then(s.err, cause)
 	}
 }
@@ -349,9 +354,9 @@ func unreachable(err error) bool {
 
 // judge settles what the answer settles. It returns the entries that it leaves open, and the finding that decides what
 // becomes of them.
-func (r *call) judge(open []int, a *answer) (rest []int, worst finding) {
-	verdict := r.verdict(a)
-	listed, stranger := r.match(open, a)
+func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
+	verdict := d.verdict(a)
+	listed, stranger := d.match(open, a)
 	if stranger != nil {
 		verdict = verdict.doubted(stranger)
 	}
@@ -361,13 +366,13 @@ func (r *call) judge(open []int, a *answer) (rest []int, worst finding) {
 			f = listed[k]
 		}
 		if f.effect == Done {
-			r.alone.Store(0)
+			d.alone.Store(0)
 		}
 		if f.final {
-			r.plan.states[n] = state{f.effect, f.err}
+			d.plan.states[n] = state{f.effect, f.err}
 			continue
 		}
-		r.note(open[k:k+1], f)
+		d.note(open[k:k+1], f)
 		rest = append(rest, n)
 		if f.class > worst.class {
 			worst = f
@@ -396,15 +401,15 @@ func (f finding) doubted(stranger error) finding {
 
 // match finds the entries that ErrorList names. listed has one finding for each of open, without an error for those that
 // are not named, or is nil. stranger is not nil if the list names an account that was not in the request.
-func (r *call) match(open []int, a *answer) (listed []finding, stranger error) {
+func (d delivery) match(open []int, a *answer) (listed []finding, stranger error) {
 	var again []int
 	if len(a.list) > 0 {
 		listed, again = make([]finding, len(open)), make([]int, len(open))
 	}
 	strangers := 0
 	for _, item := range a.list {
-		f := r.itemFinding(item)
-		switch k := r.find(open, item.account); {
+		f := d.itemFinding(item)
+		switch k := d.find(open, item.account); {
 		case k < 0:
 			if strangers++; strangers <= maxTold {
 				stranger = both(stranger, &UserError{-1, item.account, Rejected, f.err})
@@ -437,10 +442,10 @@ func (r *call) itemFinding(item listed) finding {
 }
 
 // find returns the place in open of an account, or of the only one that differs in nothing but case, or -1.
-func (r *call) find(open []int, account string) int {
+func (d delivery) find(open []int, account string) int {
 	folded, alike := -1, 0
 	for k, n := range open {
-		ours := r.plan.account(r.plan.entries[n].user)
+		ours := d.plan.account(d.plan.entries[n].user)
 		if ours == account {
 			return k
 		}

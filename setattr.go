@@ -35,6 +35,21 @@ type Result struct {
 	Requests                         int // HTTP requests sent, repeated ones included
 }
 
+func (r *Result) count(o Outcome) {
+	switch o {
+	case Done:
+		r.Done++
+	case Rejected:
+		r.Rejected++
+	case Unknown:
+		r.Unknown++
+	case NotSent:
+		r.NotSent++
+	}
+}
+
+func (r *Result) users() int { return r.Done + r.Rejected + r.Unknown + r.NotSent }
+
 var setAttr = endpoint{path: "/v4/timpush/set_attr", open: `{"UserAttrs":[`, close: `]}`}
 
 // SetAttr sets attributes for users. It takes any number of them, sends requests of at most [MaxUsersPerRequest] in
@@ -60,11 +75,11 @@ func (c *Client) SetAttr(ctx context.Context, users []UserAttrs) (*Result, error
 	p := newPlan(func(i int) string { return users[i].ToAccount })
 	defer p.free()
 	faults := p.validate(users)
-	faults = append(faults, p.merge(func(same []int) error { return p.writeMerged(users, same) })...)
+	faults = append(faults, p.mergeAttrs(users)...)
 	if len(faults) > 0 {
 		return nil, &inputErrors{faults}
 	}
-	return c.run(ctx, &setAttr, p)
+	return (&call{client: c, endpoint: &setAttr}).run(ctx, p)
 }
 
 // validate checks all users and writes the JSON of each: to look at every byte once serves both.
@@ -98,6 +113,20 @@ func (p *plan) write(account string, attrs Attrs) bool {
 	}
 	p.json = append(p.json, `}},`...)
 	return good
+}
+
+// inputFaults returns all that is wrong with a user that comes alone.
+func inputFaults(i int, user UserAttrs) []error {
+	p := newPlan(nil)
+	defer p.free()
+	if len(p.validate([]UserAttrs{user})) == 0 {
+		return nil
+	}
+	return appendFaults(nil, i, &user)
+}
+
+func (p *plan) mergeAttrs(users []UserAttrs) []error {
+	return p.merge(func(same []int) error { return p.writeMerged(users, same) })
 }
 
 // writeMerged writes the JSON of users of one account, as if they were set one after the other.

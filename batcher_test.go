@@ -1,0 +1,299 @@
+package timpush_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// batcher makes a Batcher that is closed at the end of the test.
+func batcher(t *testing.T, c *timpush.Client, opts ...timpush.BatcherOption) *timpush.Batcher {
+	t.Helper()
+	b := timpush.NewBatcher(c, opts...)
+	t.Cleanup(func() { assert.NoError(t, b.Close(context.Background())) }) //nolint:usetesting // t's has ended
+	return b
+}
+
+// setEach sets the users from a goroutine each, all at once, and returns their errors.
+func setEach(t *testing.T, b *timpush.Batcher, users []timpush.UserAttrs) []error {
+	t.Helper()
+	errs := make([]error, len(users))
+	var callers sync.WaitGroup
+	for i, user := range users {
+		callers.Go(func() { errs[i] = b.SetAttr(t.Context(), user) })
+	}
+	callers.Wait()
+	return errs
+}
+
+func TestBatcherJoins(t *testing.T) {
+	for _, test := range []struct {
+		users, requests int
+		wait            time.Duration
+	}{
+		{1, 1, 20 * time.Millisecond}, {99, 1, 20 * time.Millisecond}, {100, 1, 0}, {101, 2, 20 * time.Millisecond}, {1000, 10, 0},
+		{150, 2, 0}, // half a request does not wait when nothing else is under way any more
+	} {
+		t.Run(strconv.Itoa(test.users), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				began := time.Now()
+				errs := setEach(t, batcher(t, client(s)), someUsers(test.users))
+				assert.NoError(t, errors.Join(errs...))
+				assert.Equal(t, test.wait, time.Since(began))
+				assert.Len(t, s.Calls(), test.requests)
+				assertStored(t, s, someUsers(test.users)...)
+			})
+		})
+	}
+}
+
+func TestBatcherTellsEachCallerItsOwnOutcome(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Refuse(90035, "user-3")
+		s.Refuse(91000, "user-5")
+		errs := setEach(t, batcher(t, client(s)), someUsers(10))
+		for i, err := range errs {
+			switch i {
+			case 3:
+				requireUser(t, err, timpush.Rejected, timpush.ErrAccountType)
+			case 5:
+				requireUser(t, err, timpush.Unknown, timpush.ErrInternal)
+			default:
+				assert.NoError(t, err)
+			}
+		}
+	})
+}
+
+func requireUser(t *testing.T, err error, outcome timpush.Outcome, cause error) {
+	t.Helper()
+	var u *timpush.UserError
+	require.ErrorAs(t, err, &u)
+	require.Equal(t, outcome, u.Outcome, err)
+	require.ErrorIs(t, err, cause)
+}
+
+func TestBatcherRefusesWhatIsInvalid(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		err := batcher(t, client(s)).SetAttr(t.Context(), timpush.UserAttrs{})
+		var fault *timpush.InputError
+		require.ErrorAs(t, err, &fault)
+		assert.ErrorContains(t, err, "2 faults")
+		assert.Empty(t, s.Calls())
+	})
+}
+
+func TestBatcherMergesTheValuesOfAnAccount(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		b := batcher(t, client(s), timpush.WithLinger(time.Second))
+		var callers sync.WaitGroup
+		for i := range 5 {
+			callers.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn("a", strconv.Itoa(i)))) })
+			synctest.Wait() // so that they arrive in this order
+		}
+		callers.Go(func() {
+			assert.NoError(t, b.SetAttr(t.Context(), timpush.UserAttrs{ToAccount: "a", Attrs: timpush.Attrs{"sex": "f"}}))
+		})
+		callers.Wait()
+		require.Len(t, s.Calls(), 1)
+		assert.Equal(t, map[string]string{"city": "4", "sex": "f"}, s.Attrs("a"))
+	})
+}
+
+// TestBatcherSplitsWhatCannotBeMerged joins more attributes of one account than a request may have of it.
+func TestBatcherSplitsWhatCannotBeMerged(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var names []string
+		for i := range 25 {
+			names = append(names, fmt.Sprint("attr-", i))
+		}
+		var sent []map[string]string
+		c := newClient(t, timpush.WithLimiter(unlimited{}), through(recorded(t, &sent)))
+		b := batcher(t, c)
+		var callers sync.WaitGroup
+		for n, from := range []int{0, 10, 15, 12} { // 10 + 5 + 5 + 5 attributes, some of them twice
+			attrs := timpush.Attrs{}
+			for _, name := range names[from : from+map[bool]int{true: 10, false: 5}[n == 0]] {
+				attrs[name] = strconv.Itoa(n)
+			}
+			callers.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), timpush.UserAttrs{ToAccount: "a", Attrs: attrs})) })
+			synctest.Wait()
+		}
+		callers.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn("b", "x"))) })
+		callers.Wait()
+		stored := map[string]string{}
+		for _, attrs := range sent {
+			assert.LessOrEqual(t, len(attrs), 10)
+			for name, value := range attrs {
+				stored[name] = value
+			}
+		}
+		assert.Len(t, sent, 2+1)
+		assert.Equal(t, []string{"0", "1", "3", "3", "2"}, []string{stored["attr-9"], stored["attr-11"], stored["attr-12"], stored["attr-16"], stored["attr-17"]})
+	})
+}
+
+func TestBatcherKeepsTheOrderOfAnAccount(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(100*time.Millisecond, 0))
+		s.Inject(timpushtest.ErrorCode(91000), timpushtest.CutBefore())
+		b := batcher(t, client(s), timpush.WithLinger(0))
+		var callers sync.WaitGroup
+		for i := range 50 {
+			callers.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn("a", strconv.Itoa(i)))) })
+			time.Sleep(10 * time.Millisecond)
+		}
+		callers.Wait()
+		assert.Equal(t, "49", s.Attrs("a")["city"])
+		assert.Less(t, len(s.Calls()), 15, "what waits is merged")
+	})
+}
+
+func TestCallerOfBatcherGivesUp(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		b := batcher(t, client(s), timpush.WithLinger(100*time.Millisecond))
+		results := map[string]error{}
+		var mu sync.Mutex
+		var callers sync.WaitGroup
+		set := func(name string, user timpush.UserAttrs, timeout time.Duration) {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				defer cancel()
+				began := time.Now()
+				err := b.SetAttr(ctx, user)
+				mu.Lock()
+				defer mu.Unlock()
+				results[name] = err
+				if err != nil {
+					assert.Equal(t, timeout, time.Since(began), "at once")
+				}
+			})
+			synctest.Wait()
+		}
+		set("before it is sent", userIn("early", "x"), 50*time.Millisecond)
+		set("same account before", userIn("b", "gone"), 50*time.Millisecond)
+		set("others", userIn("b", "x"), time.Hour)
+		set("under way", userIn("c", "x"), 500*time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
+		set("behind", userIn("b", "behind"), 500*time.Millisecond)
+		set("ended before", userIn("d", "x"), 0)
+		callers.Wait()
+		requireUser(t, results["before it is sent"], timpush.NotSent, context.DeadlineExceeded)
+		requireUser(t, results["same account before"], timpush.NotSent, context.DeadlineExceeded)
+		requireUser(t, results["under way"], timpush.Unknown, context.DeadlineExceeded)
+		requireUser(t, results["behind"], timpush.NotSent, context.DeadlineExceeded)
+		requireUser(t, results["ended before"], timpush.NotSent, context.DeadlineExceeded)
+		assert.NoError(t, results["others"])
+		time.Sleep(time.Minute)
+		assertStored(t, s, userIn("b", "x"), userIn("c", "x"))
+		assert.ElementsMatch(t, []string{"b", "c"}, s.Accounts())
+	})
+}
+
+func TestBatcherSendsNothingIfAllGiveUp(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		b := batcher(t, client(s), timpush.WithLinger(time.Second))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		requireUser(t, b.SetAttr(ctx, userIn("a", "x")), timpush.NotSent, context.DeadlineExceeded)
+		time.Sleep(time.Minute)
+		assert.Empty(t, s.Calls())
+		assert.NoError(t, b.SetAttr(t.Context(), userIn("a", "x")))
+	})
+}
+
+func TestFullBatcherBlocks(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		b := batcher(t, client(s), timpush.WithMaxWaiting(2), timpush.WithLinger(0))
+		var callers sync.WaitGroup
+		for i := range 2 {
+			callers.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn(account(i), "x"))) })
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		requireUser(t, b.SetAttr(ctx, userIn("late", "x")), timpush.NotSent, context.DeadlineExceeded)
+		assert.NoError(t, b.SetAttr(t.Context(), userIn("patient", "x")))
+		callers.Wait()
+		assert.ElementsMatch(t, []string{"user-0", "user-1", "patient"}, s.Accounts())
+	})
+}
+
+func TestFatalCodeFreesAllCallersOfBatcher(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		s.Inject(timpushtest.ErrorCode(70009))
+		b := batcher(t, client(s, timpush.WithMaxInFlight(1)), timpush.WithLinger(0))
+		began := time.Now()
+		users := append(someUsers(500), userIn("user-0", "behind"), userIn("user-1", "behind"))
+		outcomes := map[timpush.Outcome]int{}
+		for _, err := range setEach(t, b, users) {
+			var u *timpush.UserError
+			require.ErrorAs(t, err, &u)
+			require.ErrorIs(t, err, timpush.ErrUserSigMismatch)
+			outcomes[u.Outcome]++
+		}
+		assert.Equal(t, time.Second, time.Since(began))
+		assert.Len(t, s.Calls(), 1)
+		assert.Positive(t, outcomes[timpush.Rejected])
+		assert.Equal(t, 502, outcomes[timpush.Rejected]+outcomes[timpush.NotSent])
+		assert.NoError(t, b.SetAttr(t.Context(), userIn("a", "x")), "later calls try anew")
+	})
+}
+
+func TestBatcherCloses(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		b := timpush.NewBatcher(client(s), timpush.WithLinger(time.Hour))
+		var callers sync.WaitGroup
+		callers.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn("a", "x"))) })
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, b.Close(t.Context()))
+		assert.Equal(t, time.Second, time.Since(began), "it does not linger")
+		callers.Wait()
+		requireUser(t, b.SetAttr(t.Context(), userIn("b", "x")), timpush.NotSent, timpush.ErrBatcherClosed)
+		require.NoError(t, b.Close(t.Context()))
+	})
+}
+
+func TestBatcherClosesInTime(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Hang())
+		b := timpush.NewBatcher(client(s, timpush.WithMaxInFlight(1)), timpush.WithLinger(0))
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			requireUser(t, b.SetAttr(t.Context(), userIn("a", "x")), timpush.Unknown, timpush.ErrBatcherClosed)
+		})
+		synctest.Wait()
+		callers.Go(func() {
+			requireUser(t, b.SetAttr(t.Context(), userIn("b", "x")), timpush.NotSent, timpush.ErrBatcherClosed)
+		})
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		require.ErrorIs(t, b.Close(ctx), context.DeadlineExceeded)
+		assert.Equal(t, time.Second, time.Since(began))
+		callers.Wait()
+	})
+}

@@ -1,0 +1,392 @@
+package timpush
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"math/bits"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// ErrTooManyInvalid is why a stream has ended: it had more invalid users than [WithMaxInvalid] allows.
+var ErrTooManyInvalid = errors.New("more invalid users than the stream may have")
+
+// sourceGrace is how long a stream that has ended waits for its source to return. A source that blocks for longer cannot
+// be told to end before it yields again.
+const sourceGrace = 100 * time.Millisecond
+
+// SeqOption changes how [Client.SetAttrSeq] works.
+type SeqOption func(*stream)
+
+// WithMaxInvalid ends the stream with [ErrTooManyInvalid] when more than n of its users are invalid: the input may be
+// another than is thought. If not given, any number is Rejected.
+func WithMaxInvalid(n int) SeqOption { return func(s *stream) { s.maxInvalid = n } }
+
+// BatchResult is what became of some users of a stream: those of one request, or one that was not fit to be sent.
+type BatchResult struct {
+	Result                // of these users
+	Users     []UserAttrs // in the order of the stream
+	Outcomes  []Outcome   // of the users
+	Positions []int64     // of the users in the stream, from 0
+
+	Progress Progress // of the stream, with these users
+
+	checkpoint int64
+}
+
+// Checkpoint returns how many users at the beginning of the stream are all settled, in this result or an earlier one:
+// Done, or Rejected for good. It is the position to go on from with another stream. It stays below a user that is
+// Unknown, NotSent, or Rejected with a [Code.Retryable] code, since that one is worth sending again.
+func (b *BatchResult) Checkpoint() int64 { return b.checkpoint }
+
+// Progress is how far a stream has come.
+type Progress struct {
+	Result                // of all users whose outcome has been told
+	Retries int           // requests that repeated an earlier one, or a part of it
+	Elapsed time.Duration // since the stream began
+	Rate    float64       // users a second, in about the last five seconds
+}
+
+// String returns the progress as one line.
+func (p Progress) String() string {
+	return fmt.Sprintf("%d done, %d rejected, %d unknown, %d not sent; %.0f users/s; %d requests, %d retries",
+		p.Done, p.Rejected, p.Unknown, p.NotSent, p.Rate, p.Requests, p.Retries)
+}
+
+// SetAttrSeq sets attributes for users as they come, any number of them in constant memory. It sends full requests in
+// parallel, at the pace of the limiter; one that is not full goes 20 ms after its first user, if the source is slow.
+//
+// Each step of the result tells what became of the users of a request, as soon as it is known and so not in the
+// order of the stream. The *BatchResult is never nil. The error is a [*PartialError] if some users of this step are not
+// [Done]; its indexes are positions in the stream, and its Remaining takes BatchResult.Users. An error that the source
+// yields is passed on, and the stream goes on; it takes no position, and the BatchResult has no users. A stream that
+// ends before its source tells at last why, with no users either: the error matches that of ctx, the [Code] that
+// stopped it (see the package documentation), or [ErrTooManyInvalid]. So ranging to the end tells of each user that
+// the source has yielded exactly once.
+//
+// Nothing can be checked in advance here: an invalid user is Rejected alone, with an [*InputError], and the others are
+// sent. See [WithMaxInvalid].
+//
+// Two values for one account are never under way together, and so a later one is never overtaken; it waits for the
+// request of the earlier one to end, retries included, while the rest of the stream goes on. Those that wait together
+// are merged. When 200 x MaxInFlight users have been taken and not told of, the source has to wait.
+//
+// The source runs in a goroutine of its own. Once the loop has been left, or ctx has ended, or a code has stopped the
+// stream, what is under way is broken off, and the next yield tells the source to end. SetAttrSeq waits 100 ms for that:
+// a source that can block for longer should watch ctx, or it may still be running when the loop is over. A panic in the
+// source comes out of the loop. A map must not be changed before the user's outcome has been told.
+//
+// API: tencentcloud.com/document/product/1047/60565.
+func (c *Client) SetAttrSeq(ctx context.Context, users iter.Seq2[UserAttrs, error], opts ...SeqOption) iter.Seq2[*BatchResult, error] {
+	return func(yield func(*BatchResult, error) bool) {
+		s := newStream(ctx, c, opts)
+		defer s.leave()
+		go s.run(users)
+		for n := range s.notices {
+			if !yield(s.tell(n), n.err) {
+				return
+			}
+		}
+		s.source.rethrow()
+		if s.early != nil {
+			yield(s.tell(notice{batch: &BatchResult{}}), s.early)
+		}
+	}
+}
+
+// stream is a SetAttrSeq under way. The source's goroutine puts users into the joiner, its requests and the invalid users
+// become notices, and the loop takes these.
+type stream struct {
+	ctx        context.Context // ends when the loop is left
+	cancel     context.CancelFunc
+	maxInvalid int
+	joiner     *joiner[int64] // tickets are positions
+	call       *call
+	room       chan struct{} // a place for each user in the joiner, until it has been told
+	notices    chan notice
+	source     source
+	early      error // why the stream has ended before its source; set before notices is closed
+
+	mu      sync.Mutex
+	over    bool           // what the source yields is no longer told
+	telling sync.WaitGroup // users that the source has just yielded
+
+	began    time.Time // the following is the loop's
+	progress Progress
+	settled  settled
+	rate     rateMeter
+}
+
+// notice is what the loop is told next.
+type notice struct {
+	batch *BatchResult
+	err   error
+	room  int // places that its users had
+}
+
+func newStream(ctx context.Context, c *Client, opts []SeqOption) *stream {
+	s := &stream{
+		maxInvalid: math.MaxInt, notices: make(chan notice), room: make(chan struct{}, 2*MaxUsersPerRequest*cap(c.slots)),
+		began: time.Now(), settled: settled{open: math.MaxInt64}, source: source{returned: make(chan struct{})},
+	}
+	for _, option := range opts {
+		option(s)
+	}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.joiner = newJoiner(s.ctx, c, defaultLinger, false, s.finish)
+	s.call = s.joiner.call
+	return s
+}
+
+// run takes the stream from its source until it is over.
+func (s *stream) run(users iter.Seq2[UserAttrs, error]) {
+	go s.source.read(users, s.take)
+	select {
+	case <-s.source.returned:
+	case <-s.call.lasts.Done():
+	}
+	if cause := s.call.ended(s.ctx); cause != nil {
+		s.early = fmt.Errorf("timpush: the stream has ended before its source: %w", cause)
+	}
+	s.joiner.close()
+	s.source.wait(sourceGrace)
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.telling.Wait()
+	s.joiner.wait()
+	close(s.notices)
+}
+
+// leave ends the stream, if it has not ended, and returns when nothing of it is left.
+func (s *stream) leave() {
+	s.cancel()
+	for range s.notices {
+	}
+}
+
+// take takes what the source yields, and returns false to end it.
+func (s *stream) take(position int64, user UserAttrs, err error) bool {
+	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return false
+	}
+	s.telling.Add(1)
+	s.mu.Unlock()
+	defer s.telling.Done()
+	if err != nil {
+		s.notices <- notice{batch: &BatchResult{}, err: err}
+		return s.call.lasts.Err() == nil
+	}
+	if faults := inputFaults(int(position), user); len(faults) > 0 {
+		return s.reject(position, user, faults)
+	}
+	select {
+	case s.room <- struct{}{}:
+	case <-s.call.lasts.Done():
+		s.notices <- noticeOf(position, user, NotSent, s.call.ended(s.ctx))
+		return false
+	}
+	if !s.joiner.add(user, position) {
+		<-s.room
+		s.notices <- noticeOf(position, user, NotSent, s.call.ended(s.ctx))
+		return false
+	}
+	return true
+}
+
+func (s *stream) reject(position int64, user UserAttrs, faults []error) bool {
+	var err error = &inputErrors{faults}
+	if len(faults) == 1 {
+		err = faults[0]
+	}
+	s.notices <- noticeOf(position, user, Rejected, err)
+	if s.maxInvalid--; s.maxInvalid < 0 {
+		s.call.stop(ErrTooManyInvalid)
+	}
+	return s.call.lasts.Err() == nil
+}
+
+// noticeOf is about one user that was not sent.
+func noticeOf(position int64, user UserAttrs, outcome Outcome, err error) notice {
+	failed := []*UserError{{int(position), user.ToAccount, outcome, err}}
+	result := Result{}
+	result.count(outcome)
+	return notice{
+		batch: &BatchResult{Result: result, Users: []UserAttrs{user}, Outcomes: []Outcome{outcome}, Positions: []int64{position}},
+		err:   &PartialError{setAttr.name(), result, failed, []int{0}},
+	}
+}
+
+// finish makes a notice of a request.
+func (s *stream) finish(b *joined[int64]) {
+	n := len(b.users)
+	batch := &BatchResult{Result: *b.result, Users: make([]UserAttrs, n), Outcomes: make([]Outcome, n), Positions: make([]int64, n)}
+	failed := make([]*UserError, n)
+	for _, u := range b.failed {
+		failed[u.Index] = u
+	}
+	partial := &PartialError{endpoint: setAttr.name(), result: *b.result}
+	for k, i := range inOrder(b.tickets) {
+		batch.Users[k], batch.Positions[k], batch.Outcomes[k] = b.users[i], b.tickets[i], Done
+		if u := failed[i]; u != nil {
+			u.Index, batch.Outcomes[k] = int(b.tickets[i]), u.Outcome
+			partial.failed, partial.places = append(partial.failed, u), append(partial.places, k)
+		}
+	}
+	next := notice{batch: batch, room: n}
+	if len(partial.failed) > 0 {
+		next.err = partial
+	}
+	s.notices <- next
+}
+
+// inOrder returns the places of the positions in their order: who waited behind a request comes after later ones.
+func inOrder(positions []int64) []int {
+	places := make([]int, len(positions))
+	for i := range places {
+		places[i] = i
+	}
+	if !slices.IsSorted(positions) {
+		slices.SortFunc(places, func(a, b int) int { return cmp.Compare(positions[a], positions[b]) })
+	}
+	return places
+}
+
+// tell makes the result of the next step, in the loop's goroutine.
+func (s *stream) tell(n notice) *BatchResult {
+	for range n.room {
+		<-s.room
+	}
+	b, p := n.batch, &s.progress
+	var failed []*UserError
+	if partial, ok := n.err.(*PartialError); ok { //nolint:errorlint // an error of the source is not ours, whatever it wraps
+		failed = partial.failed
+	}
+	for _, position := range b.Positions {
+		open := false
+		if len(failed) > 0 && failed[0].Index == int(position) {
+			open = !failed[0].settled()
+			failed = failed[1:]
+		}
+		s.settled.add(position, open)
+	}
+	p.Done, p.Rejected, p.Unknown, p.NotSent = p.Done+b.Done, p.Rejected+b.Rejected, p.Unknown+b.Unknown, p.NotSent+b.NotSent
+	p.Requests, p.Retries = p.Requests+b.Requests, p.Retries+max(b.Requests-1, 0)
+	p.Elapsed = time.Since(s.began)
+	p.Rate = s.rate.at(p.Elapsed, p.users())
+	b.Progress, b.checkpoint = *p, s.settled.upTo()
+	return b
+}
+
+// settled knows which positions of a stream are settled. It grows only with the distance from the first that is not, and
+// that is as far as the stream gets while a request is being repeated.
+type settled struct {
+	words []uint64 // a bit for each position from base on
+	base  int64    // all before it are settled; a multiple of 64
+	open  int64    // the first whose outcome is known and does not settle it
+}
+
+func (s *settled) add(position int64, open bool) {
+	switch {
+	case open:
+		s.open = min(s.open, position)
+		return
+	case position > s.open:
+		return // it is never asked for
+	}
+	at := int(position-s.base) / 64
+	for at >= len(s.words) {
+		s.words = append(s.words, 0)
+	}
+	s.words[at] |= 1 << (position % 64)
+	for len(s.words) > 0 && s.words[0] == math.MaxUint64 {
+		s.words = s.words[1:]
+		s.base += 64
+	}
+}
+
+// upTo returns how many positions from the first on are settled.
+func (s *settled) upTo() int64 {
+	if len(s.words) == 0 {
+		return s.base
+	}
+	return s.base + int64(bits.TrailingZeros64(^s.words[0]))
+}
+
+// rateMeter measures a rate over the last five to ten seconds, or since the beginning.
+type rateMeter struct{ older, newer mark }
+
+type mark struct {
+	at    time.Duration
+	count int
+}
+
+func (m *rateMeter) at(now time.Duration, count int) float64 {
+	if now-m.newer.at >= 5*time.Second {
+		m.older, m.newer = m.newer, mark{now, count}
+	}
+	if now == m.older.at {
+		return 0
+	}
+	return float64(count-m.older.count) / (now - m.older.at).Seconds()
+}
+
+// source runs the caller's iterator.
+type source struct {
+	returned chan struct{} // closed when it has
+	panicked any
+	exited   bool // by runtime.Goexit
+}
+
+func (s *source) read(users iter.Seq2[UserAttrs, error], take func(int64, UserAttrs, error) bool) {
+	defer close(s.returned)
+	s.exited = true
+	defer func() {
+		if s.panicked = recover(); s.panicked != nil {
+			s.exited = false
+		}
+	}()
+	position := int64(0)
+	for user, err := range users {
+		if !take(position, user, err) {
+			break
+		}
+		if err == nil {
+			position++
+		}
+	}
+	s.exited = false
+}
+
+// wait returns when the source has returned, or after the grace.
+func (s *source) wait(grace time.Duration) {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-s.returned:
+	case <-timer.C:
+	}
+}
+
+// rethrow lets a panic of the source go on in the loop's goroutine.
+func (s *source) rethrow() {
+	select {
+	case <-s.returned:
+	default:
+		return
+	}
+	switch {
+	case s.panicked != nil:
+		panic(s.panicked)
+	case s.exited:
+		runtime.Goexit()
+	}
+}

@@ -1,0 +1,378 @@
+package timpush_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// from yields users without an error.
+func from(users []timpush.UserAttrs) iter.Seq2[timpush.UserAttrs, error] {
+	return func(yield func(timpush.UserAttrs, error) bool) {
+		for _, u := range users {
+			if !yield(u, nil) {
+				return
+			}
+		}
+	}
+}
+
+// told is what a stream has told of each position.
+type told struct {
+	outcomes map[int64]timpush.Outcome
+	errs     map[int64]error
+	others   []error // not of users
+	last     *timpush.BatchResult
+}
+
+// drain ranges over a stream to its end and checks what holds for every stream.
+func drain(t *testing.T, stream iter.Seq2[*timpush.BatchResult, error]) told {
+	t.Helper()
+	all := told{outcomes: map[int64]timpush.Outcome{}, errs: map[int64]error{}}
+	final := map[int64]bool{}
+	for b, err := range stream {
+		all.add(t, b, err, final)
+	}
+	return all
+}
+
+func (all *told) add(t *testing.T, b *timpush.BatchResult, err error, final map[int64]bool) {
+	t.Helper()
+	require.NotNil(t, b)
+	require.Len(t, b.Outcomes, len(b.Users))
+	require.Len(t, b.Positions, len(b.Users))
+	require.Equal(t, len(b.Users), b.Done+b.Rejected+b.Unknown+b.NotSent)
+	failed := map[int64]*timpush.UserError{}
+	if p, ok := err.(*timpush.PartialError); ok {
+		for u := range p.Users() {
+			failed[int64(u.Index)] = u
+		}
+		for _, again := range p.Remaining(b.Users) {
+			require.NotEmpty(t, again.ToAccount)
+		}
+	} else if err != nil {
+		require.Empty(t, b.Users)
+		all.others = append(all.others, err)
+	}
+	for k, position := range b.Positions {
+		require.NotContains(t, all.outcomes, position, "a position is told once")
+		all.outcomes[position] = b.Outcomes[k]
+		if u := failed[position]; u != nil {
+			require.Equal(t, b.Outcomes[k], u.Outcome)
+			require.Equal(t, b.Users[k].ToAccount, u.ToAccount)
+			all.errs[position] = u.Err
+			delete(failed, position)
+		} else {
+			require.Equal(t, timpush.Done, b.Outcomes[k])
+		}
+		final[position] = b.Outcomes[k] == timpush.Done || b.Outcomes[k] == timpush.Rejected
+	}
+	require.Empty(t, failed, "the error is about users of the batch")
+	for position := range b.Checkpoint() {
+		require.True(t, final[position], "checkpoint %d claims %d", b.Checkpoint(), position)
+	}
+	require.Equal(t, len(all.outcomes), b.Progress.Done+b.Progress.Rejected+b.Progress.Unknown+b.Progress.NotSent)
+	all.last = b
+}
+
+func TestStream(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := someUsers(1050)
+		all := drain(t, client(s).SetAttrSeq(t.Context(), from(users)))
+		require.Len(t, all.outcomes, len(users))
+		assert.Empty(t, all.errs)
+		assert.Empty(t, all.others)
+		assert.EqualValues(t, len(users), all.last.Checkpoint())
+		assert.Equal(t, timpush.Result{Done: 1050, Requests: 11}, all.last.Progress.Result)
+		assert.Len(t, s.Calls(), 11)
+		assertStored(t, s, users...)
+	})
+}
+
+func TestStreamOfNothing(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for range client(fake(t)).SetAttrSeq(t.Context(), from(nil)) {
+			t.Fatal("there is nothing to tell")
+		}
+	})
+}
+
+func TestStreamAtThePaceOfItsSource(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		began := time.Now()
+		slow := func(yield func(timpush.UserAttrs, error) bool) {
+			for _, u := range someUsers(3) {
+				time.Sleep(time.Second)
+				if !yield(u, nil) {
+					return
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		var at []time.Duration
+		for b, err := range client(s).SetAttrSeq(t.Context(), slow) {
+			require.NoError(t, err)
+			require.Equal(t, 1, b.Done)
+			at = append(at, time.Since(began))
+		}
+		const linger = 20 * time.Millisecond
+		assert.Equal(t, []time.Duration{time.Second + linger, 2*time.Second + linger, 3*time.Second + linger}, at)
+	})
+}
+
+func TestStreamRejectsAnInvalidUserAlone(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := someUsers(250)
+		users[7].ToAccount = ""
+		users[120].Attrs = nil
+		all := drain(t, client(s).SetAttrSeq(t.Context(), from(users)))
+		require.Len(t, all.outcomes, 250)
+		assert.Len(t, all.errs, 2)
+		var fault *timpush.InputError
+		require.ErrorAs(t, all.errs[120], &fault)
+		assert.Equal(t, 120, fault.Index)
+		assert.Equal(t, timpush.Result{Done: 248, Rejected: 2, Requests: 3}, all.last.Progress.Result)
+		assert.EqualValues(t, 250, all.last.Checkpoint())
+	})
+}
+
+func TestStreamEndsWithTooManyInvalidUsers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		taken := 0
+		endless := func(yield func(timpush.UserAttrs, error) bool) {
+			for yield(timpush.UserAttrs{}, nil) {
+				taken++
+			}
+		}
+		all := drain(t, client(fake(t)).SetAttrSeq(t.Context(), endless, timpush.WithMaxInvalid(5)))
+		require.Len(t, all.others, 1)
+		assert.ErrorIs(t, all.others[0], timpush.ErrTooManyInvalid)
+		assert.Len(t, all.outcomes, 6)
+	})
+}
+
+func TestStreamPassesErrorsOfItsSourceOn(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		bad := errors.New("row 2 is damaged")
+		source := func(yield func(timpush.UserAttrs, error) bool) {
+			_ = yield(userIn("a", "x"), nil) && yield(timpush.UserAttrs{}, bad) && yield(userIn("b", "x"), nil)
+		}
+		all := drain(t, client(fake(t)).SetAttrSeq(t.Context(), source))
+		assert.Equal(t, []error{bad}, all.others)
+		assert.Equal(t, map[int64]timpush.Outcome{0: timpush.Done, 1: timpush.Done}, all.outcomes)
+	})
+}
+
+// TestStreamKeepsTheOrderOfAnAccount sends many values of few accounts past faults that repeat and split requests.
+func TestStreamKeepsTheOrderOfAnAccount(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(50*time.Millisecond, 50*time.Millisecond))
+		s.Inject(timpushtest.ErrorCode(91000), timpushtest.ErrorCode(90018), timpushtest.Status(503), timpushtest.CutBefore(), timpushtest.ErrorCode(60008))
+		source := func(yield func(timpush.UserAttrs, error) bool) {
+			for i := range 5000 {
+				if i%50 == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				if !yield(userIn(account(i%7*i%31), strconv.Itoa(i)), nil) {
+					return
+				}
+			}
+		}
+		all := drain(t, client(s, timpush.WithMaxAttempts(9)).SetAttrSeq(t.Context(), source))
+		require.Empty(t, all.errs)
+		last := map[string]string{}
+		for i := range 5000 {
+			last[account(i%7*i%31)] = strconv.Itoa(i)
+		}
+		for account, city := range last {
+			assert.Equal(t, city, s.Attrs(account)["city"], account)
+		}
+		assert.Less(t, len(s.Calls()), 500, "values that wait together are merged")
+	})
+}
+
+func TestStreamDoesNotStallForOneAccount(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(50*time.Millisecond, 0))
+		var refused atomic.Int64
+		s.Handle(func(call timpushtest.Call) timpushtest.Fault {
+			if slices.Contains(call.Accounts, "hot") && refused.Add(1) <= 3 {
+				return timpushtest.ErrorCode(91000)
+			}
+			return timpushtest.Fault{}
+		})
+		users := someUsers(1000)
+		users[0], users[555], users[777] = userIn("hot", "first"), userIn("hot", "second"), userIn("hot", "third")
+		var order []int64
+		for b, err := range client(s).SetAttrSeq(t.Context(), from(users)) {
+			require.NoError(t, err)
+			order = append(order, b.Positions...)
+			if b.Positions[0] == 0 {
+				assert.Len(t, order, 998, "all but what waits behind it is done before")
+			} else if len(order) < 1000 {
+				assert.Zero(t, b.Checkpoint())
+			}
+		}
+		assert.Equal(t, []int64{555, 777}, order[998:])
+		assert.Equal(t, "third", s.Attrs("hot")["city"])
+	})
+}
+
+func TestStreamEndsWithItsContext(t *testing.T) {
+	for name, blocked := range map[string]func(context.Context, chan struct{}){
+		"source watches ctx": func(ctx context.Context, _ chan struct{}) { <-ctx.Done() },
+		"source blocks":      func(_ context.Context, never chan struct{}) { <-never },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Inject(timpushtest.HangApplied())
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, errors.New("that's enough"))
+				defer cancel()
+				never := make(chan struct{})
+				began := time.Now()
+				all := drain(t, client(s).SetAttrSeq(ctx, func(yield func(timpush.UserAttrs, error) bool) {
+					for _, u := range someUsers(150) {
+						if !yield(u, nil) {
+							return
+						}
+					}
+					blocked(ctx, never)
+					for yield(userIn("late", "x"), nil) {
+					}
+				}))
+				assert.LessOrEqual(t, time.Since(began), 3*time.Second+100*time.Millisecond)
+				require.Len(t, all.others, 1)
+				assert.ErrorIs(t, all.others[0], context.DeadlineExceeded)
+				assert.ErrorContains(t, all.others[0], "that's enough")
+				require.GreaterOrEqual(t, len(all.outcomes), 150)
+				assert.Equal(t, timpush.Unknown, all.outcomes[0])
+				assert.Equal(t, timpush.Done, all.outcomes[149])
+				assert.Zero(t, all.last.Checkpoint())
+				close(never)
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+func TestStreamStopsAtAFatalCode(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.ErrorCode(70009))
+		yielded := 0
+		all := drain(t, client(s, timpush.WithMaxInFlight(1)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+			for i := 0; ; i++ {
+				yielded++
+				if !yield(userIn(account(i), "x"), nil) {
+					return
+				}
+			}
+		}))
+		require.Len(t, all.others, 1)
+		assert.ErrorIs(t, all.others[0], timpush.ErrUserSigMismatch)
+		assert.Len(t, all.outcomes, yielded, "each user that was yielded is accounted for")
+		assert.Equal(t, 100, all.last.Progress.Rejected)
+		assert.Equal(t, yielded-100, all.last.Progress.NotSent)
+		assert.Zero(t, all.last.Checkpoint(), "none of them was refused for its own data")
+	})
+}
+
+func TestStreamLeftEarly(t *testing.T) {
+	leave := map[string]func(stream iter.Seq2[*timpush.BatchResult, error]){
+		"break": func(stream iter.Seq2[*timpush.BatchResult, error]) {
+			for range stream {
+				break
+			}
+		},
+		"panic": func(stream iter.Seq2[*timpush.BatchResult, error]) {
+			defer func() { _ = recover() }()
+			for range stream {
+				panic("in the loop")
+			}
+		},
+		"exit": func(stream iter.Seq2[*timpush.BatchResult, error]) {
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for range stream {
+					runtime.Goexit()
+				}
+			}()
+			<-done
+		},
+	}
+	for name, leave := range leave {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t, timpushtest.WithLatency(time.Second, 900*time.Millisecond))
+				ended := false
+				leave(client(s).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+					defer func() { ended = true }()
+					for i := 0; yield(userIn(account(i), "x"), nil); i++ {
+					}
+				}))
+				assert.True(t, ended, "the source has returned")
+				requests := len(s.Calls())
+				time.Sleep(time.Minute)
+				assert.Len(t, s.Calls(), requests, "nothing is sent any more")
+			})
+		})
+	}
+}
+
+func TestPanicInTheSourceComesOutOfTheLoop(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		seen := 0
+		assert.PanicsWithValue(t, "broken cursor", func() {
+			for b := range client(fake(t)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+				yield(userIn("a", "x"), nil)
+				panic("broken cursor")
+			}) {
+				seen += b.Done
+			}
+		})
+		assert.Equal(t, 1, seen)
+	})
+}
+
+func TestStreamBoundsWhatIsTaken(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		taken := 0
+		for range client(s, timpush.WithMaxInFlight(2)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+			for i := range 3000 {
+				taken++
+				if !yield(userIn(account(i), "x"), nil) {
+					return
+				}
+			}
+		}) {
+			synctest.Wait()
+			break
+		}
+		assert.LessOrEqual(t, taken, 2*2*100+100+1)
+	})
+}
+
+func TestProgressReadsWell(t *testing.T) {
+	p := timpush.Progress{Result: timpush.Result{Done: 12, Rejected: 3, Unknown: 1, Requests: 7}, Retries: 2, Rate: 9750.4}
+	assert.Equal(t, "12 done, 3 rejected, 1 unknown, 0 not sent; 9750 users/s; 7 requests, 2 retries", fmt.Sprint(p))
+}

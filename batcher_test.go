@@ -38,6 +38,7 @@ func setEach(t *testing.T, b *timpush.Batcher, users []timpush.UserAttrs) []erro
 }
 
 func TestBatcherJoins(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		users, requests int
 		wait            time.Duration

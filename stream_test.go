@@ -57,7 +57,7 @@ func (all *told) add(t *testing.T, b *timpush.BatchResult, err error, final map[
 	require.Len(t, b.Positions, len(b.Users))
 	require.Equal(t, len(b.Users), b.Done+b.Rejected+b.Unknown+b.NotSent)
 	failed := map[int64]*timpush.UserError{}
-	if p, ok := err.(*timpush.PartialError); ok {
+	if p := new(timpush.PartialError); errors.As(err, &p) {
 		for u := range p.Users() {
 			failed[int64(u.Index)] = u
 		}
@@ -106,8 +106,8 @@ func TestStream(t *testing.T) {
 
 func TestStreamOfNothing(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		for range client(fake(t)).SetAttrSeq(t.Context(), from(nil)) {
-			t.Fatal("there is nothing to tell")
+		for b, err := range client(fake(t)).SetAttrSeq(t.Context(), from(nil)) {
+			t.Fatal("there is nothing to tell", b, err)
 		}
 	})
 }
@@ -186,7 +186,7 @@ func TestStreamKeepsTheOrderOfAnAccount(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(50*time.Millisecond, 50*time.Millisecond))
 		s.Inject(timpushtest.ErrorCode(91000), timpushtest.ErrorCode(90018), timpushtest.Status(503), timpushtest.CutBefore(), timpushtest.ErrorCode(60008))
 		source := func(yield func(timpush.UserAttrs, error) bool) {
-			for i := range 5000 {
+			for i := range 1500 {
 				if i%50 == 0 {
 					time.Sleep(time.Millisecond)
 				}
@@ -198,7 +198,7 @@ func TestStreamKeepsTheOrderOfAnAccount(t *testing.T) {
 		all := drain(t, client(s, timpush.WithMaxAttempts(9)).SetAttrSeq(t.Context(), source))
 		require.Empty(t, all.errs)
 		last := map[string]string{}
-		for i := range 5000 {
+		for i := range 1500 {
 			last[account(i%7*i%31)] = strconv.Itoa(i)
 		}
 		for account, city := range last {
@@ -236,6 +236,7 @@ func TestStreamDoesNotStallForOneAccount(t *testing.T) {
 }
 
 func TestStreamEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	for name, blocked := range map[string]func(context.Context, chan struct{}){
 		"source watches ctx": func(ctx context.Context, _ chan struct{}) { <-ctx.Done() },
 		"source blocks":      func(_ context.Context, never chan struct{}) { <-never },
@@ -296,6 +297,7 @@ func TestStreamStopsAtAFatalCode(t *testing.T) {
 }
 
 func TestStreamLeftEarly(t *testing.T) {
+	t.Parallel()
 	leave := map[string]func(stream iter.Seq2[*timpush.BatchResult, error]){
 		"break": func(stream iter.Seq2[*timpush.BatchResult, error]) {
 			for range stream {
@@ -342,10 +344,11 @@ func TestPanicInTheSourceComesOutOfTheLoop(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		seen := 0
 		assert.PanicsWithValue(t, "broken cursor", func() {
-			for b := range client(fake(t)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+			for b, err := range client(fake(t)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
 				yield(userIn("a", "x"), nil)
 				panic("broken cursor")
 			}) {
+				assert.NoError(t, err)
 				seen += b.Done
 			}
 		})
@@ -357,7 +360,7 @@ func TestStreamBoundsWhatIsTaken(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		taken := 0
-		for range client(s, timpush.WithMaxInFlight(2)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+		for _, err := range client(s, timpush.WithMaxInFlight(2)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
 			for i := range 3000 {
 				taken++
 				if !yield(userIn(account(i), "x"), nil) {
@@ -365,6 +368,7 @@ func TestStreamBoundsWhatIsTaken(t *testing.T) {
 				}
 			}
 		}) {
+			require.NoError(t, err)
 			synctest.Wait()
 			break
 		}

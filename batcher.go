@@ -17,7 +17,7 @@ const defaultMaxWaiting = 20000 // two seconds of the whole quota
 // goroutine what became of its user. It turns the quota of 100 calls a second from 100 users a second into 10,000.
 //
 // A request goes when 100 accounts have joined it, or 20 ms after the first (see [WithLinger]), as soon as fewer than
-// MaxInFlight are under way; and at once when at least half of 100 wait and no other request is under way any more. While
+// MaxInFlight are under way. When half of 100 wait and no other request is under way any more, they linger no longer. While
 // an account is in a request, later values for it wait until that request has ended, so they are never overtaken; those
 // that wait together are merged.
 //

@@ -44,7 +44,6 @@ func TestBatcherJoins(t *testing.T) {
 		wait            time.Duration
 	}{
 		{1, 1, 20 * time.Millisecond}, {99, 1, 20 * time.Millisecond}, {100, 1, 0}, {101, 2, 20 * time.Millisecond}, {1000, 10, 0},
-		{150, 2, 0}, // half a request does not wait when nothing else is under way any more
 	} {
 		t.Run(strconv.Itoa(test.users), func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
@@ -55,6 +54,21 @@ func TestBatcherJoins(t *testing.T) {
 				assert.Equal(t, test.wait, time.Since(began))
 				assert.Len(t, s.Calls(), test.requests)
 				assertStored(t, s, someUsers(test.users)...)
+			})
+		})
+	}
+}
+
+func TestHalfARequestDoesNotLingerWhenNothingElseIsUnderWay(t *testing.T) {
+	t.Parallel()
+	for users, wait := range map[int]time.Duration{150: 1, 149: 20 - 5} {
+		t.Run(strconv.Itoa(users), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t, timpushtest.WithLatency(5*time.Millisecond, 0))
+				began := time.Now()
+				require.NoError(t, errors.Join(setEach(t, batcher(t, client(s)), someUsers(users))...))
+				assert.Equal(t, 5*time.Millisecond+wait*time.Millisecond+5*time.Millisecond, time.Since(began))
+				assert.Len(t, s.Calls(), 2)
 			})
 		})
 	}
@@ -138,7 +152,7 @@ func TestBatcherSplitsWhatCannotBeMerged(t *testing.T) {
 		callers.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn("b", "x"))) })
 		callers.Wait()
 		stored := map[string]string{}
-		for _, attrs := range sent {
+		for _, attrs := range sent { // in the order in which they were sent
 			assert.LessOrEqual(t, len(attrs), 10)
 			for name, value := range attrs {
 				stored[name] = value
@@ -220,6 +234,22 @@ func TestBatcherSendsNothingIfAllGiveUp(t *testing.T) {
 	})
 }
 
+func TestWhoGivesUpTakesNoPlaceInTheRequest(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		b := batcher(t, client(s), timpush.WithLinger(time.Second))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		var callers sync.WaitGroup
+		for i := range 60 {
+			callers.Go(func() { assert.Error(t, b.SetAttr(ctx, userIn("impatient "+account(i), "x"))) })
+		}
+		callers.Wait()
+		assert.NoError(t, errors.Join(setEach(t, b, someUsers(100))...))
+		assert.Equal(t, []int{100}, sizes(s.Calls()))
+	})
+}
+
 func TestFullBatcherBlocks(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))
@@ -257,6 +287,27 @@ func TestFatalCodeFreesAllCallersOfBatcher(t *testing.T) {
 		assert.Positive(t, outcomes[timpush.Rejected])
 		assert.Equal(t, 502, outcomes[timpush.Rejected]+outcomes[timpush.NotSent])
 		assert.NoError(t, b.SetAttr(t.Context(), userIn("a", "x")), "later calls try anew")
+	})
+}
+
+// TestFatalCodeEndsItsOwnCallOnly lets a user join between the fatal answer and that of another request which was under
+// way at the same time.
+func TestFatalCodeEndsItsOwnCallOnly(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Delay(time.Second, timpushtest.ErrorCode(70009)), timpushtest.Delay(3*time.Second, timpushtest.ErrorCode(70009)))
+		b := batcher(t, client(s), timpush.WithLinger(10*time.Second))
+		began := time.Now()
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			time.Sleep(2 * time.Second)
+			assert.NoError(t, b.SetAttr(t.Context(), userIn("later", "x")))
+			assert.Equal(t, 12*time.Second, time.Since(began))
+		})
+		for _, err := range setEach(t, b, someUsers(200)) {
+			requireUser(t, err, timpush.Rejected, timpush.ErrUserSigMismatch)
+		}
+		callers.Wait()
 	})
 }
 

@@ -12,8 +12,12 @@ import (
 // so long that requests that are not full take half of the quota at most.
 const defaultLinger = 20 * time.Millisecond
 
-// joiner makes requests of users that come one by one. A request is taken to be sent when it is full, when its first user
-// has waited for the linger, or when it is half full and nothing else is under way any more.
+// shortLinger is for a request that is half full when nothing is under way any more: those who arrive at the same time
+// still join it.
+const shortLinger = time.Millisecond
+
+// joiner makes requests of users that come one by one. A request is taken to be sent when it is full or when its first
+// user has waited for the linger, which is cut short when it is half full and nothing else is under way any more.
 //
 // An account is in one request at a time, so that a later value never overtakes an earlier one: what comes for it joins
 // that request until it is taken, and waits behind it from then on.
@@ -238,7 +242,7 @@ func (j *joiner[T]) release(b *joined[T]) {
 		j.place(r)
 	}
 	if j.underWay == 0 && len(j.queue) > 0 && 2*j.queue[0].accounts >= j.client.limits().users {
-		j.queue[0].ripe = true
+		j.queue[0].linger.Reset(min(j.linger, shortLinger))
 	}
 	j.dispatch()
 }

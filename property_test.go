@@ -2,10 +2,12 @@ package timpush_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,24 +19,36 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 150, "how many random runs the property test makes")
+	seeds = flag.Int("seeds", 60, "how many random runs of each kind the property test makes")
 	seed  = flag.Uint64("seed", 0, "the first seed of the property test: the number in the name of a failed run")
 )
 
-// TestOutcomesTellTheTruth makes random calls against random faults. After each, a user that is Done has exactly its
-// attributes in the fake, one that is Rejected or NotSent has what it had, and one that is Unknown has either.
+// TestOutcomesTellTheTruth makes random calls against random faults, of SetAttr, of a stream and of a Batcher. After each,
+// what the fake has of an account is the value of its last entry that is Done, or of a later one that is Unknown.
 func TestOutcomesTellTheTruth(t *testing.T) {
 	t.Parallel()
-	for n := range *seeds {
-		number := *seed + uint64(n)
-		t.Run(fmt.Sprint(number), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { randomCall(t, rand.New(rand.NewPCG(number, 1))) })
-		})
+	for kind, call := range map[string]func(*testing.T, *disturbed){"call": randomCall, "stream": randomStream, "batcher": randomBatcher} {
+		for n := range *seeds {
+			number := *seed + uint64(n)
+			t.Run(fmt.Sprint(kind, "/", number), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { call(t, disturb(t, rand.New(rand.NewPCG(number, 1)))) })
+			})
+		}
 	}
 }
 
-func randomCall(t *testing.T, r *rand.Rand) {
+// disturbed is a fake that has attributes of some users and then answers with random faults, and users to set on it.
+type disturbed struct {
+	*rand.Rand
+	fake   *timpushtest.Server
+	before map[string]map[string]string
+	users  []timpush.UserAttrs
+	client *timpush.Client
+	ctx    context.Context
+}
+
+func disturb(t *testing.T, r *rand.Rand) *disturbed {
 	s := fake(t, timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
 	before := map[string]map[string]string{}
 	for _, u := range merge(randomUsers(r)) {
@@ -50,7 +64,7 @@ func randomCall(t *testing.T, r *rand.Rand) {
 	}
 	calm := r.Float64()
 	lock := make(chan *rand.Rand, 1) // the fake asks from several goroutines
-	lock <- r
+	lock <- rand.New(rand.NewPCG(r.Uint64(), 2))
 	s.Handle(func(c timpushtest.Call) timpushtest.Fault {
 		r := <-lock
 		defer func() { lock <- r }()
@@ -64,13 +78,114 @@ func randomCall(t *testing.T, r *rand.Rand) {
 	if r.IntN(3) == 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(r.Int64N(int64(3*time.Second))))
-		defer cancel()
+		t.Cleanup(cancel)
 	}
-	result, err := c.SetAttr(ctx, users)
-	s.Handle(nil)
-	requireSum(t, users, result, err)
-	requireTruth(t, s, users, before, err)
+	return &disturbed{r, s, before, users, c, ctx}
 }
+
+func randomCall(t *testing.T, d *disturbed) {
+	result, err := d.client.SetAttr(d.ctx, d.users)
+	requireSum(t, d.users, result, err)
+	requireTruth(t, d.fake, d.users, d.before, err)
+}
+
+func randomStream(t *testing.T, d *disturbed) {
+	yielded := 0
+	all := drain(t, d.client.SetAttrSeq(d.ctx, func(yield func(timpush.UserAttrs, error) bool) {
+		for _, u := range d.users {
+			if d.IntN(20) == 0 {
+				time.Sleep(time.Duration(d.IntN(50)) * time.Millisecond)
+			}
+			yielded++
+			if !yield(u, nil) {
+				return
+			}
+		}
+	}))
+	require.Len(t, all.outcomes, yielded, "each user that was yielded is accounted for")
+	entries := make([]ended, yielded)
+	for i := range entries {
+		entries[i] = ended{d.users[i], all.outcomes[int64(i)]}
+	}
+	requireOrder(t, d, entries)
+}
+
+// randomBatcher lets each account's values be set one after the other, and all accounts at once.
+func randomBatcher(t *testing.T, d *disturbed) {
+	b := timpush.NewBatcher(d.client, timpush.WithLinger(time.Duration(d.IntN(50))*time.Millisecond))
+	var mu sync.Mutex
+	var entries []ended
+	ofAccount := map[string][]timpush.UserAttrs{}
+	for _, u := range d.users {
+		ofAccount[u.ToAccount] = append(ofAccount[u.ToAccount], u)
+	}
+	var callers sync.WaitGroup
+	for _, users := range ofAccount {
+		patience := time.Duration(d.Int64N(int64(time.Minute)))
+		callers.Go(func() {
+			for _, u := range users {
+				ctx, cancel := context.WithTimeout(d.ctx, patience)
+				err := b.SetAttr(ctx, u)
+				cancel()
+				e := ended{u, timpush.Done}
+				if u := new(timpush.UserError); errors.As(err, &u) {
+					e.outcome = u.Outcome
+				}
+				mu.Lock()
+				entries = append(entries, e)
+				mu.Unlock()
+			}
+		})
+	}
+	callers.Wait()
+	require.NoError(t, b.Close(t.Context()))
+	requireOrder(t, d, entries)
+}
+
+// ended is an entry with its outcome.
+type ended struct {
+	timpush.UserAttrs
+	outcome timpush.Outcome
+}
+
+// requireOrder checks what the fake has, where entries of one account have outcomes of their own.
+func requireOrder(t *testing.T, d *disturbed, entries []ended) {
+	t.Helper()
+	possible := map[[2]string][]string{} // of an attribute of an account
+	for account, attrs := range d.before {
+		for name, value := range attrs {
+			possible[[2]string{account, name}] = []string{value}
+		}
+	}
+	for _, e := range entries {
+		for name, value := range e.Attrs {
+			key := [2]string{e.ToAccount, name}
+			switch e.outcome {
+			case timpush.Done:
+				possible[key] = []string{value}
+			case timpush.Unknown:
+				if possible[key] == nil {
+					possible[key] = []string{absent}
+				}
+				possible[key] = append(possible[key], value)
+			}
+		}
+	}
+	for key, values := range possible {
+		value, ok := d.fake.Attrs(key[0])[key[1]]
+		if !ok {
+			value = absent
+		}
+		require.Contains(t, values, value, "attribute %v", key)
+	}
+	for _, account := range d.fake.Accounts() {
+		for name := range d.fake.Attrs(account) {
+			require.Contains(t, possible, [2]string{account, name}, "what was not sent is not there")
+		}
+	}
+}
+
+const absent = "\x00 absent"
 
 func requireTruth(t *testing.T, s *timpushtest.Server, users []timpush.UserAttrs, before map[string]map[string]string, err error) {
 	t.Helper()

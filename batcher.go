@@ -3,7 +3,6 @@ package timpush
 import (
 	"context"
 	"errors"
-	"maps"
 	"sync"
 	"time"
 )
@@ -89,7 +88,6 @@ func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
 	}
 	defer func() { <-b.room }()
 	me := b.callers.Get().(*caller)
-	user.Attrs = maps.Clone(user.Attrs) // the caller's own may change when it has given up
 	if !b.joiner.add(user, me) {
 		return notSent(ErrBatcherClosed)
 	}

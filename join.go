@@ -47,6 +47,7 @@ type joined[T comparable] struct {
 	ripe     bool        // not to wait for others
 	linger   *time.Timer // until it is ripe
 	call     *call       // that it is taken for
+	plan     *plan       // made when it is taken
 	behind   []rider[T]  // wait until it has ended, since their accounts are in it
 
 	result *Result
@@ -175,15 +176,14 @@ func (j *joiner[T]) take() {
 }
 
 func (j *joiner[T]) start(b *joined[T], r *call) {
-	b.call = r
+	b.call, b.plan = r, b.makePlan()
 	j.underWay++
 	j.working.Go(func() { j.send(b) })
 }
 
 func (j *joiner[T]) send(b *joined[T]) {
-	p := j.plan(b)
-	defer p.free()
-	result, err := b.call.run(j.ctx, p)
+	defer b.plan.free()
+	result, err := b.call.run(j.ctx, b.plan)
 	b.result = result
 	if partial, ok := errors.AsType[*PartialError](err); ok {
 		b.failed = partial.failed
@@ -192,9 +192,9 @@ func (j *joiner[T]) send(b *joined[T]) {
 	j.release(b)
 }
 
-// plan makes the plan of a request. Where all that is wanted of an account would be more than a request can say of it, a
-// part goes behind.
-func (j *joiner[T]) plan(b *joined[T]) *plan {
+// makePlan makes the plan of a request that is taken; the maps of its users are not read after that. Where all that is
+// wanted of an account is more than a request can say of it, a part goes behind.
+func (b *joined[T]) makePlan() *plan {
 	for {
 		p := newPlan(func(i int) string { return b.users[i].ToAccount })
 		p.validate(b.users)
@@ -204,25 +204,22 @@ func (j *joiner[T]) plan(b *joined[T]) *plan {
 		}
 		p.free()
 		if e, ok := errors.AsType[*InputError](faults[0]); ok {
-			j.postpone(b, e.ToAccount, e.Index)
+			b.postpone(e.ToAccount, e.Index)
 		}
 	}
 }
 
-// postpone puts the users of an account from an index on behind their request, before those that came later.
-func (j *joiner[T]) postpone(b *joined[T], account string, from int) {
+// postpone puts the users of an account from an index on behind their request.
+func (b *joined[T]) postpone(account string, from int) {
 	users, tickets := b.users[:from:from], b.tickets[:from:from]
-	var behind []rider[T]
 	for k, user := range b.users[from:] {
-		if user.ToAccount == account {
-			behind = append(behind, rider[T]{user, b.tickets[from+k]})
+		if ticket := b.tickets[from+k]; user.ToAccount == account {
+			b.behind = append(b.behind, rider[T]{user, ticket})
 		} else {
-			users, tickets = append(users, user), append(tickets, b.tickets[from+k])
+			users, tickets = append(users, user), append(tickets, ticket)
 		}
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	b.users, b.tickets, b.behind = users, tickets, append(behind, b.behind...)
+	b.users, b.tickets = users, tickets
 }
 
 // release ends a request and lets those behind it join others. If its call has stopped, that ends them all.

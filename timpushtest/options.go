@@ -1,7 +1,6 @@
 package timpushtest
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"regexp"
 	"strings"
@@ -11,14 +10,6 @@ import (
 // Option changes one setting of a new [Server]. Of two options for the same setting the later one holds. An option whose
 // description asks a question is about something that is not documented.
 type Option func(*settings)
-
-// accountType is the kind of account that an attribute belongs to, page tencentcloud.com/document/product/1047/67816.
-type accountType int
-
-const (
-	typeUserID accountType = iota
-	typeRegistrationID
-)
 
 const (
 	maxNames     = 10  // page 67816
@@ -32,7 +23,7 @@ type settings struct {
 	identifier, secretKey string
 
 	userNames, registrationNames []string
-	names                        map[string]accountType // of both lists
+	names                        attrNames              // of both lists, in this order
 	types                        map[string]accountType // of declared accounts
 	known                        map[string]bool        // nil: all accounts are known
 
@@ -60,37 +51,6 @@ func newSettings(opts []Option) *settings {
 	return set
 }
 
-func (set *settings) collectNames() {
-	set.names = map[string]accountType{}
-	for _, name := range set.userNames {
-		set.addName(name, typeUserID)
-	}
-	for _, name := range set.registrationNames {
-		set.addName(name, typeRegistrationID)
-	}
-}
-
-func (set *settings) addName(name string, t accountType) {
-	if _, twice := set.names[name]; twice || name == "" || len(name) > maxAttrBytes || len(set.names) == maxNames {
-		panic(fmt.Sprintf("timpushtest: attribute name %q: is empty, given twice, over %d bytes or one of more than %d",
-			name, maxAttrBytes, maxNames))
-	}
-	set.names[name] = t
-}
-
-// nameOf returns the app's spelling of a name, "" if the app has none.
-func (set *settings) nameOf(name string) string {
-	if _, ok := set.names[name]; ok {
-		return name
-	}
-	for known := range set.names {
-		if set.foldedNames && strings.EqualFold(known, name) {
-			return known
-		}
-	}
-	return ""
-}
-
 var upperUUID = regexp.MustCompile(`^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$`)
 
 func (set *settings) typeOf(account string) accountType {
@@ -102,6 +62,8 @@ func (set *settings) typeOf(account string) accountType {
 	}
 	return typeUserID
 }
+
+func (set *settings) knows(account string) bool { return set.known == nil || set.known[account] }
 
 func (set *settings) latency() time.Duration {
 	if set.jitter <= 0 {

@@ -2,6 +2,7 @@ package timpushtest
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"time"
@@ -9,13 +10,34 @@ import (
 
 // command is one endpoint: a new one is a new file and a line in commands.
 type command struct {
+	run func(job) reply
+
+	// Of a command that runs perAccount:
+	field    string                     // the array of the body with an entry for each account
 	accounts func(body []byte) []string // for Call.Accounts; nil if the body is not readable
-	run      func(s *Server, body []byte, f Fault) reply
+	check    func(job, json.RawMessage) (change, *refusal)
 }
 
 // commands is never changed.
 var commands = map[string]command{
-	"/v4/timpush/set_attr": {accounts: userAttrsAccounts, run: (*Server).setAttr},
+	"/v4/timpush/set_attr": {
+		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkSetting,
+	},
+}
+
+// job is a request that was admitted.
+type job struct {
+	*Server
+	command
+	body  []byte
+	fault Fault
+	names attrNames // when the work began
+}
+
+func (s *Server) newJob(call Call, fault Fault) job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return job{Server: s, command: commands[call.Path], body: call.Body, fault: fault, names: s.names}
 }
 
 // serve answers one request. What needs no body is decided on arrival, the rest after the latency.
@@ -62,7 +84,8 @@ func (s *Server) work(call Call, fault Fault, bad *refusal) reply {
 	if bad != nil {
 		return bad.reply()
 	}
-	rep := commands[call.Path].run(s, call.Body, fault)
+	j := s.newJob(call, fault)
+	rep := j.run(j)
 	if fault.kind == faultCode && rep.code == 0 {
 		return injected(fault).reply()
 	}

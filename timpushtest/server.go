@@ -33,6 +33,7 @@ type Server struct {
 
 	mu         sync.Mutex // guards all below
 	transports []*http.Transport
+	names      attrNames
 	store      store
 	calls      []Call
 	queue      []Fault
@@ -51,6 +52,7 @@ func NewServer(opts ...Option) *Server {
 	s := &Server{
 		settings: set,
 		done:     make(chan struct{}),
+		names:    set.names,
 		store:    store{},
 		poison:   map[string]int{},
 		refused:  map[string]int{},
@@ -124,7 +126,11 @@ func (s *Server) App() (sdkAppID int, identifier, secretKey string) {
 func (s *Server) Attrs(account string) map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.store.copyOf(account)
+	attrs := s.names.named(s.store[account])
+	if len(attrs) == 0 {
+		return nil
+	}
+	return attrs
 }
 
 // Accounts returns all accounts that have attributes, sorted.

@@ -5,38 +5,35 @@ import (
 	"slices"
 )
 
-// store holds the attributes of each account that has any.
-type store map[string]map[string]string
+// store holds the values of each account that has any, by the index of their names: a name may change.
+type store map[string]map[int]string
 
 // change is what one entry of a request does to an account.
 type change struct {
 	account string
-	attrs   map[string]string // to be set; nil if nothing is to be applied
-	failure failure           // for ErrorList; code 0 for none
+	values  map[int]string // to be set; nil if nothing is to be applied
+	removed []int
+	failure failure // for ErrorList; code 0 for none
 }
 
-func (st store) apply(c change, replace, emptyDeletes bool) {
-	if c.attrs == nil {
-		return
+func (c *change) fail(code int, info string) {
+	*c = change{account: c.account, failure: failure{account: c.account, code: code, info: info}}
+}
+
+func (st store) apply(c change, replace bool) {
+	values := maps.Clone(st[c.account])
+	if values == nil || replace && c.values != nil {
+		values = map[int]string{}
 	}
-	attrs := st[c.account]
-	if attrs == nil || replace {
-		attrs = map[string]string{}
+	maps.Copy(values, c.values)
+	for _, index := range c.removed {
+		delete(values, index)
 	}
-	for name, value := range c.attrs {
-		if value == "" && emptyDeletes {
-			delete(attrs, name)
-			continue
-		}
-		attrs[name] = value
-	}
-	st[c.account] = attrs
-	if len(attrs) == 0 {
+	st[c.account] = values
+	if len(values) == 0 {
 		delete(st, c.account)
 	}
 }
-
-func (st store) copyOf(account string) map[string]string { return maps.Clone(st[account]) }
 
 func (st store) accounts() []string { return slices.Sorted(maps.Keys(st)) }
 
@@ -44,6 +41,6 @@ func (s *Server) apply(changes []change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range changes {
-		s.store.apply(c, s.settings.replace, s.settings.emptyValue == EmptyDeletes)
+		s.store.apply(c, s.settings.replace)
 	}
 }

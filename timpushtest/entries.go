@@ -1,0 +1,186 @@
+package timpushtest
+
+import (
+	"encoding/json"
+	"slices"
+	"unicode/utf8"
+)
+
+type object = map[string]json.RawMessage
+
+// perAccount runs a command that has an entry for each account. It checks all entries before it applies the first.
+func (j job) perAccount() reply {
+	entries, bad := j.readEntries()
+	if bad != nil {
+		return bad.reply()
+	}
+	changes, bad := j.checkEntries(entries)
+	if bad == nil {
+		bad = j.interfere(changes)
+	}
+	if bad != nil {
+		if j.settings.partialApply {
+			j.apply(changes[:len(changes)/2])
+		}
+		return bad.reply()
+	}
+	j.apply(changes)
+	return j.settings.outcome(changes)
+}
+
+// readObject takes the body apart down to its fields.
+func (j job) readObject() (object, *refusal) {
+	if limit := j.settings.maxBody; limit > 0 && len(j.body) > limit {
+		return nil, refuse(codeBodyTooLong, "the body has more than %d bytes", limit)
+	}
+	if !json.Valid(j.body) || !utf8.Valid(j.body) {
+		return nil, refuse(j.settings.notJSONCode, "the body is not JSON")
+	}
+	var fields object
+	if json.Unmarshal(j.body, &fields) != nil || fields == nil {
+		return nil, refuse(codeBadRequest, "the body is not an object")
+	}
+	return fields, nil
+}
+
+// readEntries takes the body apart down to its entries.
+func (j job) readEntries() ([]json.RawMessage, *refusal) {
+	fields, bad := j.readObject()
+	if bad != nil {
+		return nil, bad
+	}
+	var entries []json.RawMessage
+	if json.Unmarshal(fields[j.field], &entries) != nil || entries == nil {
+		return nil, refuse(codeBadRequest, "%s is missing or not an array", j.field)
+	}
+	if len(entries) == 0 && !j.settings.emptyAccepted {
+		return nil, refuse(codeBadRequest, "%s is empty", j.field)
+	}
+	if len(entries) > j.settings.maxUsers {
+		return nil, refuse(codeTooManyAccounts, "more than %d accounts", j.settings.maxUsers)
+	}
+	return entries, nil
+}
+
+// checkEntries returns one change for each entry and the first reason to refuse the whole request. It goes on after
+// that reason because of WithPartialApply.
+func (j job) checkEntries(entries []json.RawMessage) ([]change, *refusal) {
+	set := j.settings
+	changes := make([]change, len(entries))
+	seen := map[string]int{}
+	var first *refusal
+	for i, raw := range entries {
+		c, bad := j.check(j, raw)
+		if bad == nil && seen[c.account] > 0 && set.duplicates == DuplicatesRefused {
+			c, bad = change{}, refuse(codeBadRequest, "account %q is given twice", c.account)
+		}
+		if first == nil {
+			first = bad
+		}
+		changes[i] = c
+		seen[c.account]++
+	}
+	if set.duplicates == DuplicatesListed {
+		listDuplicates(changes, seen)
+	}
+	return changes, first
+}
+
+func listDuplicates(changes []change, seen map[string]int) {
+	for i, c := range changes {
+		if seen[c.account] > 1 {
+			changes[i].fail(codeBadRequest, "account is given twice")
+		}
+	}
+}
+
+// readEntry reads an element of UserAttrs. Attrs is an object or an array, as the type of attrs says.
+func readEntry[T object | []json.RawMessage](set *settings, raw json.RawMessage) (account string, attrs T, bad *refusal) {
+	var entry object
+	if json.Unmarshal(raw, &entry) != nil {
+		return "", nil, refuse(codeBadRequest, "an entry of UserAttrs is not an object")
+	}
+	if json.Unmarshal(entry["To_Account"], &account) != nil || account == "" {
+		return "", nil, refuse(codeBadRequest, "To_Account is missing, empty or not a string")
+	}
+	if json.Unmarshal(entry["Attrs"], &attrs) != nil || attrs == nil {
+		return "", nil, refuse(codeBadRequest, "Attrs of %q is missing or of the wrong type", account)
+	}
+	if len(attrs) == 0 && !set.emptyAccepted {
+		return "", nil, refuse(codeBadRequest, "Attrs of %q is empty", account)
+	}
+	return account, attrs, nil
+}
+
+// userAttrsAccounts reads the accounts of a body without judging it.
+func userAttrsAccounts(body []byte) []string {
+	var fields object
+	var entries []object
+	if !utf8.Valid(body) || json.Unmarshal(body, &fields) != nil ||
+		json.Unmarshal(fields["UserAttrs"], &entries) != nil || entries == nil {
+		return nil
+	}
+	accounts := make([]string, len(entries))
+	for i, e := range entries {
+		_ = json.Unmarshal(e["To_Account"], &accounts[i]) // stays "" if it is no string
+	}
+	return accounts
+}
+
+// unknownName refuses a name that the app does not have.
+func unknownName(account, name string) *refusal {
+	return refuse(codeInvalidAttr, "attribute %q of %q is not set for the app", name, account)
+}
+
+func (set *settings) perAccount(bad *refusal) bool {
+	return bad.code == codeInvalidAttr && (set.invalidAttrPerAccount || bad.long && set.longValue == LongValuePerAccount)
+}
+
+// checkKnown fails a sound change of an account that does not exist.
+func (j job) checkKnown(c *change) {
+	if c.failure.code == 0 && !j.settings.knows(c.account) {
+		c.fail(codeUnknownAccount, "account is not known")
+	}
+}
+
+// refuses reports whether the fault refuses the request before anything is applied.
+func (j job) refuses() bool {
+	f := j.fault
+	return f.kind == faultCode && !f.applied && !(j.settings.appliedOnOpenCodes && isOpenCode(f.code))
+}
+
+// interfere lets the faults and marks of the test act on checked changes. It returns the reason to refuse them all.
+func (j job) interfere(changes []change) *refusal {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.refuses() {
+		return injected(j.fault)
+	}
+	for i, c := range changes {
+		if code := j.poison[c.account]; code != 0 {
+			return refuse(code, "poisoned account %q", c.account)
+		}
+		if code := j.refused[c.account]; code != 0 {
+			changes[i].fail(code, "refused account")
+		}
+		if j.fault.kind == faultAccounts && slices.Contains(j.fault.accounts, c.account) {
+			changes[i].fail(j.fault.code, "injected fault")
+		}
+	}
+	return nil
+}
+
+// outcome lists the accounts that failed. The request as a whole succeeds even so, page
+// tencentcloud.com/document/product/1047/60565; whether also if all of them failed is not documented.
+func (set *settings) outcome(changes []change) reply {
+	var rep reply
+	for _, c := range changes {
+		if c.failure.code != 0 {
+			rep.list = append(rep.list, c.failure)
+		}
+	}
+	if set.failWhenAllFail && len(rep.list) > 0 && len(rep.list) == len(changes) {
+		rep.code, rep.info = rep.list[0].code, "all accounts failed"
+	}
+	return rep
+}

@@ -73,12 +73,12 @@ func TestRequestLine(t *testing.T) {
 	}
 }
 
-// assertEnvelope checks what every answer must have.
-func assertEnvelope(t testing.TB, a answer) {
+// assertEnvelope checks what every answer must have. It may have the further fields.
+func assertEnvelope(t testing.TB, a answer, further ...string) {
 	t.Helper()
 	var fields map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal([]byte(a.Raw), &fields), a.Raw)
-	assert.Subset(t, []string{"ActionStatus", "ErrorInfo", "ErrorCode", "ErrorList"}, keys(fields))
+	assert.Subset(t, append(further, "ActionStatus", "ErrorInfo", "ErrorCode", "ErrorList"), keys(fields))
 	assert.NotContains(t, a.Header, "Content-Type")
 	require.NotNil(t, a.Info)
 	if a.Code == 0 {

@@ -2,15 +2,18 @@ package timpushtest
 
 import (
 	"encoding/json"
+	"maps"
 	"strconv"
 	"strings"
 )
 
 // reply is the answer to one request before its encoding. Code 0 is success.
 type reply struct {
-	code int
-	info string
-	list []failure
+	code   int
+	info   string
+	list   []failure
+	fields map[string]any // beside the envelope, on success
+	noList bool           // the command has no ErrorList
 }
 
 // failure is one element of ErrorList.
@@ -31,7 +34,18 @@ func (set *settings) encode(rep reply) []byte {
 	if set.errorInfo != ErrorInfoNone {
 		fields["ErrorInfo"] = rep.info
 	}
-	list := set.distort(rep)
+	if rep.code == 0 {
+		maps.Copy(fields, rep.fields)
+	}
+	if !rep.noList {
+		set.addErrorList(fields, set.distort(rep))
+	}
+	data, err := json.Marshal(fields)
+	must(err)
+	return data
+}
+
+func (set *settings) addErrorList(fields map[string]any, list []failure) {
 	switch {
 	case len(list) > 0:
 		fields["ErrorList"] = set.errorListOf(list)
@@ -40,9 +54,6 @@ func (set *settings) encode(rep reply) []byte {
 	case set.errorList == ErrorListEmpty:
 		fields["ErrorList"] = []any{}
 	}
-	data, err := json.Marshal(fields)
-	must(err)
-	return data
 }
 
 func (set *settings) actionStatus(code int) string {

@@ -16,7 +16,7 @@ type Call struct {
 	Query    url.Values  // what could be decoded of the query
 	Header   http.Header // as net/http gives it: without Host
 	Body     []byte      // as sent
-	Accounts []string    // To_Account of each entry, in order, "" where it is no string; nil if the body was not readable
+	Accounts []string    // in order, "" where one is no string; nil if the body has none or was not readable
 	Status   int         // HTTP status of the answer; 0 if none was begun (yet)
 	Code     int         // request-level ErrorCode of the answer; 0 too if the answer was none of the API
 }
@@ -39,8 +39,8 @@ func (s *Server) record(r *http.Request, body []byte) (Call, int) {
 		Header: r.Header.Clone(),
 		Body:   body,
 	}
-	if cmd, ok := commands[c.Path]; ok {
-		c.Accounts = cmd.accounts(body)
+	if accounts := commands[c.Path].accounts; accounts != nil {
+		c.Accounts = accounts(body)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,7 +26,11 @@
 //
 // # Endpoints
 //
-// POST /v4/timpush/set_attr, page tencentcloud.com/document/product/1047/60565.
+// All are called with POST; the pages are those of tencentcloud.com/document/product/1047.
+//
+//   - /v4/timpush/set_attr, page 60565
+//   - /v4/timpush/set_attr_name, page 60563
+//   - /v4/timpush/get_attr_name, page 60562
 //
 // # What is checked
 //
@@ -40,7 +44,7 @@
 //  4. The app: 70020 if it is another.
 //  5. The UserSig. Undecodable: 70003. Made for another app: 70014. For another identifier: 70013. HMAC wrong: 70009.
 //     Expired: 70001. See page 34385.
-//  6. The rate of 100 calls in any one second: 60007. Refused calls count.
+//  6. The rate of 100 calls of this endpoint in any one second: 60007. Refused calls count.
 //  7. The identifier must be the administrator of the app: 90009.
 //  8. The body. Empty, not JSON or not UTF-8: 60003. Of the wrong shape: 90001. More than 100 accounts: 90018. Field
 //     names must match in case; unknown fields are passed over.
@@ -50,6 +54,10 @@
 // A request refused so far changes nothing. Otherwise it succeeds, though single accounts may fail and then change
 // nothing: with 90035 in ErrorList if one of the attributes belongs to the other type of account, and with 70107 if
 // the account is not one of [WithKnownAccounts].
+//
+// In set_attr_name the entries are the names, with indices from "0" to "9". An index that is none of these or only in
+// AttrTypes, and a type other than 0 and 1: 90001. A name of no or over 50 bytes, one that another index has, and a type
+// other than the one that the index was given with its first name: 90033. Its requests succeed or fail as a whole.
 //
 // The codes and the limits are documented on pages 60565, 67816, 34348 and 34620 of
 // tencentcloud.com/document/product/1047. The texts in ErrorInfo are inventions of the fake: they name accounts and

@@ -153,6 +153,12 @@ func goodRequest(body string) request {
 	}
 }
 
+func goodCall(command, body string) request {
+	r := goodRequest(body)
+	r.path = "/v4/timpush/" + command
+	return r
+}
+
 // fixture is a fake and its client.
 type fixture struct {
 	testing.TB
@@ -194,7 +200,20 @@ func (f fixture) send(r request) answer {
 
 func (f fixture) post(body string) answer {
 	f.Helper()
-	return f.send(goodRequest(body))
+	return f.call("set_attr", body)
+}
+
+// call posts to a command of the service.
+func (f fixture) call(command, body string) answer {
+	f.Helper()
+	return f.send(goodCall(command, body))
+}
+
+// setNames expects set_attr_name to succeed.
+func (f fixture) setNames(body string) {
+	f.Helper()
+	a := f.call("set_attr_name", body)
+	require.Equal(f, 0, a.Code, a.Raw)
 }
 
 // broken expects the request to fail without a whole answer, and returns what came of the body.

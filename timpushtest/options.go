@@ -85,8 +85,9 @@ func WithApp(sdkAppID int, identifier, secretKey string) Option {
 }
 
 // WithAttrNames sets the attribute names for UserIDs. The default is "sex", "city" and "country", the sample of page
-// tencentcloud.com/document/product/1047/60565. Both kinds together may have 10 names of 1 to 50 bytes (page 67816),
-// none twice; NewServer panics otherwise.
+// tencentcloud.com/document/product/1047/60565; with no names at all the app begins as a new one does. Both kinds
+// together may have 10 names of 1 to 50 bytes (page 67816), none twice; NewServer panics otherwise. Their indices count
+// from 0 in the order given, UserIDs first. [Server.AttrNames] has them, and those that set_attr_name set.
 func WithAttrNames(names ...string) Option {
 	return func(set *settings) { set.userNames = names }
 }

@@ -10,11 +10,12 @@ import (
 
 // command is one endpoint: a new one is a new file and a line in commands.
 type command struct {
-	run func(job) reply
+	run    func(job) reply
+	noList bool // its answers have no ErrorList
 
 	// Of a command that runs perAccount:
 	field    string                     // the array of the body with an entry for each account
-	accounts func(body []byte) []string // for Call.Accounts; nil if the body is not readable
+	accounts func(body []byte) []string // for Call.Accounts; its result is nil if the body is not readable
 	check    func(job, json.RawMessage) (change, *refusal)
 }
 
@@ -23,6 +24,8 @@ var commands = map[string]command{
 	"/v4/timpush/set_attr": {
 		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkSetting,
 	},
+	"/v4/timpush/set_attr_name": {run: job.setAttrName, noList: true},
+	"/v4/timpush/get_attr_name": {run: job.getAttrName, noList: true},
 }
 
 // job is a request that was admitted.
@@ -87,8 +90,9 @@ func (s *Server) work(call Call, fault Fault, bad *refusal) reply {
 	j := s.newJob(call, fault)
 	rep := j.run(j)
 	if fault.kind == faultCode && rep.code == 0 {
-		return injected(fault).reply()
+		rep = injected(fault).reply()
 	}
+	rep.noList = j.noList
 	return rep
 }
 

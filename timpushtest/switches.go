@@ -37,7 +37,15 @@ type switches struct {
 	partialApply          bool
 	appliedOnOpenCodes    bool
 
+	// The names of the app.
+	badIndexCode    int
+	emptyNameClears bool
+	renameRefused   bool
+	sameNameRefused bool
+
 	// The answer.
+	emptyFieldsAbsent   bool
+	typesUntold         bool
 	failWhenAllFail     bool
 	okStatusOnFailure   bool
 	failStatusOnSuccess bool
@@ -57,6 +65,7 @@ func defaultSwitches() switches {
 		notAdminCode:  codeNotAdmin,
 		notJSONCode:   codeNotJSON,
 		nonStringCode: codeBadRequest,
+		badIndexCode:  codeBadRequest,
 	}
 }
 
@@ -176,10 +185,10 @@ func WithExpiryTolerance(d time.Duration) Option {
 // WithFutureTimeRefused refuses a UserSig made later than now with 70001. Is it? Default: no.
 func WithFutureTimeRefused() Option { return func(set *settings) { set.futureTimeRefused = true } }
 
-// WithEmptyAccepted takes an empty UserAttrs and an empty Attrs for success. What are they? Default: 90001.
+// WithEmptyAccepted takes an empty UserAttrs, Attrs, To_Account or AttrNames for success. What are they? Default: 90001.
 func WithEmptyAccepted() Option { return func(set *settings) { set.emptyAccepted = true } }
 
-// WithNonString90033 gives a value that is not a string the code 90033. Which is it? Default: 90001.
+// WithNonString90033 gives a value or a name that is not a string the code 90033. Which is it? Default: 90001.
 func WithNonString90033() Option {
 	return func(set *settings) { set.nonStringCode = codeInvalidAttr }
 }
@@ -207,7 +216,8 @@ func WithLongValue(mode LongValue) Option {
 	return func(set *settings) { set.longValue = mode }
 }
 
-// WithEscapedLength measures the 50 bytes of a value as it stands in the JSON. Before or after decoding? Default: after.
+// WithEscapedLength measures the 50 bytes of a value, and of a name in set_attr_name, as they stand in the JSON. Before
+// or after decoding? Default: after.
 func WithEscapedLength() Option { return func(set *settings) { set.escapedLength = true } }
 
 // WithEmptyValue sets what an empty value does. What does it?
@@ -225,7 +235,8 @@ func WithUnknownNamesIgnored() Option {
 	return func(set *settings) { set.unknownNamesIgnored = true }
 }
 
-// WithFoldedNames finds attribute names without regard to case. Does case matter? Default: it does.
+// WithFoldedNames finds attribute names without regard to case, also one that an app is about to have twice. Does case
+// matter? Default: it does.
 func WithFoldedNames() Option { return func(set *settings) { set.foldedNames = true } }
 
 // WithMixedTypesApplied applies the fitting part of an entry that mixes attributes of both account types; the account
@@ -250,6 +261,29 @@ func WithAppliedOnOpenCodes() Option {
 	return func(set *settings) { set.appliedOnOpenCodes = true }
 }
 
+// WithBadIndex90033 gives 90033 to an index other than "0" to "9", to one that only AttrTypes has, and to a type other
+// than 0 and 1, all in set_attr_name. Which code do they have? Default: 90001.
+func WithBadIndex90033() Option { return func(set *settings) { set.badIndexCode = codeInvalidAttr } }
+
+// WithEmptyNameClears makes the name "" take the name from its index in set_attr_name. The type stays, and so do the
+// values, which come to light again under the next name. Can a name be given up? Default: 90033.
+func WithEmptyNameClears() Option { return func(set *settings) { set.emptyNameClears = true } }
+
+// WithRenameRefused refuses with 90033 a new name for an index that has another. Can it be changed? Default: it can,
+// and the values that accounts have there go by the new name.
+func WithRenameRefused() Option { return func(set *settings) { set.renameRefused = true } }
+
+// WithSameNameRefused refuses with 90033 the name that its index has already. May it be sent again? Default: yes.
+func WithSameNameRefused() Option { return func(set *settings) { set.sameNameRefused = true } }
+
+// WithEmptyFieldsAbsent leaves out AttrNames, AttrTypes and UserAttrs where there is nothing in them. Are they there?
+// Default: they are, empty.
+func WithEmptyFieldsAbsent() Option { return func(set *settings) { set.emptyFieldsAbsent = true } }
+
+// WithTypesUntold leaves AttrTypes out of the answers of get_attr_name, as editions of 2024 of page
+// tencentcloud.com/document/product/1047/60562 do. Is it always there? Default: yes.
+func WithTypesUntold() Option { return func(set *settings) { set.typesUntold = true } }
+
 // WithFailWhenAllFail answers FAIL, with the code of the first account and an ErrorList, when all accounts failed. Is
 // that a success? Default: it is, as when some failed (page tencentcloud.com/document/product/1047/60565).
 func WithFailWhenAllFail() Option { return func(set *settings) { set.failWhenAllFail = true } }
@@ -262,7 +296,7 @@ func WithFailStatusOnSuccess() Option {
 	return func(set *settings) { set.failStatusOnSuccess = true }
 }
 
-// WithQuotedNumbers writes each ErrorCode as a JSON string. Does that happen? Default: never.
+// WithQuotedNumbers writes each ErrorCode, and each type in AttrTypes, as a JSON string. Does that happen? Default: never.
 func WithQuotedNumbers() Option { return func(set *settings) { set.quotedNumbers = true } }
 
 // WithErrorInfo sets where ErrorInfo is. Where is it?

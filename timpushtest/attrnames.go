@@ -1,7 +1,6 @@
 package timpushtest
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -72,11 +71,11 @@ func (set *settings) readName(key string, name, kind json.RawMessage) (w wantedN
 		return w, refuse(set.badIndexCode, "%q is not an index from 0 to 9", key)
 	}
 	w.index = int(key[0] - '0')
-	if !bytes.HasPrefix(name, []byte{'"'}) {
-		return w, refuse(set.nonStringCode, "the name at index %d is not a string", w.index)
-	}
-	must(json.Unmarshal(name, &w.name)) // valid, as the whole body is
+	var ok bool
+	w.name, ok = readText(name)
 	switch {
+	case !ok:
+		return w, refuse(set.nonStringCode, "the name at index %d is not a string", w.index)
 	case set.isLong(name, w.name):
 		return w, refuse(codeInvalidAttr, "the name at index %d is too long", w.index)
 	case w.name == "" && !set.emptyNameClears:

@@ -29,6 +29,8 @@
 // All are called with POST; the pages are those of tencentcloud.com/document/product/1047.
 //
 //   - /v4/timpush/set_attr, page 60565
+//   - /v4/timpush/get_attr, page 60564
+//   - /v4/timpush/remove_attr, page 60566
 //   - /v4/timpush/set_attr_name, page 60563
 //   - /v4/timpush/get_attr_name, page 60562
 //

@@ -1,6 +1,7 @@
 package timpushtest
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"unicode/utf8"
@@ -25,7 +26,11 @@ func (j job) perAccount() reply {
 		return bad.reply()
 	}
 	j.apply(changes)
-	return j.settings.outcome(changes)
+	rep := j.settings.outcome(changes)
+	if j.show != nil {
+		rep.fields = j.show(j, changes)
+	}
+	return rep
 }
 
 // readObject takes the body apart down to its fields.
@@ -127,9 +132,22 @@ func userAttrsAccounts(body []byte) []string {
 	return accounts
 }
 
-// unknownName refuses a name that the app does not have.
-func unknownName(account, name string) *refusal {
-	return refuse(codeInvalidAttr, "attribute %q of %q is not set for the app", name, account)
+// readText reads a string and nothing else: json.Unmarshal takes null for one. The JSON must be valid.
+func readText(raw json.RawMessage) (text string, ok bool) {
+	if !bytes.HasPrefix(raw, []byte{'"'}) {
+		return "", false
+	}
+	must(json.Unmarshal(raw, &text))
+	return text, true
+}
+
+// indexOf returns the index of a name, -1 if the app does not have it: to be ignored, unless there is a refusal too.
+func (j job) indexOf(account, name string) (int, *refusal) {
+	index := j.settings.index(&j.names, name)
+	if index < 0 && !j.settings.unknownNamesIgnored {
+		return -1, refuse(codeInvalidAttr, "attribute %q of %q is not set for the app", name, account)
+	}
+	return index, nil
 }
 
 func (set *settings) perAccount(bad *refusal) bool {
@@ -138,7 +156,7 @@ func (set *settings) perAccount(bad *refusal) bool {
 
 // checkKnown fails a sound change of an account that does not exist.
 func (j job) checkKnown(c *change) {
-	if c.failure.code == 0 && !j.settings.knows(c.account) {
+	if c.failure.code == 0 && !j.knows(c.account) {
 		c.fail(codeUnknownAccount, "account is not known")
 	}
 }

@@ -112,6 +112,12 @@ type answer struct {
 	Info      *string     `json:"ErrorInfo"`
 	Code      int         `json:"ErrorCode"`
 	ErrorList []item      `json:"ErrorList"`
+	UserAttrs []userAttrs `json:"UserAttrs"`
+}
+
+type userAttrs struct {
+	Account string `json:"To_Account"`
+	Attrs   attrs  `json:"Attrs"`
 }
 
 type item struct {
@@ -125,6 +131,15 @@ func (a answer) codes() map[string]int {
 	m := map[string]int{}
 	for _, i := range a.ErrorList {
 		m[i.Account] = i.Code
+	}
+	return m
+}
+
+// attrs is UserAttrs as a map.
+func (a answer) attrs() map[string]attrs {
+	m := map[string]attrs{}
+	for _, u := range a.UserAttrs {
+		m[u.Account] = u.Attrs
 	}
 	return m
 }
@@ -237,6 +252,9 @@ func entries(pairs ...string) string {
 	}
 	return `{"UserAttrs":[` + strings.TrimPrefix(b.String(), ",") + `]}`
 }
+
+// accounts builds a body of get_attr.
+func accounts(list ...string) string { return string(mustJSON(map[string]any{"To_Account": list})) }
 
 func users(n int) string {
 	var pairs []string

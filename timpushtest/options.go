@@ -63,8 +63,6 @@ func (set *settings) typeOf(account string) accountType {
 	return typeUserID
 }
 
-func (set *settings) knows(account string) bool { return set.known == nil || set.known[account] }
-
 func (set *settings) latency() time.Duration {
 	if set.jitter <= 0 {
 		return set.latencyBase

@@ -16,13 +16,20 @@ type command struct {
 	// Of a command that runs perAccount:
 	field    string                     // the array of the body with an entry for each account
 	accounts func(body []byte) []string // for Call.Accounts; its result is nil if the body is not readable
-	check    func(job, json.RawMessage) (change, *refusal)
+	check    func(j job, entry json.RawMessage) (change, *refusal)
+	show     func(job, []change) map[string]any // what its answers have beside the envelope; nil for nothing
 }
 
 // commands is never changed.
 var commands = map[string]command{
 	"/v4/timpush/set_attr": {
 		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkSetting,
+	},
+	"/v4/timpush/get_attr": {
+		run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkReading, show: job.showAttrs,
+	},
+	"/v4/timpush/remove_attr": {
+		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkRemoval,
 	},
 	"/v4/timpush/set_attr_name": {run: job.setAttrName, noList: true},
 	"/v4/timpush/get_attr_name": {run: job.getAttrName, noList: true},

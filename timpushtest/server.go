@@ -35,6 +35,8 @@ type Server struct {
 	transports []*http.Transport
 	names      attrNames
 	store      store
+	past       map[string][]version // the oldest first; only with WithReadDelay
+	met        map[string]bool      // accounts that were given attributes; only with WithKnownAccounts
 	calls      []Call
 	queue      []Fault
 	handle     func(Call) Fault
@@ -54,6 +56,8 @@ func NewServer(opts ...Option) *Server {
 		done:     make(chan struct{}),
 		names:    set.names,
 		store:    store{},
+		past:     map[string][]version{},
+		met:      map[string]bool{},
 		poison:   map[string]int{},
 		refused:  map[string]int{},
 		quota:    map[string]limiter{},

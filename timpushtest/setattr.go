@@ -1,7 +1,6 @@
 package timpushtest
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -42,7 +41,9 @@ func (j job) checkSetting(raw json.RawMessage) (change, *refusal) {
 	if otherType {
 		c.failType(set.mixedTypesApplied)
 	}
-	j.checkKnown(&c)
+	if !set.unknownStored {
+		j.checkKnown(&c)
+	}
 	return c, nil
 }
 
@@ -66,10 +67,10 @@ func (c *change) failType(mixedApplied bool) {
 // checkAttr returns the index of an attribute, -1 if it is to be ignored, and its value.
 func (j job) checkAttr(account, name string, raw json.RawMessage) (index int, value string, bad *refusal) {
 	set := j.settings
-	if !bytes.HasPrefix(raw, []byte{'"'}) {
+	value, ok := readText(raw)
+	if !ok {
 		return -1, "", refuse(set.nonStringCode, "attribute %q of %q is not a string", name, account)
 	}
-	must(json.Unmarshal(raw, &value)) // valid, as the whole body is
 	if set.isLong(raw, value) {
 		if set.longValue != LongValueCut {
 			bad = refuse(codeInvalidAttr, "attribute %q of %q is too long", name, account)
@@ -81,11 +82,8 @@ func (j job) checkAttr(account, name string, raw json.RawMessage) (index int, va
 	if value == "" && set.emptyValue == EmptyRefused || set.controlsRefused && strings.ContainsFunc(value, unicode.IsControl) {
 		return -1, "", refuse(codeInvalidAttr, "attribute %q of %q has a value that is not allowed", name, account)
 	}
-	index = set.index(&j.names, name)
-	if index < 0 && !set.unknownNamesIgnored {
-		return -1, "", unknownName(account, name)
-	}
-	return index, value, nil
+	index, bad = j.indexOf(account, name)
+	return index, value, bad
 }
 
 // isLong measures a string as it stands in the JSON or after decoding.

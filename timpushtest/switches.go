@@ -30,6 +30,9 @@ type switches struct {
 	emptyValue            EmptyValue
 	controlsRefused       bool
 	unknownNamesIgnored   bool
+	unknownStored         bool
+	absentRefused         bool
+	readDelay             time.Duration
 	foldedNames           bool
 	mixedTypesApplied     bool
 	duplicates            Duplicates
@@ -46,6 +49,8 @@ type switches struct {
 	// The answer.
 	emptyFieldsAbsent   bool
 	typesUntold         bool
+	answersInOrder      bool
+	notFoundOmitted     bool
 	failWhenAllFail     bool
 	okStatusOnFailure   bool
 	failStatusOnSuccess bool
@@ -193,8 +198,9 @@ func WithNonString90033() Option {
 	return func(set *settings) { set.nonStringCode = codeInvalidAttr }
 }
 
-// WithKnownAccounts makes all other accounts fail with 70107 in ErrorList. Must an account exist before its attributes
-// are set? Default: no, all accounts are known. Used twice, the lists add up.
+// WithKnownAccounts makes all other accounts fail with 70107 in ErrorList, as pages 60564 and 60566 of
+// tencentcloud.com/document/product/1047 have it for get_attr and remove_attr. Must an account exist before its
+// attributes are set? Default: no, all accounts are known. Used twice, the lists add up.
 func WithKnownAccounts(accounts ...string) Option {
 	return func(set *settings) {
 		if set.known == nil {
@@ -205,6 +211,10 @@ func WithKnownAccounts(accounts ...string) Option {
 		}
 	}
 }
+
+// WithUnknownAccountsStored makes set_attr take accounts that are not among [WithKnownAccounts]; they are known from then
+// on. Must an account exist before its attributes are set? Default, with WithKnownAccounts: it must.
+func WithUnknownAccountsStored() Option { return func(set *settings) { set.unknownStored = true } }
 
 // WithInvalidAttrPerAccount puts 90033 into ErrorList. Does one bad attribute fail the request? Default: it does.
 func WithInvalidAttrPerAccount() Option {
@@ -242,6 +252,14 @@ func WithFoldedNames() Option { return func(set *settings) { set.foldedNames = t
 // WithMixedTypesApplied applies the fitting part of an entry that mixes attributes of both account types; the account
 // fails with 90035 all the same. Is the rest lost? Default: nothing of the entry is applied.
 func WithMixedTypesApplied() Option { return func(set *settings) { set.mixedTypesApplied = true } }
+
+// WithAbsentRefused refuses with 90033 the removal of an attribute that the account does not have. Is that a fault?
+// Default: no.
+func WithAbsentRefused() Option { return func(set *settings) { set.absentRefused = true } }
+
+// WithReadDelay makes get_attr show the attributes of an account as they were d ago. [Server.Attrs] has them at once. How
+// long does it take until a change shows? Default, and for d 0 or less: no time.
+func WithReadDelay(d time.Duration) Option { return func(set *settings) { set.readDelay = d } }
 
 // WithDuplicates sets what an account that is given twice does. What does it?
 func WithDuplicates(mode Duplicates) Option {
@@ -283,6 +301,15 @@ func WithEmptyFieldsAbsent() Option { return func(set *settings) { set.emptyFiel
 // WithTypesUntold leaves AttrTypes out of the answers of get_attr_name, as editions of 2024 of page
 // tencentcloud.com/document/product/1047/60562 do. Is it always there? Default: yes.
 func WithTypesUntold() Option { return func(set *settings) { set.typesUntold = true } }
+
+// WithAnswersInOrder makes get_attr answer in the order of the request. Does it? Default: in any order, as a sample of
+// page tencentcloud.com/document/product/1047/37169.
+func WithAnswersInOrder() Option { return func(set *settings) { set.answersInOrder = true } }
+
+// WithNotFoundOmitted leaves accounts that are not among [WithKnownAccounts] out of the answers of get_attr altogether.
+// Is each account in one of the two lists? Default: it is, with 70107 in ErrorList (page
+// tencentcloud.com/document/product/1047/60564).
+func WithNotFoundOmitted() Option { return func(set *settings) { set.notFoundOmitted = true } }
 
 // WithFailWhenAllFail answers FAIL, with the code of the first account and an ErrorList, when all accounts failed. Is
 // that a success? Default: it is, as when some failed (page tencentcloud.com/document/product/1047/60565).

@@ -34,21 +34,11 @@ type wantedName struct {
 	typed bool // the request gives a type
 }
 
-// readNames takes the body apart into names, in the order of their indices.
+// readNames returns what a request wants, in the order of the indices.
 func (j job) readNames() ([]wantedName, *refusal) {
-	fields, bad := j.readObject()
+	names, types, bad := j.readNameFields()
 	if bad != nil {
 		return nil, bad
-	}
-	var names, types object
-	if json.Unmarshal(fields["AttrNames"], &names) != nil || names == nil {
-		return nil, refuse(codeBadRequest, "AttrNames is missing or not an object")
-	}
-	if len(names) == 0 && !j.settings.emptyAccepted {
-		return nil, refuse(codeBadRequest, "AttrNames is empty")
-	}
-	if raw, ok := fields["AttrTypes"]; ok && (json.Unmarshal(raw, &types) != nil || types == nil) {
-		return nil, refuse(codeBadRequest, "AttrTypes is not an object")
 	}
 	for _, key := range slices.Sorted(maps.Keys(types)) {
 		if names[key] == nil {
@@ -64,6 +54,25 @@ func (j job) readNames() ([]wantedName, *refusal) {
 		wanted = append(wanted, w)
 	}
 	return wanted, nil
+}
+
+// readNameFields takes the body apart down to its names and types by index.
+func (j job) readNameFields() (names, types object, bad *refusal) {
+	fields, bad := j.readObject()
+	if bad != nil {
+		return nil, nil, bad
+	}
+	if json.Unmarshal(fields["AttrNames"], &names) != nil || names == nil {
+		return nil, nil, refuse(codeBadRequest, "AttrNames is missing or not an object")
+	}
+	if len(names) == 0 && !j.settings.emptyAccepted {
+		return nil, nil, refuse(codeBadRequest, "AttrNames is empty")
+	}
+	raw, ok := fields["AttrTypes"]
+	if ok && !j.noType && (json.Unmarshal(raw, &types) != nil || types == nil) {
+		return nil, nil, refuse(codeBadRequest, "AttrTypes is not an object")
+	}
+	return names, types, nil
 }
 
 func (set *settings) readName(key string, name, kind json.RawMessage) (w wantedName, bad *refusal) {
@@ -154,7 +163,7 @@ func (j job) getAttrName() reply {
 	rep := reply{}
 	if len(names) > 0 || !j.settings.emptyFieldsAbsent {
 		rep.fields = map[string]any{"AttrNames": names}
-		if !j.settings.typesUntold {
+		if !j.settings.typesUntold && !j.noType {
 			rep.fields["AttrTypes"] = types
 		}
 	}

@@ -34,6 +34,10 @@
 //   - /v4/timpush/set_attr_name, page 60563
 //   - /v4/timpush/get_attr_name, page 60562
 //
+// The older family of pages 37167 to 37171 is there as well: /v4/all_member_push/im_set_attr and so on, with the same
+// names and attributes. It knows no types of accounts: AttrTypes is passed over, and all attributes are for all accounts.
+// It has no ErrorList: an account that fails makes the request fail, which is not documented.
+//
 // # What is checked
 //
 // In this order, which is not documented; the first fault is answered. The HTTP status is 200 in every case.
@@ -50,18 +54,20 @@
 //  7. The identifier must be the administrator of the app: 90009.
 //  8. The body. Empty, not JSON or not UTF-8: 60003. Of the wrong shape: 90001. More than 100 accounts: 90018. Field
 //     names must match in case; unknown fields are passed over.
-//  9. Each entry in turn. To_Account or Attrs missing or empty, a value that is not a string: 90001. A value over 50
-//     bytes or a name that the app does not have: 90033.
+//  9. Each entry in turn. To_Account or Attrs missing or empty, a value or a name that is not a string: 90001. A value
+//     over 50 bytes or a name that the app does not have: 90033.
 //
 // A request refused so far changes nothing. Otherwise it succeeds, though single accounts may fail and then change
 // nothing: with 90035 in ErrorList if one of the attributes belongs to the other type of account, and with 70107 if
-// the account is not one of [WithKnownAccounts].
+// the account is not one of [WithKnownAccounts]. 90035 is for set_attr alone. An account without attributes has empty
+// Attrs in get_attr, and loses nothing in remove_attr.
 //
 // In set_attr_name the entries are the names, with indices from "0" to "9". An index that is none of these or only in
 // AttrTypes, and a type other than 0 and 1: 90001. A name of no or over 50 bytes, one that another index has, and a type
-// other than the one that the index was given with its first name: 90033. Its requests succeed or fail as a whole.
+// other than the one that the index was given with its first name: 90033. Its requests succeed or fail as a whole. Names
+// and types that the options set count as set by an earlier request.
 //
-// The codes and the limits are documented on pages 60565, 67816, 34348 and 34620 of
+// The codes and the limits are documented on the pages of the endpoints and on pages 67816, 34348 and 34620 of
 // tencentcloud.com/document/product/1047. The texts in ErrorInfo are inventions of the fake: they name accounts and
 // attributes but never a value, and may change.
 //

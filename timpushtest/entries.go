@@ -15,10 +15,7 @@ func (j job) perAccount() reply {
 	if bad != nil {
 		return bad.reply()
 	}
-	changes, bad := j.checkEntries(entries)
-	if bad == nil {
-		bad = j.interfere(changes)
-	}
+	changes, bad := j.decide(entries)
 	if bad != nil {
 		if j.settings.partialApply {
 			j.apply(changes[:len(changes)/2])
@@ -31,6 +28,18 @@ func (j job) perAccount() reply {
 		rep.fields = j.show(j, changes)
 	}
 	return rep
+}
+
+// decide returns one change for each entry, and the reason to refuse them all if there is one.
+func (j job) decide(entries []json.RawMessage) ([]change, *refusal) {
+	changes, bad := j.checkEntries(entries)
+	if bad == nil {
+		bad = j.interfere(changes)
+	}
+	if bad == nil && j.noList {
+		bad = firstFailure(changes)
+	}
+	return changes, bad
 }
 
 // readObject takes the body apart down to its fields.
@@ -183,6 +192,16 @@ func (j job) interfere(changes []change) *refusal {
 		}
 		if j.fault.kind == faultAccounts && slices.Contains(j.fault.accounts, c.account) {
 			changes[i].fail(j.fault.code, "injected fault")
+		}
+	}
+	return nil
+}
+
+// firstFailure is why a request fails that cannot list the accounts that do.
+func firstFailure(changes []change) *refusal {
+	for _, c := range changes {
+		if c.failure.code != 0 {
+			return refuse(c.failure.code, "account %q: %s", c.account, c.failure.info)
 		}
 	}
 	return nil

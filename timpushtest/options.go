@@ -126,8 +126,8 @@ func WithLatency(base, jitter time.Duration) Option {
 	return func(set *settings) { set.latencyBase, set.jitter = base, jitter }
 }
 
-// WithQuota sets the calls a second, 100 by default (page tencentcloud.com/document/product/1047/60565); 0 or less
-// turns the check off.
+// WithQuota sets the calls a second of each endpoint, 100 by default (pages 60562 to 60566 of
+// tencentcloud.com/document/product/1047); 0 or less turns the check off.
 func WithQuota(calls int) Option {
 	return func(set *settings) { set.quota = max(calls, 0) }
 }

@@ -12,6 +12,7 @@ import (
 type command struct {
 	run    func(job) reply
 	noList bool // its answers have no ErrorList
+	noType bool // it knows no types of accounts, and no AttrTypes
 
 	// Of a command that runs perAccount:
 	field    string                     // the array of the body with an entry for each account
@@ -20,19 +21,31 @@ type command struct {
 	show     func(job, []change) map[string]any // what its answers have beside the envelope; nil for nothing
 }
 
-// commands is never changed.
-var commands = map[string]command{
-	"/v4/timpush/set_attr": {
+// commands has each command by its path. It is never changed.
+var commands = withOlderFamily(map[string]command{
+	"set_attr_name": {run: job.setAttrName, noList: true},
+	"get_attr_name": {run: job.getAttrName, noList: true},
+	"set_attr": {
 		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkSetting,
 	},
-	"/v4/timpush/get_attr": {
+	"get_attr": {
 		run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkReading, show: job.showAttrs,
 	},
-	"/v4/timpush/remove_attr": {
+	"remove_attr": {
 		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkRemoval,
 	},
-	"/v4/timpush/set_attr_name": {run: job.setAttrName, noList: true},
-	"/v4/timpush/get_attr_name": {run: job.getAttrName, noList: true},
+})
+
+// withOlderFamily serves each command also as the service did before it had RegistrationIDs and ErrorList, pages 37167 to
+// 37171 of tencentcloud.com/document/product/1047.
+func withOlderFamily(family map[string]command) map[string]command {
+	all := map[string]command{}
+	for name, cmd := range family {
+		all["/v4/timpush/"+name] = cmd
+		cmd.noList, cmd.noType = true, true
+		all["/v4/all_member_push/im_"+name] = cmd
+	}
+	return all
 }
 
 // job is a request that was admitted.

@@ -32,7 +32,7 @@ func (j job) checkSetting(raw json.RawMessage) (change, *refusal) {
 		case bad != nil:
 			return change{}, bad
 		case index < 0: // unknown names may be ignored
-		case j.names[index].kind != set.typeOf(account):
+		case !j.noType && j.names[index].kind != set.typeOf(account):
 			otherType = true
 		default:
 			c.put(index, value, set.emptyValue == EmptyDeletes)

@@ -68,8 +68,8 @@
 // and types that the options set count as set by an earlier request.
 //
 // The codes and the limits are documented on the pages of the endpoints and on pages 67816, 34348 and 34620 of
-// tencentcloud.com/document/product/1047. The texts in ErrorInfo are inventions of the fake: they name accounts and
-// attributes but never a value, and may change.
+// tencentcloud.com/document/product/1047. All texts in ErrorInfo but that of a name which another
+// index has are inventions of the fake: they name accounts and attributes but never a value, and may change.
 //
 // # What is not documented
 //

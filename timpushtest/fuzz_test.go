@@ -67,12 +67,10 @@ func requireSigned(t *testing.T, text string) {
 	assert.Equal(t, s.mac(), fields["TLS.sig"])
 }
 
-// FuzzBody looks for a body without a proper answer, and for one that leaves something illegal in the store.
-func FuzzBody(f *testing.F) {
-	for _, body := range []string{
-		okBody, "", "{", "null", "[]", `{"UserAttrs":[]}`, `{"UserAttrs":[null]}`, users(2),
-		entries("a", `{"sex":1}`), entries("a", `{"age":"1"}`), entries(uuid, `{"sex":"\ud800"}`), "\xff",
-	} {
+// fuzzBodies sends bodies to a command, with the documented rules and with many switches set otherwise. Each answer must
+// be a proper one, and the store and the names legal.
+func fuzzBodies(f *testing.F, command string, further []string, seeds ...string) {
+	for _, body := range append(seeds, "", "{", "{}", "null", "[]", "\xff") {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -80,19 +78,67 @@ func FuzzBody(f *testing.F) {
 			timpushtest.WithInvalidAttrPerAccount(), timpushtest.WithLongValue(timpushtest.LongValueCut),
 			timpushtest.WithDuplicates(timpushtest.DuplicatesListed), timpushtest.WithEmptyAccepted(),
 			timpushtest.WithUnknownNamesIgnored(), timpushtest.WithPartialApply(), timpushtest.WithEscapedLength(),
+			timpushtest.WithEmptyNameClears(), timpushtest.WithFoldedNames(), timpushtest.WithKnownAccounts("a", "xiaoming"),
 		}} {
 			fx := start(t, opts...)
-			a := fx.post(string(body))
+			fx.post(okBody)
+			a := fx.call(command, string(body))
 			assert.Equal(t, 200, a.HTTP)
-			assertEnvelope(t, a)
+			assertEnvelope(t, a, further...)
 			assert.Contains(t, []int{0, 60003, 90001, 90018, 90033}, a.Code)
-			for _, account := range fx.Accounts() {
-				for name, value := range fx.Attrs(account) {
-					assert.Contains(t, []string{"sex", "city", "country"}, name)
-					assert.LessOrEqual(t, len(value), 50)
-				}
-			}
+			assertLegal(t, fx)
 			fx.Close()
 		}
 	})
+}
+
+// assertLegal checks the limits of what a fake holds.
+func assertLegal(t *testing.T, fx fixture) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, name := range fx.AttrNames() {
+		assert.GreaterOrEqual(t, name.Index, 0)
+		assert.Less(t, name.Index, 10)
+		assert.NotEmpty(t, name.Name)
+		assert.LessOrEqual(t, len(name.Name), 50)
+		assert.False(t, seen[name.Name], "twice")
+		assert.False(t, name.Index < 3 && name.RegistrationID, "sex, city and country had their type")
+		seen[name.Name] = true
+	}
+	for _, account := range fx.Accounts() {
+		for name, value := range fx.Attrs(account) {
+			assert.True(t, seen[name])
+			assert.LessOrEqual(t, len(value), 50)
+		}
+	}
+}
+
+func FuzzBody(f *testing.F) {
+	fuzzBodies(f, "set_attr", nil,
+		okBody, `{"UserAttrs":[]}`, `{"UserAttrs":[null]}`, users(2),
+		entries("a", `{"sex":1}`), entries("a", `{"age":"1"}`), entries(uuid, `{"sex":"\ud800"}`),
+	)
+}
+
+func FuzzGetAttr(f *testing.F) {
+	fuzzBodies(f, "get_attr", []string{"UserAttrs"},
+		accounts("xiaoming", "Mary"), `{"To_Account":[]}`, `{"To_Account":[null,1]}`, accounts("a", "a"), `{"To_Account":["\ud800"]}`,
+	)
+}
+
+func FuzzRemoveAttr(f *testing.F) {
+	fuzzBodies(f, "remove_attr", nil,
+		entries("xiaoming", `["sex","city"]`), entries("a", `["sex","age"]`), entries("a", `[]`), entries(uuid, `[null]`), okBody,
+	)
+}
+
+func FuzzSetAttrName(f *testing.F) {
+	fuzzBodies(f, "set_attr_name", nil,
+		`{"AttrNames":{"3":"age","9":"device"},"AttrTypes":{"9":1}}`, `{"AttrNames":{"0":""}}`, `{"AttrNames":{"0":"SEX"}}`,
+		`{"AttrNames":{"0":"city","1":"sex"}}`, `{"AttrNames":{"10":"age"},"AttrTypes":{"0":null}}`, `{"AttrNames":{"0":"a"},"AttrTypes":{"0":1}}`,
+	)
+}
+
+func FuzzGetAttrName(f *testing.F) {
+	fuzzBodies(f, "get_attr_name", []string{"AttrNames", "AttrTypes"}, `{"X":1}`)
 }

@@ -336,8 +336,8 @@ func WithErrorList(mode ErrorList) Option {
 	return func(set *settings) { set.errorList = mode }
 }
 
-// WithStrangerInErrorList adds the account "stranger", with 70107, to the ErrorList of every answer that is a success.
-// Does that happen? Default: never.
+// WithStrangerInErrorList adds the account "stranger", with 70107, to the ErrorList of every answer that may have one and
+// is a success. Does that happen? Default: never.
 func WithStrangerInErrorList() Option {
 	return func(set *settings) { set.strangerInErrorList = true }
 }

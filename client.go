@@ -423,8 +423,11 @@ func (c *Client) admit(ctx context.Context, e Event) (err error) {
 }
 
 func (c *Client) waitTurn(ctx context.Context) error {
-	err := waitLimiter(ctx, c.limiter)
-	if err == nil {
+	err := c.pace.wait(ctx)
+	if err == nil { // after the pace, which lets all that wait for it go when it ends
+		err = waitLimiter(ctx, c.limiter)
+	}
+	for err == nil && !c.pace.sends() {
 		err = c.pace.wait(ctx)
 	}
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {

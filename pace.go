@@ -50,6 +50,8 @@ const (
 	maxPause   = 16 * time.Second
 	slowDown   = 0.7  // of the rate that was too high
 	speedUp    = 0.05 // of that rate, or of half the quota if that is more, each second
+	nearby     = 0.05 // of that rate, around it: there the speed is
+	careful    = 0.01 // since little is to be gained before it, and refusals are to be expected beyond it
 	recovered  = 1.25 // of that rate: others have stopped using the quota
 	lowestRate = DefaultQPS / 10.0
 )
@@ -96,12 +98,19 @@ func (p *pace) wait(ctx context.Context) error {
 	}
 }
 
-// free lets a call start if there is no brake.
+// free reports whether there is no brake.
 func (p *pace) free() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.rate == 0 && !time.Now().Before(p.resume)
+}
+
+// sends takes note of a call that is being sent, unless there is a pause.
+func (p *pace) sends() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := time.Now()
-	if p.rate > 0 || now.Before(p.resume) {
+	if now.Before(p.resume) {
 		return false
 	}
 	p.count(now)
@@ -125,18 +134,27 @@ func (p *pace) start() time.Duration {
 		return wait
 	}
 	p.last = now
-	p.count(now)
 	return 0
 }
 
 // recover raises the rate by what has become of it since it was last looked at.
 func (p *pace) recover(now time.Time) {
-	if p.rate == 0 || !now.After(p.updated) {
+	left := now.Sub(p.updated).Seconds()
+	if p.rate == 0 || left <= 0 {
 		return
 	}
-	p.rate += max(p.tooHigh, DefaultQPS/2) * speedUp * now.Sub(p.updated).Seconds()
 	p.updated = now
-	if p.rate > p.tooHigh*recovered {
+	unit := max(p.tooHigh, DefaultQPS/2)
+	for _, stage := range [...]struct{ upTo, speed float64 }{
+		{1 - nearby, speedUp}, {1 + nearby, careful}, {recovered, speedUp},
+	} {
+		if gap := p.tooHigh*stage.upTo - p.rate; gap > 0 {
+			took := min(left, gap/(unit*stage.speed))
+			p.rate += took * unit * stage.speed
+			left -= took
+		}
+	}
+	if left > 0 {
 		p.rate = 0
 	}
 }

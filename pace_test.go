@@ -1,0 +1,76 @@
+package timpush_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// TestPaceSettlesAtWhatOthersLeave lets others take half of the quota, whatever they are answered, and then stop.
+func TestPaceSettlesAtWhatOthersLeave(t *testing.T) {
+	t.Parallel()
+	for name, window := range map[string]timpushtest.Option{
+		"sliding window": timpushtest.WithQuota(100), "fixed window": timpushtest.WithFixedWindow(), "refused calls free": timpushtest.WithRefusedCallsFree(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := timpushtest.Start(t, timpushtest.WithInMemory(), timpushtest.WithLatency(100*time.Millisecond, 50*time.Millisecond), window)
+				const steady, end = 50 * time.Second, 80 * time.Second
+				began := time.Now()
+				shareQuota(t, s, steady, end)
+
+				var accepted, refused int
+				rate := map[time.Duration]int{} // of ours, in each second
+				for _, call := range s.Calls() {
+					second := call.Time.Sub(began).Truncate(time.Second)
+					if call.Accounts[0] != "ours" {
+						continue
+					}
+					rate[second]++
+					if second < 20*time.Second || second >= steady {
+						continue
+					}
+					if call.Code == 0 {
+						accepted++
+					} else {
+						refused++
+					}
+				}
+				t.Logf("accepted %.1f a second, refused %.2f %%", float64(accepted)/30, 100*float64(refused)/float64(accepted+refused))
+				assert.Less(t, refused*100, 2*(accepted+refused), "less than 2 % are refused")
+				assert.Greater(t, accepted, 30*50*7/10, "most of what is left is used")
+				assert.GreaterOrEqual(t, rate[end-2*time.Second], 97, "and the whole quota again in the end")
+			})
+		})
+	}
+}
+
+// shareQuota lets others call 50 times a second until steady, and our client as often as it can until end.
+func shareQuota(t *testing.T, s *timpushtest.Server, steady, end time.Duration) {
+	began := time.Now()
+	set := func(c *timpush.Client, account string) {
+		_, _ = c.SetAttr(t.Context(), []timpush.UserAttrs{userIn(account, "x")})
+	}
+	var callers sync.WaitGroup
+	callers.Go(func() {
+		for time.Since(began) < steady {
+			stubborn := s.Client(timpush.WithMaxAttempts(1)) // a new one each time, which knows of no refusal
+			callers.Go(func() { set(stubborn, "theirs") })
+			time.Sleep(time.Second / 50)
+		}
+	})
+	c := s.Client()
+	for range 32 {
+		callers.Go(func() {
+			for time.Since(began) < end {
+				set(c, "ours")
+			}
+		})
+	}
+	callers.Wait()
+}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,4 +140,59 @@ func bareLoop(b *testing.B, client *http.Client, base string) func() error {
 		_, err = io.Copy(io.Discard, resp.Body)
 		return err
 	}
+}
+
+// BenchmarkPerUser sets users through a transport that accepts everything at once, and so shows what the client itself
+// costs for a user: with ready slices, as a stream, and one by one from a thousand goroutines through a Batcher. The
+// latter two report what they cost beyond the first.
+func BenchmarkPerUser(b *testing.B) {
+	c, err := timpush.NewClient(testConfig, timpush.WithLimiter(unlimited{}), through(alwaysOK))
+	if err != nil {
+		b.Fatal(err)
+	}
+	users := benchUsers(100000)
+	ways := map[string]func() error{
+		"SetAttr": func() error { _, err := c.SetAttr(b.Context(), users); return err },
+		"SetAttrSeq": func() error {
+			for _, err := range c.SetAttrSeq(b.Context(), from(users)) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"Batcher": func() error { return joinAll(b, timpush.NewBatcher(c), users) },
+	}
+	for _, way := range []string{"SetAttrSeq", "Batcher"} {
+		b.Run(way, func(b *testing.B) {
+			var base, own time.Duration
+			var baseAllocs, ownAllocs uint64
+			for range b.N {
+				t, allocs := measure(b, 1, 1, ways["SetAttr"])
+				base, baseAllocs = base+t, baseAllocs+allocs
+				t, allocs = measure(b, 1, 1, ways[way])
+				own, ownAllocs = own+t, ownAllocs+allocs
+			}
+			n := float64(b.N * len(users))
+			b.ReportMetric(float64((own-base).Nanoseconds())/n, "more-ns/user")
+			b.ReportMetric((float64(ownAllocs)-float64(baseAllocs))/n, "more-allocs/user")
+		})
+	}
+}
+
+// joinAll sets each user by itself, from a thousand goroutines.
+func joinAll(b *testing.B, batcher *timpush.Batcher, users []timpush.UserAttrs) error {
+	var callers sync.WaitGroup
+	var next atomic.Int64
+	for range 1000 {
+		callers.Go(func() {
+			for n := next.Add(1); n <= int64(len(users)); n = next.Add(1) {
+				if err := batcher.SetAttr(b.Context(), users[n-1]); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	return batcher.Close(b.Context())
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -151,24 +150,24 @@ func alwaysOK(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`))}, err
 }
 
-// recorded is alwaysOK, and notes the attributes of each account in each request.
-func recorded(t *testing.T, sent *[]map[string]string) roundTripper {
-	var mu sync.Mutex
+// applying is alwaysOK, and gives each account of a request to apply.
+func applying(t *testing.T, apply func(account string, attrs map[string]string)) roundTripper {
+	t.Helper()
 	return func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
-		if !assert.NoError(t, err) {
-			return nil, err
-		}
+		assert.NoError(t, err)
 		var wire struct {
-			UserAttrs []struct{ Attrs map[string]string }
+			UserAttrs []struct {
+				ToAccount string `json:"To_Account"`
+				Attrs     map[string]string
+			}
 		}
-		if err := json.Unmarshal(body, &wire); !assert.NoError(t, err) {
-			return nil, err
-		}
-		mu.Lock()
-		defer mu.Unlock()
+		assert.NoError(t, json.Unmarshal(body, &wire))
+		seen := map[string]bool{}
 		for _, user := range wire.UserAttrs {
-			*sent = append(*sent, user.Attrs)
+			assert.False(t, seen[user.ToAccount], "an account comes once in a request")
+			seen[user.ToAccount] = true
+			apply(user.ToAccount, user.Attrs)
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		return alwaysOK(r)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -379,4 +381,41 @@ func TestStreamBoundsWhatIsTaken(t *testing.T) {
 func TestProgressReadsWell(t *testing.T) {
 	p := timpush.Progress{Result: timpush.Result{Done: 12, Rejected: 3, Unknown: 1, Requests: 7}, Retries: 2, Rate: 9750.4}
 	assert.Equal(t, "12 done, 3 rejected, 1 unknown, 0 not sent; 9750 users/s; 7 requests, 2 retries", fmt.Sprint(p))
+}
+
+// FuzzMerging streams values of few accounts. Whatever is merged and whatever has to wait, the attributes must be the
+// same as if each user had been set by itself, and no account twice in a request or with more than ten attributes.
+func FuzzMerging(f *testing.F) {
+	f.Add([]byte("abcabcabc"))
+	f.Add([]byte("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))
+	f.Add([]byte{0, 255, 1, 254, 2, 253, 3, 252, 0, 0, 0, 8, 16, 24, 32})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var users []timpush.UserAttrs
+		for i, b := range data[:min(len(data), 2000)] {
+			attrs := timpush.Attrs{}
+			for k := range 1 + int(b>>3)%10 {
+				attrs[fmt.Sprint("attr-", (i*7+k)%23)] = strconv.Itoa(i)
+			}
+			users = append(users, timpush.UserAttrs{ToAccount: account(int(b & 7)), Attrs: attrs})
+		}
+		want := map[string]map[string]string{}
+		for _, u := range merge(users) {
+			want[u.ToAccount] = u.Attrs
+		}
+		stored := map[string]map[string]string{}
+		var mu sync.Mutex
+		c := newClient(t, timpush.WithLimiter(unlimited{}), through(applying(t, func(account string, attrs map[string]string) {
+			mu.Lock()
+			defer mu.Unlock()
+			assert.LessOrEqual(t, len(attrs), timpush.MaxAttrsPerUser)
+			if stored[account] == nil {
+				stored[account] = map[string]string{}
+			}
+			maps.Copy(stored[account], attrs)
+		})))
+		for _, err := range c.SetAttrSeq(t.Context(), from(users)) {
+			require.NoError(t, err)
+		}
+		require.Equal(t, want, stored)
+	})
 }

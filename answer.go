@@ -29,7 +29,13 @@ type answer struct {
 	code   Code
 	info   string
 	list   []listed
+	rest   rest
+	attrs  map[string]Attrs // of accounts, if the endpoint reads them
+	names  []AttrName       // if the endpoint reads them
 }
+
+// rest is what only the endpoints that read something look at.
+type rest struct{ UserAttrs, AttrNames, AttrTypes jsontext.Value }
 
 // listed is one entry of ErrorList.
 type listed struct {
@@ -43,11 +49,15 @@ func (a *answer) ok() bool { return a.code == 0 && strings.EqualFold(a.status, "
 
 // readAnswer makes an answer of what came with an HTTP status, or an *HTTPError. Texts of the server are kept without
 // the UserSig, which a gateway may repeat.
-func readAnswer(status int, body []byte, usersig string) (answer, error) {
+func (e *endpoint) readAnswer(status int, body []byte, usersig string) (answer, error) {
 	if status == http.StatusOK {
-		if a, ok := decodeAnswer(body); ok {
-			a.redact(usersig)
+		a, ok := decodeAnswer(body)
+		a.redact(usersig)
+		if ok && (!a.ok() || e.read == nil || e.read(&a) == nil) {
 			return a, nil
+		}
+		if e.read != nil {
+			body = nil // it may hold values
 		}
 	}
 	return answer{}, &HTTPError{status, clip(redactText(string(body[:min(len(body), 4096)]), usersig), 200)}
@@ -76,12 +86,13 @@ func decodeAnswer(body []byte) (a answer, ok bool) {
 			ErrorCode number
 			ErrorInfo text
 		}
+		rest
 	}
 	// A gateway may answer in another encoding: the code is worth more than the characters of its text.
 	if err := json.Unmarshal(body, &wire, jsontext.AllowInvalidUTF8(true)); err != nil || !wire.ErrorCode.set {
 		return answer{}, false
 	}
-	a = answer{status: string(wire.ActionStatus), code: wire.ErrorCode.code, info: string(wire.ErrorInfo)}
+	a = answer{status: string(wire.ActionStatus), code: wire.ErrorCode.code, info: string(wire.ErrorInfo), rest: wire.rest}
 	if a.code == 0 && !a.ok() || len(wire.ErrorList) > maxListed {
 		return answer{}, false
 	}

@@ -12,8 +12,19 @@ import (
 
 // endpoint is what differs between the commands of the API.
 type endpoint struct {
-	path        string // with a slash before it
-	open, close string // of the request's JSON; the entries stand between them
+	path         string // with a slash before it
+	open, close  string // of the request's JSON; the entries stand between them
+	accountsOnly bool   // users have no attributes
+
+	// write appends the JSON of a user, and a comma, to the plan's. It reports whether the user is within the limits.
+	write func(p *plan, user *UserAttrs) bool
+
+	// read takes from an answer what it says besides. nil: nothing. What the answer of such an endpoint holds is never
+	// printed.
+	read func(a *answer) error
+
+	// keep keeps what an answer has for an entry, or returns what it lacks.
+	keep func(p *plan, n int, a *answer) error
 }
 
 // name is the path as the documentation writes it.
@@ -22,7 +33,8 @@ func (e *endpoint) name() string { return e.path[1:] }
 // plan is what a call has to do, and what is known of it. It holds the JSON of the users rather than the users, and so
 // few pointers: most of what a call touches is this. Plans are used again, for their memory.
 type plan struct {
-	account  func(user int) string
+	endpoint *endpoint
+	users    []UserAttrs
 	json     []byte
 	entries  []entry
 	entryOf  []int        // number of the entry of each user
@@ -31,6 +43,8 @@ type plan struct {
 	requests [][]int      // parts of numbers
 	states   []state      // of the entries
 	sent     atomic.Int64 // HTTP requests
+	read     []Attrs      // what the server has of the entries, if the endpoint reads that
+	names    []AttrName   // what it has of the app, if the endpoint reads that
 }
 
 // entry is one account and all that a call wants of it.
@@ -47,11 +61,14 @@ type state struct {
 
 var plans = sync.Pool{New: func() any { return new(plan) }}
 
-func newPlan(account func(user int) string) *plan {
+func newPlan(e *endpoint, users []UserAttrs) *plan {
 	p := plans.Get().(*plan)
-	p.account = account
+	p.endpoint, p.users = e, users
 	return p
 }
+
+// account returns the account of an entry.
+func (p *plan) account(entry int) string { return p.users[p.entries[entry].user].ToAccount }
 
 // free gives the memory back. That of a large call is not kept: it would stay for ever.
 func (p *plan) free() {
@@ -68,25 +85,26 @@ func (p *plan) free() {
 
 // run takes a plan with valid and merged users through the rest of its way.
 func (r *call) run(ctx context.Context, p *plan) (*Result, error) {
-	began, users := time.Now(), len(p.entryOf)
-	ctx = r.client.observe(ctx, Event{Kind: CallStart, Endpoint: r.endpoint.name(), Users: users})
+	began, users, endpoint := time.Now(), len(p.entryOf), p.endpoint.name()
+	ctx = r.client.observe(ctx, Event{Kind: CallStart, Endpoint: endpoint, Users: users})
+	if r.client.preflight && p.endpoint == &setAttr {
+		_ = r.client.foresee(ctx, p) // if it cannot, the server tells
+	}
 	r.send(ctx, p, p.split(r.client.limits().users))
-	result, err := p.gather(r.endpoint.name())
-	r.client.observe(ctx, Event{
-		Kind: CallEnd, Endpoint: r.endpoint.name(), Users: users, Duration: time.Since(began), Result: *result,
-	})
+	result, err := p.gather()
+	r.client.observe(ctx, Event{Kind: CallEnd, Endpoint: endpoint, Users: users, Duration: time.Since(began), Result: *result})
 	return result, err
 }
 
 // merge makes one entry of all those of an account, so that no two requests under way can carry the same account and
-// overtake each other. What write cannot write is a fault of the input.
-func (p *plan) merge(write func(same []int) error) (faults []error) {
+// overtake each other. What cannot be said of an account in one request is a fault of the input.
+func (p *plan) merge() (faults []error) {
 	p.growTable(len(p.entries))
 	merged := p.entries[:0]
 	var repeated []int     // entries of accounts that come more than once
 	var same map[int][]int // their users
 	for user, e := range p.entries {
-		n := p.find(p.account(user), merged)
+		n := p.find(p.users[user].ToAccount, merged)
 		p.entryOf = append(p.entryOf, n)
 		if n == len(merged) {
 			merged = append(merged, e)
@@ -104,7 +122,7 @@ func (p *plan) merge(write func(same []int) error) (faults []error) {
 	p.entries = merged
 	for _, n := range repeated {
 		p.entries[n].from = len(p.json)
-		if err := write(same[n]); err != nil {
+		if err := p.writeMerged(same[n]); err != nil {
 			faults = append(faults, err)
 		}
 		p.entries[n].to = len(p.json)
@@ -133,27 +151,35 @@ func (p *plan) find(account string, entries []entry) int {
 		case n < 0:
 			p.table[at] = int32(len(entries) + 1)
 			return len(entries)
-		case p.account(entries[n].user) == account:
+		case p.users[entries[n].user].ToAccount == account:
 			return n
 		}
 	}
 }
 
-// split returns the numbers of the entries in requests of at most size.
-func (p *plan) split(size int) [][]int {
+// begin makes room for what becomes of the entries.
+func (p *plan) begin() {
 	for n := range p.entries {
 		p.numbers = append(p.numbers, n)
 	}
 	p.states = slices.Grow(p.states, len(p.entries))[:len(p.entries)]
-	for request := range slices.Chunk(p.numbers, size) {
+	if p.endpoint.read != nil {
+		p.read = make([]Attrs, len(p.entries))
+	}
+}
+
+// split returns the numbers of the entries in requests of at most size, without those that have an outcome already.
+func (p *plan) split(size int) [][]int {
+	open := slices.DeleteFunc(p.numbers, func(n int) bool { return p.states[n].err != nil })
+	for request := range slices.Chunk(open, size) {
 		p.requests = append(p.requests, request)
 	}
 	return p.requests
 }
 
 // appendRequest appends the JSON of a request for the entries with the given numbers.
-func (p *plan) appendRequest(dst []byte, e *endpoint, numbers []int) []byte {
-	dst = append(dst, e.open...)
+func (p *plan) appendRequest(dst []byte, numbers []int) []byte {
+	dst = append(dst, p.endpoint.open...)
 	for len(numbers) > 0 {
 		from, to := p.entries[numbers[0]].from, p.entries[numbers[0]].to
 		for numbers = numbers[1:]; len(numbers) > 0 && p.entries[numbers[0]].from == to; numbers = numbers[1:] {
@@ -161,7 +187,7 @@ func (p *plan) appendRequest(dst []byte, e *endpoint, numbers []int) []byte {
 		}
 		dst = append(dst, p.json[from:to]...)
 	}
-	return append(bytes.TrimSuffix(dst, []byte{','}), e.close...)
+	return append(bytes.TrimSuffix(dst, []byte{','}), p.endpoint.close...)
 }
 
 // send sends the requests, as many at a time as the client may have under way, and returns when each of their entries
@@ -195,7 +221,7 @@ func (r *call) send(ctx context.Context, p *plan, requests [][]int) {
 }
 
 // gather counts the outcomes of the users and makes an error of those that are not Done.
-func (p *plan) gather(endpoint string) (*Result, error) {
+func (p *plan) gather() (*Result, error) {
 	result := &Result{Requests: int(p.sent.Load())}
 	var failed []*UserError
 	for i, n := range p.entryOf {
@@ -204,10 +230,10 @@ func (p *plan) gather(endpoint string) (*Result, error) {
 		if s.outcome == Done {
 			continue
 		}
-		failed = append(failed, &UserError{i, p.account(i), s.outcome, s.err})
+		failed = append(failed, &UserError{i, p.users[i].ToAccount, s.outcome, s.err})
 	}
 	if failed == nil {
 		return result, nil
 	}
-	return result, &PartialError{endpoint: endpoint, result: *result, failed: failed}
+	return result, &PartialError{endpoint: p.endpoint.name(), result: *result, failed: failed}
 }

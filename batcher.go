@@ -60,7 +60,7 @@ func NewBatcher(c *Client, opts ...BatcherOption) *Batcher {
 	ctx, stop := context.WithCancelCause(context.Background())
 	b := &Batcher{room: make(chan struct{}, s.maxWaiting), stop: stop}
 	b.callers.New = func() any { return &caller{make(chan error, 1)} }
-	b.joiner = newJoiner(ctx, c, s.linger, true, tellCallers)
+	b.joiner = newJoiner(ctx, c, &setAttr, s.linger, true, tellCallers)
 	return b
 }
 
@@ -74,7 +74,7 @@ func NewBatcher(c *Client, opts ...BatcherOption) *Batcher {
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
-	if faults := inputFaults(0, user); len(faults) > 0 {
+	if faults := setAttr.inputFaults(0, user); len(faults) > 0 {
 		return &inputErrors{faults}
 	}
 	notSent := func(cause error) error { return &UserError{0, user.ToAccount, NotSent, cause} }

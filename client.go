@@ -128,6 +128,9 @@ type Client struct {
 	deadlines   deadlines
 	limited     atomic.Pointer[limits]
 	cooling     atomic.Pointer[cooling]
+	preflight   bool
+	accountType func(account string) AccountType
+	names       atomic.Pointer[knownNames]
 }
 
 // String tells which host the client calls.
@@ -158,6 +161,8 @@ type settings struct {
 	signer         Signer
 	observers      []Observer
 	userAgent      string
+	preflight      bool
+	accountType    func(account string) AccountType
 	faults         []error
 }
 
@@ -286,6 +291,7 @@ func (s *settings) client(cfg Config, base *url.URL) *Client {
 		userAgent: []string{s.userAgent}, transport: s.transport(),
 		sign: cached(s.signer, s.attemptTimeout), limiter: s.limiter, slots: make(chan struct{}, s.maxInFlight),
 		pace: pace{first: make(chan struct{}, 1)}, observers: s.observers, maxAttempts: s.maxAttempts, deadlines: deadlines{after: s.attemptTimeout},
+		preflight: s.preflight, accountType: s.accountType,
 	}
 	if s.httpClient != nil && s.httpClient.Timeout > 0 {
 		c.deadlines.after = min(c.deadlines.after, s.httpClient.Timeout)
@@ -451,7 +457,7 @@ func (c *Client) post(ctx context.Context, to *endpoint, b *body, usersig string
 	status, text, err := c.roundTrip(ctx, to, b, usersig)
 	var a answer
 	if err == nil {
-		a, err = readAnswer(status, text, usersig)
+		a, err = to.readAnswer(status, text, usersig)
 	} else {
 		err = redactError(err, c.request.URL.String()+to.path, usersig)
 	}

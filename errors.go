@@ -91,6 +91,9 @@ type InputError struct {
 // Error tells the index, the account, the attribute and the reason.
 func (e *InputError) Error() string {
 	text := fmt.Sprintf("user %d %s", e.Index, quote(e.ToAccount))
+	if e.ToAccount == "" {
+		text = fmt.Sprintf("entry %d", e.Index)
+	}
 	if e.Attr != "" {
 		text += " attribute " + quote(e.Attr)
 	}
@@ -208,6 +211,9 @@ func (e *UserError) settled() bool {
 
 // retryable tells whether a Rejected user may be Done another time.
 func retryable(err error) bool {
+	if errors.Is(err, ErrNotStored) {
+		return true
+	}
 	if code, ok := errors.AsType[Code](err); ok {
 		return code.Retryable()
 	}

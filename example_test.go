@@ -70,7 +70,7 @@ func ExampleClient_SetAttr_invalidInput() {
 	fmt.Println(err)
 	fmt.Println(len(server.Calls()), "requests")
 	// Output:
-	// timpush: 2 faults in the input, nothing was sent: user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed; user 1 "": ToAccount is empty
+	// timpush: 2 faults in the input, nothing was sent: user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed; entry 1: ToAccount is empty
 	// 0 requests
 }
 

@@ -24,11 +24,12 @@ const shortLinger = time.Millisecond
 //
 // Every user comes with a ticket, by which its owner knows it.
 type joiner[T comparable] struct {
-	client *Client
-	ctx    context.Context // of all requests
-	linger time.Duration
-	renews bool             // a call that stops is followed by another
-	finish func(*joined[T]) // is told of each request when its users have their outcomes; called concurrently
+	client   *Client
+	endpoint *endpoint
+	ctx      context.Context // of all requests
+	linger   time.Duration
+	renews   bool             // a call that stops is followed by another
+	finish   func(*joined[T]) // is told of each request when its users have their outcomes; called concurrently
 
 	mu       sync.Mutex
 	call     *call
@@ -60,16 +61,16 @@ type rider[T comparable] struct {
 }
 
 // newJoiner makes a joiner. Its users have been validated, one by one.
-func newJoiner[T comparable](ctx context.Context, c *Client, linger time.Duration, renews bool, finish func(*joined[T])) *joiner[T] {
+func newJoiner[T comparable](ctx context.Context, c *Client, e *endpoint, linger time.Duration, renews bool, finish func(*joined[T])) *joiner[T] {
 	return &joiner[T]{
-		client: c, ctx: ctx, linger: linger, renews: renews, finish: finish,
+		client: c, endpoint: e, ctx: ctx, linger: linger, renews: renews, finish: finish,
 		call: newCall(ctx, c), carriers: map[string]*joined[T]{},
 	}
 }
 
 // newCall makes a call that will have several plans.
 func newCall(ctx context.Context, c *Client) *call {
-	r := &call{client: c, endpoint: &setAttr}
+	r := &call{client: c}
 	r.lasts, r.cancel = context.WithCancel(ctx)
 	return r
 }
@@ -176,7 +177,7 @@ func (j *joiner[T]) take() {
 }
 
 func (j *joiner[T]) start(b *joined[T], r *call) {
-	b.call, b.plan = r, b.makePlan()
+	b.call, b.plan = r, b.makePlan(j.endpoint)
 	j.underWay++
 	j.working.Go(func() { j.send(b) })
 }
@@ -194,12 +195,13 @@ func (j *joiner[T]) send(b *joined[T]) {
 
 // makePlan makes the plan of a request that is taken; the maps of its users are not read after that. Where all that is
 // wanted of an account is more than a request can say of it, a part goes behind.
-func (b *joined[T]) makePlan() *plan {
+func (b *joined[T]) makePlan(e *endpoint) *plan {
 	for {
-		p := newPlan(func(i int) string { return b.users[i].ToAccount })
-		p.validate(b.users)
-		faults := p.mergeAttrs(b.users)
+		p := newPlan(e, b.users)
+		p.validate()
+		faults := p.merge()
 		if len(faults) == 0 {
+			p.begin()
 			return p
 		}
 		p.free()

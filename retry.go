@@ -22,13 +22,12 @@ const (
 
 // call is one call of an endpoint under way: what its requests share. A stream is one call, too.
 type call struct {
-	client   *Client
-	endpoint *endpoint
-	lasts    context.Context       // of a call with several plans: ends when it stops
-	cancel   context.CancelFunc    // lets no request wait any longer, if there are several
-	cause    atomic.Pointer[error] // why the call has stopped
-	strange  atomic.Int64          // requests in a row that failed with an unknown code
-	alone    atomic.Int64          // accounts in a row that were sent alone and not accepted
+	client  *Client
+	lasts   context.Context       // of a call with several plans: ends when it stops
+	cancel  context.CancelFunc    // lets no request wait any longer, if there are several
+	cause   atomic.Pointer[error] // why the call has stopped
+	strange atomic.Int64          // requests in a row that failed with an unknown code
+	alone   atomic.Int64          // accounts in a row that were sent alone and not accepted
 }
 
 // delivery is a plan on its way through a call.
@@ -72,7 +71,7 @@ func (d delivery) deliver(ctx context.Context, open []int, t tries) {
 			return
 		}
 		body := newBody()
-		body.bytes = d.plan.appendRequest(body.bytes, d.endpoint, open)
+		body.bytes = d.plan.appendRequest(body.bytes, open)
 		if len(open) > 1 && d.client.tooLarge(len(open), len(body.bytes)) {
 			body.release()
 			d.halve(ctx, open, t)
@@ -134,7 +133,7 @@ func (d delivery) probe(ctx context.Context, open []int, t tries) []int {
 func (d delivery) attempt(ctx context.Context, open []int, body *body, t *tries) ([]int, finding) {
 	defer body.release()
 	t.attempts++
-	event := Event{Endpoint: d.endpoint.name(), Users: len(open), Attempt: t.attempts}
+	event := Event{Endpoint: d.plan.endpoint.name(), Users: len(open), Attempt: t.attempts}
 	usersig, err := d.client.sign(d.waits, t.expired) // before the turn is taken, since a Signer may take its time
 	if err != nil {
 		return open, d.unsent(open, err)
@@ -144,7 +143,7 @@ func (d delivery) attempt(ctx context.Context, open []int, body *body, t *tries)
 	}
 	defer d.client.dismiss()
 	d.plan.sent.Add(1)
-	answer, err := d.client.post(ctx, d.endpoint, body, usersig, event)
+	answer, err := d.client.post(ctx, d.plan.endpoint, body, usersig, event)
 	if err != nil {
 		f := failed(err)
 		d.note(open, f)
@@ -231,7 +230,7 @@ func (d delivery) again(open []int, t *tries, pause time.Duration) step {
 		began := time.Now()
 		_ = sleep(d.waits, pause)
 		d.client.observe(d.waits, Event{
-			Kind: WaitEnd, Endpoint: d.endpoint.name(), Users: len(open), Attempt: t.attempts, Wait: WaitBackoff, Duration: time.Since(began),
+			Kind: WaitEnd, Endpoint: d.plan.endpoint.name(), Users: len(open), Attempt: t.attempts, Wait: WaitBackoff, Duration: time.Since(began),
 		})
 	}
 	return stepAgain
@@ -367,6 +366,7 @@ func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
 		}
 		if f.effect == Done {
 			d.alone.Store(0)
+			f = d.keep(f, n, a)
 		}
 		if f.final {
 			d.plan.states[n] = state{f.effect, f.err}
@@ -381,12 +381,32 @@ func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
 	return rest, worst
 }
 
+// keep keeps what the answer has for an entry that is Done. If it lacks that, to ask again would hardly help.
+func (d delivery) keep(done finding, n int, a *answer) finding {
+	if d.plan.endpoint.keep == nil {
+		return done
+	}
+	if err := d.plan.endpoint.keep(d.plan, n, a); err != nil {
+		return finding{effect: Unknown, err: err, final: true}
+	}
+	return done
+}
+
 // verdict is what the answer says of all entries that ErrorList does not name.
-func (r *call) verdict(a *answer) finding {
+func (d delivery) verdict(a *answer) finding {
 	if a.ok() {
 		return finding{effect: Done, final: true}
 	}
-	return finding{class: a.code.class(), effect: a.code.effect(), err: &APIError{a.code, a.info, r.endpoint.name()}}
+	return d.refusal(a.code, a.info)
+}
+
+// refusal is what a code means that the server gave. A code for attributes that Preflight did not foresee tells that the
+// names have changed.
+func (d delivery) refusal(code Code, info string) finding {
+	if code == ErrInvalidAttr || code == ErrAccountType {
+		d.client.names.Store(nil)
+	}
+	return finding{class: code.class(), effect: code.effect(), err: &APIError{code, info, d.plan.endpoint.name()}}
 }
 
 // doubted is the verdict if ErrorList names an account that was not in the request: it may mean one of ours, so that
@@ -427,8 +447,8 @@ func (d delivery) match(open []int, a *answer) (listed []finding, stranger error
 const maxTold = 3 // accounts or codes that are too many in an ErrorList, in one error
 
 // itemFinding judges a code in ErrorList: a passing fault is repeated for that account, anything else is its own fault.
-func (r *call) itemFinding(item listed) finding {
-	f := finding{class: item.code.class(), effect: item.code.effect(), err: &APIError{item.code, item.info, r.endpoint.name()}}
+func (d delivery) itemFinding(item listed) finding {
+	f := d.refusal(item.code, item.info)
 	switch f.class {
 	case classThrottle, classTransient, classTooMany, classTooLong:
 		return f
@@ -445,7 +465,7 @@ func (r *call) itemFinding(item listed) finding {
 func (d delivery) find(open []int, account string) int {
 	folded, alike := -1, 0
 	for k, n := range open {
-		ours := d.plan.account(d.plan.entries[n].user)
+		ours := d.plan.account(n)
 		if ours == account {
 			return k
 		}

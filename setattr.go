@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -50,7 +51,7 @@ func (r *Result) count(o Outcome) {
 
 func (r *Result) users() int { return r.Done + r.Rejected + r.Unknown + r.NotSent }
 
-var setAttr = endpoint{path: "/v4/timpush/set_attr", open: `{"UserAttrs":[`, close: `]}`}
+var setAttr = endpoint{path: "/v4/timpush/set_attr", open: `{"UserAttrs":[`, close: `]}`, write: (*plan).writeAttrs}
 
 // SetAttr sets attributes for users. It takes any number of them, sends requests of at most [MaxUsersPerRequest] in
 // parallel, at the pace of the limiter, and returns when the outcome of every user is known. The error is nil exactly
@@ -72,73 +73,83 @@ var setAttr = endpoint{path: "/v4/timpush/set_attr", open: `{"UserAttrs":[`, clo
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (c *Client) SetAttr(ctx context.Context, users []UserAttrs) (*Result, error) {
-	p := newPlan(func(i int) string { return users[i].ToAccount })
+	return c.call(ctx, &setAttr, users, nil)
+}
+
+// call takes users all the way. It hands the plan to use when each entry has its outcome.
+func (c *Client) call(ctx context.Context, e *endpoint, users []UserAttrs, use func(*plan)) (*Result, error) {
+	p := newPlan(e, users)
 	defer p.free()
-	faults := p.validate(users)
-	faults = append(faults, p.mergeAttrs(users)...)
-	if len(faults) > 0 {
-		return nil, &inputErrors{faults}
+	if err := p.fill(); err != nil {
+		return nil, err
 	}
-	return (&call{client: c, endpoint: &setAttr}).run(ctx, p)
+	result, err := (&call{client: c}).run(ctx, p)
+	if use != nil {
+		use(p)
+	}
+	return result, err
+}
+
+// fill validates and merges the users.
+func (p *plan) fill() error {
+	faults := p.validate()
+	faults = append(faults, p.merge()...)
+	if len(faults) > 0 {
+		return &inputErrors{faults}
+	}
+	p.begin()
+	return nil
 }
 
 // validate checks all users and writes the JSON of each: to look at every byte once serves both.
-func (p *plan) validate(users []UserAttrs) (faults []error) {
-	for i := range users {
+func (p *plan) validate() (faults []error) {
+	for i := range p.users {
 		from := len(p.json)
-		good := p.write(users[i].ToAccount, users[i].Attrs)
-		if !good || len(users[i].Attrs) == 0 || len(users[i].Attrs) > MaxAttrsPerUser {
-			faults = appendFaults(faults, i, &users[i])
+		if !p.endpoint.write(p, &p.users[i]) {
+			faults = p.endpoint.appendFaults(faults, i, &p.users[i])
 		}
 		p.entries = append(p.entries, entry{user: i, from: from, to: len(p.json)})
 	}
 	return faults
 }
 
-// write appends the JSON of one user, and a comma, and reports whether its texts are within the limits.
-func (p *plan) write(account string, attrs Attrs) bool {
-	good := account != ""
+// writeAttrs writes a user with its attributes.
+func (p *plan) writeAttrs(user *UserAttrs) bool {
+	good := user.ToAccount != "" && len(user.Attrs) > 0 && len(user.Attrs) <= MaxAttrsPerUser
 	p.json = append(p.json, `{"To_Account":`...)
-	p.json, good = appendText(p.json, account, good)
+	p.json, good = appendText(p.json, user.ToAccount, good)
 	p.json = append(p.json, `,"Attrs":{`...)
-	for name, value := range attrs {
+	for name, value := range user.Attrs {
 		good = good && name != "" && len(name) <= MaxNameBytes && len(value) <= MaxValueBytes
 		p.json, good = appendText(p.json, name, good)
 		p.json = append(p.json, ':')
 		p.json, good = appendText(p.json, value, good)
 		p.json = append(p.json, ',')
 	}
-	if len(attrs) > 0 {
-		p.json = p.json[:len(p.json)-1] // the last comma
-	}
-	p.json = append(p.json, `}},`...)
+	p.json = append(bytes.TrimSuffix(p.json, []byte{','}), `}},`...)
 	return good
 }
 
 // inputFaults returns all that is wrong with a user that comes alone.
-func inputFaults(i int, user UserAttrs) []error {
-	p := newPlan(nil)
+func (e *endpoint) inputFaults(i int, user UserAttrs) []error {
+	p := newPlan(e, []UserAttrs{user})
 	defer p.free()
-	if len(p.validate([]UserAttrs{user})) == 0 {
+	if len(p.validate()) == 0 {
 		return nil
 	}
-	return appendFaults(nil, i, &user)
-}
-
-func (p *plan) mergeAttrs(users []UserAttrs) []error {
-	return p.merge(func(same []int) error { return p.writeMerged(users, same) })
+	return e.appendFaults(nil, i, &user)
 }
 
 // writeMerged writes the JSON of users of one account, as if they were set one after the other.
-func (p *plan) writeMerged(users []UserAttrs, same []int) error {
-	merged := Attrs{}
+func (p *plan) writeMerged(same []int) error {
+	merged := UserAttrs{p.users[same[0]].ToAccount, Attrs{}}
 	for _, i := range same {
-		maps.Copy(merged, users[i].Attrs)
-		if len(merged) > MaxAttrsPerUser && len(users[i].Attrs) <= MaxAttrsPerUser {
-			return &InputError{i, users[i].ToAccount, "", "with those before, the account has more than 10 attributes"}
+		maps.Copy(merged.Attrs, p.users[i].Attrs)
+		if len(merged.Attrs) > MaxAttrsPerUser && len(p.users[i].Attrs) <= MaxAttrsPerUser {
+			return &InputError{i, merged.ToAccount, "", "with those before, the account has more than 10 attributes"}
 		}
 	}
-	p.write(users[same[0]].ToAccount, merged)
+	p.endpoint.write(p, &merged)
 	return nil
 }
 
@@ -174,7 +185,7 @@ var isPlain = func() (table [256]bool) {
 const notUTF8 = "is not valid UTF-8"
 
 // appendFaults appends all that is wrong with a user.
-func appendFaults(faults []error, i int, user *UserAttrs) []error {
+func (e *endpoint) appendFaults(faults []error, i int, user *UserAttrs) []error {
 	add := func(attr, reason string) { faults = append(faults, &InputError{i, user.ToAccount, attr, reason}) }
 	switch {
 	case user.ToAccount == "":
@@ -183,6 +194,7 @@ func appendFaults(faults []error, i int, user *UserAttrs) []error {
 		add("", "ToAccount "+notUTF8)
 	}
 	switch n := len(user.Attrs); {
+	case e.accountsOnly:
 	case n == 0:
 		add("", "there are no attributes")
 	case n > MaxAttrsPerUser:

@@ -17,12 +17,12 @@ import (
 
 func TestRequestIsTheDocumentedOne(t *testing.T) {
 	t.Parallel()
-	p := newPlan(nil)
-	require.Empty(t, p.validate([]UserAttrs{
+	p := newPlan(&setAttr, []UserAttrs{
 		{"379C2F0D-290D-47AE-94D1-919058C39C77", Attrs{"sex": "female"}},
 		{"xiaoming", Attrs{"city": "ShenZhen"}},
-	}))
-	body := p.appendRequest(nil, &setAttr, []int{0, 1})
+	})
+	require.Empty(t, p.validate())
+	body := p.appendRequest(nil, []int{0, 1})
 	assert.Equal(t, `{"UserAttrs":[{"To_Account":"379C2F0D-290D-47AE-94D1-919058C39C77","Attrs":{"sex":"female"}},`+
 		`{"To_Account":"xiaoming","Attrs":{"city":"ShenZhen"}}]}`, string(body))
 }
@@ -34,9 +34,9 @@ func FuzzAppendRequest(f *testing.F) {
 	f.Add("\x00\x1f\x7f", "<&>", "\u2028\u2029", "\ufffd", "tab\t")
 	f.Fuzz(func(t *testing.T, account, name1, value1, name2, value2 string) {
 		user := UserAttrs{account, Attrs{name1: value1, name2: value2}}
-		p := newPlan(nil)
+		p := newPlan(&setAttr, []UserAttrs{user, user})
 		defer p.free()
-		if len(p.validate([]UserAttrs{user, user})) > 0 {
+		if len(p.validate()) > 0 {
 			return
 		}
 		var got struct {
@@ -45,7 +45,7 @@ func FuzzAppendRequest(f *testing.F) {
 				Attrs     Attrs
 			}
 		}
-		body := p.appendRequest(nil, &setAttr, []int{1, 0})
+		body := p.appendRequest(nil, []int{1, 0})
 		require.NoError(t, json.Unmarshal(body, &got), string(body))
 		require.Len(t, got.UserAttrs, 2)
 		for _, u := range got.UserAttrs {
@@ -82,10 +82,10 @@ func FuzzValidate(f *testing.F) {
 				want = append(want, i)
 			}
 		}
-		p := newPlan(nil)
+		p := newPlan(&setAttr, users)
 		defer p.free()
 		var got []int
-		for _, fault := range p.validate(users) {
+		for _, fault := range p.validate() {
 			in, _ := errors.AsType[*InputError](fault)
 			got = append(got, in.Index)
 			assert.LessOrEqual(t, len(fault.Error()), 700, "64 bytes of the account and of the name, each four when quoted, and the reason")
@@ -112,10 +112,11 @@ func FuzzMergeAndSplit(f *testing.F) {
 			}
 			maps.Copy(model[account], users[i].Attrs)
 		}
-		p := newPlan(func(i int) string { return users[i].ToAccount })
+		p := newPlan(&setAttr, users)
 		defer p.free()
-		require.Empty(t, p.validate(users))
-		require.Empty(t, p.merge(func(same []int) error { return p.writeMerged(users, same) }))
+		require.Empty(t, p.validate())
+		require.Empty(t, p.merge())
+		p.begin()
 		requests := p.split(limit)
 
 		got := map[string]Attrs{}
@@ -155,11 +156,11 @@ func BenchmarkEncode(b *testing.B) {
 		b.ReportAllocs()
 		var body []byte
 		for b.Loop() {
-			p := newPlan(nil)
-			if faults := p.validate(users); len(faults) > 0 {
+			p := newPlan(&setAttr, users)
+			if faults := p.validate(); len(faults) > 0 {
 				b.Fatal(faults)
 			}
-			body = p.appendRequest(body[:0], &setAttr, numbers)
+			body = p.appendRequest(body[:0], numbers)
 			p.free()
 		}
 	})

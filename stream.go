@@ -84,8 +84,12 @@ func (p Progress) String() string {
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (c *Client) SetAttrSeq(ctx context.Context, users iter.Seq2[UserAttrs, error], opts ...SeqOption) iter.Seq2[*BatchResult, error] {
+	return c.stream(ctx, &setAttr, users, opts)
+}
+
+func (c *Client) stream(ctx context.Context, e *endpoint, users iter.Seq2[UserAttrs, error], opts []SeqOption) iter.Seq2[*BatchResult, error] {
 	return func(yield func(*BatchResult, error) bool) {
-		s := newStream(ctx, c, opts)
+		s := newStream(ctx, c, e, opts)
 		defer s.leave()
 		go s.run(users)
 		for n := range s.notices {
@@ -100,11 +104,12 @@ func (c *Client) SetAttrSeq(ctx context.Context, users iter.Seq2[UserAttrs, erro
 	}
 }
 
-// stream is a SetAttrSeq under way. The source's goroutine puts users into the joiner, its requests and the invalid users
+// stream is a SetAttrSeq or a GetAttrSeq under way. The source's goroutine puts users into the joiner, its requests and the invalid users
 // become notices, and the loop takes these.
 type stream struct {
 	ctx        context.Context // ends when the loop is left
 	cancel     context.CancelFunc
+	endpoint   *endpoint
 	maxInvalid int
 	joiner     *joiner[int64] // tickets are positions
 	call       *call
@@ -130,16 +135,16 @@ type notice struct {
 	room  int // places that its users had
 }
 
-func newStream(ctx context.Context, c *Client, opts []SeqOption) *stream {
+func newStream(ctx context.Context, c *Client, e *endpoint, opts []SeqOption) *stream {
 	s := &stream{
-		maxInvalid: math.MaxInt, notices: make(chan notice), room: make(chan struct{}, 2*MaxUsersPerRequest*cap(c.slots)),
+		endpoint: e, maxInvalid: math.MaxInt, notices: make(chan notice), room: make(chan struct{}, 2*MaxUsersPerRequest*cap(c.slots)),
 		began: time.Now(), settled: settled{open: math.MaxInt64}, source: source{returned: make(chan struct{})},
 	}
 	for _, option := range opts {
 		option(s)
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.joiner = newJoiner(s.ctx, c, defaultLinger, false, s.finish)
+	s.joiner = newJoiner(s.ctx, c, e, defaultLinger, false, s.finish)
 	s.call = s.joiner.call
 	return s
 }
@@ -185,18 +190,18 @@ func (s *stream) take(position int64, user UserAttrs, err error) bool {
 		s.notices <- notice{batch: &BatchResult{}, err: err}
 		return s.call.lasts.Err() == nil
 	}
-	if faults := inputFaults(int(position), user); len(faults) > 0 {
+	if faults := s.endpoint.inputFaults(int(position), user); len(faults) > 0 {
 		return s.reject(position, user, faults)
 	}
 	select {
 	case s.room <- struct{}{}:
 	case <-s.call.lasts.Done():
-		s.notices <- noticeOf(position, user, NotSent, s.call.ended(s.ctx))
+		s.notices <- s.noticeOf(position, user, NotSent, s.call.ended(s.ctx))
 		return false
 	}
 	if !s.joiner.add(user, position) {
 		<-s.room
-		s.notices <- noticeOf(position, user, NotSent, s.call.ended(s.ctx))
+		s.notices <- s.noticeOf(position, user, NotSent, s.call.ended(s.ctx))
 		return false
 	}
 	return true
@@ -207,7 +212,7 @@ func (s *stream) reject(position int64, user UserAttrs, faults []error) bool {
 	if len(faults) == 1 {
 		err = faults[0]
 	}
-	s.notices <- noticeOf(position, user, Rejected, err)
+	s.notices <- s.noticeOf(position, user, Rejected, err)
 	if s.maxInvalid--; s.maxInvalid < 0 {
 		s.call.stop(ErrTooManyInvalid)
 	}
@@ -215,13 +220,13 @@ func (s *stream) reject(position int64, user UserAttrs, faults []error) bool {
 }
 
 // noticeOf is about one user that was not sent.
-func noticeOf(position int64, user UserAttrs, outcome Outcome, err error) notice {
+func (s *stream) noticeOf(position int64, user UserAttrs, outcome Outcome, err error) notice {
 	failed := []*UserError{{int(position), user.ToAccount, outcome, err}}
 	result := Result{}
 	result.count(outcome)
 	return notice{
 		batch: &BatchResult{Result: result, Users: []UserAttrs{user}, Outcomes: []Outcome{outcome}, Positions: []int64{position}},
-		err:   &PartialError{setAttr.name(), result, failed, []int{0}},
+		err:   &PartialError{s.endpoint.name(), result, failed, []int{0}},
 	}
 }
 
@@ -233,9 +238,12 @@ func (s *stream) finish(b *joined[int64]) {
 	for _, u := range b.failed {
 		failed[u.Index] = u
 	}
-	partial := &PartialError{endpoint: setAttr.name(), result: *b.result}
+	partial := &PartialError{endpoint: s.endpoint.name(), result: *b.result}
 	for k, i := range inOrder(b.tickets) {
 		batch.Users[k], batch.Positions[k], batch.Outcomes[k] = b.users[i], b.tickets[i], Done
+		if b.plan.read != nil {
+			batch.Users[k].Attrs = b.plan.read[b.plan.entryOf[i]]
+		}
 		if u := failed[i]; u != nil {
 			u.Index, batch.Outcomes[k] = int(b.tickets[i]), u.Outcome
 			partial.failed, partial.places = append(partial.failed, u), append(partial.places, k)

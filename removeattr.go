@@ -1,0 +1,48 @@
+package timpush
+
+import (
+	"bytes"
+	"context"
+)
+
+// UserAttrNames is one user and the names of the attributes to remove from it.
+type UserAttrNames struct {
+	ToAccount string   // a UserID or a RegistrationID; case matters
+	Names     []string // 1 to MaxAttrsPerUser; those not named are left alone
+}
+
+var removeAttr = endpoint{path: "/v4/timpush/remove_attr", open: `{"UserAttrs":[`, close: `]}`, write: (*plan).writeNames}
+
+// RemoveAttr removes attributes from users. It works as [Client.SetAttr] does, with the same outcomes and errors. An
+// account that comes twice is sent once, with the names of both.
+//
+// To remove an attribute that a user does not have is documented neither as an error nor as none; the server may
+// reject it. Otherwise, removing an attribute again changes nothing, so what is Unknown may be sent again, unless
+// somebody else has set a new value since.
+//
+// API: tencentcloud.com/document/product/1047/60566.
+func (c *Client) RemoveAttr(ctx context.Context, users []UserAttrNames) (*Result, error) {
+	named := make([]UserAttrs, len(users))
+	for i, user := range users {
+		named[i] = UserAttrs{user.ToAccount, make(Attrs, len(user.Names))}
+		for _, name := range user.Names {
+			named[i].Attrs[name] = ""
+		}
+	}
+	return c.call(ctx, &removeAttr, named, nil)
+}
+
+// writeNames writes a user with the names of its attributes.
+func (p *plan) writeNames(user *UserAttrs) bool {
+	good := user.ToAccount != "" && len(user.Attrs) > 0 && len(user.Attrs) <= MaxAttrsPerUser
+	p.json = append(p.json, `{"To_Account":`...)
+	p.json, good = appendText(p.json, user.ToAccount, good)
+	p.json = append(p.json, `,"Attrs":[`...)
+	for name := range user.Attrs {
+		good = good && name != "" && len(name) <= MaxNameBytes
+		p.json, good = appendText(p.json, name, good)
+		p.json = append(p.json, ',')
+	}
+	p.json = append(bytes.TrimSuffix(p.json, []byte{','}), `]},`...)
+	return good
+}

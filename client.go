@@ -94,6 +94,10 @@ func (c Config) faults() []error {
 	case c.Region == "":
 		add("Region is empty, want one of %s", regionNames())
 	case c.Region.Host() == "":
+		if r, err := ParseRegion(string(c.Region)); err == nil {
+			add("Region is %q, want %q; use ParseRegion for other spellings", clip(string(c.Region), 40), r)
+			break
+		}
 		add("Region is %q, want one of %s", clip(string(c.Region), 40), regionNames())
 	}
 	return faults
@@ -108,6 +112,8 @@ func (c Config) keyFaults() []error {
 		return []error{errors.New("timpush: Config.SecretKey is a PEM text: apps from before July 2019 with ECDSA keys are not supported, switch the app to HMAC-SHA256")}
 	case strings.TrimSpace(c.SecretKey) != c.SecretKey:
 		return []error{errors.New("timpush: Config.SecretKey begins or ends with white space")}
+	case strings.Trim(c.SecretKey, `"'`) != c.SecretKey: // of the file that it was read from
+		return []error{errors.New("timpush: Config.SecretKey begins or ends with a quotation mark")}
 	}
 	return nil
 }
@@ -329,11 +335,33 @@ func (s *settings) parseBaseURL(r Region) *url.URL {
 		return &url.URL{Scheme: "https", Host: r.Host()} // an unknown region is a fault already
 	}
 	u, err := url.Parse(strings.TrimRight(s.baseURL, "/"))
-	plain := err == nil && u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && u.Hostname() != ""
-	ok := plain && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()))
-	// The text of err is left out: it would print the URL, which may hold a password.
-	s.require(ok, "WithBaseURL wants https://HOST[/PATH], or http on a loopback host")
+	fault := baseURLFault(u, err)
+	s.require(fault == "", "WithBaseURL: "+fault+"; want https://HOST[/PATH], or http on a loopback host")
 	return u
+}
+
+// baseURLFault tells which part of a base URL is not fit for one. It repeats none of it, nor the text of err, which would:
+// there may be a password in it.
+func baseURLFault(u *url.URL, err error) string {
+	switch {
+	case err != nil:
+		return "it is no URL"
+	case u.Scheme == "":
+		return "there is no scheme"
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "the scheme is neither https nor http"
+	case u.Hostname() == "":
+		return "there is no host"
+	case u.User != nil:
+		return "there is a user or a password"
+	case u.RawQuery != "" || u.ForceQuery:
+		return "there is a query"
+	case u.Fragment != "":
+		return "there is a fragment"
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return "http would show the UserSig to everybody on the way"
+	}
+	return ""
 }
 
 func loopback(host string) bool {

@@ -194,7 +194,7 @@ var namedCodes = map[Code]codeInfo{
 	ErrSDKAppIDMismatch:     {classFatal, false, "the UserSig was made for another SDKAppID", "check the Signer and the SDKAppID"},
 	ErrNoKey:                {classFatal, false, "the app has no key here", remedyRegion},
 	ErrNoSuchApp:            {classFatal, false, "there is no such SDKAppID here", remedyRegion},
-	ErrTooManyBadUserSigs:   {classCoolDown, false, "too many tries with a UserSig that does not verify", "correct the SecretKey; the client sends nothing for a minute"},
+	ErrTooManyBadUserSigs:   {classCoolDown, false, "too many tries with a UserSig that does not verify", "correct the SecretKey, or find the program that signs with a wrong one; the client sends nothing for a minute"},
 	ErrBlocked:              {classFatal, false, "the account is on the block list", "ask the vendor's support"},
 	ErrNoSuchAccount:        {classData, false, "the account is not known to the app", "import the account, or let its device register for push"},
 	ErrInternalTimeout:      {classTransient, true, "internal timeout", remedySupport},

@@ -71,8 +71,11 @@ type HTTPError struct {
 // Error tells the status and the snippet.
 func (e *HTTPError) Error() string {
 	what := fmt.Sprintf("HTTP status %d %s", e.StatusCode, http.StatusText(e.StatusCode))
-	if e.StatusCode == http.StatusOK {
+	switch {
+	case e.StatusCode == http.StatusOK:
 		what = "HTTP status 200 with a body that is no answer of the API"
+	case e.StatusCode/100 == 3:
+		what += " (redirects are not followed; check the base URL)"
 	}
 	if e.Snippet == "" {
 		return what
@@ -106,7 +109,11 @@ type inputErrors struct{ faults []error }
 func (e *inputErrors) Error() string {
 	const most = 5
 	var text strings.Builder
-	fmt.Fprintf(&text, "timpush: %d faults in the input, nothing was sent: ", len(e.faults))
+	plural := "s"
+	if len(e.faults) == 1 {
+		plural = ""
+	}
+	fmt.Fprintf(&text, "timpush: %d fault%s in the input, nothing was sent: ", len(e.faults), plural)
 	for i, fault := range e.faults[:min(len(e.faults), most)] {
 		if i > 0 {
 			text.WriteString("; ")

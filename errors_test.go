@@ -81,7 +81,10 @@ func TestErrorTexts(t *testing.T) {
 	assert.Equal(t, "HTTP status 502 Bad Gateway: <html> oops", (&timpush.HTTPError{StatusCode: 502, Snippet: "<html>\n\n oops"}).Error())
 	assert.Equal(t, "HTTP status 502 Bad Gateway", (&timpush.HTTPError{StatusCode: 502}).Error())
 	assert.Equal(t, "HTTP status 200 with a body that is no answer of the API: hello", (&timpush.HTTPError{StatusCode: 200, Snippet: "hello"}).Error())
+	assert.Equal(t, "HTTP status 302 Found (redirects are not followed; check the base URL)", (&timpush.HTTPError{StatusCode: 302}).Error())
 	assert.Equal(t, `user 2 "a" attribute "city": too long`, (&timpush.InputError{Index: 2, ToAccount: "a", Attr: "city", Reason: "too long"}).Error())
+	_, err := newClient(t).SetAttr(t.Context(), []timpush.UserAttrs{userIn("", "Rome")})
+	require.EqualError(t, err, `timpush: 1 fault in the input, nothing was sent: user 0 "": ToAccount is empty`)
 	long := strings.Repeat("字", 1000)
 	assert.Less(t, len((&timpush.UserError{ToAccount: long, Err: &timpush.APIError{Info: long}}).Error()), 600)
 	assert.Equal(t, "done rejected unknown not sent Outcome(9)", fmt.Sprint(timpush.Done, timpush.Rejected, timpush.Unknown, timpush.NotSent, timpush.Outcome(9)))
@@ -92,7 +95,7 @@ func TestMillionFaultsStayReadable(t *testing.T) {
 	t.Parallel()
 	_, err := newClient(t).SetAttr(t.Context(), make([]timpush.UserAttrs, 100_000))
 	assert.Less(t, len(err.Error()), 1000)
-	assert.Contains(t, err.Error(), "200000 faults")
+	assert.Contains(t, err.Error(), "200000 faults in the input")
 	same := err
 	assert.True(t, err == same, "can be compared") //nolint:errorlint // that is the test
 }

@@ -84,6 +84,14 @@ func (e *HTTPError) Error() string {
 }
 
 // InputError is one fault of the input, found before anything was sent. It never holds the value of an attribute.
+// errors.As finds the first; this finds all of them:
+//
+//	var input interface{ Unwrap() []error }
+//	if errors.As(err, &input) {
+//		for _, fault := range input.Unwrap() {
+//			fmt.Println(fault) // each is an *InputError
+//		}
+//	}
 type InputError struct {
 	Index     int    // of the user in the input
 	ToAccount string // "" if that is the fault
@@ -172,6 +180,10 @@ func (e *PartialError) Users() iter.Seq[*UserError] {
 // Remaining returns those of users that are worth sending again, in their order: the outcome is Unknown or NotSent, or
 // they were Rejected with a [Code.Retryable] code. Give it the slice that the failed call was given; with a shorter one
 // it panics. It is never worth sending again at once: the client has made its attempts.
+//
+// It leaves out all other users that were Rejected, also those whose request was refused for what is not about them and
+// what an operator has to mend: a wrong key, an identifier that is no administrator, a disabled app, a gateway that says
+// no. Once that is mended, send everything that is not Done, which is what [PartialError.Users] names.
 func (e *PartialError) Remaining(users []UserAttrs) []UserAttrs {
 	var again []UserAttrs
 	for k, u := range e.failed {

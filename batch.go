@@ -92,7 +92,10 @@ func (r *call) run(ctx context.Context, p *plan) (*Result, error) {
 	}
 	r.send(ctx, p, p.split(r.client.limits().users))
 	result, err := p.gather()
-	r.client.observe(ctx, Event{Kind: CallEnd, Endpoint: endpoint, Users: users, Duration: time.Since(began), Result: *result})
+	code, failure := firstFailure(err)
+	r.client.observe(ctx, Event{
+		Kind: CallEnd, Endpoint: endpoint, Users: users, Duration: time.Since(began), Result: *result, Code: code, Failure: failure,
+	})
 	return result, err
 }
 

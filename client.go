@@ -239,8 +239,8 @@ func WithSigner(sg Signer) Option {
 	return func(s *settings) { s.signer = sg; s.require(sg != nil, "WithSigner(nil)") }
 }
 
-// WithLogger logs attempts and waits at level debug, and one warning for a call that leaves users undone. What is logged
-// is what an [Observer] sees. If not given, nothing is logged.
+// WithLogger logs attempts and waits at level debug, and one warning for a call that leaves users undone, with the code
+// or the kind of failure of the first of them. What is logged is what an [Observer] sees. If not given, nothing is logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) {
 		if s.require(l != nil, "WithLogger(nil)"); l != nil {

@@ -183,7 +183,7 @@ func ExampleWithLogger() {
 	})
 	fmt.Println(errors.Is(err, timpush.ErrAccountType))
 	// Output:
-	// level=WARN msg="timpush call" timpush.endpoint=v4/timpush/set_attr timpush.users=1 done=0 rejected=1 unknown=0 not_sent=0 requests=1
+	// level=WARN msg="timpush call" timpush.endpoint=v4/timpush/set_attr timpush.users=1 done=0 rejected=1 unknown=0 not_sent=0 requests=1 code=90035 failure=api
 	// true
 }
 

@@ -2,7 +2,9 @@ package timpush
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net/url"
 	"time"
 )
 
@@ -49,9 +51,27 @@ type Event struct {
 	Wait     WaitReason    // WaitEnd
 	Duration time.Duration // CallEnd, AttemptEnd, WaitEnd
 	Status   int           // AttemptEnd: HTTP status, 0 if no answer came
-	Code     Code          // AttemptEnd: the ErrorCode of the answer
-	Failure  string        // AttemptEnd: "" or one of timeout, canceled, unreachable, connection, http, malformed, api
+	Code     Code          // AttemptEnd: the ErrorCode of the answer; CallEnd: that of the first user that is not Done
+	Failure  string        // with Code: "" or one of timeout, canceled, unreachable, connection, http, malformed, api, unsent
 	Result   Result        // CallEnd
+}
+
+// firstFailure is what a CallEnd tells of the first user that is not Done: no more than an attempt tells, since what else
+// there is in an error may name an account.
+func firstFailure(err error) (Code, string) {
+	partial, ok := errors.AsType[*PartialError](err)
+	if !ok {
+		return 0, ""
+	}
+	cause := partial.failed[0].Err
+	if api, ok := errors.AsType[*APIError](cause); ok {
+		return api.Code, "api"
+	}
+	name := failureName(cause)
+	if _, ok := errors.AsType[*url.Error](cause); !ok && name == "connection" {
+		name = "unsent" // without a UserSig, for example
+	}
+	return 0, name
 }
 
 func (c *Client) observe(ctx context.Context, e Event) context.Context {
@@ -87,7 +107,8 @@ func (l logObserver) Observe(ctx context.Context, e Event) context.Context {
 		r := e.Result
 		l.log.LogAttrs(ctx, level, "timpush call", where, slog.Duration("duration", e.Duration),
 			slog.Int("done", r.Done), slog.Int("rejected", r.Rejected), slog.Int("unknown", r.Unknown),
-			slog.Int("not_sent", r.NotSent), slog.Int("requests", r.Requests))
+			slog.Int("not_sent", r.NotSent), slog.Int("requests", r.Requests), slog.Int("code", int(e.Code)),
+			slog.String("failure", e.Failure))
 	}
 	return ctx
 }

@@ -3,6 +3,8 @@ package timpush_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -53,8 +55,46 @@ func TestObserverSeesCallsAttemptsAndWaits(t *testing.T) {
 		attempt(2, 502, 0, "http")
 		attempt(3, 200, 0, "malformed")
 		attempt(4, 200, 0, "")
-		want = append(want, timpush.Event{Kind: timpush.CallEnd, Users: 2, Result: timpush.Result{Done: 1, Rejected: 1, Requests: 4}})
+		want = append(want, timpush.Event{Kind: timpush.CallEnd, Users: 2, Result: timpush.Result{Done: 1, Rejected: 1, Requests: 4}, Code: 90035, Failure: "api"})
 		assert.Equal(t, want, got)
+	})
+}
+
+func TestCallEndTellsTheFirstFailure(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		noVault := signerFunc(func(context.Context) (string, time.Time, error) {
+			return "", time.Time{}, errors.New("user-0 SECRET")
+		})
+		for name, test := range map[string]struct {
+			fault   timpushtest.Fault
+			option  timpush.Option
+			code    timpush.Code
+			failure string
+		}{
+			"wrong key": {fault: timpushtest.ErrorCode(70009), code: 70009, failure: "api"},
+			"gateway":   {fault: timpushtest.Status(403), failure: "http"},
+			"cut":       {fault: timpushtest.CutAfter(), failure: "connection"},
+			"silence":   {fault: timpushtest.Hang(), failure: "timeout"},
+			"no vault":  {option: timpush.WithSigner(noVault), failure: "unsent"},
+		} {
+			s, events, log := fake(t), &recorder{}, bytes.Buffer{}
+			s.Inject(test.fault)
+			opts := []timpush.Option{timpush.WithObserver(events), timpush.WithLogger(slog.New(slog.NewTextHandler(&log, nil))), timpush.WithMaxAttempts(1)}
+			if test.option != nil {
+				opts = append(opts, test.option)
+			}
+			_, err := client(s, opts...).SetAttr(t.Context(), someUsers(1))
+			require.Error(t, err, name)
+			all := events.all()
+			end := all[len(all)-1]
+			assert.Equal(t, timpush.CallEnd, end.Kind)
+			assert.Equal(t, test.code, end.Code, name)
+			assert.Equal(t, test.failure, end.Failure, name)
+			assert.Contains(t, log.String(), fmt.Sprintf("code=%d failure=%s", test.code, test.failure))
+			for _, secret := range []string{"user-0", "SECRET", "usersig", "city"} {
+				assert.NotContains(t, log.String(), secret, name)
+			}
+		}
 	})
 }
 

@@ -19,53 +19,90 @@ func main() {
 	server.Inject(timpushtest.AccountCode(91000, "xiaohong")) // an internal error of the server that passes
 	client := server.Client(timpush.WithMaxAttempts(1))       // by default the client would have tried again itself
 
-	users := []timpush.UserAttrs{
-		{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen"}},
-		{ToAccount: "xiaohong", Attrs: timpush.Attrs{"city": "Chengdu"}},
-		{ToAccount: "gone", Attrs: timpush.Attrs{"city": "Rome"}},
-	}
-	if err := setAll(context.Background(), client, users, time.Second); err != nil {
+	if err := setAll(context.Background(), client, someUsers(), time.Second); err != nil {
 		fmt.Println("needs an operator:", err)
 	}
 	fmt.Println("stored:", server.Accounts())
 }
 
-// setAll sends users until none is left that is worth another try, and waits longer each time.
+func someUsers() []timpush.UserAttrs {
+	return []timpush.UserAttrs{
+		{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen"}},
+		{ToAccount: "xiaohong", Attrs: timpush.Attrs{"city": "Chengdu"}},
+		{ToAccount: "gone", Attrs: timpush.Attrs{"city": "Rome"}},
+		{ToAccount: "mary", Attrs: timpush.Attrs{}},
+	}
+}
+
+const mostTries = 5
+
+// setAll sends users until each is done or given up, and waits longer after each try. It returns nil only if nobody is
+// left; otherwise its error tells who is, and why.
 func setAll(ctx context.Context, client *timpush.Client, users []timpush.UserAttrs, wait time.Duration) error {
-	for try := 1; len(users) > 0 && try <= 5; try++ {
+	for try := 1; ; try++ {
 		_, err := client.SetAttr(ctx, users)
+		var input *timpush.InputError
 		var partial *timpush.PartialError
-		if !errors.As(err, &partial) {
-			return err // nil: all are done; or an InputError: nothing was sent
-		}
-		if errors.Is(err, timpush.ErrNotAdmin) || errors.Is(err, timpush.ErrUnavailable) || ctx.Err() != nil {
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &input): // nothing was sent, for the faults of some
+			return setAll(ctx, client, withoutInvalid(users, err), wait)
+		case !errors.As(err, &partial), needsOperator(partial):
 			return err
 		}
-		for user := range partial.Users() {
-			if user.Outcome == timpush.Rejected {
-				giveUp(user)
-			}
-		}
 		users = partial.Remaining(users)
+		switch {
+		case len(users) == 0:
+			return nil
+		case try == mostTries, ctx.Err() != nil:
+			return err
+		}
 		fmt.Printf("%d of them again in %v\n", len(users), wait)
 		select {
 		case <-time.After(wait):
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-ctx.Done(): // the next try tells who is left
 		}
 		wait *= 2
 	}
-	return nil
 }
 
-// giveUp is where a program would mark the user in its own database.
-func giveUp(user *timpush.UserError) {
-	switch {
-	case errors.Is(user, timpush.ErrNoSuchAccount):
-		fmt.Println("forget", user.ToAccount, "- it is not known to the app any more")
-	case errors.Is(user, timpush.ErrAccountType), errors.Is(user, timpush.ErrInvalidAttr):
-		fmt.Println("correct", user.ToAccount, "-", user.Err)
-	default:
-		fmt.Println("refused:", user)
+// withoutInvalid gives up the users that are not valid, and returns the others.
+func withoutInvalid(users []timpush.UserAttrs, err error) (valid []timpush.UserAttrs) {
+	invalid := map[int]bool{}
+	var faults interface{ Unwrap() []error }
+	if errors.As(err, &faults) {
+		for _, fault := range faults.Unwrap() {
+			var input *timpush.InputError
+			if errors.As(fault, &input) {
+				fmt.Println("correct", input)
+				invalid[input.Index] = true
+			}
+		}
 	}
+	for i, user := range users {
+		if !invalid[i] {
+			valid = append(valid, user)
+		}
+	}
+	return valid
+}
+
+// needsOperator gives up the users that were refused for their own data; a program would mark them in its database. It
+// reports whether a user was refused for anything else that does not pass: a wrong key is no reason to forget somebody.
+func needsOperator(partial *timpush.PartialError) bool {
+	needed := false
+	for user := range partial.Users() {
+		var code timpush.Code
+		switch {
+		case user.Outcome != timpush.Rejected:
+		case errors.Is(user, timpush.ErrNoSuchAccount):
+			fmt.Println("forget", user.ToAccount, "- it is not known to the app any more")
+		case errors.Is(user, timpush.ErrAccountType), errors.Is(user, timpush.ErrInvalidAttr):
+			fmt.Println("correct", user)
+		case !errors.As(user, &code), !code.Retryable():
+			needed = true
+		}
+	}
+	return needed
 }

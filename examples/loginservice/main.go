@@ -1,4 +1,6 @@
-// Loginservice is an HTTP service that sets attributes of a user at login. One client serves all requests.
+// Loginservice is an HTTP service that sets attributes of a user at login. One Batcher serves all requests: the
+// service allows 100 calls a second, so that one call for each login would end at 100 logins a second, whereas calls that
+// each carry the logins of a moment end at 10,000.
 //
 // It needs TIMPUSH_SDKAPPID, TIMPUSH_IDENTIFIER, TIMPUSH_SECRET_KEY and TIMPUSH_REGION. Try it with:
 //
@@ -9,10 +11,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/timpush/timpush-go"
@@ -30,17 +34,35 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	server := &http.Server{Addr: "localhost:8080", Handler: handler(client), ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		<-ctx.Done()
-		_ = server.Shutdown(context.WithoutCancel(ctx)) // lets logins under way finish
-	}()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "localhost:8080")
+	if err != nil {
 		return err
 	}
-	return nil
+	return serve(ctx, listener, client)
+}
+
+const (
+	loginTime    = 5 * time.Second // the attribute is worth a moment of a login, not more
+	shutdownTime = 2 * loginTime
+)
+
+// serve serves until ctx ends, and then lets the logins under way finish.
+func serve(ctx context.Context, listener net.Listener, client *timpush.Client) error {
+	batcher := timpush.NewBatcher(client)
+	server := &http.Server{Handler: handler(batcher), ReadHeaderTimeout: 5 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	// Serve returns as soon as Shutdown begins: it is Shutdown that waits for the logins. They need the Batcher to the end.
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	return errors.Join(server.Shutdown(limit), batcher.Close(limit))
 }
 
 func newClient() (*timpush.Client, error) {
@@ -60,14 +82,18 @@ func newClient() (*timpush.Client, error) {
 	}, timpush.WithLogger(slog.Default()))
 }
 
-func handler(client *timpush.Client) http.Handler {
+func handler(batcher *timpush.Batcher) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
-		user := timpush.UserAttrs{ToAccount: r.FormValue("user"), Attrs: timpush.Attrs{"city": r.FormValue("city")}}
-		// The attribute is worth a moment of a login, not more.
-		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+		user, city := r.FormValue("user"), r.FormValue("city")
+		if city == "" { // what an empty value does is not documented
+			http.Error(w, "city is empty", http.StatusBadRequest)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), loginTime)
 		defer cancel()
-		if _, err := client.SetAttr(ctx, []timpush.UserAttrs{user}); err != nil {
+		err := batcher.SetAttr(ctx, timpush.UserAttrs{ToAccount: user, Attrs: timpush.Attrs{"city": city}})
+		if err != nil {
 			status, text := explain(err)
 			http.Error(w, text, status)
 			return
@@ -77,14 +103,17 @@ func handler(client *timpush.Client) http.Handler {
 	return mux
 }
 
-// explain tells whose fault an error is. The client has logged it already.
+// explain tells whose fault an error is. What the service answered the client has logged already.
 func explain(err error) (status int, text string) {
 	var input *timpush.InputError
+	var failed *timpush.UserError
 	switch {
 	case errors.As(err, &input):
 		return http.StatusBadRequest, input.Error()
-	case errors.Is(err, timpush.ErrNoSuchAccount), errors.Is(err, timpush.ErrAccountType):
-		return http.StatusConflict, "this user cannot have the attribute"
+	case errors.Is(err, timpush.ErrNoSuchAccount), errors.Is(err, timpush.ErrAccountType), errors.Is(err, timpush.ErrInvalidAttr):
+		return http.StatusUnprocessableEntity, "this user cannot have the attribute"
+	case errors.As(err, &failed) && failed.Outcome == timpush.Unknown:
+		return http.StatusGatewayTimeout, "the attribute may or may not be set: log in again, that does no harm"
 	}
-	return http.StatusServiceUnavailable, "the attribute is not set yet, log in again later"
+	return http.StatusServiceUnavailable, "the attribute is not set, log in again later"
 }

@@ -1,31 +1,97 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
+	"github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
+// login returns the status of a login.
+func login(ctx context.Context, service http.Handler, query string) int {
+	w := httptest.NewRecorder()
+	service.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/login?"+query, nil))
+	return w.Code
+}
+
 func TestLogin(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		push := timpushtest.Start(t, timpushtest.WithInMemory())
+		push.Refuse(70107, "stranger")
+		service := handler(timpush.NewBatcher(push.Client(timpush.WithMaxAttempts(1))))
+		for _, test := range []struct {
+			query  string
+			fault  timpushtest.Fault
+			status int
+		}{
+			{query: "user=xiaoming&city=ShenZhen", status: http.StatusNoContent},
+			{query: "city=Rome", status: http.StatusBadRequest},
+			{query: "user=xiaoming", status: http.StatusBadRequest},
+			{query: "user=stranger&city=Rome", status: http.StatusUnprocessableEntity},
+			{query: "user=xiaoming&city=Rome", fault: timpushtest.ErrorCode(60007), status: http.StatusServiceUnavailable},
+			{query: "user=xiaoming&city=Rome", fault: timpushtest.ErrorCode(60020), status: http.StatusServiceUnavailable},
+			{query: "user=xiaoming&city=Rome", fault: timpushtest.Hang(), status: http.StatusGatewayTimeout},
+		} {
+			push.Handle(func(timpushtest.Call) timpushtest.Fault { return test.fault })
+			assert.Equal(t, test.status, login(t.Context(), service, test.query), test.query)
+		}
+		assert.Equal(t, map[string]string{"city": "ShenZhen"}, push.Attrs("xiaoming"))
+	})
+}
+
+func TestLoginsOfAMomentShareACall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		push := timpushtest.Start(t, timpushtest.WithInMemory())
+		service := handler(timpush.NewBatcher(push.Client()))
+		var logins sync.WaitGroup
+		for i := range 300 {
+			logins.Go(func() {
+				assert.Equal(t, http.StatusNoContent, login(t.Context(), service, fmt.Sprintf("user=user-%d&city=Rome", i)))
+			})
+		}
+		logins.Wait()
+		assert.Len(t, push.Accounts(), 300)
+		assert.LessOrEqual(t, len(push.Calls()), 10)
+	})
+}
+
+func TestLoginsUnderWayFinish(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
 	push := timpushtest.Start(t)
-	push.Refuse(70107, "stranger")
-	service := handler(push.Client())
-	login := func(query string) int {
-		w := httptest.NewRecorder()
-		service.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/login?"+query, nil))
-		return w.Code
-	}
-	assert.Equal(t, http.StatusNoContent, login("user=xiaoming&city=ShenZhen"))
-	assert.Equal(t, map[string]string{"city": "ShenZhen"}, push.Attrs("xiaoming"))
-	assert.Equal(t, http.StatusBadRequest, login("city=ShenZhen"))
-	assert.Equal(t, http.StatusConflict, login("user=stranger&city=ShenZhen"))
-	push.Inject(timpushtest.ErrorCode(60020))
-	assert.Equal(t, http.StatusServiceUnavailable, login("user=xiaoming&city=Rome"))
+	push.Handle(func(timpushtest.Call) timpushtest.Fault {
+		close(arrived)
+		return timpushtest.Delay(200*time.Millisecond, timpushtest.Fault{})
+	})
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, shutdown := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, listener, push.Client()) }()
+	go func() { <-arrived; shutdown() }()
+
+	url := "http://" + listener.Addr().String() + "/login?user=xiaoming&city=Rome"
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, nil)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Equal(t, http.StatusNoContent, resp.StatusCode)
+	require.NoError(t, <-served)
+	assert.Equal(t, "Rome", push.Attrs("xiaoming")["city"])
 }
 
 func TestConfigurationIsChecked(t *testing.T) {

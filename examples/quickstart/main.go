@@ -1,8 +1,8 @@
 // Quickstart sets attributes for users and shows the outcomes that there can be.
 //
-// Without arguments it talks to a fake of the push service that it starts itself, and needs no network. With
-// TIMPUSH_SDKAPPID, TIMPUSH_IDENTIFIER, TIMPUSH_SECRET_KEY and TIMPUSH_REGION set it talks to the real service, and sets
-// one attribute of one account there:
+// It talks to a fake of the push service that it starts itself, and needs no network. With TIMPUSH_SDKAPPID,
+// TIMPUSH_IDENTIFIER, TIMPUSH_SECRET_KEY and TIMPUSH_REGION set it talks to the real service, and sets there the one attribute
+// of one account that the flags name:
 //
 //	go run ./examples/quickstart -account xiaoming -attr city=ShenZhen
 package main
@@ -22,8 +22,8 @@ import (
 )
 
 func main() {
-	account := flag.String("account", "xiaoming", "account to set the attribute of, on the real service")
-	attr := flag.String("attr", "city=ShenZhen", "attribute to set, on the real service: its name must exist in the app")
+	account := flag.String("account", "", "account to set the attribute of, on the real service")
+	attr := flag.String("attr", "", "`name=value` of the attribute to set, on the real service: the name must exist in the app")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -41,6 +41,8 @@ func run(ctx context.Context, account, attr string) error {
 		return err
 	case live:
 		return onRealService(ctx, cfg, account, attr)
+	case account != "" || attr != "":
+		return errors.New("-account and -attr are for the real service: set the four TIMPUSH_... variables too, or give no flags")
 	}
 	return onFake(ctx)
 }
@@ -75,12 +77,16 @@ func configFromEnvironment() (cfg timpush.Config, live bool, err error) {
 	return timpush.Config{SDKAppID: appID, Identifier: identifier, SecretKey: key, Region: region}, true, nil
 }
 
+// onRealService changes nothing that it was not asked to: who has the variables set may only want to look around.
 func onRealService(ctx context.Context, cfg timpush.Config, account, attr string) error {
+	name, value, ok := strings.Cut(attr, "=")
+	if account == "" || !ok {
+		return errors.New("the TIMPUSH_... variables are for the real service: say what to set there with -account ACCOUNT -attr NAME=VALUE")
+	}
 	client, err := timpush.NewClient(cfg)
 	if err != nil {
 		return err
 	}
-	name, value, _ := strings.Cut(attr, "=")
 	fmt.Printf("Setting %s of %s through %s ...\n", name, account, cfg.Region.Host())
 	users := []timpush.UserAttrs{{ToAccount: account, Attrs: timpush.Attrs{name: value}}}
 	if _, err := client.SetAttr(ctx, users); err != nil {

@@ -64,7 +64,7 @@
 //
 // P is at most 20 s; after passing faults it is 0.2 s at first and doubles, after throttle codes it is 1 s at first and
 // doubles to 16 s. Q is what the limiter lets through, and after throttle codes at least 10. With the defaults, up to 100
-// users take at most 41.4 s if faults pass or stay, and at most 100 s whatever happens. More is possible in these cases:
+// users take at most 42 s if faults pass or stay, and at most 101 s whatever happens. More is possible in these cases:
 // requests of other calls of the client use slots and quota too; a UserSig that has expired costs T more; a Signer may
 // take T before each attempt; a request that is divided counts as the requests that come of it, one after the other. A
 // deadline on ctx bounds all of it: when ctx ends a call returns at once with what is known.

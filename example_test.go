@@ -1,6 +1,7 @@
 package timpush_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -72,6 +74,83 @@ func ExampleClient_SetAttr_invalidInput() {
 	// Output:
 	// timpush: 2 faults in the input, nothing was sent: user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed; entry 1: ToAccount is empty
 	// 0 requests
+}
+
+func ExampleInputError() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	_, err := server.Client().SetAttr(context.Background(), []timpush.UserAttrs{
+		{ToAccount: "mary", Attrs: timpush.Attrs{"city": strings.Repeat("x", 60)}},
+		{ToAccount: "", Attrs: timpush.Attrs{"city": "Rome"}},
+	})
+	var input interface{ Unwrap() []error }
+	if errors.As(err, &input) {
+		for _, fault := range input.Unwrap() {
+			fmt.Println(fault) // each is an *InputError
+		}
+	}
+	// Output:
+	// user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed
+	// user 1 "": ToAccount is empty
+}
+
+func ExampleClient_SetAttrSeq() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	server.Refuse(70107, "gone")
+	client, ctx := server.Client(), context.Background()
+	file := strings.NewReader("xiaoming,ShenZhen\ngone,Rome\nmary,Singapore\n")
+
+	users := func(yield func(timpush.UserAttrs, error) bool) {
+		lines := bufio.NewScanner(file)
+		for lines.Scan() {
+			account, city, _ := strings.Cut(lines.Text(), ",")
+			if !yield(timpush.UserAttrs{ToAccount: account, Attrs: timpush.Attrs{"city": city}}, nil) {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(timpush.UserAttrs{}, err)
+		}
+	}
+	for batch, err := range client.SetAttrSeq(ctx, users) {
+		var partial *timpush.PartialError
+		switch {
+		case errors.As(err, &partial): // some users of this batch are not done
+			for user := range partial.Users() {
+				fmt.Println(user.Index, user.ToAccount, user.Outcome)
+			}
+		case err != nil: // what users yielded, or why the stream has ended early
+			fmt.Println(err)
+		}
+		fmt.Println(batch.Progress.Done, "done; another run would begin at user", batch.Checkpoint())
+	}
+	// Output:
+	// 1 gone rejected
+	// 2 done; another run would begin at user 3
+}
+
+func ExampleBatcher() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	client, ctx := server.Client(), context.Background()
+
+	batcher := timpush.NewBatcher(client)
+	login := func(account, city string) error { // of many goroutines
+		return batcher.SetAttr(ctx, timpush.UserAttrs{ToAccount: account, Attrs: timpush.Attrs{"city": city}})
+	}
+
+	var logins sync.WaitGroup
+	for i := range 100 {
+		logins.Go(func() {
+			if err := login(fmt.Sprint("user-", i), "Rome"); err != nil {
+				fmt.Println(err)
+			}
+		})
+	}
+	logins.Wait()
+	fmt.Println(batcher.Close(ctx), len(server.Accounts()), len(server.Calls()) < 50)
+	// Output: <nil> 100 true
 }
 
 func ExamplePartialError_Remaining() {

@@ -8,7 +8,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
 )
+
+// deeper is the indentation, which is deeper in a function than in the README.
+var deeper = regexp.MustCompile(`(?m)^\t+`)
 
 func TestReadme(t *testing.T) {
 	t.Parallel()
@@ -19,14 +25,36 @@ func TestReadme(t *testing.T) {
 	assert.Contains(t, string(readme), "```go\n"+string(program)+"```", "the first program is one that compiles")
 	assert.LessOrEqual(t, strings.Count(string(program), "\n"), 25)
 
-	source, err := os.ReadFile("client.go")
-	require.NoError(t, err)
-	for _, option := range regexp.MustCompile(`func (With\w+)`).FindAllSubmatch(source, -1) {
-		assert.Contains(t, string(readme), "| `"+string(option[1])+"(", "each option is in the table")
+	compiled := deeper.ReplaceAllString(string(program), "")
+	for _, file := range []string{"example_test.go", "readme_test.go"} {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		compiled += deeper.ReplaceAllString(string(source), "")
+	}
+	for _, snippet := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
+		assert.Contains(t, compiled, deeper.ReplaceAllString(snippet[1], ""), "each snippet is one that compiles")
+	}
+	for _, file := range []string{"client.go", "batcher.go", "stream.go"} {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, option := range regexp.MustCompile(`func (With\w+)`).FindAllSubmatch(source, -1) {
+			assert.Contains(t, string(readme), "| `"+string(option[1])+"(", "each option is in the table")
+		}
 	}
 	for _, link := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllSubmatch(readme, -1) {
 		if !strings.HasPrefix(string(link[1]), "https://") {
 			assert.FileExists(t, string(link[1]))
 		}
+	}
+}
+
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	server := timpushtest.Start(t)
+	server.Inject(timpushtest.CutAfter()) // applied, but the answer is lost
+	client := server.Client()
+	_, err := client.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Rome"}}})
+	if err != nil || server.Attrs("mary")["city"] != "Rome" || len(server.Calls()) != 2 {
+		t.Error("the client should have tried again")
 	}
 }

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"log"
 	"os"
 
 	"github.com/timpush/timpush-go"
@@ -10,15 +10,16 @@ import (
 
 func main() {
 	client, err := timpush.NewClient(timpush.Config{
-		SDKAppID:   1400000000,
-		Identifier: "administrator",
-		SecretKey:  os.Getenv("TIMPUSH_SECRET_KEY"),
-		Region:     timpush.RegionSingapore,
+		SDKAppID: 1400000000, Identifier: "administrator",
+		SecretKey: os.Getenv("TIMPUSH_SECRET_KEY"), Region: timpush.RegionSingapore,
 	})
-	if err == nil {
-		_, err = client.SetAttr(context.Background(), []timpush.UserAttrs{
-			{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen"}},
-		})
+	if err != nil {
+		log.Fatal(err)
 	}
-	fmt.Println("error:", err)
+	users := []timpush.UserAttrs{{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen"}}}
+	result, err := client.SetAttr(context.Background(), users)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Println("users done:", result.Done)
 }

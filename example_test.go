@@ -91,7 +91,7 @@ func ExampleInputError() {
 	}
 	// Output:
 	// user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed
-	// user 1 "": ToAccount is empty
+	// entry 1: ToAccount is empty
 }
 
 func ExampleClient_SetAttrSeq() {

@@ -84,7 +84,7 @@ func TestErrorTexts(t *testing.T) {
 	assert.Equal(t, "HTTP status 302 Found (redirects are not followed; check the base URL)", (&timpush.HTTPError{StatusCode: 302}).Error())
 	assert.Equal(t, `user 2 "a" attribute "city": too long`, (&timpush.InputError{Index: 2, ToAccount: "a", Attr: "city", Reason: "too long"}).Error())
 	_, err := newClient(t).SetAttr(t.Context(), []timpush.UserAttrs{userIn("", "Rome")})
-	require.EqualError(t, err, `timpush: 1 fault in the input, nothing was sent: user 0 "": ToAccount is empty`)
+	require.EqualError(t, err, `timpush: 1 fault in the input, nothing was sent: entry 0: ToAccount is empty`)
 	long := strings.Repeat("字", 1000)
 	assert.Less(t, len((&timpush.UserError{ToAccount: long, Err: &timpush.APIError{Info: long}}).Error()), 600)
 	assert.Equal(t, "done rejected unknown not sent Outcome(9)", fmt.Sprint(timpush.Done, timpush.Rejected, timpush.Unknown, timpush.NotSent, timpush.Outcome(9)))

@@ -145,10 +145,7 @@ func sizes(calls []timpushtest.Call) []int {
 }
 
 // alwaysOK is a transport whose server applies everything.
-func alwaysOK(r *http.Request) (*http.Response, error) {
-	_, err := io.Copy(io.Discard, r.Body)
-	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`))}, err
-}
+var alwaysOK = answering(`{"ActionStatus":"OK","ErrorCode":0}`)
 
 // applying is alwaysOK, and gives each account of a request to apply.
 func applying(t *testing.T, apply func(account string, attrs map[string]string)) roundTripper {
@@ -171,5 +168,13 @@ func applying(t *testing.T, apply func(account string, attrs map[string]string))
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		return alwaysOK(r)
+	}
+}
+
+// answering is a transport that answers everything with one body.
+func answering(body string) roundTripper {
+	return func(r *http.Request) (*http.Response, error) {
+		_, err := io.Copy(io.Discard, r.Body)
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body))}, err
 	}
 }

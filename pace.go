@@ -48,11 +48,11 @@ func waitLimiter(ctx context.Context, l Limiter) error {
 const (
 	minPause   = time.Second // the length of the service's window is not documented; the quota is given per second
 	maxPause   = 16 * time.Second
-	slowDown   = 0.7  // of the rate that was too high
-	speedUp    = 0.05 // of that rate, or of half the quota if that is more, each second
-	nearby     = 0.05 // of that rate, around it: there the speed is
-	careful    = 0.01 // since little is to be gained before it, and refusals are to be expected beyond it
-	recovered  = 1.25 // of that rate: others have stopped using the quota
+	slowDown   = 0.7   // of the rate that was too high
+	speedUp    = 0.05  // of that rate, or of half the quota if that is more, each second
+	nearby     = 0.05  // of that rate, around it: there the speed is
+	careful    = 0.005 // since little is to be gained before it, and refusals are to be expected beyond it
+	recovered  = 1.25  // of that rate: others have stopped using the quota
 	lowestRate = DefaultQPS / 10.0
 )
 

@@ -1,0 +1,421 @@
+package timpush_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func TestFromNothingToTheFirstAttribute(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithAttrNames())
+		c := client(s)
+		names, err := c.AttrNames(t.Context())
+		require.NoError(t, err)
+		assert.Empty(t, names)
+		want := []timpush.AttrName{
+			{Index: 2, Name: "城市", AccountType: timpush.AccountTypeUserID},
+			{Index: 7, Name: "model", AccountType: timpush.AccountTypeRegistrationID},
+		}
+		require.NoError(t, c.SetAttrNames(t.Context(), want))
+		names, err = c.AttrNames(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, want, names)
+		_, err = c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "mary", Attrs: timpush.Attrs{"城市": "深圳"}}})
+		require.NoError(t, err)
+		attrs, err := c.GetAttr(t.Context(), []string{"mary", "nobody"})
+		require.NoError(t, err)
+		assert.Equal(t, map[string]timpush.Attrs{"mary": {"城市": "深圳"}, "nobody": {}}, attrs)
+	})
+}
+
+func TestAttrNamesUnderEachReadingOfTheDocumentation(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]timpushtest.Option{
+		"empty fields absent": {timpushtest.WithEmptyFieldsAbsent()},
+		"types untold":        {timpushtest.WithTypesUntold()},
+		"quoted numbers":      {timpushtest.WithQuotedNumbers()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				c := client(fake(t, append(opts, timpushtest.WithAttrNames())...))
+				names, err := c.AttrNames(t.Context())
+				require.NoError(t, err)
+				assert.Empty(t, names)
+				require.NoError(t, c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 0, Name: "city"}}))
+				names, err = c.AttrNames(t.Context())
+				require.NoError(t, err)
+				want := timpush.AttrName{Index: 0, Name: "city", AccountType: timpush.AccountTypeUserID}
+				if name == "types untold" {
+					want.AccountType = timpush.AccountTypeUnknown
+				}
+				assert.Equal(t, []timpush.AttrName{want}, names)
+			})
+		})
+	}
+}
+
+func TestSetAttrNamesRefused(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithAttrNames("sex", "city"))
+		c := client(s)
+		err := c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 5, Name: "city"}})
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
+		var api *timpush.APIError
+		require.ErrorAs(t, err, &api)
+		assert.Equal(t, "v4/timpush/set_attr_name", api.Endpoint)
+		err = c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 1, Name: "city", AccountType: timpush.AccountTypeRegistrationID}})
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr, "the type stays")
+		assert.Len(t, s.Calls(), 2, "neither is tried again")
+		s.Inject(timpushtest.ErrorCode(91000), timpushtest.CutAfter())
+		require.NoError(t, c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 2, Name: "country"}}))
+	})
+}
+
+func TestInvalidAttrNames(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		for want, names := range map[string][]timpush.AttrName{
+			"there are no names":                             nil,
+			"the index is 10, want 0 to 9":                   {{Index: 10, Name: "a"}},
+			"the index is -1, want 0 to 9":                   {{Index: -1, Name: "a"}},
+			"the index 1 comes twice":                        {{Index: 1, Name: "a"}, {Index: 1, Name: "b"}},
+			"the name comes twice":                           {{Index: 1, Name: "a"}, {Index: 2, Name: "a"}},
+			"the name is empty":                              {{Index: 1}},
+			"the name has 51 bytes, at most 50 are allowed":  {{Index: 1, Name: strings.Repeat("深", 17)}},
+			"the name is not valid UTF-8":                    {{Index: 1, Name: "\xff"}},
+			"AccountType(3) is no account type":              {{Index: 1, Name: "a", AccountType: 3}},
+			"2 faults in the input, nothing was sent: entry": {{Index: 10, Name: ""}},
+		} {
+			err := c.SetAttrNames(t.Context(), names)
+			var input *timpush.InputError
+			require.ErrorAs(t, err, &input)
+			assert.ErrorContains(t, err, want)
+		}
+		assert.Empty(t, s.Calls())
+	})
+}
+
+func TestGetAttr(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		accounts := []string{"lost"}
+		for i := range 250 {
+			accounts = append(accounts, account(i))
+		}
+		s := fake(t, timpushtest.WithKnownAccounts(append(accounts[1:], "without")...))
+		c := client(s)
+		_, err := c.SetAttr(t.Context(), someUsers(250))
+		require.NoError(t, err)
+		s.Inject(timpushtest.ErrorCode(91000), timpushtest.CutAfter(), timpushtest.AccountCode(60008, "user-7"))
+		attrs, err := c.GetAttr(t.Context(), append(accounts, "without", "user-3"))
+		var p *timpush.PartialError
+		require.ErrorAs(t, err, &p)
+		assert.Equal(t, map[string]timpush.Outcome{"lost": timpush.Rejected}, outcomes(p))
+		assert.ErrorIs(t, err, timpush.ErrNoSuchAccount)
+		assert.Len(t, attrs, 251)
+		for i := range 250 {
+			assert.Equal(t, timpush.Attrs{"city": account(i)}, attrs[account(i)])
+		}
+		assert.Equal(t, timpush.Attrs{}, attrs["without"])
+
+		attrs, err = c.GetAttr(t.Context(), nil)
+		require.NoError(t, err)
+		assert.Empty(t, attrs)
+		attrs, err = c.GetAttr(t.Context(), []string{"a", "", "\xff"})
+		require.ErrorContains(t, err, "2 faults in the input")
+		assert.Nil(t, attrs)
+	})
+}
+
+func TestGetAttrReportsAnAccountThatIsNotAnswered(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithKnownAccounts("mary"), timpushtest.WithNotFoundOmitted())
+		attrs, err := client(s).GetAttr(t.Context(), []string{"mary", "lost"})
+		var p *timpush.PartialError
+		require.ErrorAs(t, err, &p)
+		assert.Equal(t, map[string]timpush.Outcome{"lost": timpush.Unknown}, outcomes(p))
+		require.ErrorIs(t, err, timpush.ErrNotAnswered)
+		assert.Equal(t, map[string]timpush.Attrs{"mary": {}}, attrs)
+		assert.Len(t, s.Calls(), 1)
+	})
+}
+
+func TestGetAttrNeverPrintsValues(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		const value = "the value of an attribute"
+		for _, body := range []string{
+			`{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":[{"To_Account":"a","Attrs":{"city":"` + value,
+			`{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":{"To_Account":"` + value + `"}}`,
+			`{"ActionStatus":"` + value + `","ErrorCode":0,"UserAttrs":[]}`,
+		} {
+			s := fake(t)
+			s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.Answer(http.StatusOK, body) })
+			_, err := client(s, timpush.WithMaxAttempts(2)).GetAttr(t.Context(), []string{"a"})
+			require.Error(t, err)
+			assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), value)
+			var page *timpush.HTTPError
+			require.ErrorAs(t, err, &page)
+			assert.Empty(t, page.Snippet)
+			assert.Len(t, s.Calls(), 2, "what cannot be read is read again")
+		}
+	})
+}
+
+func TestGetAttrSeq(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		_, err := c.SetAttr(t.Context(), someUsers(350))
+		require.NoError(t, err)
+		s.Refuse(70107, "user-5")
+		accounts := func(yield func(string, error) bool) {
+			for i := range 350 {
+				if !yield(account(i), nil) {
+					return
+				}
+			}
+		}
+		found := map[string]timpush.Attrs{}
+		all := drain(t, func(yield func(*timpush.BatchResult, error) bool) {
+			for b, err := range c.GetAttrSeq(t.Context(), accounts) {
+				for _, u := range b.Users {
+					found[u.ToAccount] = u.Attrs
+				}
+				if !yield(b, err) {
+					return
+				}
+			}
+		})
+		assert.Equal(t, 349, all.last.Progress.Done)
+		assert.Equal(t, timpush.Rejected, all.outcomes[5])
+		assert.Nil(t, found["user-5"])
+		assert.Equal(t, timpush.Attrs{"city": "user-349"}, found["user-349"])
+		assert.Equal(t, 4, all.last.Progress.Requests)
+	})
+}
+
+func TestRemoveAttr(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithKnownAccounts("user-0", "user-1"))
+		c := client(s)
+		for i := range 2 {
+			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: account(i), Attrs: timpush.Attrs{"city": "Rome", "sex": "f", "country": "IT"}}})
+			require.NoError(t, err)
+		}
+		s.Inject(timpushtest.CutAfter())
+		users := []timpush.UserAttrNames{
+			{ToAccount: "user-0", Names: []string{"city", "city"}}, {ToAccount: "lost", Names: []string{"city"}},
+			{ToAccount: "user-1", Names: []string{"country"}}, {ToAccount: "user-0", Names: []string{"sex"}},
+		}
+		result, err := c.RemoveAttr(t.Context(), users)
+		assert.Equal(t, timpush.Result{Done: 3, Rejected: 1, Requests: 2}, *result)
+		require.ErrorIs(t, err, timpush.ErrNoSuchAccount)
+		assert.Equal(t, map[string]string{"country": "IT"}, s.Attrs("user-0"))
+		assert.Equal(t, map[string]string{"city": "Rome", "sex": "f"}, s.Attrs("user-1"))
+		_, err = c.RemoveAttr(t.Context(), []timpush.UserAttrNames{{ToAccount: "a"}, {Names: []string{""}}})
+		require.ErrorContains(t, err, "3 faults in the input")
+	})
+}
+
+// mixed are users of an app with "city" for UserIDs and "model" for RegistrationIDs. Each other than the first is refused.
+var mixed = []timpush.UserAttrs{
+	userIn("fine", "Rome"),
+	{ToAccount: "no such name", Attrs: timpush.Attrs{"hobby": "chess"}},
+	{ToAccount: "both types", Attrs: timpush.Attrs{"city": "Rome", "model": "X"}},
+	userIn("both types in two entries", "Rome"),
+	{ToAccount: "both types in two entries", Attrs: timpush.Attrs{"model": "X"}},
+	{ToAccount: "R", Attrs: timpush.Attrs{"city": "Rome"}},
+}
+
+func appOfMixed(t *testing.T, opts ...timpushtest.Option) *timpushtest.Server {
+	t.Helper()
+	return fake(t, append(opts, timpushtest.WithAttrNames("city"), timpushtest.WithRegistrationAttrNames("model"))...)
+}
+
+func registrationIDs(account string) timpush.AccountType {
+	if account == "R" {
+		return timpush.AccountTypeRegistrationID
+	}
+	return timpush.AccountTypeUnknown
+}
+
+func TestPreflight(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := appOfMixed(t)
+		c := client(s, timpush.WithAccountTypes(registrationIDs))
+		err := c.Preflight(t.Context(), mixed)
+		var p *timpush.PartialError
+		require.ErrorAs(t, err, &p)
+		var codes []string
+		for u := range p.Users() {
+			assert.Equal(t, timpush.Rejected, u.Outcome)
+			var api *timpush.APIError
+			require.ErrorAs(t, u, &api)
+			codes = append(codes, fmt.Sprint(u.Index, " ", int(api.Code)))
+		}
+		assert.Equal(t, []string{"1 90033", "2 90035", "3 90035", "4 90035", "5 90035"}, codes)
+		require.NoError(t, c.Preflight(t.Context(), mixed[:1]))
+		assert.Len(t, s.Calls(), 1, "the names are read once")
+		assert.Empty(t, s.Accounts(), "nothing is set")
+		require.ErrorContains(t, c.Preflight(t.Context(), []timpush.UserAttrs{{}}), "faults in the input")
+	})
+}
+
+func TestPreflightClaimsOnlyWhatIsCertain(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		untold := client(appOfMixed(t, timpushtest.WithTypesUntold()), timpush.WithAccountTypes(registrationIDs))
+		err := untold.Preflight(t.Context(), mixed)
+		var p *timpush.PartialError
+		require.ErrorAs(t, err, &p)
+		assert.Equal(t, map[string]timpush.Outcome{"no such name": timpush.Rejected}, outcomes(p), "types are not known")
+
+		s := appOfMixed(t)
+		err = client(s).Preflight(t.Context(), mixed[5:])
+		require.NoError(t, err, "the type of R is not known")
+		s.Inject(timpushtest.ErrorCode(90009))
+		require.ErrorIs(t, client(s).Preflight(t.Context(), mixed), timpush.ErrNotAdmin)
+	})
+}
+
+func TestPreflightLearns(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithAttrNames("city"))
+		c := client(s)
+		hobby := []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"hobby": "chess"}}}
+		require.ErrorIs(t, c.Preflight(t.Context(), hobby), timpush.ErrInvalidAttr)
+		require.NoError(t, client(s).SetAttrNames(t.Context(), []timpush.AttrName{{Index: 1, Name: "hobby"}})) // by another program
+		time.Sleep(10 * time.Second)
+		require.NoError(t, c.Preflight(t.Context(), hobby), "before it claims a refusal it looks again")
+		calls := len(s.Calls())
+		require.NoError(t, c.Preflight(t.Context(), hobby))
+		assert.Len(t, s.Calls(), calls)
+		time.Sleep(11 * time.Minute)
+		require.NoError(t, c.Preflight(t.Context(), hobby))
+		assert.Len(t, s.Calls(), calls+1, "what is known lasts ten minutes")
+		s.Inject(timpushtest.ErrorCode(90033))
+		_, err := c.SetAttr(t.Context(), hobby)
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
+		require.NoError(t, c.Preflight(t.Context(), hobby))
+		assert.Len(t, s.Calls(), calls+3, "and is forgotten when the server contradicts it")
+	})
+}
+
+func TestWithPreflight(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		ways := map[string]func(c *timpush.Client) map[string]timpush.Outcome{
+			"SetAttr": func(c *timpush.Client) map[string]timpush.Outcome {
+				result, err := c.SetAttr(t.Context(), mixed)
+				return outcomes(partial(t, mixed, result, err))
+			},
+			"SetAttrSeq": func(c *timpush.Client) map[string]timpush.Outcome {
+				refused := map[string]timpush.Outcome{}
+				for position, outcome := range drain(t, c.SetAttrSeq(t.Context(), from(mixed))).outcomes {
+					if outcome != timpush.Done {
+						refused[mixed[position].ToAccount] = outcome
+					}
+				}
+				return refused
+			},
+		}
+		for way, set := range ways {
+			s := appOfMixed(t)
+			refused := set(client(s, timpush.WithPreflight(), timpush.WithAccountTypes(registrationIDs)))
+			assert.Equal(t, map[string]timpush.Outcome{
+				"no such name": timpush.Rejected, "both types": timpush.Rejected, "both types in two entries": timpush.Rejected, "R": timpush.Rejected,
+			}, refused, way)
+			assert.Len(t, s.Calls(), 2, "one for the names, one for all that can be set")
+			assertStored(t, s, mixed[0])
+		}
+		s := appOfMixed(t)
+		s.Inject(timpushtest.ErrorCode(90001))
+		_, err := client(s, timpush.WithPreflight()).SetAttr(t.Context(), mixed[:1])
+		require.NoError(t, err, "without the names all users are sent")
+		_, err = client(s, timpush.WithPreflight()).SetAttr(t.Context(), mixed[1:3])
+		require.ErrorIs(t, err, timpush.ErrAccountType)
+		assert.Empty(t, s.Attrs("both types"))
+	})
+}
+
+func TestVerify(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithReadDelay(time.Second), timpushtest.WithKnownAccounts("a", "b", "c", "d", "e"))
+		c := client(s)
+		users := []timpush.UserAttrs{userIn("a", "Rome"), userIn("b", "Rome"), userIn("c", ""), userIn("d", "old"), userIn("d", "new")}
+		_, err := c.SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		began := time.Now()
+		result, err := c.Verify(t.Context(), users)
+		require.NoError(t, err, "a value may show late")
+		assert.Equal(t, timpush.Result{Done: 5, Requests: 4}, *result)
+		assert.Less(t, time.Since(began), 2*time.Second)
+
+		const secret = "a value of a user"
+		wrong := []timpush.UserAttrs{userIn("a", secret), userIn("b", "Rome"), userIn("lost", "Rome"), userIn("e", "Rome")}
+		result, err = c.Verify(t.Context(), wrong)
+		p := partial(t, wrong, result, err)
+		assert.Equal(t, map[string]timpush.Outcome{"a": timpush.Rejected, "lost": timpush.Rejected, "e": timpush.Rejected}, outcomes(p))
+		require.ErrorIs(t, err, timpush.ErrNotStored)
+		require.ErrorIs(t, err, timpush.ErrNoSuchAccount)
+		assert.NotContains(t, fmt.Sprintf("%v %+v", err, err), secret)
+		assert.Equal(t, []timpush.UserAttrs{wrong[0], wrong[2], wrong[3]}, p.Remaining(wrong))
+		result, err = c.Verify(t.Context(), []timpush.UserAttrs{{}})
+		assert.Nil(t, result)
+		require.Error(t, err)
+	})
+}
+
+func TestVerifyCutShort(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		users := []timpush.UserAttrs{userIn("a", "Rome")}
+		result, err := client(s).Verify(ctx, users)
+		p := partial(t, users, result, err)
+		assert.Equal(t, map[string]timpush.Outcome{"a": timpush.Unknown}, outcomes(p), "it may show yet")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, timpush.ErrNotStored)
+		s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(91000) })
+		result, err = client(s, timpush.WithMaxAttempts(2)).Verify(t.Context(), users)
+		p = partial(t, users, result, err)
+		assert.Equal(t, map[string]timpush.Outcome{"a": timpush.Unknown}, outcomes(p))
+		require.ErrorIs(t, err, timpush.ErrInternal)
+	})
+}
+
+// FuzzFamily lets any body answer each endpoint that reads something.
+func FuzzFamily(f *testing.F) {
+	f.Add(`{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":[{"To_Account":"a","Attrs":{"city":"x"}}],"AttrNames":{"0":"city"},"AttrTypes":{"0":1}}`)
+	f.Add(`{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":[{"To_Account":"a","Attrs":null},null],"AttrNames":{"x":"city"},"AttrTypes":[]}`)
+	f.Add(`{"ActionStatus":"OK","ErrorCode":"0","UserAttrs":null,"AttrNames":null,"AttrTypes":{"0":"1","1":7}}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		c := newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxAttempts(1), through(answering(body)))
+		attrs, err := c.GetAttr(t.Context(), []string{"a", "b"})
+		var p *timpush.PartialError
+		if err == nil {
+			assert.ElementsMatch(t, []string{"a", "b"}, slices.Collect(maps.Keys(attrs)))
+		} else if assert.ErrorAs(t, err, &p) {
+			for u := range p.Users() {
+				assert.NotContains(t, attrs, u.ToAccount)
+			}
+		}
+		names, err := c.AttrNames(t.Context())
+		if err == nil {
+			assert.True(t, slices.IsSortedFunc(names, func(a, b timpush.AttrName) int { return a.Index - b.Index }))
+		} else {
+			assert.Empty(t, names)
+		}
+	})
+}

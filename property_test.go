@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,7 +20,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 60, "how many random runs of each kind the property test makes")
+	seeds = flag.Int("seeds", 40, "how many random runs of each kind the property test makes")
 	seed  = flag.Uint64("seed", 0, "the first seed of the property test: the number in the name of a failed run")
 )
 
@@ -27,7 +28,9 @@ var (
 // what the fake has of an account is the value of its last entry that is Done, or of a later one that is Unknown.
 func TestOutcomesTellTheTruth(t *testing.T) {
 	t.Parallel()
-	for kind, call := range map[string]func(*testing.T, *disturbed){"call": randomCall, "stream": randomStream, "batcher": randomBatcher} {
+	for kind, call := range map[string]func(*testing.T, *disturbed){
+		"call": randomCall, "stream": randomStream, "batcher": randomBatcher, "removal": randomRemoval, "reading": randomReading,
+	} {
 		for n := range *seeds {
 			number := *seed + uint64(n)
 			t.Run(fmt.Sprint(kind, "/", number), func(t *testing.T) {
@@ -142,6 +145,66 @@ func randomBatcher(t *testing.T, d *disturbed) {
 	requireOrder(t, d, entries)
 }
 
+// randomRemoval removes attributes of the users, where it is Done and only there.
+func randomRemoval(t *testing.T, d *disturbed) {
+	users := make([]timpush.UserAttrNames, len(d.users))
+	for i, u := range d.users {
+		users[i] = timpush.UserAttrNames{ToAccount: u.ToAccount, Names: slices.Collect(maps.Keys(u.Attrs))}
+	}
+	result, err := d.client.RemoveAttr(d.ctx, users)
+	requireSum(t, d.users, result, err)
+	failed := outcomesOf(err)
+	for _, u := range merge(d.users) {
+		outcome, notDone := failed[u.ToAccount]
+		for name := range u.Attrs {
+			had, has := d.before[u.ToAccount][name], d.fake.Attrs(u.ToAccount)[name]
+			_, still := d.fake.Attrs(u.ToAccount)[name]
+			switch {
+			case !notDone:
+				require.False(t, still, "%s is Done", u.ToAccount)
+			case outcome == timpush.Unknown && !still:
+			default:
+				require.Equal(t, had, has, "%s is %s: %v", u.ToAccount, outcome, err)
+			}
+		}
+	}
+}
+
+// randomReading reads the users, and verifies what they had before against what they would have.
+func randomReading(t *testing.T, d *disturbed) {
+	var accounts []string
+	for _, u := range d.users {
+		accounts = append(accounts, u.ToAccount)
+	}
+	attrs, err := d.client.GetAttr(d.ctx, accounts)
+	failed := outcomesOf(err)
+	for _, account := range accounts {
+		if _, notRead := failed[account]; notRead {
+			require.NotContains(t, attrs, account)
+			continue
+		}
+		require.Contains(t, attrs, account)
+		require.True(t, maps.Equal(d.before[account], attrs[account]), account)
+	}
+	result, err := d.client.Verify(d.ctx, d.users)
+	requireSum(t, d.users, result, err)
+	notDone, notStored := outcomesOf(err), map[string]bool{}
+	if p := new(timpush.PartialError); errors.As(err, &p) {
+		for u := range p.Users() {
+			notStored[u.ToAccount] = u.Outcome == timpush.Rejected && errors.Is(u, timpush.ErrNotStored)
+		}
+	}
+	for _, u := range merge(d.users) {
+		stored := true
+		for name, value := range u.Attrs {
+			stored = stored && d.before[u.ToAccount][name] == value
+		}
+		_, failed := notDone[u.ToAccount]
+		require.True(t, failed || stored, "%s is Done", u.ToAccount)
+		require.False(t, stored && notStored[u.ToAccount], "%s is said not to be stored", u.ToAccount)
+	}
+}
+
 // ended is an entry with its outcome.
 type ended struct {
 	timpush.UserAttrs
@@ -189,10 +252,7 @@ const absent = "\x00 absent"
 
 func requireTruth(t *testing.T, s *timpushtest.Server, users []timpush.UserAttrs, before map[string]map[string]string, err error) {
 	t.Helper()
-	failed := map[string]timpush.Outcome{}
-	if p, ok := err.(*timpush.PartialError); ok { //nolint:errorlint // SetAttr returns it unwrapped
-		failed = outcomes(p)
-	}
+	failed := outcomesOf(err)
 	for _, u := range merge(users) {
 		had, has := before[u.ToAccount], s.Attrs(u.ToAccount)
 		set := maps.Clone(had)
@@ -209,6 +269,13 @@ func requireTruth(t *testing.T, s *timpushtest.Server, users []timpush.UserAttrs
 			require.Equal(t, had, has, "%s is %s: %v", u.ToAccount, outcome, err)
 		}
 	}
+}
+
+func outcomesOf(err error) map[string]timpush.Outcome {
+	if p, ok := err.(*timpush.PartialError); ok { //nolint:errorlint // calls return it unwrapped
+		return outcomes(p)
+	}
+	return nil
 }
 
 func randomUsers(r *rand.Rand) []timpush.UserAttrs {

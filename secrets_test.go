@@ -163,6 +163,14 @@ func TestSecretsStayInside(t *testing.T) {
 				for u := range p.Users() {
 					transport.search(t, printed(u)...)
 				}
+				for _, call := range otherCalls(t, c, users) {
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					if err := call(ctx); err != nil {
+						transport.search(t, printed(err)...)
+						assert.NotContains(t, fmt.Sprintf("%+v", err), "a-city-of-no-concern")
+					}
+					cancel()
+				}
 				transport.search(t, printed(c)...)
 				transport.search(t, printed(result)...)
 				transport.search(t, printed(s.Config())[:8]...)
@@ -173,6 +181,31 @@ func TestSecretsStayInside(t *testing.T) {
 				assert.NotContains(t, log.String(), "user-0", "no account in the log")
 			})
 		})
+	}
+}
+
+// otherCalls are all ways to call the API but SetAttr.
+func otherCalls(t *testing.T, c *timpush.Client, users []timpush.UserAttrs) []func(context.Context) error {
+	t.Helper()
+	names := []timpush.UserAttrNames{{ToAccount: "user-0", Names: []string{"city"}}}
+	return []func(context.Context) error{
+		func(ctx context.Context) error { _, err := c.GetAttr(ctx, []string{"user-0", "user-1"}); return err },
+		func(ctx context.Context) error { _, err := c.RemoveAttr(ctx, names); return err },
+		func(ctx context.Context) error { _, err := c.AttrNames(ctx); return err },
+		func(ctx context.Context) error { return c.SetAttrNames(ctx, []timpush.AttrName{{Index: 1, Name: "x"}}) },
+		func(ctx context.Context) error { return c.Preflight(ctx, users) },
+		func(ctx context.Context) error { _, err := c.Verify(ctx, users); return err },
+		func(ctx context.Context) error {
+			var errs []error
+			for _, err := range c.SetAttrSeq(ctx, from(users)) {
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		},
+		func(ctx context.Context) error {
+			b := timpush.NewBatcher(c)
+			return errors.Join(b.SetAttr(ctx, users[0]), b.Close(ctx))
+		},
 	}
 }
 

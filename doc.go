@@ -1,4 +1,5 @@
-// Package timpush is a client of the admin API of Tencent Cloud Chat's push service. It sets attributes of users.
+// Package timpush is a client of the admin API of Tencent Cloud Chat's push service. It sets, reads and removes
+// attributes of users.
 //
 //	client, err := timpush.NewClient(timpush.Config{
 //		SDKAppID:   1400000000,
@@ -14,6 +15,14 @@
 // Every user handed to it ends in exactly one of four outcomes that the caller can see, the quota of the service is
 // used and kept, and the secret key does not leak.
 //
+// # Ways to call
+//
+// [Client.SetAttr] takes users in a slice, [Client.SetAttrSeq] any number of them as they come, and a [Batcher] one by one
+// from many goroutines. All three make full requests, keep to the quota, and never let a later value of an account be
+// overtaken by an earlier one within the call, stream or Batcher. [Client.GetAttr], [Client.GetAttrSeq] and
+// [Client.RemoveAttr] read and remove. [Client.SetAttrNames] and [Client.AttrNames] are about the names that an app has,
+// [Client.Preflight] foresees who will be refused for them, and [Client.Verify] finds out what was applied.
+//
 // # Outcomes
 //
 // A user is [Done] if the server said so, [Rejected] if it said no, [Unknown] if no clear answer came, so that the
@@ -28,8 +37,9 @@
 //	}
 //
 // Causes are found with errors.Is and errors.As through all wrappers: a [Code] of the API, an [*APIError] with the
-// text of the server, an [*HTTPError] for a gateway's page, a *url.Error for the network, and the error of ctx beside the last real failure. A *url.Error may be
-// an attempt that timed out, which matches context.DeadlineExceeded too: ctx.Err() tells whether ctx has ended.
+// text of the server, an [*HTTPError] for a gateway's page, a *url.Error for the network, and the error of ctx beside the
+// last real failure. A *url.Error may be an attempt that timed out, which matches context.DeadlineExceeded too: ctx.Err()
+// tells whether ctx has ended.
 //
 // Done is claimed only where ActionStatus is OK, ErrorCode is 0 and ErrorList does not name the account. If the list
 // names an account that was not in the request, it may mean one that was, under another spelling: the request is

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -151,6 +152,85 @@ func ExampleBatcher() {
 	logins.Wait()
 	fmt.Println(batcher.Close(ctx), len(server.Accounts()), len(server.Calls()) < 50)
 	// Output: <nil> 100 true
+}
+
+// From nothing to the first attribute.
+func ExampleClient_SetAttrNames() {
+	server := timpushtest.NewServer(timpushtest.WithAttrNames()) // an app without any names
+	defer server.Close()
+	client, ctx := server.Client(), context.Background()
+
+	err := client.SetAttrNames(ctx, []timpush.AttrName{
+		{Index: 0, Name: "city", AccountType: timpush.AccountTypeUserID},
+		{Index: 1, Name: "model", AccountType: timpush.AccountTypeRegistrationID},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	users := []timpush.UserAttrs{{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen"}}}
+	if _, err := client.SetAttr(ctx, users); err != nil {
+		fmt.Println(err)
+		return
+	}
+	attrs, err := client.GetAttr(ctx, []string{"xiaoming"})
+	fmt.Println(attrs["xiaoming"], err)
+	// Output: map[city:ShenZhen] <nil>
+}
+
+// profile is a type of the program's own: a method maps it to attributes, and the compiler checks the names.
+type profile struct {
+	City string
+	Age  int
+}
+
+func (p profile) Attrs() timpush.Attrs {
+	return timpush.Attrs{"city": p.City, "age": strconv.Itoa(p.Age)}
+}
+
+func ExampleAttrs() {
+	server := timpushtest.NewServer(timpushtest.WithAttrNames("city", "age"))
+	defer server.Close()
+	result, err := server.Client().SetAttr(context.Background(), []timpush.UserAttrs{
+		{ToAccount: "mary", Attrs: profile{City: "Rome", Age: 33}.Attrs()},
+	})
+	fmt.Println(result.Done, err, server.Attrs("mary"))
+	// Output: 1 <nil> map[age:33 city:Rome]
+}
+
+func ExampleClient_Preflight() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	users := []timpush.UserAttrs{
+		{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Rome"}},
+		{ToAccount: "xiaoming", Attrs: timpush.Attrs{"hobby": "chess"}}, // the app has no such attribute
+	}
+	var partial *timpush.PartialError
+	if err := server.Client().Preflight(context.Background(), users); errors.As(err, &partial) {
+		for user := range partial.Users() {
+			fmt.Println(user.Index, user.ToAccount, errors.Is(user, timpush.ErrInvalidAttr))
+		}
+	}
+	// Output: 1 xiaoming true
+}
+
+func ExampleClient_Verify() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	server.Inject(timpushtest.CutAfter()) // the attributes are set, but the answer is lost
+	client, ctx := server.Client(timpush.WithMaxAttempts(1)), context.Background()
+	users := []timpush.UserAttrs{{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Rome"}}}
+
+	result, err := client.SetAttr(ctx, users)
+	fmt.Println("unknown:", result.Unknown)
+	var partial *timpush.PartialError
+	if errors.As(err, &partial) {
+		stored, err := client.Verify(ctx, partial.Remaining(users))
+		fmt.Println("stored:", stored.Done, err)
+	}
+	// Output:
+	// unknown: 1
+	// stored: 1 <nil>
 }
 
 func ExamplePartialError_Remaining() {

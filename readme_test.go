@@ -2,6 +2,7 @@ package timpush_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -34,10 +35,12 @@ func TestReadme(t *testing.T) {
 	for _, snippet := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
 		assert.Contains(t, compiled, deeper.ReplaceAllString(snippet[1], ""), "each snippet is one that compiles")
 	}
-	for _, file := range []string{"client.go", "batcher.go", "stream.go"} {
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, file := range files {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, option := range regexp.MustCompile(`func (With\w+)`).FindAllSubmatch(source, -1) {
+		for _, option := range regexp.MustCompile(`(?m)^func (With\w+)`).FindAllSubmatch(source, -1) {
 			assert.Contains(t, string(readme), "| `"+string(option[1])+"(", "each option is in the table")
 		}
 	}

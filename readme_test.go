@@ -44,9 +44,16 @@ func TestReadme(t *testing.T) {
 			assert.Contains(t, string(readme), "| `"+string(option[1])+"(", "each option is in the table")
 		}
 	}
+	var anchors []string
+	for _, title := range regexp.MustCompile(`(?m)^## (.*)$`).FindAllSubmatch(readme, -1) {
+		anchors = append(anchors, "#"+strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(strings.ToLower(string(title[1]))))
+	}
 	for _, link := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllSubmatch(readme, -1) {
-		if !strings.HasPrefix(string(link[1]), "https://") {
-			assert.FileExists(t, string(link[1]))
+		switch target := string(link[1]); {
+		case strings.HasPrefix(target, "#"):
+			assert.Contains(t, anchors, target)
+		case !strings.HasPrefix(target, "https://"):
+			assert.FileExists(t, target)
 		}
 	}
 }

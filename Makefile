@@ -24,6 +24,9 @@ FUZZTIME := 10s
 COVER_ROOT        := 95
 COVER_TIMPUSHTEST := 90
 
+# Every folder with a go.mod of its own.
+MODULES = $(patsubst ./%/go.mod,%,$(sort $(shell find . -mindepth 2 -name go.mod -not -path './.*')))
+
 # 64-bit only: the official UserSig module, which signs for us, does not compile
 # for 32-bit targets (linux/386, linux/arm).
 PLATFORMS := linux/arm64 linux/riscv64 windows/amd64 darwin/arm64 freebsd/amd64
@@ -83,6 +86,19 @@ platforms: ## the code and its tests compile for the other platforms
 		export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
 		go build -o /dev/null ./...; \
 		go vet ./...; \
+	done
+
+# A nested module that has a replace directive must also stand alone, as it does
+# for those who depend on it: the workspace could hide that its go.mod is wrong.
+.PHONY: modules
+modules: $(GOLANGCI_LINT) ## the nested modules: vet, tests and linters
+	@set -e; for module in $(MODULES); do \
+		echo "module $$module"; \
+		cd "$(CURDIR)/$$module"; \
+		go vet ./...; \
+		go test -race -shuffle=on ./...; \
+		if grep -q '^replace' go.mod; then GOWORK=off go mod tidy -diff; GOWORK=off go vet ./...; fi; \
+		"$(CURDIR)/$(GOLANGCI_LINT)" run --config "$(CURDIR)/.golangci.yml" ./...; \
 	done
 
 .PHONY: staticcheck

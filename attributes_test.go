@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -342,9 +343,40 @@ func TestWithPreflight(t *testing.T) {
 		s.Inject(timpushtest.ErrorCode(90001))
 		_, err := client(s, timpush.WithPreflight()).SetAttr(t.Context(), mixed[:1])
 		require.NoError(t, err, "without the names all users are sent")
+		assert.Len(t, s.Calls(), 2)
+
+		c := client(s, timpush.WithPreflight())
+		s.Inject(timpushtest.ErrorCode(90001))
+		for range 2 {
+			_, err = c.SetAttr(t.Context(), mixed[:1])
+			require.NoError(t, err)
+		}
+		assert.Len(t, s.Calls(), 2+3, "for a while it does without them")
+		time.Sleep(time.Minute)
+		_, err = c.SetAttr(t.Context(), mixed[:1])
+		require.NoError(t, err)
+		assert.Len(t, s.Calls(), 2+3+2)
+
 		_, err = client(s, timpush.WithPreflight()).SetAttr(t.Context(), mixed[1:3])
 		require.ErrorIs(t, err, timpush.ErrAccountType)
 		assert.Empty(t, s.Attrs("both types"))
+	})
+}
+
+func TestNamesAreReadOnceForAllThatWait(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		c := client(s, timpush.WithPreflight())
+		all := drain(t, c.SetAttrSeq(t.Context(), from(someUsers(1000))))
+		assert.Equal(t, 1000, all.last.Progress.Done)
+		assert.Len(t, s.Calls(), 11)
+		time.Sleep(11 * time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		go func() { _ = c.Preflight(t.Context(), someUsers(1)) }()
+		synctest.Wait()
+		require.ErrorIs(t, c.Preflight(ctx, someUsers(1)), context.DeadlineExceeded, "who waits for another to read them ends with its ctx")
+		time.Sleep(time.Second)
 	})
 }
 

@@ -88,7 +88,7 @@ func (r *call) run(ctx context.Context, p *plan) (*Result, error) {
 	began, users, endpoint := time.Now(), len(p.entryOf), p.endpoint.name()
 	ctx = r.client.observe(ctx, Event{Kind: CallStart, Endpoint: endpoint, Users: users})
 	if r.client.preflight && p.endpoint == &setAttr {
-		_ = r.client.foresee(ctx, p) // if it cannot, the server tells
+		r.client.tryToForesee(ctx, p)
 	}
 	r.send(ctx, p, p.split(r.client.limits().users))
 	result, err := p.gather()

@@ -137,6 +137,7 @@ type Client struct {
 	preflight   bool
 	accountType func(account string) AccountType
 	names       atomic.Pointer[knownNames]
+	asking      chan struct{} // taken by who reads the names
 }
 
 // String tells which host the client calls.
@@ -297,7 +298,7 @@ func (s *settings) client(cfg Config, base *url.URL) *Client {
 		userAgent: []string{s.userAgent}, transport: s.transport(),
 		sign: cached(s.signer, s.attemptTimeout), limiter: s.limiter, slots: make(chan struct{}, s.maxInFlight),
 		pace: pace{first: make(chan struct{}, 1)}, observers: s.observers, maxAttempts: s.maxAttempts, deadlines: deadlines{after: s.attemptTimeout},
-		preflight: s.preflight, accountType: s.accountType,
+		preflight: s.preflight, accountType: s.accountType, asking: make(chan struct{}, 1),
 	}
 	if s.httpClient != nil && s.httpClient.Timeout > 0 {
 		c.deadlines.after = min(c.deadlines.after, s.httpClient.Timeout)

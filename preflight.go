@@ -11,10 +11,14 @@ const namesLife = 10 * time.Minute
 // namesFresh is how old they may be where a user is said to be refused for them: a name may have been added since.
 const namesFresh = 5 * time.Second
 
+// namesRest is how long SetAttr does without the names when they could not be read: each try may take long.
+const namesRest = time.Minute
+
 // knownNames is what is known of the app's attributes.
 type knownNames struct {
-	types map[string]AccountType
-	read  time.Time
+	types  map[string]AccountType
+	read   time.Time
+	failed bool
 }
 
 // WithPreflight lets [Client.SetAttr], [Client.SetAttrSeq] and [Batcher.SetAttr] run [Client.Preflight] first: users that
@@ -61,6 +65,16 @@ func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
 	return err
 }
 
+// tryToForesee runs foresee for a call that does without if it fails: then the server tells.
+func (c *Client) tryToForesee(ctx context.Context, p *plan) {
+	if known := c.names.Load(); known != nil && known.failed && time.Since(known.read) < namesRest {
+		return
+	}
+	if err := c.foresee(ctx, p); err != nil && ctx.Err() == nil {
+		c.names.Store(&knownNames{read: time.Now(), failed: true})
+	}
+}
+
 // foresee makes the entries Rejected that are certain to be refused.
 func (c *Client) foresee(ctx context.Context, p *plan) error {
 	names, err := c.knownNames(ctx, namesLife)
@@ -82,12 +96,18 @@ func (c *Client) foresee(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// knownNames returns the names, which are not older than life.
+// knownNames returns the names, which are not older than life. One call at a time reads them, for all that wait.
 func (c *Client) knownNames(ctx context.Context, life time.Duration) (*knownNames, error) {
-	if known := c.names.Load(); known != nil && time.Since(known.read) <= life {
+	select {
+	case c.asking <- struct{}{}:
+		defer func() { <-c.asking }()
+	case <-ctx.Done():
+		return nil, ended(ctx)
+	}
+	if known := c.names.Load(); known != nil && !known.failed && time.Since(known.read) <= life {
 		return known, nil
 	}
-	known := &knownNames{map[string]AccountType{}, time.Now()}
+	known := &knownNames{types: map[string]AccountType{}, read: time.Now()}
 	names, err := c.AttrNames(ctx)
 	if err != nil {
 		return nil, err

@@ -56,9 +56,9 @@ func (e *endpoint) readAnswer(status int, body []byte, usersig string) (answer, 
 		if ok && (!a.ok() || e.read == nil || e.read(&a) == nil) {
 			return a, nil
 		}
-		if e.read != nil {
-			body = nil // it may hold values
-		}
+	}
+	if e.read != nil {
+		body = nil // it may hold values
 	}
 	return answer{}, &HTTPError{status, clip(redactText(string(body[:min(len(body), 4096)]), usersig), 200)}
 }
@@ -100,6 +100,14 @@ func decodeAnswer(body []byte) (a answer, ok bool) {
 		a.list = append(a.list, listed{string(item.ToAccount), item.ErrorCode.code, string(item.ErrorInfo)})
 	}
 	return a, true
+}
+
+// unmarshalRest reads what may be absent.
+func unmarshalRest(from jsontext.Value, to any) error {
+	if len(from) == 0 {
+		return nil
+	}
+	return json.Unmarshal(from, to, jsontext.AllowInvalidUTF8(true))
 }
 
 // text is a string; a number or a literal in its place is taken as it is written, null and anything else as "".

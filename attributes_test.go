@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -448,6 +450,115 @@ func FuzzFamily(f *testing.F) {
 			assert.True(t, slices.IsSortedFunc(names, func(a, b timpush.AttrName) int { return a.Index - b.Index }))
 		} else {
 			assert.Empty(t, names)
+		}
+	})
+}
+
+func TestVerifyDoesNotTakeAStrangersCodeForOurs(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithStrangerInErrorList())
+		users := someUsers(1)
+		_, _ = client(s).SetAttr(t.Context(), users)
+		result, err := client(s).Verify(t.Context(), users)
+		p := partial(t, users, result, err)
+		assert.Equal(t, map[string]timpush.Outcome{"user-0": timpush.Unknown}, outcomes(p))
+		assert.NotErrorIs(t, err, timpush.ErrNotStored)
+	})
+}
+
+func TestRefusalOfWhatMayBeDoneSettlesNothing(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithAbsentRefused(), timpushtest.WithSameNameRefused())
+		c := client(s)
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		s.Inject(timpushtest.CutAfter())
+		_, err = c.RemoveAttr(t.Context(), []timpush.UserAttrNames{{ToAccount: "user-0", Names: []string{"city"}}})
+		requireUser(t, err, timpush.Unknown, timpush.ErrInvalidAttr)
+		s.Inject(timpushtest.CutAfter())
+		err = c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 5, Name: "new"}})
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
+		var lost *url.Error
+		require.ErrorAs(t, err, &lost, "the lost answer is told, too")
+	})
+}
+
+func TestNamesReadBeforeTheyWereSetAreNotBelieved(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithAttrNames("city"))
+		hobby := []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"hobby": "chess"}}}
+		old := `{"ActionStatus":"OK","ErrorCode":0,"AttrNames":{"0":"city"}}`
+		s.Inject(timpushtest.Delay(2*time.Second, timpushtest.Answer(http.StatusOK, old)))
+		c := client(s)
+		var both sync.WaitGroup
+		both.Go(func() { assert.NoError(t, c.Preflight(t.Context(), hobby)) })
+		time.Sleep(time.Second)
+		require.NoError(t, c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 1, Name: "hobby"}}))
+		both.Wait()
+		require.NoError(t, c.Preflight(t.Context(), hobby))
+	})
+}
+
+func TestPreflightThatFailsDoesNotSlowDown(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for fault, others := range map[int]int{91000: 20, 70009: 0} {
+			s := fake(t, timpushtest.WithLatency(100*time.Millisecond, 0))
+			asked := 0
+			var mu sync.Mutex
+			s.Handle(func(c timpushtest.Call) timpushtest.Fault {
+				if !strings.HasSuffix(c.Path, "get_attr_name") {
+					return timpushtest.Fault{}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				asked++
+				return timpushtest.ErrorCode(fault)
+			})
+			all := drain(t, client(s, timpush.WithPreflight()).SetAttrSeq(t.Context(), from(someUsers(2000))))
+			assert.Equal(t, 1, asked)
+			assert.Len(t, s.Calls(), 1+others)
+			assert.Equal(t, others*100, all.last.Progress.Done)
+			if fault == 70009 {
+				require.Len(t, all.others, 1)
+				require.ErrorIs(t, all.others[0], timpush.ErrUserSigMismatch)
+			}
+		}
+	})
+}
+
+func TestReadingIsTolerantOfFormOnly(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		get := func(users string) (map[string]timpush.Attrs, error) {
+			body := `{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":[` + users + `]}`
+			return newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxAttempts(2), through(answering(body))).GetAttr(t.Context(), []string{"a"})
+		}
+		attrs, err := get(`{"To_Account":"a","Attrs":{"city":"` + "\xff" + `","age":33}}`)
+		require.NoError(t, err)
+		assert.Equal(t, timpush.Attrs{"city": "\ufffd", "age": "33"}, attrs["a"])
+		_, err = get(`{"To_Account":"a","Attrs":{"city":"x"}},{"To_Account":"a","Attrs":{"city":"y"}}`)
+		requireUser(t, err, timpush.Unknown, timpush.ErrNotAnswered)
+		_, err = get(`{"To_Account":"a","Attrs":{"city":{"x":"y"}}}`)
+		var page *timpush.HTTPError
+		require.ErrorAs(t, err, &page)
+
+		body := `{"ActionStatus":"OK","ErrorCode":0,"AttrNames":{"99":"far","0":"city","00":"again","-1":"less"},"AttrTypes":[1]}`
+		names, err := newClient(t, through(answering(body))).AttrNames(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, []timpush.AttrName{{Name: "city"}}, names)
+	})
+}
+
+func TestEachUserReadHasAMapOfItsOwn(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		accounts := func(yield func(string, error) bool) {
+			for range 2 {
+				yield("a", nil)
+			}
+		}
+		for b, err := range client(fake(t)).GetAttrSeq(t.Context(), accounts) {
+			require.NoError(t, err)
+			b.Users[0].Attrs["city"] = "changed"
+			assert.Empty(t, b.Users[1].Attrs)
 		}
 	})
 }

@@ -1,11 +1,9 @@
 package timpush
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -44,8 +42,8 @@ type AttrName struct {
 }
 
 var (
-	setAttrName = endpoint{path: "/v4/timpush/set_attr_name", write: (*plan).writeWhole}
-	attrNames   = endpoint{path: "/v4/timpush/get_attr_name", write: (*plan).writeWhole, read: readAttrNames, keep: keepAttrNames}
+	setAttrName = endpoint{path: "/v4/timpush/set_attr_name", onceOnly: true, write: (*plan).writeWhole}
+	getAttrName = endpoint{path: "/v4/timpush/get_attr_name", write: (*plan).writeWhole, read: readAttrNames, keep: keepAttrNames}
 )
 
 // SetAttrNames sets names of attributes of the app, all or none. A name must be set before [Client.SetAttr] can use it;
@@ -53,7 +51,7 @@ var (
 //
 // The error is an [*InputError] for each fault of names, and nothing was sent; or why they were not set. An error that
 // leaves open whether they were, such as a lost answer, is found out about by [Client.AttrNames]; to set the same names
-// once more is not documented as an error. What renaming does to values that users have is not documented either.
+// once more is not documented as an error, nor as none. What renaming does to values that users have is not documented either.
 //
 // API: tencentcloud.com/document/product/1047/60563.
 func (c *Client) SetAttrNames(ctx context.Context, names []AttrName) error {
@@ -75,8 +73,8 @@ func (c *Client) SetAttrNames(ctx context.Context, names []AttrName) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.ask(ctx, &setAttrName, string(request))
-	c.names.Store(nil)
+	_, err = c.ask(ctx, &setAttrName, string(request), false)
+	c.forgetNames()
 	return err
 }
 
@@ -85,12 +83,17 @@ func (c *Client) SetAttrNames(ctx context.Context, names []AttrName) error {
 //
 // API: tencentcloud.com/document/product/1047/60562.
 func (c *Client) AttrNames(ctx context.Context) ([]AttrName, error) {
-	return c.ask(ctx, &attrNames, "{}")
+	return c.attrNames(ctx, false)
+}
+
+func (c *Client) attrNames(ctx context.Context, once bool) ([]AttrName, error) {
+	return c.ask(ctx, &getAttrName, "{}", once)
 }
 
 // ask sends a request that is not about users. To the engine it is a request with one entry.
-func (c *Client) ask(ctx context.Context, e *endpoint, request string) (names []AttrName, err error) {
-	_, err = c.call(ctx, e, []UserAttrs{{ToAccount: request}}, func(p *plan) { names = p.names })
+func (c *Client) ask(ctx context.Context, e *endpoint, request string, once bool) (names []AttrName, err error) {
+	r := &call{client: c, once: once}
+	_, err = r.take(ctx, e, []UserAttrs{{ToAccount: request}}, func(p *plan) { names = p.names })
 	if partial, ok := errors.AsType[*PartialError](err); ok {
 		return nil, partial.failed[0].Err
 	}
@@ -136,35 +139,27 @@ func nameFaults(names []AttrName) (faults []error) {
 }
 
 // readAttrNames reads what get_attr_name answers. Names and types may both be absent: an app has none at first, and older
-// editions of the documentation do not have types.
+// editions of the documentation do not have types. Types that cannot be read are not known.
 func readAttrNames(a *answer) error {
 	var names map[string]text
 	var types map[string]number
-	if len(a.rest.AttrNames) > 0 {
-		if err := json.Unmarshal(a.rest.AttrNames, &names); err != nil {
-			return err
-		}
+	if err := unmarshalRest(a.rest.AttrNames, &names); err != nil {
+		return err
 	}
-	if len(a.rest.AttrTypes) > 0 {
-		if err := json.Unmarshal(a.rest.AttrTypes, &types); err != nil {
-			return err
-		}
+	if unmarshalRest(a.rest.AttrTypes, &types) != nil {
+		types = nil
 	}
-	for key, name := range names {
-		index, err := strconv.Atoi(key)
-		if err != nil {
-			return err
+	for index := range MaxAttrsPerUser {
+		key := strconv.Itoa(index)
+		if names[key] == "" {
+			continue
 		}
-		if name == "" {
-			continue // no name is set
-		}
-		n := AttrName{Index: index, Name: string(name)}
+		n := AttrName{Index: index, Name: string(names[key])}
 		if t := types[key]; t.set && t.code >= 0 && t.code <= 1 {
 			n.AccountType = AccountType(t.code) + 1
 		}
 		a.names = append(a.names, n)
 	}
-	slices.SortFunc(a.names, func(a, b AttrName) int { return cmp.Compare(a.Index, b.Index) })
 	return nil
 }
 

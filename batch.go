@@ -15,6 +15,7 @@ type endpoint struct {
 	path         string // with a slash before it
 	open, close  string // of the request's JSON; the entries stand between them
 	accountsOnly bool   // users have no attributes
+	onceOnly     bool   // the server may refuse what it has already done
 
 	// write appends the JSON of a user, and a comma, to the plan's. It reports whether the user is within the limits.
 	write func(p *plan, user *UserAttrs) bool
@@ -57,6 +58,7 @@ type entry struct {
 type state struct {
 	outcome Outcome
 	err     error
+	settled bool // it is Done, or Rejected for what is the entry's own
 }
 
 var plans = sync.Pool{New: func() any { return new(plan) }}
@@ -87,10 +89,15 @@ func (p *plan) free() {
 func (r *call) run(ctx context.Context, p *plan) (*Result, error) {
 	began, users, endpoint := time.Now(), len(p.entryOf), p.endpoint.name()
 	ctx = r.client.observe(ctx, Event{Kind: CallStart, Endpoint: endpoint, Users: users})
-	if r.client.preflight && p.endpoint == &setAttr {
-		r.client.tryToForesee(ctx, p)
+	d := delivery{r, p, ctx}
+	if r.lasts != nil {
+		waits, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(r.lasts, cancel)()
+		d.waits = waits
 	}
-	r.send(ctx, p, p.split(r.client.limits().users))
+	d.foresee()
+	d.send(ctx, p.split(r.client.limits().users))
 	result, err := p.gather()
 	code, failure := firstFailure(err)
 	r.client.observe(ctx, Event{
@@ -195,25 +202,18 @@ func (p *plan) appendRequest(dst []byte, numbers []int) []byte {
 
 // send sends the requests, as many at a time as the client may have under way, and returns when each of their entries
 // has its outcome.
-func (r *call) send(ctx context.Context, p *plan, requests [][]int) {
-	d := delivery{r, p, ctx}
-	switch {
-	case r.lasts != nil:
-		waits, cancel := context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(r.lasts, cancel)()
-		d.waits = waits
-	case len(requests) > 1:
-		d.waits, r.cancel = context.WithCancel(ctx)
-		defer r.cancel()
-	}
+func (d delivery) send(ctx context.Context, requests [][]int) {
 	if len(requests) == 1 {
 		d.deliver(ctx, requests[0], tries{})
 		return
 	}
+	if d.lasts == nil {
+		d.waits, d.cancel = context.WithCancel(ctx)
+		defer d.cancel()
+	}
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(len(requests), cap(r.client.slots)) {
+	for range min(len(requests), cap(d.client.slots)) {
 		workers.Go(func() {
 			for n := next.Add(1); n <= int64(len(requests)); n = next.Add(1) {
 				d.deliver(ctx, requests[n-1], tries{})
@@ -226,14 +226,14 @@ func (r *call) send(ctx context.Context, p *plan, requests [][]int) {
 // gather counts the outcomes of the users and makes an error of those that are not Done.
 func (p *plan) gather() (*Result, error) {
 	result := &Result{Requests: int(p.sent.Load())}
-	var failed []*UserError
+	var failed []failure
 	for i, n := range p.entryOf {
 		s := &p.states[n]
 		result.count(s.outcome)
 		if s.outcome == Done {
 			continue
 		}
-		failed = append(failed, &UserError{i, p.users[i].ToAccount, s.outcome, s.err})
+		failed = append(failed, failure{&UserError{i, p.users[i].ToAccount, s.outcome, s.err}, i, s.settled})
 	}
 	if failed == nil {
 		return result, nil

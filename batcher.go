@@ -3,6 +3,7 @@ package timpush
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 )
@@ -88,6 +89,9 @@ func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
 	}
 	defer func() { <-b.room }()
 	me := b.callers.Get().(*caller)
+	if b.joiner.client.preflight {
+		user.Attrs = maps.Clone(user.Attrs) // which is looked at later, when the caller may have given up
+	}
 	if !b.joiner.add(user, me) {
 		return notSent(ErrBatcherClosed)
 	}
@@ -125,12 +129,21 @@ func tellCallers(b *joined[*caller]) {
 // each caller has its outcome. If ctx ends before that, requests under way are broken off, all callers return at once with
 // an error that matches ErrBatcherClosed, and so does Close, with the error of ctx. Closing again does no harm.
 func (b *Batcher) Close(ctx context.Context) error {
-	b.joiner.close()
-	inTime := context.AfterFunc(ctx, func() { b.stop(ErrBatcherClosed) })
-	b.joiner.wait()
-	if !inTime() {
+	defer b.stop(ErrBatcherClosed)
+	if b.joiner.close() {
+		return nil
+	}
+	drained := make(chan struct{})
+	go func() {
+		b.joiner.wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+		return nil
+	case <-ctx.Done():
+		b.stop(ErrBatcherClosed)
+		<-drained
 		return ended(ctx)
 	}
-	b.stop(ErrBatcherClosed)
-	return nil
 }

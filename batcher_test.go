@@ -351,3 +351,56 @@ func TestBatcherClosesInTime(t *testing.T) {
 		callers.Wait()
 	})
 }
+
+// TestMapOfACallerThatHasGivenUp changes it while the names are still being read for its request.
+func TestMapOfACallerThatHasGivenUp(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		b := batcher(t, client(s, timpush.WithPreflight()))
+		var other sync.WaitGroup
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		user := timpush.UserAttrs{ToAccount: "a", Attrs: timpush.Attrs{"sex": "f"}}
+		other.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn("a", "x"))) })
+		requireUser(t, b.SetAttr(ctx, user), timpush.Unknown, context.DeadlineExceeded)
+		user.Attrs["no such name"] = "x"
+		other.Wait()
+		assert.Equal(t, map[string]string{"sex": "f", "city": "x"}, s.Attrs("a"))
+	})
+}
+
+func TestIdleBatcherClosesWithAnyContext(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		b := timpush.NewBatcher(client(fake(t)))
+		require.NoError(t, b.SetAttr(t.Context(), userIn("a", "x")))
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.NoError(t, b.Close(over))
+		require.NoError(t, b.Close(over))
+	})
+}
+
+// TestRequestThatTakesNoMoreUsers lets more come for its account than are merged at once, and some of them give up.
+func TestRequestThatTakesNoMoreUsers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		b := batcher(t, client(s, timpush.WithMaxInFlight(1)), timpush.WithLinger(0))
+		var callers sync.WaitGroup
+		for i := range 2500 {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+i%2*1000)*time.Second/2)
+				defer cancel()
+				_ = b.SetAttr(ctx, userIn(account(i%3), strconv.Itoa(i)))
+			})
+			if i%100 == 0 {
+				synctest.Wait()
+			}
+		}
+		callers.Wait()
+		for range 3 {
+			require.NoError(t, b.SetAttr(t.Context(), userIn("user-0", "last")))
+		}
+		assert.Equal(t, "last", s.Attrs("user-0")["city"])
+		assert.Less(t, len(s.Calls()), 12)
+	})
+}

@@ -195,7 +195,7 @@ func WithBaseURL(base string) Option {
 }
 
 // WithLimiter paces calls with l; share it among all clients of an app. If not given, the client has a limiter of its
-// own, at 97.5 calls a second without bursts, which keeps the service's window of one second below [DefaultQPS].
+// own, NewLimiter(97.5), which keeps each second at the service below [DefaultQPS].
 func WithLimiter(l Limiter) Option {
 	return func(s *settings) {
 		s.limiter = l
@@ -304,7 +304,7 @@ func (s *settings) client(cfg Config, base *url.URL) *Client {
 		c.deadlines.after = min(c.deadlines.after, s.httpClient.Timeout)
 	}
 	if c.limiter == nil {
-		c.limiter = defaultLimiter()
+		c.limiter = NewLimiter(defaultPace)
 	}
 	return c
 }
@@ -432,14 +432,15 @@ type hopeless struct{ error }
 
 func (h hopeless) Unwrap() error { return h.error }
 
-// admit waits until one more request may be sent. If it returns nil, the slot must be given back by dismiss.
-func (c *Client) admit(ctx context.Context, e Event) (err error) {
+// admit waits until one more request may be sent, and returns its turn in the pace. If it returns no error, the slot must be
+// given back by dismiss.
+func (c *Client) admit(ctx context.Context, e Event) (turn int, err error) {
 	e.Kind, e.Wait = WaitEnd, WaitSlot
 	began := time.Now()
 	select {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, ctx.Err()
 	}
 	admitted := false
 	defer func() {
@@ -450,28 +451,31 @@ func (c *Client) admit(ctx context.Context, e Event) (err error) {
 	queued := time.Now()
 	e.Duration = queued.Sub(began)
 	c.observe(ctx, e)
-	err = c.waitTurn(ctx)
+	turn, err = c.waitTurn(ctx)
 	e.Wait, e.Duration = WaitQuota, time.Since(queued)
 	c.observe(ctx, e)
 	admitted = err == nil
-	return err
+	return turn, err
 }
 
-func (c *Client) waitTurn(ctx context.Context) error {
-	err := c.pace.wait(ctx)
-	if err == nil { // after the pace, which lets all that wait for it go when it ends
-		err = waitLimiter(ctx, c.limiter)
-	}
-	for err == nil && !c.pace.sends() {
-		err = c.pace.wait(ctx)
+// waitTurn waits for the pace and then for the limiter: those who wait for the pace all go on when it ends. If a throttle code
+// comes meanwhile, all begins anew.
+func (c *Client) waitTurn(ctx context.Context) (turn int, err error) {
+	for {
+		if turn, err = c.pace.wait(ctx); err == nil {
+			err = waitLimiter(ctx, c.limiter)
+		}
+		if err != nil || c.pace.sends(turn) {
+			break
+		}
 	}
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return hopeless{err}
+		return 0, hopeless{err}
 	}
 	if cool := c.cooling.Load(); err == nil && cool != nil && time.Now().Before(cool.until) {
-		return hopeless{fmt.Errorf("the client sends nothing until %s: %w", cool.until.Format(time.TimeOnly), cool.err)}
+		return 0, hopeless{fmt.Errorf("the client sends nothing until %s: %w", cool.until.Format(time.TimeOnly), cool.err)}
 	}
-	return err
+	return turn, err
 }
 
 func (c *Client) dismiss() { <-c.slots }

@@ -162,15 +162,21 @@ func (e *UserError) Unwrap() error { return e.Err }
 type PartialError struct {
 	endpoint string
 	result   Result
-	failed   []*UserError
-	places   []int // of failed in the slice that Remaining is given; nil: their indexes
+	failed   []failure
+}
+
+// failure is a user that is not Done.
+type failure struct {
+	*UserError
+	place   int  // in the slice that Remaining is given
+	settled bool // Rejected for what is the user's own, whatever else is mended
 }
 
 // Users returns the users that are not Done, in the order of the input.
 func (e *PartialError) Users() iter.Seq[*UserError] {
 	return func(yield func(*UserError) bool) {
 		for _, u := range e.failed {
-			if !yield(u) {
+			if !yield(u.UserError) {
 				return
 			}
 		}
@@ -186,15 +192,10 @@ func (e *PartialError) Users() iter.Seq[*UserError] {
 // no. Once that is mended, send everything that is not Done, which is what [PartialError.Users] names.
 func (e *PartialError) Remaining(users []UserAttrs) []UserAttrs {
 	var again []UserAttrs
-	for k, u := range e.failed {
-		if u.Outcome == Rejected && !retryable(u.Err) {
-			continue
+	for _, u := range e.failed {
+		if u.Outcome != Rejected || retryable(u.Err) {
+			again = append(again, users[u.place])
 		}
-		place := u.Index
-		if e.places != nil {
-			place = e.places[k]
-		}
-		again = append(again, users[place])
 	}
 	return again
 }
@@ -211,21 +212,9 @@ func (e *PartialError) Error() string {
 func (e *PartialError) Unwrap() []error {
 	errs := make([]error, len(e.failed))
 	for i, u := range e.failed {
-		errs[i] = u
+		errs[i] = u.UserError
 	}
 	return errs
-}
-
-// settled tells whether the user was refused for its own data, so that it is not worth sending again, whatever is mended.
-func (e *UserError) settled() bool {
-	if e.Outcome != Rejected || retryable(e.Err) {
-		return false
-	}
-	if _, ok := errors.AsType[*InputError](e.Err); ok {
-		return true
-	}
-	code, _ := errors.AsType[Code](e.Err)
-	return code.class() == classData || code.class() == classMalformed
 }
 
 // retryable tells whether a Rejected user may be Done another time.

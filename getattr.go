@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 
-	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // ErrNotAnswered is why the outcome of a [Client.GetAttr] is Unknown for an account: the server says that it has read the
-// attributes, and mentions the account neither among those found nor among the others.
+// attributes, and mentions the account neither among those found nor among the others, or twice with different attributes.
 var ErrNotAnswered = errors.New("the server's answer does not mention the account")
 
 var getAttr = endpoint{
@@ -22,7 +23,7 @@ var getAttr = endpoint{
 //
 // The error is nil exactly if all were read. Otherwise it is a [*PartialError], whose outcomes mean: Rejected, the server
 // refused to read the account, with [ErrNoSuchAccount] if it does not know it; Unknown, no answer came; NotSent, nothing
-// was asked. If an account is not valid the map is nil, the error holds an [*InputError] for each, and nothing was asked.
+// was asked. Remaining of the error is of no use here. If an account is not valid the map is nil, the error holds an [*InputError] for each, and nothing was asked.
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) GetAttr(ctx context.Context, accounts []string) (map[string]Attrs, error) {
@@ -31,7 +32,7 @@ func (c *Client) GetAttr(ctx context.Context, accounts []string) (map[string]Att
 		users[i].ToAccount = account
 	}
 	var found map[string]Attrs
-	_, err := c.call(ctx, &getAttr, users, func(p *plan) {
+	_, err := (&call{client: c}).take(ctx, &getAttr, users, func(p *plan) {
 		found = make(map[string]Attrs, len(p.entries))
 		for n := range p.entries {
 			if p.states[n].outcome == Done {
@@ -69,12 +70,10 @@ func (p *plan) writeAccount(user *UserAttrs) bool {
 func readUserAttrs(a *answer) error {
 	var users []struct {
 		ToAccount text `json:"To_Account"`
-		Attrs     map[string]text
+		Attrs     map[string]value
 	}
-	if len(a.rest.UserAttrs) > 0 {
-		if err := json.Unmarshal(a.rest.UserAttrs, &users); err != nil {
-			return err
-		}
+	if err := unmarshalRest(a.rest.UserAttrs, &users); err != nil {
+		return err
 	}
 	a.attrs = make(map[string]Attrs, len(users))
 	for _, user := range users {
@@ -82,14 +81,28 @@ func readUserAttrs(a *answer) error {
 		for name, value := range user.Attrs {
 			attrs[name] = string(value)
 		}
+		if other, twice := a.attrs[string(user.ToAccount)]; twice && !maps.Equal(attrs, other) {
+			attrs = nil // one of them is wrong
+		}
 		a.attrs[string(user.ToAccount)] = attrs
 	}
 	return nil
 }
 
+// value is a text that must be one, since it is given to the caller.
+type value string
+
+// UnmarshalJSONFrom reads a string, a number or a literal.
+func (v *value) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if kind := d.PeekKind(); kind == '{' || kind == '[' {
+		return errors.New("the value of an attribute is no text")
+	}
+	return (*text)(v).UnmarshalJSONFrom(d)
+}
+
 func keepUserAttrs(p *plan, n int, a *answer) error {
-	attrs, ok := a.attrs[p.account(n)]
-	if !ok {
+	attrs := a.attrs[p.account(n)]
+	if attrs == nil {
 		return ErrNotAnswered
 	}
 	p.read[n] = attrs

@@ -52,7 +52,7 @@ type joined[T comparable] struct {
 	behind   []rider[T]  // wait until it has ended, since their accounts are in it
 
 	result *Result
-	failed []*UserError // with their index in users
+	failed []failure // with their index in users
 }
 
 type rider[T comparable] struct {
@@ -97,26 +97,32 @@ func (j *joiner[T]) remove(account string, ticket T) bool {
 	}
 	if k := slices.IndexFunc(b.behind, func(r rider[T]) bool { return r.ticket == ticket }); k >= 0 {
 		b.behind = slices.Delete(b.behind, k, k+1)
-		return true
-	}
-	k := slices.Index(b.tickets, ticket)
-	if k < 0 || b.call != nil {
+	} else if k := slices.Index(b.tickets, ticket); k >= 0 && b.call == nil {
+		b.users, b.tickets = slices.Delete(b.users, k, k+1), slices.Delete(b.tickets, k, k+1)
+		if !b.has(account) {
+			b.accounts--
+		}
+	} else {
 		return false
 	}
-	b.users, b.tickets = slices.Delete(b.users, k, k+1), slices.Delete(b.tickets, k, k+1)
-	if !slices.ContainsFunc(b.users, func(u UserAttrs) bool { return u.ToAccount == account }) {
-		b.accounts--
+	if !b.has(account) && !slices.ContainsFunc(b.behind, func(r rider[T]) bool { return r.user.ToAccount == account }) {
 		delete(j.carriers, account)
 	}
 	return true
 }
 
-// close lets nobody join any more and sends what has joined. After it, wait returns when all has ended.
-func (j *joiner[T]) close() {
+func (b *joined[T]) has(account string) bool {
+	return slices.ContainsFunc(b.users, func(u UserAttrs) bool { return u.ToAccount == account })
+}
+
+// close lets nobody join any more and sends what has joined. It reports whether all has ended; otherwise wait returns when
+// it has.
+func (j *joiner[T]) close() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closed = true
 	j.dispatch()
+	return j.underWay == 0
 }
 
 func (j *joiner[T]) wait() {
@@ -126,7 +132,7 @@ func (j *joiner[T]) wait() {
 
 func (j *joiner[T]) place(r rider[T]) {
 	b := j.carriers[r.user.ToAccount]
-	if b != nil && b.call != nil {
+	if b != nil && (b.call != nil || b.stuffed()) {
 		b.behind = append(b.behind, r)
 		return
 	}
@@ -137,6 +143,10 @@ func (j *joiner[T]) place(r rider[T]) {
 	}
 	b.users, b.tickets = append(b.users, r.user), append(b.tickets, r.ticket)
 }
+
+// stuffed reports whether a request has so many users for its accounts that more have to wait: to merge them takes time.
+// It stays so when some are removed, since those who wait came before those to come.
+func (b *joined[T]) stuffed() bool { return len(b.users) >= 10*MaxUsersPerRequest || len(b.behind) > 0 }
 
 // open returns the request that is being filled.
 func (j *joiner[T]) open() *joined[T] {
@@ -171,8 +181,10 @@ func (j *joiner[T]) take() {
 	j.queue[0] = nil
 	j.queue = j.queue[1:]
 	b.linger.Stop()
-	if len(b.users) > 0 { // they may all have been removed
+	if len(b.users) > 0 {
 		j.start(b, j.call)
+	} else { // all have been removed
+		j.readmit(b)
 	}
 }
 
@@ -230,20 +242,32 @@ func (j *joiner[T]) release(b *joined[T]) {
 	defer j.mu.Unlock()
 	j.underWay--
 	for _, user := range b.users {
-		if j.carriers[user.ToAccount] == b {
-			delete(j.carriers, user.ToAccount)
-		}
+		j.unload(user.ToAccount, b)
 	}
 	if b.call.cause.Load() != nil {
 		j.abandon(b)
 	}
-	for _, r := range b.behind {
-		j.place(r)
-	}
+	j.readmit(b)
 	if j.underWay == 0 && len(j.queue) > 0 && 2*j.queue[0].accounts >= j.client.limits().users {
 		j.queue[0].linger.Reset(min(j.linger, shortLinger))
 	}
 	j.dispatch()
+}
+
+// readmit lets those behind a request join others.
+func (j *joiner[T]) readmit(b *joined[T]) {
+	for _, r := range b.behind {
+		j.unload(r.user.ToAccount, b)
+	}
+	for _, r := range b.behind {
+		j.place(r)
+	}
+}
+
+func (j *joiner[T]) unload(account string, b *joined[T]) {
+	if j.carriers[account] == b {
+		delete(j.carriers, account)
+	}
 }
 
 // abandon takes all that waits for a call that has stopped, so that it ends at once.
@@ -252,6 +276,7 @@ func (j *joiner[T]) abandon(b *joined[T]) {
 		rest := &joined[T]{}
 		for _, r := range b.behind {
 			rest.users, rest.tickets = append(rest.users, r.user), append(rest.tickets, r.ticket)
+			j.unload(r.user.ToAccount, b)
 		}
 		b.behind = nil
 		j.start(rest, b.call)

@@ -3,6 +3,7 @@ package timpush
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -26,7 +27,54 @@ type Limiter interface {
 	Wait(ctx context.Context) error
 }
 
-func defaultLimiter() Limiter { return rate.NewLimiter(defaultPace, 1) }
+// slack is how much later a call may start than it should without those after it starting later, too.
+const slack = 5 * time.Millisecond
+
+// NewLimiter makes a limiter like the one that a client has of its own, to be shared by the clients of an app, or to use
+// only a part of the quota. It lets callsPerSecond through, more than 0, one after the other without bursts. A call that
+// starts late, because the machine is busy, does not let more than that many follow within a second, as a *rate.Limiter
+// would: it catches up. It is safe for concurrent use.
+func NewLimiter(callsPerSecond float64) Limiter {
+	calls := max(1, int(math.Round(callsPerSecond*DefaultQPS/defaultPace)))
+	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
+	return &evenLimiter{Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - min(slack, span/100), starts: make([]time.Time, calls)}
+}
+
+// evenLimiter is a rate.Limiter that lets no more calls start within a window than it should.
+type evenLimiter struct {
+	*rate.Limiter
+	window time.Duration
+
+	mu     sync.Mutex
+	starts []time.Time // of the last calls, a ring
+	oldest int         // its place in starts
+}
+
+// Wait returns when the next call may start.
+func (l *evenLimiter) Wait(ctx context.Context) error {
+	err := l.Limiter.Wait(ctx)
+	for err == nil {
+		wait := l.start()
+		if wait <= 0 {
+			return nil
+		}
+		err = sleep(ctx, wait)
+	}
+	return err
+}
+
+// start lets a call start and returns 0, or returns how long it has to wait before it asks again.
+func (l *evenLimiter) start() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if wait := l.window - now.Sub(l.starts[l.oldest]); wait > 0 {
+		return wait
+	}
+	l.starts[l.oldest] = now
+	l.oldest = (l.oldest + 1) % len(l.starts)
+	return 0
+}
 
 // reserver recognizes a *rate.Limiter, also embedded in another type.
 type reserver interface{ Reserve() *rate.Reservation }
@@ -65,6 +113,7 @@ type pace struct {
 	first chan struct{} // taken by the first in the queue
 
 	mu      sync.Mutex // guards the following
+	noted   int        // throttle codes
 	rate    float64    // calls a second; 0: no brake
 	tooHigh float64    // the rate that met a throttle code
 	updated time.Time  // when rate was
@@ -76,49 +125,47 @@ type pace struct {
 	now, was int       // calls in it and in the one before
 }
 
-// wait returns when the next call may start.
-func (p *pace) wait(ctx context.Context) error {
-	if p.free() {
-		return nil
+// wait returns when the next call may start, and its turn: the number of throttle codes that were noted before it.
+func (p *pace) wait(ctx context.Context) (turn int, err error) {
+	if turn, free := p.free(); free {
+		return turn, nil
 	}
 	select {
 	case p.first <- struct{}{}:
 		defer func() { <-p.first }()
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, ctx.Err()
 	}
 	for {
-		d := p.start()
-		if d <= 0 {
-			return nil
+		turn, wait := p.start()
+		if wait <= 0 {
+			return turn, nil
 		}
-		if err := sleep(ctx, d); err != nil {
-			return err
+		if err := sleep(ctx, wait); err != nil {
+			return 0, err
 		}
 	}
 }
 
 // free reports whether there is no brake.
-func (p *pace) free() bool {
+func (p *pace) free() (turn int, free bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.rate == 0 && !time.Now().Before(p.resume)
+	return p.noted, p.rate == 0 && !time.Now().Before(p.resume)
 }
 
-// sends takes note of a call that is being sent, unless there is a pause.
-func (p *pace) sends() bool {
+// sends takes note of a call that is being sent. It reports false if its turn is over, since a throttle code came after it.
+func (p *pace) sends(turn int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
-	if now.Before(p.resume) {
-		return false
+	if turn == p.noted {
+		p.count(time.Now())
 	}
-	p.count(now)
-	return true
+	return turn == p.noted
 }
 
 // start lets a call start and returns 0, or returns how long it has to wait before it asks again.
-func (p *pace) start() time.Duration {
+func (p *pace) start() (turn int, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -131,10 +178,10 @@ func (p *pace) start() time.Duration {
 		}
 	}
 	if wait := start.Sub(now); wait > 0 {
-		return wait
+		return p.noted, wait
 	}
 	p.last = now
-	return 0
+	return p.noted, 0
 }
 
 // recover raises the rate by what has become of it since it was last looked at.
@@ -178,14 +225,16 @@ func (p *pace) current(now time.Time) float64 {
 	return float64(p.was+p.now) / max(span, 10*time.Millisecond).Seconds()
 }
 
-// throttled takes note of a throttle code: nobody starts for a while, and then at a lower rate.
-func (p *pace) throttled() {
+// throttled takes note of a throttle code, the answer to the call of a turn: nobody starts for a while, and then at a lower
+// rate. What calls are answered that were sent before the last code tells nothing new.
+func (p *pace) throttled(turn int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
-	if now.Before(p.resume) {
-		return // an answer to a call that was sent before the pause
+	if turn != p.noted {
+		return
 	}
+	p.noted++
+	now := time.Now()
 	if !p.resume.IsZero() && now.Sub(p.resume) < time.Second {
 		p.pause = min(2*p.pause, maxPause)
 	} else {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,13 +78,110 @@ func shareQuota(t *testing.T, s *timpushtest.Server, steady, end time.Duration) 
 			})
 		}
 	})
-	c := s.Client()
-	for range 32 {
+	callers.Go(func() { keepCalling(t, s.Client(), 32, end) })
+	callers.Wait()
+}
+
+// TestThrottleLetsNoMoreThroughThanBefore has calls in every place where they can wait when a throttle code comes.
+func TestThrottleLetsNoMoreThroughThanBefore(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := timpushtest.Start(t, timpushtest.WithInMemory(), timpushtest.WithLatency(100*time.Millisecond, 0))
+		var calls atomic.Int64
+		s.Handle(func(timpushtest.Call) timpushtest.Fault {
+			if calls.Add(1) == 300 {
+				return timpushtest.ErrorCode(60007)
+			}
+			return timpushtest.Fault{}
+		})
+		c := s.Client(timpush.WithMaxInFlight(200))
+		keepCalling(t, c, 300, 15*time.Second)
+		assert.LessOrEqual(t, s.PeakRate(), 100)
+		for _, call := range s.Calls() {
+			assert.True(t, call.Code == 0 || call.Code == 60007)
+		}
+		assert.Equal(t, 1, refused(s))
+	})
+}
+
+// TestAnswersFromBeforeThePauseCountOnce has a server that refuses everything for a second, and tells so late.
+func TestAnswersFromBeforeThePauseCountOnce(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(1500*time.Millisecond, 0))
+		began := time.Now()
+		s.Handle(func(call timpushtest.Call) timpushtest.Fault {
+			if at := call.Time.Sub(began); at > 5*time.Second && at < 6*time.Second {
+				return timpushtest.ErrorCode(60007)
+			}
+			return timpushtest.Fault{}
+		})
+		keepCalling(t, client(s, timpush.WithMaxInFlight(200), timpush.WithLimiter(timpush.NewLimiter(90))), 200, 15*time.Second)
+		last := 0
+		for _, call := range s.Calls() {
+			if at := call.Time.Sub(began); at > 12*time.Second && at < 13*time.Second {
+				last++
+			}
+		}
+		assert.Greater(t, last, 70, "one congested second is one reason to slow down")
+	})
+}
+
+// TestUserSigIsGoodWhenItIsSent lets calls wait for longer than a UserSig lasts.
+func TestUserSigIsGoodWhenItIsSent(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s, timpush.WithUserSigTTL(time.Minute), timpush.WithLimiter(timpush.NewLimiter(1)))
+		var callers sync.WaitGroup
+		for range 150 {
+			callers.Go(func() {
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				assert.NoError(t, err)
+			})
+		}
+		callers.Wait()
+		assert.Len(t, s.Calls(), 150)
+	})
+}
+
+func refused(s *timpushtest.Server) (n int) {
+	for _, call := range s.Calls() {
+		if call.Code != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// keepCalling sets a user from many goroutines, again and again, for some time.
+func keepCalling(t *testing.T, c *timpush.Client, goroutines int, d time.Duration) {
+	t.Helper()
+	began := time.Now()
+	var callers sync.WaitGroup
+	for range goroutines {
 		callers.Go(func() {
-			for time.Since(began) < end {
+			for time.Since(began) < d {
 				_, _ = c.SetAttr(t.Context(), []timpush.UserAttrs{userIn("ours", "x")})
 			}
 		})
 	}
 	callers.Wait()
+}
+
+func TestLimiterDoesNotCatchUpBeyondItsRate(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for _, rate := range []float64{97.5, 50, 10, 1} {
+			l := timpush.NewLimiter(rate)
+			var starts []time.Time
+			for range int(rate * 5) {
+				require.NoError(t, l.Wait(t.Context()))
+				starts = append(starts, time.Now())
+				if len(starts) == int(rate*2) {
+					time.Sleep(time.Second) // the machine is busy, and those who come later want to catch up
+				}
+			}
+			most := max(1, int(rate/0.975+0.5))
+			for i := most; i < len(starts); i++ {
+				assert.GreaterOrEqual(t, starts[i].Sub(starts[i-most]), 98*time.Second*time.Duration(most)/time.Duration(rate*100))
+			}
+		}
+	})
 }

@@ -11,14 +11,14 @@ type UserAttrNames struct {
 	Names     []string // 1 to MaxAttrsPerUser; those not named are left alone
 }
 
-var removeAttr = endpoint{path: "/v4/timpush/remove_attr", open: `{"UserAttrs":[`, close: `]}`, write: (*plan).writeNames}
+var removeAttr = endpoint{path: "/v4/timpush/remove_attr", open: `{"UserAttrs":[`, close: `]}`, onceOnly: true, write: (*plan).writeNames}
 
 // RemoveAttr removes attributes from users. It works as [Client.SetAttr] does, with the same outcomes and errors. An
 // account that comes twice is sent once, with the names of both.
 //
-// To remove an attribute that a user does not have is documented neither as an error nor as none; the server may
-// reject it. Otherwise, removing an attribute again changes nothing, so what is Unknown may be sent again, unless
-// somebody else has set a new value since.
+// Whether it is an error to remove an attribute that a user does not have is not documented; if it is, what is Unknown after
+// a lost answer stays so, since a refusal may mean that it is done. To remove again what is Unknown does no harm, unless
+// somebody else has set a new value since. PartialError.Remaining is of no use here: see the indexes of its Users.
 //
 // API: tencentcloud.com/document/product/1047/60566.
 func (c *Client) RemoveAttr(ctx context.Context, users []UserAttrNames) (*Result, error) {
@@ -29,7 +29,7 @@ func (c *Client) RemoveAttr(ctx context.Context, users []UserAttrNames) (*Result
 			named[i].Attrs[name] = ""
 		}
 	}
-	return c.call(ctx, &removeAttr, named, nil)
+	return (&call{client: c}).take(ctx, &removeAttr, named, nil)
 }
 
 // writeNames writes a user with the names of its attributes.

@@ -25,7 +25,8 @@ type call struct {
 	client  *Client
 	lasts   context.Context       // of a call with several plans: ends when it stops
 	cancel  context.CancelFunc    // lets no request wait any longer, if there are several
-	cause   atomic.Pointer[error] // why the call has stopped
+	cause   atomic.Pointer[error] // why no further request is sent
+	once    bool                  // no attempt is repeated after a pause
 	strange atomic.Int64          // requests in a row that failed with an unknown code
 	alone   atomic.Int64          // accounts in a row that were sent alone and not accepted
 }
@@ -51,6 +52,7 @@ type finding struct {
 	effect Outcome // what they end in if nothing else follows
 	err    error
 	final  bool // nothing else follows
+	turn   int  // of the attempt, in the pace
 }
 
 // step is what to do with the entries that an attempt leaves open.
@@ -134,22 +136,28 @@ func (d delivery) attempt(ctx context.Context, open []int, body *body, t *tries)
 	defer body.release()
 	t.attempts++
 	event := Event{Endpoint: d.plan.endpoint.name(), Users: len(open), Attempt: t.attempts}
-	usersig, err := d.client.sign(d.waits, t.expired) // before the turn is taken, since a Signer may take its time
+	if _, err := d.client.sign(d.waits, t.expired); err != nil { // before the slot is taken, since a Signer may take its time
+		return open, d.unsent(open, err)
+	}
+	turn, err := d.client.admit(d.waits, event)
 	if err != nil {
 		return open, d.unsent(open, err)
 	}
-	if err := d.client.admit(d.waits, event); err != nil {
+	defer d.client.dismiss()
+	usersig, err := d.client.sign(d.waits, t.expired) // which may have ended while the request waited
+	if err != nil {
 		return open, d.unsent(open, err)
 	}
-	defer d.client.dismiss()
 	d.plan.sent.Add(1)
 	answer, err := d.client.post(ctx, d.plan.endpoint, body, usersig, event)
 	if err != nil {
 		f := failed(err)
+		f.turn = turn
 		d.note(open, f)
 		return open, f
 	}
 	rest, f := d.judge(open, &answer)
+	f.turn = turn
 	return rest, t.harden(f, usersig)
 }
 
@@ -172,6 +180,11 @@ func (t *tries) harden(f finding, usersig string) finding {
 // unsent is the finding where a request did not get as far as the network.
 func (d delivery) unsent(open []int, err error) finding {
 	if _, ok := errors.AsType[hopeless](err); ok {
+		if errors.Is(err, context.DeadlineExceeded) {
+			d.cause.CompareAndSwap(nil, &err) // no further request has time; those that have their turns go on
+		} else {
+			d.stop(err)
+		}
 		d.leave(open, err)
 		return finding{effect: NotSent, err: err}
 	}
@@ -186,7 +199,7 @@ func (d delivery) unsent(open []int, err error) finding {
 func (r *call) heed(f finding) {
 	switch f.class {
 	case classThrottle:
-		r.client.pace.throttled()
+		r.client.pace.throttled(f.turn)
 	case classOther:
 		if r.strange.Add(1) >= maxStrange {
 			r.stop(f.err)
@@ -223,7 +236,7 @@ func (d delivery) again(open []int, t *tries, pause time.Duration) step {
 	if d.over() {
 		return stepAgain // which finds that the call has ended
 	}
-	if t.failures++; t.failures >= d.client.maxAttempts {
+	if t.failures++; t.failures >= d.client.maxAttempts || d.once {
 		return stepLeave
 	}
 	if pause > 0 {
@@ -254,7 +267,7 @@ func (d delivery) isolate(open []int, f finding, sent int) step {
 	case len(open) > 1:
 		return stepSplit
 	case f.class != classUnproven:
-		d.plan.states[open[0]] = state{Rejected, f.err} // its own data: also if an earlier answer was lost
+		d.settle(open[0], finding{effect: Rejected, err: f.err})
 	}
 	d.alone.Add(1)
 	return stepLeave
@@ -277,6 +290,17 @@ func (d delivery) shrink(open []int, f finding, sent, length int) step {
 	return stepAgain
 }
 
+// settle ends an entry with what the server says of it alone. That holds also if an earlier answer was lost, unless the
+// server may refuse what it has already done.
+func (d delivery) settle(n int, f finding) {
+	s := &d.plan.states[n]
+	if f.effect == Rejected && s.outcome == Unknown && d.plan.endpoint.onceOnly {
+		s.err = then(s.err, f.err)
+		return
+	}
+	*s = state{f.effect, f.err, true}
+}
+
 // note records what an attempt says about entries that may be sent again. What may have been applied once stays
 // Unknown, whatever a later attempt was refused for. An attempt that the end of the call has broken off does not hide the
 // failure before it.
@@ -284,9 +308,9 @@ func (d delivery) note(entries []int, f finding) {
 	for _, n := range entries {
 		s := &d.plan.states[n]
 		if f.effect >= s.outcome && !d.over() {
-			*s = state{f.effect, f.err}
+			*s = state{f.effect, f.err, false}
 		} else {
-			*s = state{max(f.effect, s.outcome), then(s.err, f.err)}
+			*s = state{max(f.effect, s.outcome), then(s.err, f.err), false}
 		}
 	}
 }
@@ -369,7 +393,7 @@ func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
 			f = d.keep(f, n, a)
 		}
 		if f.final {
-			d.plan.states[n] = state{f.effect, f.err}
+			d.settle(n, f)
 			continue
 		}
 		d.note(open[k:k+1], f)
@@ -400,11 +424,10 @@ func (d delivery) verdict(a *answer) finding {
 	return d.refusal(a.code, a.info)
 }
 
-// refusal is what a code means that the server gave. A code for attributes that Preflight did not foresee tells that the
-// names have changed.
+// refusal is what a code means that the server gave.
 func (d delivery) refusal(code Code, info string) finding {
 	if code == ErrInvalidAttr || code == ErrAccountType {
-		d.client.names.Store(nil)
+		d.client.contradicted()
 	}
 	return finding{class: code.class(), effect: code.effect(), err: &APIError{code, info, d.plan.endpoint.name()}}
 }

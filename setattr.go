@@ -73,17 +73,17 @@ var setAttr = endpoint{path: "/v4/timpush/set_attr", open: `{"UserAttrs":[`, clo
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (c *Client) SetAttr(ctx context.Context, users []UserAttrs) (*Result, error) {
-	return c.call(ctx, &setAttr, users, nil)
+	return (&call{client: c}).take(ctx, &setAttr, users, nil)
 }
 
-// call takes users all the way. It hands the plan to use when each entry has its outcome.
-func (c *Client) call(ctx context.Context, e *endpoint, users []UserAttrs, use func(*plan)) (*Result, error) {
+// take takes users all the way. It hands the plan to use when each entry has its outcome.
+func (r *call) take(ctx context.Context, e *endpoint, users []UserAttrs, use func(*plan)) (*Result, error) {
 	p := newPlan(e, users)
 	defer p.free()
 	if err := p.fill(); err != nil {
 		return nil, err
 	}
-	result, err := (&call{client: c}).run(ctx, p)
+	result, err := r.run(ctx, p)
 	if use != nil {
 		use(p)
 	}

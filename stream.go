@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"math/bits"
 	"runtime"
@@ -41,8 +42,9 @@ type BatchResult struct {
 }
 
 // Checkpoint returns how many users at the beginning of the stream are all settled, in this result or an earlier one:
-// Done, or Rejected for good. It is the position to go on from with another stream. It stays below a user that is
-// Unknown, NotSent, or Rejected with a [Code.Retryable] code, since that one is worth sending again.
+// Done, or Rejected for what is their own. It is the position to go on from with another stream. It stays below a user that
+// is Unknown, NotSent, or Rejected for another reason, such as a wrong key or a passing fault, since that one is worth
+// sending again.
 func (b *BatchResult) Checkpoint() int64 { return b.checkpoint }
 
 // Progress is how far a stream has come.
@@ -77,10 +79,11 @@ func (p Progress) String() string {
 // request of the earlier one to end, retries included, while the rest of the stream goes on. Those that wait together
 // are merged. When 200 x MaxInFlight users have been taken and not told of, the source has to wait.
 //
-// The source runs in a goroutine of its own. Once the loop has been left, or ctx has ended, or a code has stopped the
-// stream, what is under way is broken off, and the next yield tells the source to end. SetAttrSeq waits 100 ms for that:
-// a source that can block for longer should watch ctx, or it may still be running when the loop is over. A panic in the
-// source comes out of the loop. A map must not be changed before the user's outcome has been told.
+// The source runs in a goroutine of its own. Once the loop has been left, or ctx has ended, what is under way is broken off;
+// once a code has stopped the stream, it ends by itself. In either case the next yield tells the source to end. SetAttrSeq
+// waits 100 ms for that: a source that can block for longer should watch ctx, or it may still be running when the loop is
+// over, and what it yields then is not told. A panic in the source comes out of the loop. A map must not be changed before
+// the user's outcome has been told.
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (c *Client) SetAttrSeq(ctx context.Context, users iter.Seq2[UserAttrs, error], opts ...SeqOption) iter.Seq2[*BatchResult, error] {
@@ -94,11 +97,12 @@ func (c *Client) stream(ctx context.Context, e *endpoint, users iter.Seq2[UserAt
 		go s.run(users)
 		for n := range s.notices {
 			if !yield(s.tell(n), n.err) {
-				return
+				s.leave()
+				break
 			}
 		}
 		s.source.rethrow()
-		if s.early != nil {
+		if s.early != nil && !s.left {
 			yield(s.tell(notice{batch: &BatchResult{}}), s.early)
 		}
 	}
@@ -122,7 +126,8 @@ type stream struct {
 	over    bool           // what the source yields is no longer told
 	telling sync.WaitGroup // users that the source has just yielded
 
-	began    time.Time // the following is the loop's
+	left     bool // the following is the loop's
+	began    time.Time
 	progress Progress
 	settled  settled
 	rate     rateMeter
@@ -171,6 +176,7 @@ func (s *stream) run(users iter.Seq2[UserAttrs, error]) {
 
 // leave ends the stream, if it has not ended, and returns when nothing of it is left.
 func (s *stream) leave() {
+	s.left = true
 	s.cancel()
 	for range s.notices {
 	}
@@ -221,12 +227,12 @@ func (s *stream) reject(position int64, user UserAttrs, faults []error) bool {
 
 // noticeOf is about one user that was not sent.
 func (s *stream) noticeOf(position int64, user UserAttrs, outcome Outcome, err error) notice {
-	failed := []*UserError{{int(position), user.ToAccount, outcome, err}}
+	failed := failure{&UserError{int(position), user.ToAccount, outcome, err}, 0, outcome == Rejected}
 	result := Result{}
 	result.count(outcome)
 	return notice{
 		batch: &BatchResult{Result: result, Users: []UserAttrs{user}, Outcomes: []Outcome{outcome}, Positions: []int64{position}},
-		err:   &PartialError{s.endpoint.name(), result, failed, []int{0}},
+		err:   &PartialError{s.endpoint.name(), result, []failure{failed}},
 	}
 }
 
@@ -234,7 +240,7 @@ func (s *stream) noticeOf(position int64, user UserAttrs, outcome Outcome, err e
 func (s *stream) finish(b *joined[int64]) {
 	n := len(b.users)
 	batch := &BatchResult{Result: *b.result, Users: make([]UserAttrs, n), Outcomes: make([]Outcome, n), Positions: make([]int64, n)}
-	failed := make([]*UserError, n)
+	failed := make([]failure, n)
 	for _, u := range b.failed {
 		failed[u.Index] = u
 	}
@@ -242,11 +248,11 @@ func (s *stream) finish(b *joined[int64]) {
 	for k, i := range inOrder(b.tickets) {
 		batch.Users[k], batch.Positions[k], batch.Outcomes[k] = b.users[i], b.tickets[i], Done
 		if b.plan.read != nil {
-			batch.Users[k].Attrs = b.plan.read[b.plan.entryOf[i]]
+			batch.Users[k].Attrs = maps.Clone(b.plan.read[b.plan.entryOf[i]]) // an account may come twice
 		}
-		if u := failed[i]; u != nil {
-			u.Index, batch.Outcomes[k] = int(b.tickets[i]), u.Outcome
-			partial.failed, partial.places = append(partial.failed, u), append(partial.places, k)
+		if u := failed[i]; u.UserError != nil {
+			u.Index, u.place, batch.Outcomes[k] = int(b.tickets[i]), k, u.Outcome
+			partial.failed = append(partial.failed, u)
 		}
 	}
 	next := notice{batch: batch, room: n}
@@ -274,14 +280,14 @@ func (s *stream) tell(n notice) *BatchResult {
 		<-s.room
 	}
 	b, p := n.batch, &s.progress
-	var failed []*UserError
+	var failed []failure
 	if partial, ok := n.err.(*PartialError); ok { //nolint:errorlint // an error of the source is not ours, whatever it wraps
 		failed = partial.failed
 	}
 	for _, position := range b.Positions {
 		open := false
 		if len(failed) > 0 && failed[0].Index == int(position) {
-			open = !failed[0].settled()
+			open = !failed[0].settled
 			failed = failed[1:]
 		}
 		s.settled.add(position, open)

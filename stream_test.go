@@ -419,3 +419,115 @@ func FuzzMerging(f *testing.F) {
 		require.Equal(t, want, stored)
 	})
 }
+
+func TestCheckpointPassesWhoIsRefusedAlone(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Refuse(12345, "user-0") // whatever the code
+		all := drain(t, client(s).SetAttrSeq(t.Context(), from(someUsers(300))))
+		assert.Equal(t, timpush.Rejected, all.outcomes[0])
+		assert.EqualValues(t, 300, all.last.Checkpoint())
+	})
+}
+
+func TestCheckpointStaysBelowWhoIsWorthSendingAgain(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Refuse(60007, "user-120")
+		all := drain(t, client(s, timpush.WithMaxAttempts(1)).SetAttrSeq(t.Context(), from(someUsers(300))))
+		assert.Equal(t, timpush.Rejected, all.outcomes[120])
+		assert.EqualValues(t, 120, all.last.Checkpoint())
+	})
+}
+
+func TestPanicOfASourceThatCleansUp(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		assert.PanicsWithValue(t, "cleanup", func() {
+			for _, err := range client(fake(t)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+				defer func() { panic("cleanup") }()
+				for i := 0; yield(userIn(account(i), "x"), nil); i++ {
+				}
+			}) {
+				require.NoError(t, err)
+				break
+			}
+		})
+	})
+}
+
+func TestSourceThatExits(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		told, over := 0, false
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for b := range client(fake(t)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) { //nolint:errcheck // there is none
+				yield(userIn("a", "x"), nil)
+				runtime.Goexit()
+			}) {
+				told += b.Done
+			}
+			over = true
+		}()
+		<-done
+		assert.Equal(t, 1, told)
+		assert.False(t, over, "the loop's goroutine exits, too")
+	})
+}
+
+// TestStreamWithTooNearADeadline has a limiter that says at once when the time does not suffice.
+func TestStreamWithTooNearADeadline(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		taken := 0
+		all := drain(t, client(fake(t), timpush.WithLimiter(timpush.NewLimiter(5)), timpush.WithMaxInFlight(3)).SetAttrSeq(ctx, func(yield func(timpush.UserAttrs, error) bool) {
+			for yield(userIn(account(taken), "x"), nil) {
+				taken++
+			}
+		}))
+		assert.GreaterOrEqual(t, all.last.Progress.Done, 1400)
+		assert.Less(t, taken, 1600+2*3*100, "no more is taken than can be under way")
+		require.Len(t, all.others, 1)
+		require.ErrorIs(t, all.others[0], context.DeadlineExceeded)
+	})
+}
+
+func TestProgressCounts(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		s.Inject(timpushtest.ErrorCode(91000), timpushtest.ErrorCode(91000))
+		all := drain(t, client(s, timpush.WithLimiter(timpush.NewLimiter(1))).SetAttrSeq(t.Context(), from(someUsers(3000))))
+		p := all.last.Progress
+		assert.Equal(t, 2, p.Retries)
+		assert.Equal(t, 32, p.Requests)
+		assert.InDelta(t, 32, p.Elapsed.Seconds(), 1)
+		assert.InDelta(t, 100, p.Rate, 5)
+	})
+}
+
+func TestBatchResultIsInOrder(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		users := append(someUsers(100), userIn("user-5", "second"))
+		for i := range 50 {
+			users = append(users, userIn(account(1000+i), "x"))
+		}
+		unordered := 0
+		for b, err := range client(s).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+			for i, u := range users {
+				if i == 150 {
+					time.Sleep(990 * time.Millisecond) // the last joins while the second value of user-5 waits
+				}
+				yield(u, nil)
+			}
+		}) {
+			require.NoError(t, err)
+			assert.True(t, slices.IsSorted(b.Positions))
+			if slices.Contains(b.Positions, 100) && slices.Contains(b.Positions, 150) {
+				unordered++
+			}
+		}
+		assert.Equal(t, 1, unordered, "the one that waited is told in its place")
+	})
+}

@@ -71,17 +71,17 @@ func (v *verification) read(ctx context.Context, entries []int) (missing []int) 
 	for k, n := range entries {
 		accounts[k].ToAccount = v.plan.account(n)
 	}
-	result, _ := v.client.call(ctx, &getAttr, accounts, func(p *plan) {
+	result, _ := (&call{client: v.client}).take(ctx, &getAttr, accounts, func(p *plan) {
 		for k, n := range entries { // no account comes twice, so that entries have the same places here and there
 			s := p.states[k]
 			switch {
 			case s.outcome == Done && v.want[n].storedIn(p.read[k]):
-				s = state{outcome: Done}
+				s = state{outcome: Done, settled: true}
 			case s.outcome == Done:
-				s = state{Rejected, ErrNotStored}
+				s = state{Rejected, ErrNotStored, false}
 				missing = append(missing, n)
-			case errors.Is(s.err, ErrNoSuchAccount):
-				s = state{Rejected, fmt.Errorf("%w: %w", ErrNotStored, s.err)}
+			case s.outcome == Rejected && errors.Is(s.err, ErrNoSuchAccount):
+				s = state{Rejected, fmt.Errorf("%w: %w", ErrNotStored, s.err), false}
 				missing = append(missing, n)
 			}
 			v.plan.states[n] = s
@@ -95,7 +95,7 @@ func (v *verification) read(ctx context.Context, entries []int) (missing []int) 
 func (v *verification) giveUp(entries []int, cause error) {
 	for _, n := range entries {
 		s := &v.plan.states[n]
-		*s = state{Unknown, then(s.err, cause)}
+		*s = state{Unknown, then(s.err, cause), false}
 	}
 }
 

@@ -294,7 +294,7 @@ func (d delivery) shrink(open []int, f finding, sent, length int) step {
 // server may refuse what it has already done.
 func (d delivery) settle(n int, f finding) {
 	s := &d.plan.states[n]
-	if f.effect == Rejected && s.outcome == Unknown && d.plan.endpoint.onceOnly {
+	if f.effect == Rejected && s.outcome == Unknown && d.plan.endpoint.onceOnly && !errors.Is(f.err, ErrNoSuchAccount) {
 		s.err = then(s.err, f.err)
 		return
 	}
@@ -426,7 +426,7 @@ func (d delivery) verdict(a *answer) finding {
 
 // refusal is what a code means that the server gave.
 func (d delivery) refusal(code Code, info string) finding {
-	if code == ErrInvalidAttr || code == ErrAccountType {
+	if d.plan.endpoint == &setAttr && (code == ErrInvalidAttr || code == ErrAccountType) {
 		d.client.contradicted()
 	}
 	return finding{class: code.class(), effect: code.effect(), err: &APIError{code, info, d.plan.endpoint.name()}}

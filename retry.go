@@ -16,8 +16,9 @@ import (
 const (
 	backoffBase     = 200 * time.Millisecond
 	backoffCap      = 20 * time.Second
-	maxAccountCheck = 2 // repetitions after 60004 and 60005: they may pass, but more often the configuration is wrong
-	maxStrange      = 3 // requests in a row that fail with a code we cannot judge
+	maxAccountCheck = 2           // repetitions after 60004 and 60005: they may pass, but more often the configuration is wrong
+	maxSigned       = time.Second // for which a UserSig is held before it is looked at again
+	maxStrange      = 3           // requests in a row that fail with a code we cannot judge
 )
 
 // call is one call of an endpoint under way: what its requests share. A stream is one call, too.
@@ -136,17 +137,20 @@ func (d delivery) attempt(ctx context.Context, open []int, body *body, t *tries)
 	defer body.release()
 	t.attempts++
 	event := Event{Endpoint: d.plan.endpoint.name(), Users: len(open), Attempt: t.attempts}
-	if _, err := d.client.sign(d.waits, t.expired); err != nil { // before the slot is taken, since a Signer may take its time
+	usersig, err := d.client.sign(d.waits, t.expired) // before the slot is taken, since a Signer may take its time
+	if err != nil {
 		return open, d.unsent(open, err)
 	}
+	signed := time.Now()
 	turn, err := d.client.admit(d.waits, event)
 	if err != nil {
 		return open, d.unsent(open, err)
 	}
 	defer d.client.dismiss()
-	usersig, err := d.client.sign(d.waits, t.expired) // which may have ended while the request waited
-	if err != nil {
-		return open, d.unsent(open, err)
+	if time.Since(signed) > maxSigned {
+		if usersig, err = d.client.sign(d.waits, t.expired); err != nil {
+			return open, d.unsent(open, err)
+		}
 	}
 	d.plan.sent.Add(1)
 	answer, err := d.client.post(ctx, d.plan.endpoint, body, usersig, event)

@@ -521,6 +521,7 @@ func TestBatchResultIsInOrder(t *testing.T) {
 				}
 				yield(u, nil)
 			}
+			time.Sleep(100 * time.Millisecond)
 		}) {
 			require.NoError(t, err)
 			assert.True(t, slices.IsSorted(b.Positions))

@@ -1,0 +1,200 @@
+package oteltimpush
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	timpush "github.com/timpush/timpush-go"
+)
+
+// outcomes are the values of timpush.outcome, in the order of the fields of [timpush.Result].
+var outcomes = [...]string{"done", "rejected", "unknown", "not_sent"}
+
+type meters struct {
+	callDuration, attemptDuration, waits metric.Float64Histogram
+	users, attempts, retries             metric.Int64Counter
+	activeCalls, activeAttempts          metric.Int64UpDownCounter
+}
+
+// An attempt ends with its timeout, which is 10 s if not set. A call or a wait goes on through several of them.
+var (
+	attemptBounds = []float64{.005, .01, .025, .05, .075, .1, .15, .2, .3, .5, .75, 1, 2.5, 5, 7.5, 10, 30}
+	callBounds    = []float64{.005, .01, .025, .05, .1, .15, .2, .3, .5, .75, 1, 2.5, 5, 10, 25, 50, 100, 300}
+	waitBounds    = []float64{.0001, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 60}
+)
+
+func newMeters(m metric.Meter, quota float64, extra []attribute.KeyValue) (meters, error) {
+	f := factory{meter: m}
+	made := meters{
+		callDuration:    f.seconds("timpush.call.duration", "Time from the start of a call to its end, waits and retries included.", callBounds),
+		attemptDuration: f.seconds("timpush.attempt.duration", "Time from the start of an HTTP request to its whole answer, or its failure.", attemptBounds),
+		waits:           f.seconds("timpush.wait.duration", "Time that a request waited before an attempt.", waitBounds),
+		users:           f.counter("timpush.users", "{user}", "Users of calls that have ended, by outcome."),
+		attempts:        f.counter("timpush.attempts", "{attempt}", "HTTP requests begun, which is what the quota counts."),
+		retries:         f.counter("timpush.retries", "{retry}", "Attempts after the first of a request, by what made them necessary."),
+		activeCalls:     f.gauge("timpush.active_calls", "{call}", "Calls under way."),
+		activeAttempts:  f.gauge("timpush.active_attempts", "{attempt}", "HTTP requests under way."),
+	}
+	all := metric.WithAttributes(extra...)
+	_, err := m.Float64ObservableGauge("timpush.quota.limit", metric.WithUnit("{attempt}/s"),
+		metric.WithDescription("Attempts a second that the app may make for each endpoint, as configured."),
+		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			o.Observe(quota, all)
+			return nil
+		}))
+	return made, errors.Join(append(f.faults, err)...)
+}
+
+// factory makes instruments and collects what went wrong.
+type factory struct {
+	meter  metric.Meter
+	faults []error
+}
+
+func (f *factory) seconds(name, description string, bounds []float64) metric.Float64Histogram {
+	made, err := f.meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description),
+		metric.WithExplicitBucketBoundaries(bounds...))
+	f.faults = append(f.faults, err)
+	return made
+}
+
+func (f *factory) counter(name, unit, description string) metric.Int64Counter {
+	made, err := f.meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
+	f.faults = append(f.faults, err)
+	return made
+}
+
+func (f *factory) gauge(name, unit, description string) metric.Int64UpDownCounter {
+	made, err := f.meter.Int64UpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+	f.faults = append(f.faults, err)
+	return made
+}
+
+// failure is how an attempt or a call went. Its name is empty if all was well.
+type failure struct {
+	code   timpush.Code
+	status int // if that is the failure
+	name   string
+}
+
+func failureOf(e timpush.Event) failure {
+	if e.Failure == "http" {
+		return failure{status: e.Status, name: e.Failure}
+	}
+	return failure{code: e.Code, name: e.Failure}
+}
+
+const otherError = "_OTHER" // of the semantic conventions
+
+// errorType is the attribute error.type: the most telling of what is known.
+func (f failure) errorType() string {
+	switch {
+	case f.code != 0:
+		return strconv.Itoa(int(f.code))
+	case f.status != 0:
+		return strconv.Itoa(f.status)
+	}
+	return f.name
+}
+
+// labels are what the attributes of a measurement are made of.
+type labels struct {
+	endpoint, host string
+	failure        failure
+	status         int
+	outcome        string
+	wait           timpush.WaitReason
+}
+
+// set is labels in the forms that the API of OpenTelemetry takes. Each would cost several allocations if it were made for
+// each event.
+type set struct {
+	record                []metric.RecordOption
+	add                   []metric.AddOption
+	callName, attemptName string
+	call, attempt         []trace.SpanStartOption
+}
+
+// maxSets bounds how many sets there are, whatever codes a server makes up. It is below the 2,000 at which the SDK merges
+// all further ones of a metric, and beyond what one meets: the documented codes that have been seen with an endpoint are some dozens.
+const maxSets = 1000
+
+// sets makes each set once.
+type sets struct {
+	extra []attribute.KeyValue
+
+	mu    sync.RWMutex
+	known map[labels]*set
+}
+
+func (s *sets) of(l labels) *set {
+	s.mu.RLock()
+	found := s.known[l]
+	s.mu.RUnlock()
+	if found != nil {
+		return found
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.known) >= maxSets && l.failure != (failure{}) {
+		l.failure, l.status = failure{name: otherError}, 0
+	}
+	if s.known[l] == nil {
+		s.known[l] = s.make(l)
+	}
+	return s.known[l]
+}
+
+func (s *sets) make(l labels) *set {
+	attrs := append(s.base(l), s.extra...)
+	option := metric.WithAttributeSet(attribute.NewSet(attrs...))
+	made := &set{record: []metric.RecordOption{option}, add: []metric.AddOption{option}}
+	if l == (labels{endpoint: l.endpoint, host: l.host}) {
+		made.callName, made.attemptName = "timpush "+path.Base(l.endpoint), "POST /"+strings.TrimPrefix(l.endpoint, "/")
+		made.call = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindInternal), trace.WithAttributes(attrs...)}
+		made.attempt = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...),
+			trace.WithAttributes(semconv.HTTPRequestMethodPost)}
+	}
+	return made
+}
+
+// base returns the attributes of the tables in the package documentation.
+func (s *sets) base(l labels) []attribute.KeyValue {
+	attrs := append([]attribute.KeyValue{endpointKey.String(l.endpoint)}, server(l.host)...)
+	if l.failure.name != "" {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(l.failure.errorType()))
+	}
+	if l.status != 0 {
+		attrs = append(attrs, semconv.HTTPResponseStatusCode(l.status))
+	}
+	if l.outcome != "" {
+		attrs = append(attrs, outcomeKey.String(l.outcome))
+	}
+	if l.wait != "" {
+		attrs = append(attrs, reasonKey.String(string(l.wait)))
+	}
+	return attrs
+}
+
+// server tells a host, and its port if the base URL names one.
+func server(host string) []attribute.KeyValue {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		return []attribute.KeyValue{semconv.ServerAddress(strings.Trim(host, "[]"))}
+	}
+	attrs := []attribute.KeyValue{semconv.ServerAddress(name)}
+	if n, err := strconv.Atoi(port); err == nil {
+		attrs = append(attrs, semconv.ServerPort(n))
+	}
+	return attrs
+}

@@ -1,0 +1,292 @@
+package oteltimpush
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	timpush "github.com/timpush/timpush-go"
+)
+
+// ScopeName is the name of the instrumentation scope of all spans and metrics.
+const ScopeName = "github.com/timpush/timpush-go/oteltimpush"
+
+// The attributes that the semantic conventions have no name for.
+const (
+	endpointKey = attribute.Key("timpush.endpoint")
+	usersKey    = attribute.Key("timpush.users")
+	outcomeKey  = attribute.Key("timpush.outcome")
+	reasonKey   = attribute.Key("timpush.wait.reason")
+	waitedKey   = attribute.Key("timpush.wait.duration")
+	codeKey     = attribute.Key("timpush.code")
+	doneKey     = attribute.Key("timpush.done")
+	rejectedKey = attribute.Key("timpush.rejected")
+	unknownKey  = attribute.Key("timpush.unknown")
+	notSentKey  = attribute.Key("timpush.not_sent")
+	requestsKey = attribute.Key("timpush.requests")
+)
+
+// shownWait is the shortest wait that a span tells of: most waits are none, and would fill it with nothing.
+const shownWait = time.Millisecond
+
+// Observer is a [timpush.Observer] that makes spans and metrics of what it is told. It is made by [New], never changes,
+// and is safe for concurrent use, also by several clients.
+type Observer struct {
+	tracer trace.Tracer
+	meters meters
+	sets   sets
+}
+
+var _ timpush.Observer = (*Observer)(nil)
+
+// Option changes how an [Observer] works.
+type Option func(*settings)
+
+type settings struct {
+	tracers trace.TracerProvider
+	meters  metric.MeterProvider
+	quota   float64
+	extra   []attribute.KeyValue
+	faults  []error
+}
+
+func (s *settings) require(ok bool, fault string) {
+	if !ok {
+		s.faults = append(s.faults, errors.New("oteltimpush: "+fault))
+	}
+}
+
+// WithTracerProvider sends spans to p. If not given, they go to [otel.GetTracerProvider], also when that is set later.
+func WithTracerProvider(p trace.TracerProvider) Option {
+	return func(s *settings) { s.tracers = p; s.require(p != nil, "WithTracerProvider(nil)") }
+}
+
+// WithMeterProvider sends metrics to p. If not given, they go to [otel.GetMeterProvider], also when that is set later.
+func WithMeterProvider(p metric.MeterProvider) Option {
+	return func(s *settings) { s.meters = p; s.require(p != nil, "WithMeterProvider(nil)") }
+}
+
+// WithQuota says how many attempts a second the app may make for each endpoint, more than 0. It limits nothing: it is
+// what the metric timpush.quota.limit tells, so that a dashboard can show the share that is used. If not given, it is
+// [timpush.DefaultQPS].
+func WithQuota(perSecond float64) Option {
+	return func(s *settings) {
+		s.quota = perSecond
+		s.require(perSecond > 0 && !math.IsInf(perSecond, 1), "WithQuota wants a number of attempts a second, more than 0")
+	}
+}
+
+// WithAttributes adds attributes to all spans and all metrics, for example the app's name where a process has several
+// apps and so several Observers. They must be few and must not change: each set of them is a series of its own. They are
+// exported as they are, so give no secrets. If not given, there are none but those of the tables above.
+func WithAttributes(attrs ...attribute.KeyValue) Option {
+	return func(s *settings) { s.extra = append(s.extra, attrs...) }
+}
+
+// New makes an Observer. Its error tells every fault of the options at once.
+func New(opts ...Option) (*Observer, error) {
+	s := settings{tracers: otel.GetTracerProvider(), meters: otel.GetMeterProvider(), quota: timpush.DefaultQPS}
+	for _, option := range opts {
+		if s.require(option != nil, "an Option is nil"); option != nil {
+			option(&s)
+		}
+	}
+	if len(s.faults) > 0 {
+		return nil, errors.Join(s.faults...)
+	}
+	o := &Observer{sets: sets{extra: s.extra, known: map[labels]*set{}}}
+	o.tracer = s.tracers.Tracer(ScopeName, trace.WithInstrumentationVersion(version()), trace.WithSchemaURL(semconv.SchemaURL))
+	meter := s.meters.Meter(ScopeName, metric.WithInstrumentationVersion(version()), metric.WithSchemaURL(semconv.SchemaURL))
+	var err error
+	if o.meters, err = newMeters(meter, s.quota, s.extra); err != nil {
+		return nil, fmt.Errorf("oteltimpush: %w", err)
+	}
+	return o, nil
+}
+
+// version finds the version of this module in the program that it is built into.
+var version = sync.OnceValue(func() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range append(info.Deps, &info.Main) {
+			if m.Path == ScopeName && m.Version != "" {
+				return strings.Trim(m.Version, "()")
+			}
+		}
+	}
+	return "devel"
+})
+
+// Observe implements [timpush.Observer]: the client calls it.
+func (o *Observer) Observe(ctx context.Context, e timpush.Event) context.Context {
+	at := o.sets.of(labels{endpoint: e.Endpoint, host: e.Host})
+	switch e.Kind {
+	case timpush.CallStart:
+		return o.callStart(ctx, e, at)
+	case timpush.CallEnd:
+		o.callEnd(ctx, e, at)
+	case timpush.AttemptStart:
+		return o.attemptStart(ctx, e, at)
+	case timpush.AttemptEnd:
+		o.attemptEnd(ctx, e, at)
+	case timpush.WaitEnd:
+		o.waitEnd(ctx, e)
+	}
+	return ctx
+}
+
+// The spans are found by keys of their own: another observer may have put its span into the context since.
+type (
+	callKey    struct{ of *Observer }
+	attemptKey struct{ of *Observer }
+)
+
+// call is a call under way.
+type call struct {
+	span   trace.Span
+	single bool // it needs no more than one request, if that is not divided
+
+	mu     sync.Mutex
+	failed []failure // how the latest attempt with each number went
+}
+
+// callOf returns the call that a context belongs to. There is one, unless another observer has dropped the values of the
+// context.
+func (o *Observer) callOf(ctx context.Context) *call {
+	if c, ok := ctx.Value(callKey{o}).(*call); ok {
+		return c
+	}
+	return &call{span: trace.SpanFromContext(context.Background())}
+}
+
+func (o *Observer) attemptOf(ctx context.Context) trace.Span {
+	if span, ok := ctx.Value(attemptKey{o}).(trace.Span); ok {
+		return span
+	}
+	return trace.SpanFromContext(context.Background())
+}
+
+func (o *Observer) callStart(ctx context.Context, e timpush.Event, at *set) context.Context {
+	ctx, span := o.tracer.Start(ctx, at.callName, at.call...)
+	if span.IsRecording() {
+		span.SetAttributes(usersKey.Int(e.Users))
+	}
+	o.meters.activeCalls.Add(ctx, 1, at.add...)
+	return context.WithValue(ctx, callKey{o}, &call{span: span, single: e.Users <= timpush.MaxUsersPerRequest})
+}
+
+func (o *Observer) callEnd(ctx context.Context, e timpush.Event, at *set) {
+	why := failureOf(e)
+	o.meters.activeCalls.Add(ctx, -1, at.add...)
+	o.meters.callDuration.Record(ctx, e.Duration.Seconds(), o.sets.of(labels{endpoint: e.Endpoint, host: e.Host, failure: why}).record...)
+	for i, n := range [...]int{e.Result.Done, e.Result.Rejected, e.Result.Unknown, e.Result.NotSent} {
+		// Also none: the rate of a series that begins with its first failure would not show that one.
+		o.meters.users.Add(ctx, int64(n), o.sets.of(labels{endpoint: e.Endpoint, host: e.Host, outcome: outcomes[i]}).add...)
+	}
+	span := o.callOf(ctx).span
+	if span.IsRecording() {
+		r := e.Result
+		span.SetAttributes(doneKey.Int(r.Done), rejectedKey.Int(r.Rejected), unknownKey.Int(r.Unknown),
+			notSentKey.Int(r.NotSent), requestsKey.Int(r.Requests))
+		if r.Done != e.Users {
+			fail(span, why, fmt.Sprintf("%d of %d users not done, the first: ", e.Users-r.Done, e.Users))
+		}
+	}
+	span.End()
+}
+
+func (o *Observer) attemptStart(ctx context.Context, e timpush.Event, at *set) context.Context {
+	c := o.callOf(ctx)
+	ctx, span := o.tracer.Start(ctx, at.attemptName, at.attempt...)
+	if span.IsRecording() {
+		span.SetAttributes(usersKey.Int(e.Users))
+	}
+	o.meters.attempts.Add(ctx, 1, at.add...)
+	o.meters.activeAttempts.Add(ctx, 1, at.add...)
+	if e.Attempt > 1 {
+		o.meters.retries.Add(ctx, 1, o.sets.of(labels{endpoint: e.Endpoint, host: e.Host, failure: c.before(e.Attempt)}).add...)
+		if span.IsRecording() {
+			span.SetAttributes(semconv.HTTPRequestResendCount(e.Attempt - 1))
+		}
+	}
+	return context.WithValue(ctx, attemptKey{o}, span)
+}
+
+func (o *Observer) attemptEnd(ctx context.Context, e timpush.Event, at *set) {
+	why := failureOf(e)
+	o.callOf(ctx).note(e.Attempt, why)
+	o.meters.activeAttempts.Add(ctx, -1, at.add...)
+	o.meters.attemptDuration.Record(ctx, e.Duration.Seconds(),
+		o.sets.of(labels{endpoint: e.Endpoint, host: e.Host, failure: why, status: e.Status}).record...)
+	span := o.attemptOf(ctx)
+	if span.IsRecording() {
+		if e.Status != 0 {
+			span.SetAttributes(semconv.HTTPResponseStatusCode(e.Status))
+		}
+		if e.Failure != "" {
+			fail(span, why, "")
+		}
+	}
+	span.End()
+}
+
+func (o *Observer) waitEnd(ctx context.Context, e timpush.Event) {
+	o.meters.waits.Record(ctx, e.Duration.Seconds(), o.sets.of(labels{endpoint: e.Endpoint, host: e.Host, wait: e.Wait}).record...)
+	if e.Duration < shownWait {
+		return
+	}
+	if span := o.callOf(ctx).span; span.IsRecording() {
+		span.AddEvent("timpush.wait", trace.WithAttributes(
+			reasonKey.String(string(e.Wait)), waitedKey.Float64(e.Duration.Seconds())))
+	}
+}
+
+// fail gives a span the status error. Its text is made of texts of this library alone: what there is in an error or in
+// an answer of the server may name an account.
+func fail(span trace.Span, why failure, prefix string) {
+	span.SetAttributes(semconv.ErrorTypeKey.String(why.errorType()))
+	if why.code != 0 {
+		span.SetAttributes(codeKey.Int(int(why.code)))
+		span.SetStatus(codes.Error, prefix+why.code.Error())
+		return
+	}
+	span.SetStatus(codes.Error, prefix+why.name)
+}
+
+// maxNoted bounds what a call remembers of its attempts. More come only if a request is divided again and again.
+const maxNoted = 64
+
+// note takes note of how an attempt went. In a call of several requests only failures count, since the attempt of one
+// request says nothing of the others.
+func (c *call) note(attempt int, why failure) {
+	if attempt < 1 || attempt > maxNoted || why.name == "" && !c.single {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.failed) < attempt {
+		c.failed = append(c.failed, failure{})
+	}
+	c.failed[attempt-1] = why
+}
+
+// before returns why there is an attempt with this number.
+func (c *call) before(attempt int) failure {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := attempt - 2; k < len(c.failed) && c.failed[k].name != "" {
+		return c.failed[k]
+	}
+	return failure{name: otherError}
+}

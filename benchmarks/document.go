@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+const documentPath = "../BENCHMARKS.md"
+
+const introduction = `# Benchmarks
+
+What the client is made to reach, measured in real time over loopback against fakes of the service, and what was measured.
+
+Last run: %s, on %s.
+
+` + "```sh" + `
+cd benchmarks
+go run .        # lists the figures
+go run . all    # measures all of them, about 7 minutes, and writes this file and its pictures
+go run . bulk   # measures one
+` + "```" + `
+
+The exit status is 1 if a figure falls short of its goal. ` + "`-short`" + ` makes each run a tenth as long and writes nothing.
+`
+
+// machine tells what a figure was measured on.
+func machine() string {
+	return fmt.Sprintf("%s, %d cores, %s/%s, %s", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
+// processor is the CPU's name where Linux tells it.
+func processor() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown CPU"
+	}
+	for line := range strings.Lines(string(info)) {
+		if key, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown CPU"
+}
+
+func sectionHeading(name string) string { return "## " + name + ":" }
+
+// rewriteSection replaces the section of a figure, or adds it, and brings the introduction up to date.
+func rewriteSection(path, name, section string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf(introduction, time.Now().Format(time.DateOnly), machine())
+	return os.WriteFile(path, []byte(withSection(string(old), text, name, section)), 0o644)
+}
+
+// withSection returns a document with another introduction and another section of one figure.
+func withSection(document, intro, name, section string) string {
+	parts := strings.Split("\n"+document, "\n## ")
+	sections := []string{intro}
+	found := false
+	for _, part := range parts[1:] {
+		part = "## " + strings.TrimRight(part, "\n") + "\n"
+		if strings.HasPrefix(part, sectionHeading(name)) {
+			part, found = section, true
+		}
+		sections = append(sections, part)
+	}
+	if !found {
+		sections = append(sections, section)
+	}
+	return strings.Join(sections, "\n")
+}

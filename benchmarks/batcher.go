@@ -144,6 +144,6 @@ func waitPicture(w waits) *picture {
 		p.mark(percent(share)+" within "+milliseconds(at), palette[i+1], inMilliseconds(at), 100)
 	}
 	p.yFrom(0, 100)
-	p.xFrom(0)
+	p.xFromZero()
 	return p
 }

@@ -116,9 +116,9 @@ func bulkPicture(runs []*bulkRun) *picture {
 	for i, r := range runs {
 		p.line(r.name, palette[i], perSecond(r))
 	}
+	p.xFromZero()
 	p.level("quota: 100 calls x 100 users", fullRate)
 	p.yFrom(0, 1.5*fullRate)
-	p.xFrom(0)
 	return p
 }
 

@@ -129,8 +129,8 @@ func memoryPicture(samples []sample) *picture {
 		points[i] = point{s.at.Seconds(), s.mib}
 	}
 	p.line("client process", palette[0], points)
+	p.xFromZero()
 	p.level("goal: 64 MiB", memoryGoal)
 	p.yFrom(0, 1.25*memoryGoal)
-	p.xFrom(0)
 	return p
 }

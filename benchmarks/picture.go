@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"image/color"
+	"math"
 	"os"
 
 	"gonum.org/v1/plot"
@@ -139,7 +140,9 @@ func coordinates(points []point) plotter.XYs {
 }
 
 func (p *picture) yFrom(lowest, highest float64) { p.plot.Y.Min, p.plot.Y.Max = lowest, highest }
-func (p *picture) xFrom(lowest float64)          { p.plot.X.Min = lowest }
+
+// xFromZero lets the horizontal axis begin at 0 and end at a round number, which makes for short labels.
+func (p *picture) xFromZero() { p.plot.X.Min, p.plot.X.Max = 0, 10*math.Ceil(p.plot.X.Max/10) }
 
 // xNames names the points at 0, 1, 2 and so on of the horizontal axis.
 func (p *picture) xNames(names []string) {

@@ -3,7 +3,7 @@ module github.com/timpush/timpush-go/benchmarks
 go 1.26.0
 
 require (
-	github.com/timpush/timpush-go v0.0.0
+	github.com/timpush/timpush-go v0.1.0
 	gonum.org/v1/plot v0.17.0
 )
 

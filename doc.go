@@ -75,19 +75,25 @@
 // P is at most 20 s; after passing faults it is 0.2 s at first and doubles, after throttle codes it is 1 s at first and
 // doubles to 16 s. Q is what the limiter lets through, and after throttle codes at least 10. With the defaults, up to 100
 // users take at most 42 s if faults pass or stay, and at most 101 s whatever happens. More is possible in these cases:
-// requests of other calls of the client use slots and quota too; a UserSig that has expired costs T more; a Signer may
-// take T before each attempt; a request that is divided counts as the requests that come of it, one after the other. A
+// requests of other calls of the client use slots and quota too; a UserSig that has expired costs T more, and so does
+// [WithPreflight] where the names must be read; a Signer may take T before each attempt; a request that is divided counts as the requests that come of it, one after the other. A
 // deadline on ctx bounds all of it: when ctx ends a call returns at once with what is known.
 //
 // # Quota
 //
 // The service allows an app [DefaultQPS] calls a second for each endpoint. A client keeps to 97.5 by default. Clients of
-// one app must share one limiter: see [WithLimiter].
+// one app must share one limiter: see [WithLimiter] and [NewLimiter]. If others use a part of the quota, the client finds
+// out by the throttle codes, and settles near what they leave.
 //
 // # Secrets
 //
 // The UserSig, which is as good as the key while it lasts, travels in the query of each URL. Errors, logs and
 // observers get the URL without it. A transport of your own, and a tracing one around it, sees the whole URL.
+//
+// # Interfaces
+//
+// A [Limiter], a [Signer] and an [Observer] are called from goroutines of the client's: they must not panic, nor call
+// runtime.Goexit.
 //
 // # Testing
 //

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
 )
@@ -277,7 +275,7 @@ func ExampleConfig() {
 
 // Clients of one app share its quota: give each the same limiter. Here a half of the quota is left to other programs.
 func ExampleWithLimiter() {
-	half := rate.NewLimiter(timpush.DefaultQPS/2*0.975, 1)
+	half := timpush.NewLimiter(timpush.DefaultQPS / 2 * 0.975)
 	server := timpushtest.NewServer()
 	defer server.Close()
 	a, b := server.Client(timpush.WithLimiter(half)), server.Client(timpush.WithLimiter(half))

@@ -411,6 +411,26 @@ func TestVerify(t *testing.T) {
 	})
 }
 
+func TestVerifyWaitsForAValueThatShowsLate(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := client(fake(t, timpushtest.WithReadDelay(3500*time.Millisecond)))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		_, err = c.Verify(t.Context(), someUsers(1))
+		require.NoError(t, err)
+	})
+}
+
+func TestPreflightPrefersTheUnknownName(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := client(appOfMixed(t))
+		for range 20 { // maps have no order
+			err := c.Preflight(t.Context(), []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"hobby": "x", "city": "x", "model": "x"}}})
+			require.ErrorIs(t, err, timpush.ErrInvalidAttr, "as the server does, which looks at names first")
+		}
+	})
+}
+
 func TestVerifyCutShort(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)

@@ -166,22 +166,19 @@ func keepCalling(t *testing.T, c *timpush.Client, goroutines int, d time.Duratio
 	callers.Wait()
 }
 
-func TestLimiterDoesNotCatchUpBeyondItsRate(t *testing.T) {
+// TestLimiterBoundsItsWindow starts calls as they come if all were late, without the limiter's turns.
+func TestLimiterBoundsItsWindow(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		for _, rate := range []float64{97.5, 50, 10, 1} {
+		for rate, most := range map[float64]int{97.5: 100, 48.75: 50, 1: 1} {
 			l := timpush.NewLimiter(rate)
-			var starts []time.Time
-			for range int(rate * 5) {
-				require.NoError(t, l.Wait(t.Context()))
-				starts = append(starts, time.Now())
-				if len(starts) == int(rate*2) {
-					time.Sleep(time.Second) // the machine is busy, and those who come later want to catch up
-				}
+			for range most {
+				require.Zero(t, timpush.StartLate(l))
 			}
-			most := max(1, int(rate/0.975+0.5))
-			for i := most; i < len(starts); i++ {
-				assert.GreaterOrEqual(t, starts[i].Sub(starts[i-most]), 98*time.Second*time.Duration(most)/time.Duration(rate*100))
-			}
+			wait := timpush.StartLate(l)
+			assert.Greater(t, wait, 990*time.Millisecond)
+			assert.Less(t, wait, 1026*time.Millisecond)
+			time.Sleep(wait)
+			require.Zero(t, timpush.StartLate(l))
 		}
 	})
 }

@@ -1,0 +1,262 @@
+// Package input reads users and their attributes from CSV, NDJSON and Parquet files, row by row in constant memory.
+package input
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/timpush/timpush-go"
+)
+
+// Stdin is the name of standard input among the files.
+const Stdin = "-"
+
+// maxRecord bounds what one row may take in memory. A user has at most a few kilobytes of attributes; whatever is larger is
+// an unclosed quote, another kind of file or a decompression bomb.
+const maxRecord = 1 << 20
+
+// Format is how rows are written.
+type Format string
+
+// The formats. Auto goes by the name of the file, and for standard input by its first byte.
+const (
+	Auto    Format = "auto"
+	CSV     Format = "csv"
+	NDJSON  Format = "ndjson"
+	Parquet Format = "parquet"
+)
+
+// Options says how rows become users.
+type Options struct {
+	Format    Format
+	Account   string            // column of the account
+	Names     map[string]string // column to attribute, where they differ
+	Ignore    []string          // columns that are no attributes
+	Only      []string          // columns that are attributes; nil: all
+	Delimiter rune              // of CSV
+}
+
+// Row is one row of the input.
+type Row struct {
+	Number int64 // from 0, over all files, rows that cannot be used included
+	Place  Place
+	User   timpush.UserAttrs // without attributes if there is nothing to set
+	Fault  *Fault            // why the row cannot be used, or nil
+	Skip   bool              // it was not asked for, and has only a number
+}
+
+// Place is where a row is.
+type Place struct {
+	File string
+	Line int64 // from 1; the number of the row in a Parquet file
+}
+
+// String returns the place as editors know it.
+func (p Place) String() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
+
+// Fault is why a row cannot be used.
+type Fault struct {
+	Place   Place
+	Column  string // name or number; "" if it is the whole row
+	Account string // if it is known
+	Reason  string
+}
+
+// Error tells the place and the reason.
+func (f *Fault) Error() string {
+	if f.Column == "" {
+		return fmt.Sprintf("%s: %s", f.Place, f.Reason)
+	}
+	return fmt.Sprintf("%s: column %s: %s", f.Place, f.Column, f.Reason)
+}
+
+// Input is all files in their order.
+type Input struct {
+	files   []string
+	options Options
+	stdin   io.Reader
+
+	size   int64        // of all files in bytes, 0 if not known
+	before int64        // bytes of the files that are finished
+	at     atomic.Int64 // bytes taken
+	mark   atomic.Pointer[Mark]
+}
+
+// Mark is a row, and a sum of everything up to it. It tells whether two inputs begin the same way.
+type Mark struct {
+	Row int64
+	Sum uint64
+}
+
+// markEvery is how many rows apart marks are.
+const markEvery = 1024
+
+// reader reads the rows of one file. Its error is io.EOF, or why nothing more can be read.
+type reader interface {
+	// next reads a row; where skip is set only its sum is needed.
+	next(skip bool) (record, error)
+}
+
+// record is a row as it comes from a file.
+type record struct {
+	line    int64
+	account string
+	attrs   timpush.Attrs
+	column  string
+	reason  string // why the row cannot be used
+	sum     uint64
+}
+
+// New finds the files and looks at each of them, so that what can be known to be wrong is known before anything is sent.
+func New(args []string, options Options, stdin io.Reader) (*Input, error) {
+	files, err := expand(args)
+	if err != nil {
+		return nil, err
+	}
+	in := &Input{files: files, options: options, stdin: stdin}
+	for _, name := range files {
+		if name == Stdin {
+			in.size = 0
+			return in, nil
+		}
+		if err := in.probe(name); err != nil {
+			return nil, err
+		}
+	}
+	return in, nil
+}
+
+// Files returns the names of the files.
+func (in *Input) Files() []string { return in.files }
+
+// Fraction returns how much of the input has been read, from 0 to 1, or a negative number if that cannot be known.
+func (in *Input) Fraction() float64 {
+	if in.size == 0 {
+		return -1
+	}
+	return min(float64(in.at.Load())/float64(in.size), 1)
+}
+
+// Mark returns the last mark that was passed, or nil.
+func (in *Input) Mark() *Mark { return in.mark.Load() }
+
+// Columns returns the attributes that the columns of the first file make, or nil where only rows tell.
+func (in *Input) Columns() (columns, attrs []string) {
+	if in.files[0] == Stdin {
+		return nil, nil
+	}
+	f, err := in.open(in.files[0])
+	if err != nil {
+		return nil, nil
+	}
+	defer f.close()
+	if t, ok := f.reader.(interface{ layout() *layout }); ok {
+		return t.layout().names()
+	}
+	return nil, nil
+}
+
+// expand resolves patterns that the shell has left alone.
+func expand(args []string) (files []string, err error) {
+	for _, arg := range args {
+		if arg == Stdin || exists(arg) || !strings.ContainsAny(arg, "*?[") {
+			files = append(files, arg)
+			continue
+		}
+		found, err := filepath.Glob(arg)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", arg, err)
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("%s: no file matches", arg)
+		}
+		slices.Sort(found)
+		files = append(files, found...)
+	}
+	if n := len(files); n > 1 && slices.Contains(files, Stdin) {
+		return nil, errors.New("- (standard input) cannot be combined with files")
+	}
+	return files, nil
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// probe opens a file and reads its beginning.
+func (in *Input) probe(name string) error {
+	f, err := in.open(name)
+	if err != nil {
+		return err
+	}
+	in.size += f.size
+	f.close()
+	return nil
+}
+
+// Rows reads all rows in order. Those for which skip is true are passed over quickly. An error is why the rest cannot be read; it comes last.
+// The input is read once.
+func (in *Input) Rows(skip func(row int64) bool) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		number, sum := int64(0), uint64(14695981039346656037)
+		for _, name := range in.files {
+			f, err := in.open(name)
+			if err != nil {
+				yield(Row{}, err)
+				return
+			}
+			more := in.rowsOf(f, &number, &sum, skip, yield)
+			f.close()
+			if !more {
+				return
+			}
+			in.before += f.size
+		}
+	}
+}
+
+func (in *Input) rowsOf(f *file, number *int64, sum *uint64, skip func(int64) bool, yield func(Row, error) bool) bool {
+	for {
+		unwanted := skip != nil && skip(*number)
+		r, err := f.reader.next(unwanted)
+		in.at.Store(in.before + f.taken())
+		if errors.Is(err, io.EOF) {
+			return true
+		}
+		if err != nil {
+			yield(Row{}, fmt.Errorf("%s: %w", f.name, err))
+			return false
+		}
+		*sum = (*sum ^ r.sum) * 1099511628211
+		if *number%markEvery == 0 {
+			in.mark.Store(&Mark{*number, *sum})
+		}
+		row := Row{Number: *number, Place: Place{f.name, r.line}, Skip: unwanted}
+		if !unwanted {
+			row.User = timpush.UserAttrs{ToAccount: r.account, Attrs: r.attrs}
+			if r.reason != "" {
+				row.Fault = &Fault{row.Place, r.column, r.account, r.reason}
+			}
+		}
+		*number++
+		if !yield(row, nil) {
+			return false
+		}
+	}
+}
+
+// fnv adds a text to a sum, and something that ends it.
+func fnv[T string | []byte](sum uint64, text T) uint64 {
+	for i := range len(text) {
+		sum = (sum ^ uint64(text[i])) * 1099511628211
+	}
+	return (sum ^ 0xff) * 1099511628211
+}

@@ -1,0 +1,189 @@
+package input
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/timpush/timpush-go"
+)
+
+// Note is the member of an NDJSON object that is not read: why the tool has put the row into the failures file.
+const Note = "_timpush"
+
+// toAccount is the account in objects that have the form of the API.
+const toAccount = "To_Account"
+
+// ndjsonReader reads a JSON object from each line. One with an object "Attrs" has the form of the API,
+// {"To_Account":"x","Attrs":{"city":"y"}}, and column names do not apply to it; in others, each member is a column.
+type ndjsonReader struct {
+	plain   *bufio.Reader
+	options Options
+	line    int64
+	buf     []byte
+	source  bytes.Reader
+	decoder *jsontext.Decoder
+}
+
+func newNDJSON(plain *bufio.Reader, o Options) *ndjsonReader {
+	n := &ndjsonReader{plain: plain, options: o}
+	n.decoder = jsontext.NewDecoder(&n.source)
+	return n
+}
+
+func (n *ndjsonReader) next(skip bool) (record, error) {
+	for {
+		text, long, err := n.readLine()
+		if err != nil {
+			return record{}, err
+		}
+		r := record{line: n.line, sum: fnv(uint64(0), text)}
+		switch {
+		case long:
+			r.reason = fmt.Sprintf("a line of more than %d KiB", maxRecord>>10)
+		case len(bytes.TrimSpace(text)) == 0:
+			continue
+		case !skip:
+			n.parse(text, &r)
+		}
+		return r, nil
+	}
+}
+
+// readLine reads a line. Of one that is too long it returns the beginning.
+func (n *ndjsonReader) readLine() (text []byte, long bool, err error) {
+	n.buf = n.buf[:0]
+	for {
+		part, err := n.plain.ReadSlice('\n')
+		if len(n.buf)+len(part) <= maxRecord {
+			n.buf = append(n.buf, part...)
+		} else {
+			long = true
+		}
+		switch {
+		case err == bufio.ErrBufferFull: //nolint:errorlint // bufio returns it as it is
+			continue
+		case err == io.EOF && (len(n.buf) > 0 || long):
+		case err != nil:
+			return nil, false, err
+		}
+		n.line++
+		return n.buf, long, nil
+	}
+}
+
+func (n *ndjsonReader) parse(text []byte, r *record) {
+	n.source.Reset(text)
+	n.decoder.Reset(&n.source)
+	r.attrs = timpush.Attrs{}
+	if err := n.object(r); err != nil {
+		r.reason = "it is not a JSON object: " + strings.TrimPrefix(err.Error(), "jsontext: ")
+		return
+	}
+	switch {
+	case r.reason != "":
+	case n.decoder.InputOffset() < int64(len(bytes.TrimRight(text, " \t\r\n"))):
+		r.reason = "something follows the JSON object"
+	case r.account == "":
+		r.column, r.reason = n.options.Account, "the account is missing or empty"
+	case strings.IndexByte(r.account, 0) >= 0:
+		r.column, r.reason = n.options.Account, "there is a NUL byte in it"
+	}
+}
+
+func (n *ndjsonReader) object(r *record) error {
+	if kind := n.decoder.PeekKind(); kind != '{' {
+		if _, err := n.decoder.ReadValue(); err != nil {
+			return err
+		}
+		return fmt.Errorf("it begins with %v", kind)
+	}
+	if _, err := n.decoder.ReadToken(); err != nil {
+		return err
+	}
+	for n.decoder.PeekKind() != '}' {
+		token, err := n.decoder.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := n.member(token.String(), r); err != nil {
+			return err
+		}
+	}
+	_, err := n.decoder.ReadToken()
+	return err
+}
+
+// member reads a member of the object itself.
+func (n *ndjsonReader) member(name string, r *record) error {
+	switch {
+	case name == "Attrs" && n.decoder.PeekKind() == '{':
+		return n.attrs(r)
+	case name == n.options.Account || name == toAccount && r.account == "":
+		value, _, err := n.value(name, r)
+		r.account = value
+		return err
+	case name == Note || slices.Contains(n.options.Ignore, name) || n.options.Only != nil && !slices.Contains(n.options.Only, name):
+		return n.decoder.SkipValue()
+	}
+	column := name
+	if mapped, ok := n.options.Names[name]; ok {
+		name = mapped
+	}
+	return n.attr(column, name, r)
+}
+
+func (n *ndjsonReader) attrs(r *record) error {
+	if _, err := n.decoder.ReadToken(); err != nil {
+		return err
+	}
+	for n.decoder.PeekKind() != '}' {
+		token, err := n.decoder.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := token.String()
+		if err := n.attr(name, name, r); err != nil {
+			return err
+		}
+	}
+	_, err := n.decoder.ReadToken()
+	return err
+}
+
+func (n *ndjsonReader) attr(column, name string, r *record) error {
+	value, ok, err := n.value(column, r)
+	if err != nil || !ok {
+		return err
+	}
+	if _, twice := r.attrs[name]; twice {
+		r.column, r.reason = column, fmt.Sprintf("the attribute %q comes twice", name)
+		return nil
+	}
+	if strings.IndexByte(value, 0) >= 0 {
+		r.column, r.reason = column, "there is a NUL byte in it"
+	}
+	r.attrs[name] = value
+	return nil
+}
+
+// value reads a text, or a number or a bool as it is written. There is none if it is null.
+func (n *ndjsonReader) value(column string, r *record) (text string, ok bool, err error) {
+	switch n.decoder.PeekKind() {
+	case '{', '[':
+		r.column, r.reason = column, "it is an object or an array, want a text"
+		return "", false, n.decoder.SkipValue()
+	case 'n':
+		return "", false, n.decoder.SkipValue()
+	}
+	token, err := n.decoder.ReadToken()
+	if err != nil {
+		return "", false, err
+	}
+	return token.String(), true, nil
+}

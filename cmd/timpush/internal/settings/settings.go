@@ -1,0 +1,274 @@
+// Package settings finds out which app to talk to and how: flags go before the environment, and that before a file.
+package settings
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/time/rate"
+
+	"github.com/timpush/timpush-go"
+)
+
+// DefaultRate is how many calls a second are made if nothing else is said: see timpush.WithLimiter.
+const DefaultRate = 97.5
+
+// Keys are the settings there are. In the environment they are in capitals, with TIMPUSH_ before them and "_" for "-".
+const (
+	SDKAppID      = "sdkappid"
+	Identifier    = "identifier"
+	SecretKey     = "secret-key"
+	SecretKeyFile = "secret-key-file"
+	Region        = "region"
+	BaseURL       = "base-url"
+	Rate          = "rate"
+	InFlight      = "in-flight"
+)
+
+var keys = []string{SDKAppID, Identifier, SecretKey, SecretKeyFile, Region, BaseURL, Rate, InFlight}
+
+// Source is where settings come from.
+type Source struct {
+	Flags map[string]string // those that were given
+	Env   func(string) string
+	File  string // "" for the default, which need not exist
+	Stdin io.Reader
+
+	file map[string]string
+	name string // of the file that was read
+}
+
+// Value is a setting and where it comes from.
+type Value struct{ Text, From string }
+
+// Settings is what a client is made of.
+type Settings struct {
+	timpush.Config
+	BaseURL  string
+	Rate     float64
+	InFlight int
+	From     map[string]string // where each setting comes from
+}
+
+// EnvName returns the environment variable of a setting.
+func EnvName(key string) string {
+	return "TIMPUSH_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
+}
+
+// Load reads all settings. The error holds everything that is missing or wrong, with what to do.
+func (s *Source) Load() (*Settings, error) {
+	if err := s.readFile(); err != nil {
+		return nil, err
+	}
+	r := &Settings{From: map[string]string{}}
+	var faults []error
+	text := func(key string, required bool) string {
+		v := s.value(key)
+		if v.Text == "" && required {
+			faults = append(faults, missing(key))
+		}
+		r.From[key] = v.From
+		return v.Text
+	}
+	number := func(key string, normal float64, required bool) float64 {
+		t := text(key, required)
+		if t == "" {
+			return normal
+		}
+		n, err := strconv.ParseFloat(t, 64)
+		if err != nil || n <= 0 {
+			faults = append(faults, fmt.Errorf("%s (from %s) is no number above 0", key, r.From[key]))
+		}
+		return n
+	}
+	r.SDKAppID = int(number(SDKAppID, 0, true))
+	r.Identifier = text(Identifier, true)
+	r.BaseURL = text(BaseURL, false)
+	r.Rate = number(Rate, DefaultRate, false)
+	r.InFlight = int(number(InFlight, 0, false))
+	if name := text(Region, true); name != "" {
+		region, err := timpush.ParseRegion(name)
+		r.Region, faults = region, appendError(faults, err)
+	}
+	key, err := s.secretKey(r)
+	r.SecretKey, faults = key, appendError(faults, err)
+	return r, errors.Join(faults...)
+}
+
+func appendError(faults []error, err error) []error {
+	if err != nil {
+		faults = append(faults, err)
+	}
+	return faults
+}
+
+func missing(key string) error {
+	what := map[string]string{
+		SDKAppID:   "the number of the app, from the console",
+		Identifier: "the UserID of an administrator of the app",
+		Region:     "where the app is: china, singapore, seoul, frankfurt, siliconvalley, jakarta ...",
+	}[key]
+	return fmt.Errorf("%s is missing (%s): give --%s, or set %s, or write it into the configuration file", key, what, key, EnvName(key))
+}
+
+// value looks a setting up in the usual order.
+func (s *Source) value(key string) Value {
+	if v, ok := s.Flags[key]; ok {
+		return Value{v, "--" + key}
+	}
+	if v := s.Env(EnvName(key)); v != "" {
+		return Value{v, EnvName(key)}
+	}
+	if v, ok := s.file[key]; ok {
+		return Value{v, s.name}
+	}
+	return Value{"", "nowhere"}
+}
+
+// secretKey finds the key. It is never on the command line, where all users of the machine see it.
+func (s *Source) secretKey(r *Settings) (string, error) {
+	file, direct := s.value(SecretKeyFile), s.value(SecretKey)
+	if file.From == "--"+SecretKeyFile || direct.Text == "" && file.Text != "" {
+		r.From[SecretKey] = file.Text + ", which " + file.From + " names"
+		return s.keyFromFile(file.Text)
+	}
+	r.From[SecretKey] = direct.From
+	if direct.Text == "" {
+		return "", fmt.Errorf("the secret key is missing: set %s, or put it into a file that only you can read and give --%s FILE (- for standard input)",
+			EnvName(SecretKey), SecretKeyFile)
+	}
+	if direct.From == s.name {
+		if err := private(s.name); err != nil {
+			return "", err
+		}
+	}
+	return strings.TrimSpace(direct.Text), nil
+}
+
+func (s *Source) keyFromFile(name string) (string, error) {
+	if name == "-" {
+		return readKey("standard input", s.Stdin)
+	}
+	if err := private(name); err != nil {
+		return "", err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("the secret key: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	return readKey(name, f)
+}
+
+func readKey(name string, r io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, 4096))
+	if err != nil {
+		return "", fmt.Errorf("the secret key: %w", err)
+	}
+	key := string(bytes.TrimSpace(text))
+	if key == "" {
+		return "", fmt.Errorf("the secret key: there is nothing in %s", name)
+	}
+	return key, nil
+}
+
+// private refuses a file that others can read.
+func private(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return fmt.Errorf("the secret key: %w", err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("the secret key: others can read %s: chmod 600 %s", name, name)
+	}
+	return nil
+}
+
+// readFile reads the file: a setting on each line, "key = value", and comments after "#".
+func (s *Source) readFile() error {
+	s.name = s.File
+	if s.name == "" {
+		s.name = s.Env("TIMPUSH_CONFIG")
+	}
+	optional := s.name == ""
+	if optional {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			return nil //nolint:nilerr // without a home there is no default file
+		}
+		s.name = filepath.Join(dir, "timpush", "config")
+	}
+	text, err := os.ReadFile(s.name)
+	if optional && errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the configuration: %w", err)
+	}
+	s.file = map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for n := 1; lines.Scan(); n++ {
+		if err := s.readLine(lines.Text()); err != nil {
+			return fmt.Errorf("%s:%d: %w", s.name, n, err)
+		}
+	}
+	return lines.Err()
+}
+
+func (s *Source) readLine(line string) error {
+	line = strings.TrimSpace(line)
+	if line == "" || line[0] == '#' {
+		return nil
+	}
+	key, value, ok := strings.Cut(line, "=")
+	key = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(key)), "_", "-")
+	if !ok {
+		return errors.New("want a line such as: region = singapore")
+	}
+	if !slices.Contains(keys, key) {
+		return fmt.Errorf("there is no setting %q, but %s", key, strings.Join(keys, ", "))
+	}
+	s.file[key] = strings.Trim(strings.TrimSpace(value), `"`)
+	return nil
+}
+
+// Options returns the options of a client.
+func (r *Settings) Options() []timpush.Option {
+	options := []timpush.Option{timpush.WithLimiter(rate.NewLimiter(rate.Limit(r.Rate), 1))}
+	if r.BaseURL != "" {
+		options = append(options, timpush.WithBaseURL(r.BaseURL))
+	}
+	if r.InFlight > 0 {
+		options = append(options, timpush.WithMaxInFlight(r.InFlight))
+	}
+	return options
+}
+
+// Base returns the URL that requests go to.
+func (r *Settings) Base() string {
+	if r.BaseURL != "" {
+		return r.BaseURL
+	}
+	return "https://" + r.Region.Host()
+}
+
+// Describe returns the settings in words, without the key.
+func (r *Settings) Describe() (lines []string) {
+	values := map[string]string{
+		SDKAppID: strconv.Itoa(r.SDKAppID), Identifier: r.Identifier, Region: string(r.Region), SecretKey: "(not shown)",
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		lines = append(lines, fmt.Sprintf("%s %s, from %s", key, values[key], r.From[key]))
+	}
+	return lines
+}

@@ -1,0 +1,296 @@
+// Package checkpoint remembers which rows of an input have been dealt with, so that an interrupted run can go on.
+//
+// It is a log: a line is appended for each request that has ended, and nothing is ever rewritten. So the lines survive
+// whatever ends the process, and a disk that is full or a write that is torn costs the last line only. Each line
+// has a checksum over itself and all lines before it. It also says how long the files of failures were and what was in them:
+// after a power failure the log may have reached the disk and they not, and then the line does not count.
+package checkpoint
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrLocked is why a checkpoint cannot be opened: another run works with it.
+var ErrLocked = errors.New("another run is using it")
+
+const version = 1
+
+// Job is what a checkpoint belongs to. A run with another Job must not go on from it.
+type Job struct {
+	App     string            `json:"app"`     // SDKAppID and host
+	Reading map[string]string `json:"reading"` // how rows become users
+	Inputs  []Fingerprint     `json:"inputs"`
+}
+
+// Fingerprint tells one file from another, without reading all of it.
+type Fingerprint struct {
+	Name string `json:"name"`           // for messages
+	Size int64  `json:"size"`           // -1 if it is not known
+	Head string `json:"head,omitempty"` // of its first MiB
+}
+
+// Counts is what has become of rows so far, in all runs.
+type Counts struct {
+	Done     int64 `json:"done"`
+	Rejected int64 `json:"rejected"`
+	Failed   int64 `json:"failed"` // in the failures file
+	Unset    int64 `json:"unset"`  // nothing to set
+}
+
+// Extent is how much of a file of failures belongs to a line of the log.
+type Extent struct {
+	Size int64  `json:"size"`
+	Sum  uint32 `json:"sum"`
+}
+
+// Line is a line of the log.
+type Line struct {
+	Rows    [][2]int64 `json:"rows"` // first and last of rows that have been dealt with
+	Counts  Counts     `json:"counts"`
+	Extents []Extent   `json:"extents"`
+	Row     int64      `json:"row"` // the row of the mark
+	Mark    uint64     `json:"mark"`
+}
+
+type header struct {
+	Version int       `json:"timpush-checkpoint"`
+	Begun   time.Time `json:"begun"`
+	Job     Job       `json:"job"`
+}
+
+// Log is an open checkpoint.
+type Log struct {
+	Handled Rows             // by earlier runs
+	Marks   map[int64]uint64 // of the input, as earlier runs saw it
+	Last    Line             // the last line of earlier runs
+	Resumed bool             // there were earlier runs
+	Lost    bool             // lines did not count: the files of failures are not as they were, or the last write was torn
+
+	file *os.File
+	sum  uint32
+	buf  []byte
+}
+
+// Open opens the checkpoint of a job, or begins it. The names are those of the files of failures.
+func Open(name string, job Job, failures []string) (*Log, error) {
+	f, err := lock(name)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{file: f, Marks: map[int64]uint64{}, Last: Line{Extents: make([]Extent, len(failures))}}
+	if err := l.load(job, failures); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return l, nil
+}
+
+// lock opens a file for this process alone.
+func lock(name string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		mine, err2 := f.Stat()
+		if err2 == nil && !mine.Mode().IsRegular() {
+			_ = f.Close()
+			return nil, fmt.Errorf("%s: a checkpoint must be a regular file", name)
+		}
+		if err := lockFile(f); err != nil {
+			_ = f.Close()
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		there, err := os.Stat(name)
+		if err == nil && err2 == nil && os.SameFile(there, mine) {
+			return f, nil
+		}
+		_ = f.Close() // the run that had it has just removed it
+	}
+}
+
+func (l *Log) load(job Job, failures []string) error {
+	r := bufio.NewReader(l.file)
+	text, end, ok := l.line(r, 0)
+	if !ok {
+		return l.begin(job)
+	}
+	var h header
+	if err := json.Unmarshal(text, &h); err != nil || h.Version != version {
+		return fmt.Errorf("it is no checkpoint of this version of the tool: to begin anew, give --restart")
+	}
+	if err := h.Job.differs(job); err != nil {
+		return err
+	}
+	l.Resumed = true
+	files := openExtents(failures)
+	defer closeExtents(files)
+	for {
+		text, next, ok := l.line(r, end)
+		var line Line
+		if !ok || json.Unmarshal(text, &line) != nil || !hold(files, line.Extents) {
+			break
+		}
+		l.Handled.add(line.Rows)
+		l.Marks[line.Row], l.Last, end = line.Mark, line, next
+	}
+	l.Handled.merge()
+	return l.cut(end)
+}
+
+// line reads a line that begins at an offset, and returns its text and where it ends. The sum of the log goes on only if
+// the line is whole.
+func (l *Log) line(r *bufio.Reader, from int64) (text []byte, end int64, ok bool) {
+	raw, err := readLine(r)
+	if err != nil || len(raw) < 10 || raw[8] != ' ' {
+		return nil, from, false
+	}
+	want, err := strconv.ParseUint(string(raw[:8]), 16, 32)
+	sum := crc32.Update(l.sum, crc32.IEEETable, raw[9:])
+	if err != nil || uint32(want) != sum {
+		return nil, from, false
+	}
+	l.sum = sum
+	return raw[9:], from + int64(len(raw)), true
+}
+
+// maxLine is more than any line of the log has. A longer one is not the log's.
+const maxLine = 64 << 20
+
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		if !errors.Is(err, bufio.ErrBufferFull) || len(line) > maxLine {
+			return line, err
+		}
+	}
+}
+
+// cut leaves out what does not count, so that the next line follows one that does.
+func (l *Log) cut(end int64) error {
+	size, err := l.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if l.Lost = size > end; !l.Lost {
+		return nil
+	}
+	// The sum may have gone on to a line that does not count for its extents.
+	if err := l.file.Truncate(end); err != nil {
+		return err
+	}
+	if err := l.resum(); err != nil {
+		return err
+	}
+	return l.file.Sync()
+}
+
+func (l *Log) resum() error {
+	if _, err := l.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	l.sum = 0
+	r := bufio.NewReader(l.file)
+	for at, ok := int64(0), true; ok; {
+		_, at, ok = l.line(r, at)
+	}
+	_, err := l.file.Seek(0, io.SeekEnd)
+	return err
+}
+
+// begin begins a new log. Whatever is in the file has no whole line, so that nothing can have been sent.
+func (l *Log) begin(job Job) error {
+	if err := l.file.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := l.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err := l.write(header{version, time.Now().Truncate(time.Second), job}); err != nil {
+		return err
+	}
+	return l.Sync()
+}
+
+// Append adds a line.
+func (l *Log) Append(line *Line) error { return l.write(line) }
+
+func (l *Log) write(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	text = append(text, '\n')
+	l.sum = crc32.Update(l.sum, crc32.IEEETable, text)
+	l.buf = fmt.Appendf(l.buf[:0], "%08x ", l.sum)
+	l.buf = append(l.buf, text...)
+	_, err = l.file.Write(l.buf)
+	return err
+}
+
+// Sync brings the log to the disk. The files of failures must be there before.
+func (l *Log) Sync() error { return l.file.Sync() }
+
+// Close closes the log; another run may go on from it.
+func (l *Log) Close() error { return l.file.Close() }
+
+// Remove removes the log: there is nothing to go on with.
+func (l *Log) Remove() error {
+	if os.Remove(l.file.Name()) == nil { // while it is still locked
+		return l.file.Close()
+	}
+	return errors.Join(l.file.Close(), os.Remove(l.file.Name())) // Windows does not remove what is open
+}
+
+func (j Job) differs(now Job) error {
+	const hint = "; finish that run with its own command, or give --restart to forget it"
+	switch {
+	case j.App != now.App:
+		return fmt.Errorf("it belongs to the app %s, not to %s%s", j.App, now.App, hint)
+	case !reflect.DeepEqual(j.Reading, now.Reading):
+		return fmt.Errorf("it was begun with other flags: %s%s", difference(j.Reading, now.Reading), hint)
+	case len(j.Inputs) != len(now.Inputs):
+		return fmt.Errorf("it was begun with %d files, not %d%s", len(j.Inputs), len(now.Inputs), hint)
+	}
+	for i, f := range j.Inputs {
+		if f.Size != now.Inputs[i].Size || f.Head != now.Inputs[i].Head {
+			return fmt.Errorf("it was begun with another file %s than %s is now%s", f.Name, now.Inputs[i].Name, hint)
+		}
+	}
+	return nil
+}
+
+func difference(then, now map[string]string) string {
+	var parts []string
+	for k, v := range then {
+		if now[k] != v {
+			parts = append(parts, fmt.Sprintf("--%s was %q and is %q", k, v, now[k]))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// Forget removes a checkpoint, unless a run works with it.
+func Forget(name string) error {
+	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	f, err := lock(name)
+	if err != nil {
+		return err
+	}
+	return (&Log{file: f}).Remove()
+}

@@ -1,0 +1,97 @@
+package checkpoint
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestLog(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "log")
+	l, err := Open(name, Job{App: "a"}, nil)
+	require.NoError(t, err)
+	assert.False(t, l.Resumed)
+	_, err = Open(name, Job{App: "a"}, nil)
+	require.ErrorIs(t, err, ErrLocked)
+	for _, runs := range [][][2]int64{{{300, 399}}, {{0, 99}, {110, 112}}, {{100, 109}}} {
+		require.NoError(t, l.Append(&Line{Rows: runs, Extents: []Extent{}}))
+	}
+	require.NoError(t, l.Close())
+	l, err = Open(name, Job{App: "a"}, nil)
+	require.NoError(t, err)
+	assert.True(t, l.Resumed)
+	assert.Equal(t, [][2]int64{{0, 112}, {300, 399}}, l.Handled.runs)
+	assert.EqualValues(t, 213, l.Handled.Len())
+	has := l.Handled.Contains()
+	for row, want := range map[int64]bool{0: true, 112: true} {
+		assert.Equal(t, want, l.Handled.Contains()(row))
+	}
+	assert.True(t, has(5))
+	assert.False(t, has(113))
+	assert.True(t, has(399))
+	assert.False(t, has(400))
+	require.NoError(t, l.Remove())
+	assert.NoFileExists(t, name)
+}
+
+// Whatever byte of the log is lost or spoiled, the lines before it count and no other.
+func TestLogThatIsSpoiled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name := filepath.Join(dir, "log")
+	l, err := Open(name, Job{}, nil)
+	require.NoError(t, err)
+	for i := range int64(3) {
+		require.NoError(t, l.Append(&Line{Rows: [][2]int64{{i * 10, i*10 + 9}}}))
+	}
+	require.NoError(t, l.Close())
+	whole, err := os.ReadFile(name)
+	require.NoError(t, err)
+	for at := range whole {
+		spoiled := append([]byte(nil), whole...)
+		spoiled[at] ^= 0x40
+		for _, text := range [][]byte{whole[:at], spoiled} {
+			require.NoError(t, os.WriteFile(name, text, 0o600))
+			l, err := Open(name, Job{}, nil)
+			require.NoError(t, err)
+			n := l.Handled.Len()
+			require.LessOrEqual(t, n, int64(20))
+			require.NoError(t, l.Append(&Line{Rows: [][2]int64{{100, 104}}}))
+			require.NoError(t, l.Close())
+			l, err = Open(name, Job{}, nil)
+			require.NoError(t, err)
+			require.Equal(t, n+5, l.Handled.Len(), "what is appended must follow a line that counts")
+			require.NoError(t, l.Close())
+		}
+	}
+}
+
+func TestLogOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("there is no /dev/full here")
+	}
+	l := &Log{file: full}
+	require.ErrorIs(t, l.Append(&Line{}), syscall.ENOSPC)
+	require.NoError(t, l.Close())
+}
+
+func TestForget(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, Forget(name))
+	l, err := Open(name, Job{}, nil)
+	require.NoError(t, err)
+	assert.ErrorIs(t, Forget(name), ErrLocked)
+	require.NoError(t, l.Close())
+	require.NoError(t, Forget(name))
+	_, err = os.Stat(name)
+	assert.True(t, errors.Is(err, os.ErrNotExist))
+}

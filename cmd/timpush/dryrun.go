@@ -1,0 +1,61 @@
+package main
+
+import (
+	"io"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
+)
+
+// dryTransport answers what would be written, and lets what is only read through. So a dry run takes the very way of a real
+// one, up to the last step.
+type dryTransport struct {
+	real http.RoundTripper // nil: nothing is let through
+	n    atomic.Int64
+}
+
+func (t *dryTransport) count() int { return int(t.n.Load()) }
+
+// RoundTrip says that all is well.
+func (t *dryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if t.real != nil && strings.HasSuffix(req.URL.Path, "/get_attr_name") {
+		return t.real.RoundTrip(req)
+	}
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	t.n.Add(1)
+	return &http.Response{
+		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}`)), Request: req,
+	}, nil
+}
+
+// dryClient makes a client that sends nothing.
+func (j *job) dryClient(options []timpush.Option) (*timpush.Client, *settings.Settings, *dryTransport, error) {
+	t := &dryTransport{}
+	s := &settings.Settings{Rate: settings.DefaultRate}
+	s.Config = timpush.Config{SDKAppID: 1, Identifier: "dry-run", SecretKey: "dry-run", Region: timpush.RegionChina}
+	if j.preflight {
+		real, err := loadSettings(j.cmd)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		s, t.real = real, http.DefaultTransport
+	}
+	options = append(s.Options(), options...)
+	options = append(options, timpush.WithLimiter(rate.NewLimiter(rate.Limit(math.MaxInt32), 1)), timpush.WithHTTPClient(&http.Client{Transport: t}))
+	client, err := timpush.NewClient(s.Config, options...)
+	return client, s, t, usage(err)
+}
+
+func sortedKeys(m map[string]int64) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,226 @@
+package bulk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"hash/maphash"
+	"net/http"
+	"slices"
+
+	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/checkpoint"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
+)
+
+// fate is what is done about a row.
+type fate uint8
+
+const (
+	done     fate = iota
+	rejected      // for good: into the rejects
+	again         // worth another try: into the failures
+	open          // nothing: the next run goes on with it
+)
+
+// outcome is what became of a row.
+type outcome struct {
+	place
+	user  timpush.UserAttrs
+	fate  fate
+	err   *timpush.UserError
+	fault *input.Fault // of a row that could not be used
+}
+
+func (o *outcome) reason() string {
+	if o.fault != nil {
+		return o.fault.Reason
+	}
+	return reasonOf(o.err)
+}
+
+// dataCodes are about one user's data: to send the same once more is of no use.
+var dataCodes = []timpush.Code{
+	timpush.ErrBadJSON, timpush.ErrUnparsableJSON, timpush.ErrAccountNotString, timpush.ErrBadParameters,
+	timpush.ErrInvalidAttr, timpush.ErrAccountType, timpush.ErrNoSuchAccount, timpush.ErrAccountDeleted,
+	70102, 70103, 70104, 70105, 70106, 70145, 80001, 80004, 90003, 90012, 90020, 90028, 90029, 90034, 90048,
+}
+
+// fateOf decides about a user that is not done. What is not known to be the user's own fault is worth another try.
+func fateOf(ctx context.Context, u *timpush.UserError) fate {
+	if ctx.Err() != nil && (errors.Is(u, context.Canceled) || errors.Is(u, context.DeadlineExceeded)) {
+		return open
+	}
+	if u.Outcome != timpush.Rejected {
+		return again
+	}
+	if _, ok := errors.AsType[*timpush.InputError](u); ok {
+		return rejected
+	}
+	if code, ok := errors.AsType[timpush.Code](u); ok && slices.Contains(dataCodes, code) {
+		return rejected
+	}
+	return again
+}
+
+// grave tells whether a failure is not about the user and does not pass by itself.
+func grave(u *timpush.UserError) bool {
+	if code, ok := errors.AsType[timpush.Code](u); ok {
+		return !code.Retryable()
+	}
+	page, ok := errors.AsType[*timpush.HTTPError](u)
+	return ok && page.StatusCode < http.StatusInternalServerError
+}
+
+// settle writes down what became of rows: first the failures, then that they have been dealt with. After this the rows are
+// not sent again.
+//
+// A row that is done although an earlier row of its account is in the failures goes there as well: to feed in that
+// earlier row alone would bring its older values back.
+func (r *Run) settle(all []outcome) {
+	if r.abort != nil {
+		return // the disk has failed: the rows stay open
+	}
+	rows, unset := r.window.drain()
+	r.Counts.Unset += unset
+	var failures, rejects []byte
+	for i := range all {
+		o := &all[i]
+		switch o.fate {
+		case open:
+			continue
+		case done:
+			r.Counts.Done++
+			r.count(o)
+			if r.retried.has(o.user.ToAccount) {
+				failures = appendFailure(failures, o, "done", "an earlier row of this account is to be sent again, and this one after it")
+			}
+		case rejected:
+			r.Counts.Rejected++
+			rejects = r.reject(rejects, o)
+		case again:
+			r.Counts.Failed++
+			r.retried.add(o.user.ToAccount)
+			r.Reasons.Add(o.reason())
+			failures = appendFailure(failures, o, o.err.Outcome.String(), o.reason())
+		}
+		rows = append(rows, o.row)
+	}
+	r.abort = r.write(rows, failures, rejects)
+}
+
+func (r *Run) count(o *outcome) {
+	if r.Names == nil {
+		return
+	}
+	for name := range o.user.Attrs {
+		r.Names[name]++
+	}
+}
+
+func (r *Run) reject(text []byte, o *outcome) []byte {
+	fault := o.fault
+	if fault == nil {
+		fault = &input.Fault{Place: o.Place, Account: o.user.ToAccount, Reason: o.reason()}
+		if e, ok := errors.AsType[*timpush.InputError](o.err); ok && e.Attr != "" {
+			fault.Column = r.Input.ColumnOf(e.Attr)
+		}
+	}
+	r.Reasons.Add(fault.Reason)
+	r.Reporter.Bad(fault)
+	return appendJSON(text, struct {
+		File    string `json:"file"`
+		Line    int64  `json:"line"`
+		Column  string `json:"column,omitempty"`
+		Account string `json:"account,omitempty"`
+		Reason  string `json:"reason"`
+	}{fault.Place.File, fault.Place.Line, fault.Column, fault.Account, fault.Reason})
+}
+
+func appendFailure(text []byte, o *outcome, result, reason string) []byte {
+	type note struct {
+		Outcome string `json:"outcome"`
+		Reason  string `json:"reason"`
+		From    string `json:"from"`
+	}
+	return appendJSON(text, struct {
+		ToAccount string        `json:"To_Account"`
+		Attrs     timpush.Attrs `json:"Attrs"`
+		Note      note          `json:"_timpush"`
+	}{o.user.ToAccount, o.user.Attrs, note{result, reason, o.String()}})
+}
+
+// appendJSON appends a line. Marshalling of texts and numbers cannot fail.
+func appendJSON(text []byte, v any) []byte {
+	line, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return append(append(text, line...), '\n')
+}
+
+func (r *Run) write(rows []int64, failures, rejects []byte) error {
+	if err := errors.Join(r.Failures.write(failures), r.Rejects.write(rejects)); err != nil {
+		return err
+	}
+	if r.Log == nil || len(rows) == 0 {
+		return nil
+	}
+	slices.Sort(rows)
+	line := checkpoint.Line{
+		Rows: checkpoint.Runs(rows), Counts: r.Counts, Extents: []checkpoint.Extent{r.Failures.extent, r.Rejects.extent},
+	}
+	if mark := r.Input.Mark(); mark != nil {
+		line.Row, line.Mark = mark.Row, mark.Sum
+	}
+	return r.Log.Append(&line)
+}
+
+// reasonOf says in a few words why a user is not done, without anything that is only about this user.
+func reasonOf(err error) string {
+	if e, ok := errors.AsType[*timpush.InputError](err); ok {
+		return e.Reason
+	}
+	if code, ok := errors.AsType[timpush.Code](err); ok {
+		return code.Error()
+	}
+	if page, ok := errors.AsType[*timpush.HTTPError](err); ok {
+		if page.StatusCode == http.StatusOK {
+			return "the answer was not the API's"
+		}
+		return "HTTP status " + http.StatusText(page.StatusCode)
+	}
+	if u, ok := errors.AsType[*timpush.UserError](err); ok {
+		err = u.Err
+	}
+	return clip(transportReason(err))
+}
+
+// accounts is a set of accounts in a fixed megabyte. It may hold one that was not added: then a row is sent once more than
+// it need be, which does no harm.
+type accounts struct {
+	seed maphash.Seed
+	bits []uint64
+}
+
+func (a *accounts) at(account string) (word int, bit uint64) {
+	h := maphash.String(a.seed, account)
+	return int(h >> 6 % uint64(len(a.bits))), 1 << (h % 64)
+}
+
+func (a *accounts) add(account string) {
+	if a.bits == nil {
+		a.seed, a.bits = maphash.MakeSeed(), make([]uint64, 1<<17)
+	}
+	word, bit := a.at(account)
+	a.bits[word] |= bit
+}
+
+func (a *accounts) has(account string) bool {
+	if a.bits == nil {
+		return false
+	}
+	word, bit := a.at(account)
+	return a.bits[word]&bit != 0
+}

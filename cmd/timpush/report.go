@@ -1,0 +1,181 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
+)
+
+// maxShown is how many bad rows are shown one by one; all of them are in the rejects.
+const maxShown = 20
+
+// reporter tells how a run goes on: to a person at a terminal, to a log, or to a program.
+type reporter struct {
+	out, err io.Writer
+	asJSON   bool
+	quiet    bool
+	rejects  string  // file that has all bad rows, or ""
+	quota    float64 // calls a second
+	bar      *progressbar.ProgressBar
+
+	shown int
+	next  time.Time
+	first time.Time
+	from  float64 // of the input, when the first progress came
+	calls meter
+}
+
+// meter measures how many calls a second are made.
+type meter struct {
+	at    time.Time
+	count int
+	rate  float64
+}
+
+func (m *meter) take(now time.Time, count int) float64 {
+	if d := now.Sub(m.at); d >= time.Second {
+		m.rate = float64(count-m.count) / d.Seconds()
+		m.at, m.count = now, count
+	}
+	return m.rate
+}
+
+func newReporter(out, err io.Writer, asJSON, quiet bool) *reporter {
+	now := time.Now()
+	r := &reporter{out: out, err: err, asJSON: asJSON, quiet: quiet, calls: meter{at: now}, first: now, next: now.Add(5 * time.Second)}
+	if f, ok := err.(*os.File); ok && !asJSON && !quiet && term.IsTerminal(int(f.Fd())) {
+		r.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(err), progressbar.OptionSetWidth(24),
+			progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(false),
+			progressbar.OptionSetTheme(progressbar.ThemeASCII))
+		r.next = now
+	}
+	return r
+}
+
+// Bad shows a row that was refused.
+func (r *reporter) Bad(f *input.Fault) {
+	if r.asJSON {
+		r.event("row", struct {
+			File    string `json:"file"`
+			Line    int64  `json:"line"`
+			Column  string `json:"column,omitempty"`
+			Account string `json:"account,omitempty"`
+			Reason  string `json:"reason"`
+		}{f.Place.File, f.Place.Line, f.Column, f.Account, f.Reason})
+		return
+	}
+	r.shown++
+	if r.quiet || r.shown > maxShown+1 {
+		return
+	}
+	r.clear()
+	switch {
+	case r.shown <= maxShown:
+		_, _ = fmt.Fprintln(r.err, f)
+	case r.rejects != "":
+		_, _ = fmt.Fprintf(r.err, "more bad rows: all of them are in %s\n", r.rejects)
+	default:
+		_, _ = fmt.Fprintln(r.err, "more bad rows, which are only counted")
+	}
+}
+
+// Progress shows how far the run has come, every now and then.
+func (r *reporter) Progress(s bulk.Status) {
+	now := time.Now()
+	if r.from == 0 {
+		r.from = s.Fraction
+	}
+	share := r.calls.take(now, s.Stream.Requests) / r.quota
+	if r.quiet || now.Before(r.next) {
+		return
+	}
+	left := r.left(now, s.Fraction)
+	switch {
+	case r.asJSON:
+		r.next = now.Add(time.Second)
+		r.event("progress", progressOf(s, share, left))
+	case r.bar != nil:
+		r.next = now.Add(200 * time.Millisecond)
+		r.bar.Describe(line(s, share, left))
+		_ = r.bar.Set(int(max(s.Fraction, 0) * 999)) // what the bar cannot write is only a picture
+	default:
+		r.next = now.Add(5 * time.Second)
+		_, _ = fmt.Fprintln(r.err, line(s, share, left))
+	}
+}
+
+// left returns how long the rest will take, or a negative time if that cannot be known.
+func (r *reporter) left(now time.Time, fraction float64) time.Duration {
+	gone := fraction - r.from
+	if fraction < 0 || gone <= 0 {
+		return -1
+	}
+	return time.Duration((1 - fraction) / gone * float64(now.Sub(r.first))).Round(time.Second)
+}
+
+func line(s bulk.Status, share float64, left time.Duration) string {
+	parts := []string{
+		fmt.Sprintf("%d done", s.Counts.Done), fmt.Sprintf("%.0f users/s", s.Stream.Rate), fmt.Sprintf("%.0f %% of the quota", 100*share),
+		fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d unknown", s.Stream.Unknown),
+	}
+	if s.Fraction >= 0 {
+		parts = append(parts, fmt.Sprintf("%.0f %% read", 100*s.Fraction))
+	}
+	if left >= 0 {
+		parts = append(parts, left.String()+" left")
+	}
+	return strings.Join(parts, ", ")
+}
+
+type progressEvent struct {
+	Done, Rejected, Failed, Unknown int64
+	UsersPerSecond, QuotaShare      float64
+	Read                            *float64
+	SecondsLeft                     *float64
+}
+
+// MarshalJSON writes the names that the manual has.
+func (p progressEvent) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"done": p.Done, "rejected": p.Rejected, "failed": p.Failed, "unknown": p.Unknown,
+		"users_per_second": p.UsersPerSecond, "quota_share": p.QuotaShare, "read": p.Read, "seconds_left": p.SecondsLeft,
+	})
+}
+
+func progressOf(s bulk.Status, share float64, left time.Duration) progressEvent {
+	p := progressEvent{
+		Done: s.Counts.Done, Rejected: s.Counts.Rejected, Failed: s.Counts.Failed, Unknown: int64(s.Stream.Unknown),
+		UsersPerSecond: s.Stream.Rate, QuotaShare: share,
+	}
+	if s.Fraction >= 0 {
+		p.Read = &s.Fraction
+	}
+	if seconds := left.Seconds(); left >= 0 {
+		p.SecondsLeft = &seconds
+	}
+	return p
+}
+
+// clear takes the bar away, so that a line can be written in its place.
+func (r *reporter) clear() {
+	if r.bar != nil {
+		_ = r.bar.Clear()
+	}
+}
+
+// event writes a line for a program.
+func (r *reporter) event(kind string, v any) {
+	text, err := json.Marshal(map[string]any{"event": kind, kind: v})
+	if err == nil {
+		_, _ = fmt.Fprintf(r.out, "%s\n", text)
+	}
+}

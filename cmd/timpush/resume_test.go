@@ -1,0 +1,262 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// inFlight is how many requests the tool has under way if it is told nothing.
+const inFlight = 32
+
+// killAfter runs the tool and kills it after a time. It returns false if the tool was faster.
+func (w *world) killAfter(d time.Duration, signal syscall.Signal, args ...string) (killed bool, code int, errs string) {
+	w.t.Helper()
+	cmd := w.command(args...)
+	var text bytes.Buffer
+	cmd.Stderr = &text
+	require.NoError(w.t, cmd.Start())
+	timer := time.AfterFunc(d, func() { _ = cmd.Process.Signal(signal) })
+	defer timer.Stop()
+	_ = cmd.Wait()
+	code = cmd.ProcessState.ExitCode()
+	return code != 0 && code != 1, code, text.String()
+}
+
+func kills() int {
+	if n, err := strconv.Atoi(os.Getenv("TIMPUSH_KILLS")); err == nil {
+		return n
+	}
+	return 12
+}
+
+// Whatever the moment of a kill, the next run goes on, nothing is left out, and at most what was under way is sent again.
+// TIMPUSH_KILLS sets how many there are.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	const n = 20000
+	w := newWorld(t, timpushtest.WithLatency(30*time.Millisecond, 25*time.Millisecond))
+	random := rand.New(rand.NewPCG(1, 2))
+	left := kills()
+	for round := 0; left > 0; round++ {
+		w.write("u.csv", users(n)+strings.Repeat(",bad,row\n", 50))
+		before := len(w.fake.Calls())
+		killed := 0
+		for {
+			d := time.Duration(random.IntN(int(250 * time.Millisecond)))
+			dead, code, errs := w.killAfter(d, syscall.SIGKILL, "set-attr", "u.csv")
+			if !dead {
+				require.Equal(t, 1, code, errs)
+				break
+			}
+			killed++
+			if left--; left <= 0 {
+				r := w.run("set-attr", "u.csv")
+				require.Equal(t, 1, r.code, r.err)
+				assert.Contains(t, r.out, "20000 done", "the counts are of all runs")
+				assert.Contains(t, r.out, "50 rejected")
+				break
+			}
+		}
+		w.stored(n)
+		assert.Equal(t, 50, strings.Count(w.read("u.csv.rejected.ndjson"), "\n"))
+		assert.False(t, w.has("u.csv.checkpoint"))
+		calls := len(w.fake.Calls()) - before
+		// A run that is killed may leave requests that are not full, at its beginning.
+		assert.LessOrEqual(t, calls, n/100+killed*(inFlight+5)+round)
+		require.NoError(t, os.Remove(filepath.Join(w.dir, "u.csv.rejected.ndjson")))
+	}
+}
+
+// Later rows of an account win, whatever the moment of a kill.
+func TestKillKeepsTheOrderOfAnAccount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 15*time.Millisecond))
+	var text strings.Builder
+	text.WriteString("To_Account,city\n")
+	for i := range 10000 {
+		fmt.Fprintf(&text, "u%d,v%d\n", i%1500, i)
+	}
+	w.write("u.csv", text.String())
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 8 {
+		w.killAfter(30*time.Millisecond+time.Duration(random.IntN(int(120*time.Millisecond))), syscall.SIGKILL, "set-attr", "u.csv")
+	}
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 0, r.code, r.err)
+	for i := 8500; i < 10000; i++ {
+		require.Equal(t, "v"+strconv.Itoa(i), w.fake.Attrs("u" + strconv.Itoa(i%1500))["city"])
+	}
+}
+
+// After Ctrl-C the requests under way may end, so that nothing is sent again.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithLatency(50*time.Millisecond, 0))
+	w.with("TIMPUSH_RATE=100")
+	w.write("u.csv", users(10000))
+	killed, code, errs := w.killAfter(400*time.Millisecond, syscall.SIGINT, "set-attr", "u.csv")
+	require.True(t, killed)
+	require.Equal(t, 3, code, errs)
+	assert.Contains(t, errs, "interrupted")
+	assert.Contains(t, errs, "run the same command again")
+	sent := len(w.fake.Accounts())
+	require.Less(t, sent, 10000)
+	w.with("TIMPUSH_RATE=2000")
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Contains(t, r.err, strconv.Itoa(sent)+" rows have been dealt with")
+	w.stored(10000)
+	assert.LessOrEqual(t, len(w.fake.Calls()), 102)
+}
+
+// interrupted leaves a checkpoint of u.csv.
+func interrupted(t *testing.T, rows int, options ...timpushtest.Option) *world {
+	t.Helper()
+	w := newWorld(t, append([]timpushtest.Option{timpushtest.WithLatency(20*time.Millisecond, 0)}, options...)...)
+	w.write("u.csv", users(rows))
+	w.with("TIMPUSH_RATE=100")
+	killed, _, errs := w.killAfter(400*time.Millisecond, syscall.SIGKILL, "set-attr", "u.csv")
+	require.True(t, killed, errs)
+	require.True(t, w.has("u.csv.checkpoint"))
+	return w.with("TIMPUSH_RATE=2000")
+}
+
+func TestCheckpointRefusesWhatIsNotItsOwn(t *testing.T) {
+	t.Parallel()
+	w := interrupted(t, 20000)
+	refuse := func(want string, args ...string) {
+		r := w.run(append([]string{"set-attr", "u.csv"}, args...)...)
+		require.Equal(t, 3, r.code, r.out)
+		assert.Contains(t, r.err, want)
+	}
+	refuse("belongs to the app", "--sdkappid", "1400000001")
+	refuse(`--map was "map[]" and is "map[city:country]"`, "--map", "city=country")
+	w.write("u.csv", strings.Replace(users(20000), "c5", "c6", 1))
+	refuse("another file u.csv")
+	w.write("u.csv", users(20001))
+	refuse("another file u.csv")
+	r := w.run("set-attr", "--restart", "u.csv")
+	require.Equal(t, 0, r.code, r.err)
+	w.stored(20001)
+}
+
+// A change behind what the fingerprint covers is found when the rows are read again.
+func TestCheckpointFindsALateChange(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pad := strings.Repeat("x", 20000)
+	var text strings.Builder
+	text.WriteString("To_Account,city,note\n")
+	for i := range 3000 {
+		fmt.Fprintf(&text, "u%d,c%d,%s\n", i, i%97, pad)
+	}
+	w.write("u.csv", text.String())
+	w.fake.Inject(make([]timpushtest.Fault, 20)...)
+	w.fake.Inject(timpushtest.ErrorCode(70009))
+	r := w.run("set-attr", "--ignore", "note", "u.csv")
+	require.Equal(t, 3, r.code, r.err)
+	w.write("u.csv", strings.Replace(text.String(), "u900,", "z900,", 1))
+	r = w.run("set-attr", "--ignore", "note", "u.csv")
+	require.Equal(t, 3, r.code, r.out)
+	assert.Contains(t, r.err, "the input is not the one that the interrupted run has read")
+}
+
+func TestCheckpointIsLocked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+	w.write("u.csv", users(20000))
+	first := w.with("TIMPUSH_RATE=100").command("set-attr", "u.csv")
+	require.NoError(t, first.Start())
+	defer func() { _ = first.Process.Kill(); _ = first.Wait() }()
+	require.Eventually(t, func() bool { return len(w.fake.Calls()) > 2 }, 10*time.Second, 5*time.Millisecond)
+	for _, args := range [][]string{{"u.csv"}, {"--restart", "u.csv"}} {
+		r := w.run(append([]string{"set-attr"}, args...)...)
+		require.Equal(t, 3, r.code)
+		assert.Contains(t, r.err, "another run is using it")
+	}
+}
+
+// A write that was torn, or garbage at the end, costs the last lines only.
+func TestCheckpointThatIsTorn(t *testing.T) {
+	t.Parallel()
+	w := interrupted(t, 8000)
+	whole := w.read("u.csv.checkpoint")
+	for _, text := range []string{whole[:len(whole)-7], whole + "garbage", whole + "\x00\x00\x00", strings.Replace(whole, `"row":`, `"rOw":`, 1), whole[:50], ""} {
+		w.write("u.csv.checkpoint", text)
+		r := w.run("set-attr", "u.csv")
+		require.Equal(t, 0, r.code, r.err)
+		w.stored(8000)
+		require.False(t, w.has("u.csv.checkpoint"))
+	}
+}
+
+// After a power failure the log may know of failures that have not reached the disk: these rows are sent again.
+func TestCheckpointWithoutItsFailures(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"gone", "shorter", "longer", "other"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.write("u.csv", users(6000))
+			w.fake.Refuse(70398, "u5", "u1005") // not retried, and nobody's own fault
+			w.fake.Inject(make([]timpushtest.Fault, 25)...)
+			w.fake.Inject(timpushtest.ErrorCode(70009))
+			r := w.run("set-attr", "--in-flight", "2", "u.csv")
+			require.Equal(t, 3, r.code, r.err)
+			failures := w.read("u.csv.failed.ndjson")
+			switch name {
+			case "gone":
+				require.NoError(t, os.Remove(filepath.Join(w.dir, "u.csv.failed.ndjson")))
+			case "shorter":
+				w.write("u.csv.failed.ndjson", failures[:len(failures)-5])
+			case "longer":
+				w.write("u.csv.failed.ndjson", failures+`{"To_Acc`)
+			case "other":
+				w.write("u.csv.failed.ndjson", strings.Repeat("x", len(failures)))
+			}
+			r = w.run("set-attr", "u.csv")
+			require.Equal(t, 1, r.code, r.err)
+			assert.Equal(t, 2, strings.Count(w.read("u.csv.failed.ndjson"), "\n"))
+			w.fake.Refuse(0, "u5", "u1005")
+			r = w.run("set-attr", "u.csv.failed.ndjson")
+			require.Equal(t, 0, r.code, r.err)
+			w.stored(6000)
+		})
+	}
+}
+
+// A full disk ends the run, and loses nothing.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("there is no /dev/full here")
+	}
+	w := newWorld(t)
+	w.write("u.csv", users(3000))
+	r := w.run("set-attr", "--checkpoint", "/dev/full", "u.csv")
+	require.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "must be a regular file")
+	assert.Zero(t, len(w.fake.Calls()))
+
+	w.fake.Refuse(90035, "u500")
+	r = w.run("set-attr", "--rejects", "/dev/full", "u.csv")
+	require.Equal(t, 3, r.code, r.out)
+	assert.Contains(t, r.err, "no space left on device")
+	w.fake.Refuse(0, "u500")
+	r = w.run("set-attr", "--rejects", "/dev/full", "u.csv")
+	require.Equal(t, 0, r.code, r.err)
+	w.stored(3000)
+}

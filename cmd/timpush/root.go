@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
+)
+
+const about = `Timpush sets, reads and removes attributes of users of Tencent Cloud Chat's push service.
+
+It needs to know the app: flags go before the environment, and that before a file of lines such as
+"region = singapore", by default timpush/config in your directory of configurations.
+
+  --sdkappid         TIMPUSH_SDKAPPID         the number of the app
+  --identifier       TIMPUSH_IDENTIFIER       the UserID of an administrator of the app
+  --region           TIMPUSH_REGION           where the app is, such as singapore
+  --secret-key-file  TIMPUSH_SECRET_KEY_FILE  a file with the secret key that only you can read, or - for standard input
+                     TIMPUSH_SECRET_KEY       the secret key itself; never on the command line, where others see it
+  --config           TIMPUSH_CONFIG           the file
+  --rate             TIMPUSH_RATE             calls a second, 97.5 if not given; the app's quota is 100
+  --in-flight        TIMPUSH_IN_FLIGHT        requests at a time, 32 if not given
+  --base-url         TIMPUSH_BASE_URL         another server: a proxy, or a fake for trying things out
+
+Exit codes: 0 all done, 1 some users not, 2 the command line or the configuration is wrong and nothing was done, 3 it could not be done, or not to its end.`
+
+const firstSteps = `  timpush check                                  # is everything set up?
+  timpush names get                              # which attributes has the app?
+  timpush set-attr --dry-run users.csv           # what would be sent?
+  timpush set-attr users.csv                     # send it; interrupted, run it again`
+
+// limitMemory keeps the garbage of large inputs small, unless GOMEMLIMIT says otherwise.
+func limitMemory() {
+	const limit = 72 << 20
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit)
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use: "timpush", Short: "Attributes of users of Tencent Cloud Chat's push service", Long: about, Example: firstSteps,
+		Version: version(), SilenceErrors: true, SilenceUsage: true, Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w\nSee: %s --help", err, cmd.CommandPath()))
+	})
+	root.SetVersionTemplate("timpush {{.Version}}\n")
+	root.AddCommand(newSetAttr())
+	return root
+}
+
+// usageArgs makes wrong arguments an error of usage.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usage(fmt.Errorf("%w\nSee: %s --help", err, cmd.CommandPath()))
+		}
+		return nil
+	}
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown version)"
+	}
+	return info.Main.Version
+}
+
+// appFlags are the flags about the app.
+func appFlags(flags *pflag.FlagSet) {
+	flags.String("config", "", "`file` of settings")
+	flags.String(settings.SDKAppID, "", "`number` of the app")
+	flags.String(settings.Identifier, "", "`UserID` of an administrator of the app")
+	flags.String(settings.Region, "", "`name` of the region of the app")
+	flags.String(settings.SecretKeyFile, "", "`file` with the secret key, - for standard input")
+	flags.String(settings.BaseURL, "", "`URL` of another server")
+	flags.String(settings.Rate, "", "calls a second, at most (97.5)")
+	flags.String(settings.InFlight, "", "requests at a time, at most (32)")
+}
+
+// loadSettings finds the settings of a command.
+func loadSettings(cmd *cobra.Command) (*settings.Settings, error) {
+	source := settings.Source{Flags: map[string]string{}, Env: os.Getenv, Stdin: cmd.InOrStdin()}
+	cmd.Flags().Visit(func(f *pflag.Flag) { source.Flags[f.Name] = f.Value.String() })
+	source.File = source.Flags["config"]
+	s, err := source.Load()
+	return s, usage(err)
+}
+
+// newClient makes the client of a command.
+func newClient(cmd *cobra.Command, options ...timpush.Option) (*timpush.Client, *settings.Settings, error) {
+	s, err := loadSettings(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	agent := timpush.WithUserAgent("timpush-cli/" + version())
+	client, err := timpush.NewClient(s.Config, append(append(s.Options(), agent), options...)...)
+	return client, s, usage(err)
+}

@@ -1,0 +1,256 @@
+package main_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func TestCSV(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("users.csv", users(2345))
+	r := w.run("set-attr", "users.csv")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Contains(t, r.out, "2345 done")
+	w.stored(2345)
+	assert.Less(t, len(w.fake.Calls()), 40)
+	assert.False(t, w.has("users.csv.checkpoint"))
+	assert.False(t, w.has("users.csv.failed.ndjson"))
+	assert.False(t, w.has("users.csv.rejected.ndjson"))
+}
+
+func TestSeveralFilesAndGlobs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("a1.csv", "To_Account,city\na,Rome\n")
+	w.write("a2.csv", "city,To_Account\nParis,b\n")
+	w.write("c.jsonl", `{"To_Account":"c","city":"Bonn"}`)
+	r := w.run("set-attr", "a*.csv", "c.jsonl")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, "Rome", w.fake.Attrs("a")["city"])
+	assert.Equal(t, "Paris", w.fake.Attrs("b")["city"])
+	assert.Equal(t, "Bonn", w.fake.Attrs("c")["city"])
+}
+
+func TestColumns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("x.csv", "uid;town;note\nmary;Rome;hello\n")
+	r := w.run("set-attr", "--account", "uid", "--map", "town=city", "--ignore", "note", "--delimiter", ";", "x.csv")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "Rome"}, w.fake.Attrs("mary"))
+	r = w.run("set-attr", "--account", "uid", "--only", "town", "--map", "town=country", "--delimiter", ";", "x.csv")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, "Rome", w.fake.Attrs("mary")["country"])
+}
+
+func TestNDJSON(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("x.ndjson", `{"uid":"a","town":"Rome","sex":null}
+{"To_Account":"b","Attrs":{"city":"Paris","sex":"f"},"_timpush":{"reason":"x"}}
+
+{"uid":"c","town":7}
+{"uid":"d","town":["x"]}
+{"uid":"e","town":"x"
+{"town":"x"}
+{"uid":"f","town":"x"} x
+[1]
+{"uid":"g","town":"x","town":"y"}
+`)
+	r := w.run("set-attr", "--account", "uid", "--map", "town=city", "x.ndjson")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "Rome"}, w.fake.Attrs("a"))
+	assert.Equal(t, map[string]string{"city": "Paris", "sex": "f"}, w.fake.Attrs("b"))
+	assert.Equal(t, "7", w.fake.Attrs("c")["city"])
+	for _, want := range []string{
+		"x.ndjson:5: column town: it is an object or an array", "x.ndjson:6: it is not a JSON object", "x.ndjson:7: column uid: the account is missing",
+		"x.ndjson:8: something follows", "x.ndjson:9: it is not a JSON object", "x.ndjson:10: it is not a JSON object",
+	} {
+		assert.Contains(t, r.err, want)
+	}
+	assert.Len(t, w.fake.Accounts(), 3)
+}
+
+func TestCompression(t *testing.T) {
+	t.Parallel()
+	var gz, zst bytes.Buffer
+	zip := gzip.NewWriter(&gz)
+	_, _ = zip.Write([]byte("To_Account,city\na,Rome\n"))
+	require.NoError(t, zip.Close())
+	z, err := zstd.NewWriter(&zst)
+	require.NoError(t, err)
+	_, _ = z.Write([]byte(`{"To_Account":"b","city":"Paris"}`))
+	require.NoError(t, z.Close())
+	w := newWorld(t)
+	w.write("a.csv.gz", gz.String())
+	w.write("b.ndjson.zst", zst.String())
+	r := w.run("set-attr", "a.csv.gz", "b.ndjson.zst")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, "Rome", w.fake.Attrs("a")["city"])
+	assert.Equal(t, "Paris", w.fake.Attrs("b")["city"])
+
+	w.in = gz.String()
+	w.fake.Inject(timpushtest.AccountCode(90035, "a"))
+	r = w.run("set-attr", "-")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Contains(t, r.err, "stdin:2: 90035")
+	assert.True(t, w.has("stdin.rejected.ndjson"))
+	assert.False(t, w.has("stdin.checkpoint"))
+}
+
+func TestBadRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city,sex\na,Rome,f\nb,"+strings.Repeat("x", 51)+",f\n,Rome,f\nd,Rome\ne,R\"ome,f\nf,,\ng,a\x00b,f\nh,caf\xe9,f\ni,\"two\nlines\",f\nj,Rome,f\n")
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 1, r.code, r.err)
+	for _, want := range []string{
+		"u.csv:3: column city: the value has 51 bytes", "u.csv:4: column To_Account: the account is empty", "u.csv:5: it has 2 fields",
+		"u.csv:6: column 4: a quote", "u.csv:8: column city: there is a NUL byte", "u.csv:9: column city: it is not UTF-8",
+	} {
+		assert.Contains(t, r.err, want)
+	}
+	assert.Contains(t, r.out, "3 done")
+	assert.Contains(t, r.out, "6 rejected for good, in u.csv.rejected.ndjson")
+	assert.Contains(t, r.out, "1 with nothing to set")
+	assert.Equal(t, []string{"a", "i", "j"}, w.fake.Accounts())
+	rejects := lines(t, w.read("u.csv.rejected.ndjson"))
+	assert.Len(t, rejects, 6)
+	assert.NotContains(t, r.out+r.err+w.read("u.csv.rejected.ndjson"), "xxx", "values are not shown")
+}
+
+func TestManyBadRowsAreNotAllShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\n"+strings.Repeat(",x\n", 500))
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 1, r.code)
+	assert.Less(t, strings.Count(r.err, "\n"), 25)
+	assert.Contains(t, r.err, "u.csv.rejected.ndjson")
+	assert.Len(t, lines(t, w.read("u.csv.rejected.ndjson")), 500)
+}
+
+func TestFailuresAreFedInAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(300))
+	w.fake.Refuse(91000, "u7", "u250")
+	w.fake.Refuse(90035, "u8")
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Contains(t, r.out, "297 done")
+	assert.Contains(t, r.out, "1 rejected for good")
+	assert.Contains(t, r.out, "2 failed and worth another try, in u.csv.failed.ndjson")
+	assert.Contains(t, r.out, "timpush set-attr u.csv.failed.ndjson")
+	assert.Contains(t, r.out, "       2  91000: internal error")
+	failures := lines(t, w.read("u.csv.failed.ndjson"))
+	require.Len(t, failures, 2)
+	assert.Contains(t, []any{"u.csv:9", "u.csv:252"}, failures[0]["_timpush"].(map[string]any)["from"])
+	assert.Equal(t, "unknown", failures[0]["_timpush"].(map[string]any)["outcome"])
+
+	r = w.run("set-attr", "u.csv")
+	require.Equal(t, 3, r.code, "the failures of the earlier run must not be lost")
+	assert.Contains(t, r.err, "u.csv.failed.ndjson is there already")
+	assert.False(t, w.has("u.csv.checkpoint"))
+
+	w.fake.Refuse(0, "u7", "u8", "u250")
+	r = w.run("set-attr", "u.csv.failed.ndjson")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Len(t, w.fake.Accounts(), 299)
+}
+
+// A later row of an account that failed must not be undone by feeding the earlier one in.
+func TestFailuresKeepTheOrderOfAnAccount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\nmary,Rome\n"+many(5000)+"mary,Paris\n")
+	refused := false
+	w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if len(c.Accounts) > 0 && c.Accounts[0] == "mary" && !refused {
+			refused = true
+			return timpushtest.AccountCode(70398, "mary")
+		}
+		return timpushtest.Fault{}
+	})
+	r := w.run("set-attr", "--rate", "300", "u.csv")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Equal(t, "Paris", w.fake.Attrs("mary")["city"])
+	require.Len(t, lines(t, w.read("u.csv.failed.ndjson")), 2)
+	r = w.run("set-attr", "u.csv.failed.ndjson")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, "Paris", w.fake.Attrs("mary")["city"])
+}
+
+func many(n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "x%d,Oslo\n", i)
+	}
+	return text.String()
+}
+
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).without("TIMPUSH_SDKAPPID", "TIMPUSH_SECRET_KEY")
+	w.write("u.csv", users(1000)+"x,"+strings.Repeat("y", 60)+",f\n")
+	r := w.run("set-attr", "--dry-run", "u.csv")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Contains(t, r.out, "It would be 1000 users in 10 requests")
+	assert.Contains(t, r.out, `1000  set "city"`)
+	assert.Contains(t, r.err, "u.csv:1002: column city: the value has 60 bytes")
+	assert.Zero(t, len(w.fake.Calls()))
+	assert.False(t, w.has("u.csv.rejected.ndjson"))
+}
+
+func TestPreflight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,town\na,Rome\n")
+	r := w.run("set-attr", "--preflight", "u.csv")
+	require.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, `the column "town" is the attribute "town", which the app does not have (it has: sex, city, country)`)
+	w.write("u.ndjson", `{"To_Account":"a","city":"Rome"}`+"\n"+`{"To_Account":"b","town":"Rome"}`)
+	r = w.run("set-attr", "--preflight", "--dry-run", "u.ndjson")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Contains(t, r.err, "u.ndjson:2: 90033")
+	assert.Empty(t, w.fake.Accounts())
+	r = w.run("set-attr", "--preflight", "u.ndjson")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Equal(t, []string{"a"}, w.fake.Accounts())
+}
+
+func TestJSONEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(100)+",x,f\n")
+	r := w.run("set-attr", "--json", "u.csv")
+	require.Equal(t, 1, r.code, r.err)
+	events := lines(t, r.out)
+	assert.Equal(t, "row", events[0]["event"])
+	last := events[len(events)-1]
+	assert.Equal(t, "summary", last["event"])
+	assert.InDelta(t, 100, last["summary"].(map[string]any)["done"], 0)
+	assert.Empty(t, r.err)
+}
+
+// A wrong header must not turn a whole file into failures.
+func TestNothingGoesThrough(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", strings.Replace(users(3000), "city", "town", 1))
+	r := w.run("set-attr", "--give-up", "3", "--in-flight", "2", "u.csv")
+	require.Equal(t, 3, r.code, r.out)
+	assert.Contains(t, r.err, "3 requests in a row, and not one user done: 90033")
+	assert.Contains(t, r.err, "run the same command again")
+	assert.False(t, w.has("u.csv.rejected.ndjson"))
+}

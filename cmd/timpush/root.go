@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -46,15 +48,28 @@ func limitMemory() {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use: "timpush", Short: "Attributes of users of Tencent Cloud Chat's push service", Long: about, Example: firstSteps,
-		Version: version(), SilenceErrors: true, SilenceUsage: true, Args: usageArgs(cobra.NoArgs),
+		Version: version(), SilenceErrors: true, SilenceUsage: true, Args: usageArgs(known),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w\nSee: %s --help", err, cmd.CommandPath()))
 	})
+	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("timpush {{.Version}}\n")
-	root.AddCommand(newSetAttr())
+	root.AddCommand(newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newNames(), newCheck(), newUserSig(), newExplain(), newManual())
 	return root
+}
+
+// known suggests what an unknown command may be meant to be.
+func known(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("there is no command %q", args[0])
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		text += "; do you mean " + strings.Join(like, " or ") + "?"
+	}
+	return errors.New(text)
 }
 
 // usageArgs makes wrong arguments an error of usage.
@@ -102,6 +117,10 @@ func newClient(cmd *cobra.Command, options ...timpush.Option) (*timpush.Client, 
 	if err != nil {
 		return nil, nil, err
 	}
+	return newClientOf(s, options...)
+}
+
+func newClientOf(s *settings.Settings, options ...timpush.Option) (*timpush.Client, *settings.Settings, error) {
 	agent := timpush.WithUserAgent("timpush-cli/" + version())
 	client, err := timpush.NewClient(s.Config, append(append(s.Options(), agent), options...)...)
 	return client, s, usage(err)

@@ -77,6 +77,37 @@ func newSetAttr() *cobra.Command {
 			return j.run(cmd.Context())
 		},
 	}
+	j.readingFlags(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&j.dryRun, "dry-run", false, "read and check everything, and send nothing")
+	flags.BoolVar(&j.preflight, "preflight", false, "ask for the app's attributes first, and do not send what is certain to be refused")
+	flags.StringVar(&j.checkpoint, "checkpoint", "", "`file` of the checkpoint (FILE.checkpoint)")
+	flags.BoolVar(&j.noCheckpoint, "no-checkpoint", false, "keep none: an interrupted run begins anew")
+	flags.BoolVar(&j.restart, "restart", false, "forget an interrupted run, its failures and its rejects")
+	flags.StringVar(&j.failures, "failures", "", "`file` for what is worth another try (FILE.failed.ndjson)")
+	flags.StringVar(&j.rejects, "rejects", "", "`file` for what is not (FILE.rejected.ndjson)")
+	flags.IntVar(&j.giveUp, "give-up", 64, "stop after so many requests in a row without a user done; 0: never")
+	return cmd
+}
+
+func newPreflight() *cobra.Command {
+	j := &job{dryRun: true, preflight: true}
+	cmd := &cobra.Command{
+		Use: "preflight FILE...", Short: "Find the users in files that are certain to be refused, without sending any", Args: usageArgs(cobra.MinimumNArgs(1)),
+		Long: "Read and check everything, ask for the app's attributes, and tell which users are certain to be refused.\n" +
+			"It is set-attr --dry-run --preflight: nothing is written.",
+		Example: "  timpush preflight users.csv\n  timpush preflight --account-type registrationid devices.csv",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			j.cmd, j.args = cmd, args
+			return j.run(cmd.Context())
+		},
+	}
+	j.readingFlags(cmd)
+	return cmd
+}
+
+// readingFlags are the flags about the input.
+func (j *job) readingFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&j.reading.Account, "account", "To_Account", "`column` of the account")
 	flags.StringToStringVar(&j.names, "map", nil, "`column=attribute`, where they differ; may be given several times")
@@ -84,19 +115,10 @@ func newSetAttr() *cobra.Command {
 	flags.StringSliceVar(&j.reading.Only, "only", nil, "`columns` that are attributes; all others are not")
 	flags.StringVar(&j.format, "format", "auto", "csv, ndjson or parquet; by the name of the file if not given")
 	flags.StringVar(&j.delimiter, "delimiter", ",", "`character` between the fields of CSV, or tab")
-	flags.BoolVar(&j.dryRun, "dry-run", false, "read and check everything, and send nothing")
-	flags.BoolVar(&j.preflight, "preflight", false, "ask for the app's attributes first, and do not send what is certain to be refused")
 	flags.StringVar(&j.accountType, "account-type", "", "userid or registrationid: of all accounts, for --preflight")
 	flags.BoolVar(&j.asJSON, "json", false, "write events as JSON lines to standard output, for a program")
 	flags.BoolVarP(&j.quiet, "quiet", "q", false, "no progress and no single rows, only the summary")
-	flags.StringVar(&j.checkpoint, "checkpoint", "", "`file` of the checkpoint (FILE.checkpoint)")
-	flags.BoolVar(&j.noCheckpoint, "no-checkpoint", false, "keep none: an interrupted run begins anew")
-	flags.BoolVar(&j.restart, "restart", false, "forget an interrupted run, its failures and its rejects")
-	flags.StringVar(&j.failures, "failures", "", "`file` for what is worth another try (FILE.failed.ndjson)")
-	flags.StringVar(&j.rejects, "rejects", "", "`file` for what is not (FILE.rejected.ndjson)")
-	flags.IntVar(&j.giveUp, "give-up", 64, "stop after so many requests in a row without a user done; 0: never")
 	appFlags(flags)
-	return cmd
 }
 
 func (j *job) run(ctx context.Context) error {

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
+)
+
+// maxSkew is how far the clock may be off. UserSigs are dated by it.
+const maxSkew = time.Minute
+
+// stepTimeout is how long a step of the check may take.
+const stepTimeout = 10 * time.Second
+
+const checkLong = `Check, step by step, all that it takes to reach the service: the configuration, the name of the server, TLS, this machine's
+clock, and by a harmless read the secret key and whether the identifier is an administrator. It says what is wrong and how to mend it.
+
+Nothing is written, and nobody's attributes are read. The exit code is 0, 2 if it is the configuration, or else 3.`
+
+func newCheck() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "check", Short: "Is everything set up, and if not, what is wrong?", Long: checkLong, Args: usageArgs(cobra.NoArgs),
+		Example: "  timpush check\n  timpush check --region frankfurt --config frankfurt.conf",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := loadSettings(cmd)
+			if err != nil {
+				return err
+			}
+			client, _, err := newClientOf(s, timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(stepTimeout))
+			if err != nil {
+				return err
+			}
+			return (&checkup{cmd: cmd, settings: s}).all(cmd.Context(), client)
+		},
+	}
+	appFlags(cmd.Flags())
+	return cmd
+}
+
+// checkup is a check under way.
+type checkup struct {
+	cmd      *cobra.Command
+	settings *settings.Settings
+	base     *url.URL
+}
+
+// ok shows a step that is well.
+func (c *checkup) ok(step, format string, args ...any) {
+	_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "ok    %-14s %s\n", step, fmt.Sprintf(format, args...))
+}
+
+// bad shows a step that is not, and what to do.
+func (c *checkup) bad(step string, err error, remedy string) error {
+	_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "WRONG %-14s %v\n%20s %s\n", step, err, "", remedy)
+	return &exitError{code: exitFatal}
+}
+
+func (c *checkup) all(ctx context.Context, client *timpush.Client) error {
+	c.ok("configuration", "%s", strings.Join(c.settings.Describe(), "\n                     "))
+	base, err := url.Parse(c.settings.Base())
+	if err != nil {
+		return usage(err)
+	}
+	c.base = base
+	steps := []func(context.Context) error{c.dns, c.connection, c.clock}
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: base}); err != nil {
+		return c.bad("proxy", err, "Correct HTTPS_PROXY.")
+	} else if proxy != nil {
+		c.ok("proxy", "%s, by HTTPS_PROXY", proxy.Redacted())
+		steps = steps[2:] // the proxy looks the name up, and connects
+	}
+	for _, step := range steps {
+		ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+		err := step(ctx)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	return c.key(ctx, client)
+}
+
+func (c *checkup) dns(ctx context.Context) error {
+	host := c.base.Hostname()
+	if net.ParseIP(host) != nil {
+		return nil
+	}
+	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil {
+		remedy := "Is this machine on the internet, and does its DNS server answer? A proxy is taken from HTTPS_PROXY."
+		if c.settings.BaseURL != "" {
+			remedy = "Is --base-url spelled correctly? " + remedy
+		} else {
+			remedy += " The vendor keeps a backup: --base-url https://" + c.settings.Region.BackupHost()
+		}
+		return c.bad("DNS", err, remedy)
+	}
+	c.ok("DNS", "%s is %s", host, strings.Join(addresses, ", "))
+	return nil
+}
+
+func (c *checkup) connection(ctx context.Context) error {
+	port := c.base.Port()
+	if port == "" {
+		port = "443"
+	}
+	address := net.JoinHostPort(c.base.Hostname(), port)
+	plain, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return c.bad("connection", err, "Is a firewall in between? This machine must be let out to "+address+" (TCP).")
+	}
+	defer func() { _ = plain.Close() }()
+	if c.base.Scheme != "https" {
+		c.ok("connection", "%s, without TLS", address)
+		return nil
+	}
+	secure := tls.Client(plain, &tls.Config{ServerName: c.base.Hostname(), MinVersion: tls.VersionTLS12})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return c.bad("TLS", err, tlsRemedy(err))
+	}
+	state := secure.ConnectionState()
+	c.ok("TLS", "%s, certificate good until %s", tls.VersionName(state.Version), state.PeerCertificates[0].NotAfter.Format(time.DateOnly))
+	return nil
+}
+
+func tlsRemedy(err error) string {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "The certificate is not the service's, or this machine's clock or root certificates (package ca-certificates) are out of date. A proxy that looks into TLS must be left out for this host."
+	}
+	return "Something in between does not let TLS through: a firewall, or a proxy."
+}
+
+// clock asks without a query, so that no UserSig is needed, and goes by the Date that every server tells.
+func (c *checkup) clock(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.base.String(), http.NoBody)
+	if err != nil {
+		return usage(err)
+	}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	began := time.Now()
+	resp, err := client.Do(req)
+	if err != nil {
+		return c.bad("clock", err, "The server can be reached but does not speak HTTP. Is --base-url right?")
+	}
+	defer func() { _ = resp.Body.Close() }()
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		c.ok("clock", "the server does not tell the time")
+		return nil
+	}
+	middle := began.Add(time.Since(began) / 2)
+	skew := middle.Sub(date.Add(500 * time.Millisecond)).Round(time.Second) // Date has whole seconds, cut off
+	if skew.Abs() > maxSkew {
+		return c.bad("clock", fmt.Errorf("this machine's clock differs from the server's by %v", skew),
+			"Let NTP set it (timedatectl set-ntp true): a UserSig is dated by it, and the service refuses one from another time.")
+	}
+	c.ok("clock", "within %v of the server's", max(skew.Abs(), time.Second))
+	return nil
+}
+
+func (c *checkup) key(ctx context.Context, client *timpush.Client) error {
+	names, err := client.AttrNames(ctx)
+	if err != nil {
+		return c.bad("key", err, c.keyRemedy(err))
+	}
+	c.ok("key", "it is the app's, and %s is an administrator", c.settings.Identifier)
+	if len(names) == 0 {
+		c.ok("attributes", "the app has none yet: timpush names set --help")
+		return nil
+	}
+	var list []string
+	for _, n := range names {
+		list = append(list, n.Name)
+	}
+	c.ok("attributes", "%s", strings.Join(list, ", "))
+	return nil
+}
+
+func (c *checkup) keyRemedy(err error) string {
+	code, ok := errors.AsType[timpush.Code](err)
+	switch {
+	case !ok:
+		return "What answers is not the service: a gateway or a proxy is in between, or --base-url is wrong."
+	case code == timpush.ErrUserSigMismatch || code == timpush.ErrTooManyBadUserSigs:
+		return "Copy the SecretKey of the app " + fmt.Sprint(c.settings.SDKAppID) + " from the console once more; it now comes from " + c.settings.From[settings.SecretKey] + "."
+	case code == timpush.ErrNotAdmin || code == timpush.ErrAdminRequired:
+		return "Make " + c.settings.Identifier + " an administrator of the app in the console, or give --identifier."
+	case code == timpush.ErrWrongRegion || code == timpush.ErrNoSuchApp || code == timpush.ErrNoKey:
+		return "The console shows where the app is: give --region. It is now " + string(c.settings.Region) + "."
+	case code == timpush.ErrUserSigExpired:
+		return "Set this machine's clock, also its time zone."
+	}
+	return "See: timpush explain " + fmt.Sprint(int(code))
+}

@@ -1,0 +1,229 @@
+package main_test
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func TestGetAndRemoveAttr(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithKnownAccounts("mary", "bob", "<ann>"))
+	w.write("u.ndjson", `{"To_Account":"mary","city":"Rome","sex":"f"}`+"\n"+`{"To_Account":"<ann>","city":"Bonn"}`)
+	require.Equal(t, 0, w.run("set-attr", "u.ndjson").code)
+	r := w.run("get-attr", "mary", "bob", "nobody", "<ann>")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Contains(t, r.out, `{"To_Account":"mary","Attrs":{"city":"Rome","sex":"f"}}`)
+	assert.Contains(t, r.out, `{"To_Account":"bob","Attrs":{}}`)
+	assert.Contains(t, r.out, `{"To_Account":"<ann>","Attrs":{"city":"Bonn"}}`)
+	assert.Contains(t, r.err, `"nobody" rejected: `)
+	assert.Contains(t, r.err, "70107")
+
+	w.in = "mary\n\nnobody\r\n"
+	r = w.run("remove-attr", "--names", "city,country", "--file", "-")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Contains(t, r.out, "1 done")
+	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("mary"))
+	for _, args := range [][]string{
+		{"remove-attr", "mary"}, {"get-attr"}, {"get-attr", "--file", "x", "mary"},
+	} {
+		assert.Equal(t, 2, w.run(args...).code, args)
+	}
+	assert.Equal(t, 3, w.run("get-attr", "--file", "missing").code)
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithAttrNames("sex", "city"))
+	r := w.run("names", "get")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Regexp(t, `(?m)^1  city +UserID$`, r.out)
+	r = w.run("names", "set", "1=town", "5=model:registrationid")
+	require.Equal(t, 2, r.code)
+	assert.Contains(t, r.out, `1: "city" for UserIDs becomes "town"`)
+	assert.Contains(t, r.out, `5: none becomes "model"`)
+	require.Len(t, w.fake.AttrNames(), 2)
+	r = w.run("names", "set", "--yes", "1=town", "5=model:registrationid")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, timpushtest.AttrName{Index: 5, Name: "model", RegistrationID: true}, w.fake.AttrNames()[2])
+	assert.Contains(t, w.run("names", "get", "--json").out, `{"index":5,"name":"model","type":"registrationid"}`)
+	for _, bad := range []string{"town", "10=town", "x=town", "=town"} {
+		assert.Equal(t, 2, w.run("names", "set", bad).code, bad)
+	}
+}
+
+func TestPreflightCommand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.ndjson", `{"To_Account":"a","city":"Rome"}`+"\n"+`{"To_Account":"b","town":"Rome"}`)
+	r := w.run("preflight", "u.ndjson")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Contains(t, r.err, "u.ndjson:2: 90033")
+	assert.Empty(t, w.fake.Accounts())
+	r = w.run("preflight", "--account-type", "registrationid", "u.ndjson")
+	assert.Contains(t, r.err, "u.ndjson:1: 90035")
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.run("explain", "90035", "60007")
+	require.Equal(t, 0, r.code)
+	assert.Contains(t, r.out, "90035: the attribute belongs to the other account type")
+	assert.Contains(t, r.out, "It passes by itself")
+	assert.Equal(t, 1, w.run("explain", "12").code)
+	assert.Equal(t, 2, w.run("explain", "x").code)
+}
+
+func TestUserSig(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	made := w.run("usersig", "--ttl", "1h", "--identifier", "mary")
+	require.Equal(t, 0, made.code, made.err)
+	w.in = made.out
+	r := w.run("usersig", "inspect")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Contains(t, r.out, "identifier  mary")
+	assert.Contains(t, r.out, "signature   right")
+	w.with("TIMPUSH_SECRET_KEY=" + strings.Repeat("x", 64))
+	r = w.run("usersig", "inspect")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.out, "signature   WRONG")
+	w.without("TIMPUSH_SECRET_KEY")
+	assert.Contains(t, w.run("usersig", "inspect").out, "not checked")
+	w.in = "nonsense"
+	assert.Equal(t, 3, w.run("usersig", "inspect").code)
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.run("check")
+	require.Equal(t, 0, r.code, r.out+r.err)
+	for _, want := range []string{"secret-key (not shown), from TIMPUSH_SECRET_KEY", "ok    clock", "administrator is an administrator", "sex, city, country"} {
+		assert.Contains(t, r.out, want)
+	}
+	assert.Empty(t, w.fake.Accounts())
+
+	wrong := func(want string, env ...string) {
+		t.Helper()
+		old := w.env
+		defer func() { w.env = old }()
+		r := w.with(env...).run("check")
+		assert.Equal(t, 3, r.code, r.out+r.err)
+		assert.Contains(t, r.out, want)
+	}
+	wrong("Copy the SecretKey of the app 1400000000", "TIMPUSH_SECRET_KEY="+strings.Repeat("x", 64))
+	wrong("Make mary an administrator", "TIMPUSH_IDENTIFIER=mary")
+	wrong("The console shows where the app is", "TIMPUSH_SDKAPPID=1400000001")
+	wrong("Is --base-url spelled correctly?", "TIMPUSH_BASE_URL=https://no-such-host.invalid")
+	wrong("Is a firewall in between?", "TIMPUSH_BASE_URL=http://"+freeAddress(t))
+	wrong("Something in between does not let TLS through", "TIMPUSH_BASE_URL="+strings.Replace(w.fake.URL, "http:", "https:", 1))
+	w.fake.Inject(timpushtest.Fault{}, timpushtest.Status(403))
+	wrong("What answers is not the service", "X=y")
+}
+
+func TestCheckOfTheClock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	late := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Date", time.Now().Add(10*time.Minute).UTC().Format(http.TimeFormat))
+	}))
+	t.Cleanup(late.Close)
+	r := w.with("TIMPUSH_BASE_URL=" + late.URL).run("check")
+	require.Equal(t, 3, r.code)
+	assert.Contains(t, r.out, "differs from the server's by -10m")
+	assert.Contains(t, r.out, "timedatectl")
+}
+
+func TestCheckOfTheCertificate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	secure := timpushtest.Start(t)
+	r := w.with("TIMPUSH_BASE_URL=" + secure.URL).run("check")
+	require.Equal(t, 3, r.code)
+	assert.Contains(t, r.out, "The certificate is not the service's")
+}
+
+// freeAddress returns an address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// Flags go before the environment, and that before the file.
+func TestConfiguration(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, _, key := w.fake.App()
+	w.write("key", key+"\n")
+	w.write("conf", "# the app\nsdkappid = 1400000000\nidentifier = \"administrator\"\nregion=seoul\nsecret_key_file = key\nbase-url = "+w.fake.URL+"\n")
+	w.without("TIMPUSH_SDKAPPID", "TIMPUSH_IDENTIFIER", "TIMPUSH_SECRET_KEY", "TIMPUSH_REGION", "TIMPUSH_BASE_URL").with("TIMPUSH_CONFIG=conf")
+	r := w.run("check")
+	require.Equal(t, 0, r.code, r.out+r.err)
+	assert.Contains(t, r.out, "region seoul, from conf")
+	r = w.with("TIMPUSH_REGION=jakarta").run("check")
+	assert.Contains(t, r.out, "region jakarta, from TIMPUSH_REGION")
+	r = w.run("check", "--region", "Silicon Valley")
+	assert.Contains(t, r.out, "region siliconvalley, from --region")
+	w.in = key
+	assert.Equal(t, 0, w.run("check", "--secret-key-file", "-").code)
+
+	usage := func(want string, args ...string) {
+		t.Helper()
+		r := w.run(args...)
+		assert.Equal(t, 2, r.code, r.out+r.err)
+		assert.Contains(t, r.err, want)
+	}
+	usage("unknown region", "check", "--region", "mars")
+	usage("sdkappid (from --sdkappid) is no number", "check", "--sdkappid", "x")
+	usage("rate (from --rate) is no number above 0", "check", "--rate", "0")
+	usage("unknown flag: --secret-key", "check", "--secret-key", "x")
+	usage("the configuration: open missing", "check", "--config", "missing")
+	usage("http on a loopback host", "check", "--base-url", "http://example.com")
+	require.NoError(t, os.Chmod(filepath.Join(w.dir, "key"), 0o644))
+	usage("others can read key: chmod 600 key", "check")
+	w.write("conf2", "colour = red\n")
+	usage(`conf2:1: there is no setting "colour"`, "check", "--config", "conf2")
+	w.write("conf3", "secret-key = "+key+"\n")
+	require.NoError(t, os.Chmod(filepath.Join(w.dir, "conf3"), 0o640))
+	usage("others can read conf3", "check", "--config", "conf3", "--sdkappid", "1", "--identifier", "a")
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, args := range [][]string{
+		{"set-attr"}, {"set-attr", "--nonsense", "x"}, {"nonsense"}, {"set-attr", "--format", "xml", "x"}, {"set-attr", "--delimiter", "ab", "x"},
+		{"set-attr", "--account-type", "x", "x"}, {"set-attr", "--give-up", "-1", "x"}, {"set-attr", "--secret-key-file", "-", "-"},
+	} {
+		assert.Equal(t, 2, w.run(args...).code, args)
+	}
+	assert.Contains(t, w.run("set-atr").err, "do you mean set-attr")
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).without("TIMPUSH_SECRET_KEY")
+	assert.Regexp(t, `^timpush \S+`, w.run("--version").out)
+	assert.Contains(t, w.run("set-attr", "--help").out, "timpush set-attr --account uid")
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		assert.NotEmpty(t, w.run("completion", shell).out)
+	}
+	assert.Contains(t, w.run("man").out, ".TH")
+	require.Equal(t, 0, w.run("man", w.dir).code)
+	assert.Contains(t, w.read("timpush-set-attr.1"), "checkpoint")
+}

@@ -1,15 +1,270 @@
 package input
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
+	"math/bits"
 	"os"
+	"strconv"
+	"strings"
+
+	"github.com/parquet-go/parquet-go"
 )
 
-type parquetReader struct{}
+// Parquet files say themselves how large their parts are, and a damaged or malicious one lies. What can be compared with the size
+// of the file is compared before anything is allocated for it.
+const (
+	maxFooter   = 16 << 20
+	maxChunk    = 1 << 30 // of one column in one row group, uncompressed
+	maxExpanded = 1 << 13 // rows for each byte of the file
+	valueBatch  = 256     // values of a column that are read at a time
+	footerTail  = 8       // length of the footer and the magic bytes
+)
 
-func (*parquetReader) share(int64) int64         { return 0 }
-func (*parquetReader) next(bool) (record, error) { return record{}, nil }
+// parquetReader reads flat columns side by side.
+type parquetReader struct {
+	file    *parquet.File
+	cols    *layout
+	leaves  []int // index of the leaf of each column that is read, or -1
+	rows    int64 // of the file
+	row     int64 // that have been read
+	group   int   // the next row group
+	left    int64 // rows in the current one
+	columns []*columnReader
+	fields  []string
+}
 
-func newParquet(*os.File, int64, Options) (*parquetReader, error) {
-	return nil, errors.New("Parquet files are not supported yet") //nolint:staticcheck // a proper name
+func newParquet(f *os.File, size int64, o Options) (p *parquetReader, err error) {
+	defer rescue(&err)
+	if err := checkFooter(f, size); err != nil {
+		return nil, err
+	}
+	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, fmt.Errorf("damaged Parquet: %w", err)
+	}
+	p = &parquetReader{file: file, rows: file.NumRows()}
+	if err := p.checkSizes(size); err != nil {
+		return nil, err
+	}
+	return p, p.choose(o)
+}
+
+// rescue makes an error of a panic: the reader panics on some damaged files (github.com/parquet-go/parquet-go/issues/537).
+func rescue(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("damaged Parquet: %v", r)
+	}
+}
+
+func checkFooter(f *os.File, size int64) error {
+	var tail [footerTail]byte
+	if size < footerTail+4 {
+		return errors.New("damaged Parquet: the file is too short")
+	}
+	if _, err := f.ReadAt(tail[:], size-footerTail); err != nil {
+		return err
+	}
+	if string(tail[4:]) != "PAR1" {
+		return errors.New("damaged Parquet: it has no end; is the copy complete?")
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > min(size-footerTail-4, maxFooter) {
+		return fmt.Errorf("damaged Parquet: a footer of %d bytes", n)
+	}
+	return nil
+}
+
+// checkSizes refuses a file whose parts cannot be in it.
+func (p *parquetReader) checkSizes(size int64) error {
+	total := int64(0)
+	for _, g := range p.file.Metadata().RowGroups {
+		for i := range g.Columns {
+			c := &g.Columns[i].MetaData
+			if c.TotalCompressedSize < 0 || c.TotalCompressedSize > size || c.TotalUncompressedSize < 0 || c.TotalUncompressedSize > maxChunk ||
+				c.DataPageOffset < 0 || c.DataPageOffset > size || c.NumValues < 0 {
+				return errors.New("damaged Parquet, or a decompression bomb: a column is larger than the file can hold")
+			}
+		}
+		if g.NumRows < 0 {
+			return errors.New("damaged Parquet: a negative number of rows")
+		}
+		total += g.NumRows
+	}
+	if total != p.rows || p.rows/maxExpanded > size {
+		return fmt.Errorf("damaged Parquet: %d rows in %d bytes", p.rows, size)
+	}
+	return nil
+}
+
+// choose finds the columns that are read.
+func (p *parquetReader) choose(o Options) (err error) {
+	var names []string
+	top := p.file.Root().Columns()
+	for _, c := range top {
+		names = append(names, c.Name())
+	}
+	if p.cols, err = newLayout(names, o); err != nil {
+		return err
+	}
+	p.fields = make([]string, len(top))
+	for i, c := range top {
+		p.leaves = append(p.leaves, -1)
+		if i != p.cols.account && p.cols.attrs[i] == "" {
+			continue
+		}
+		if reason := unreadable(c); reason != "" {
+			return fmt.Errorf("the column %q %s: make it a text, or leave it out: --ignore %s", c.Name(), reason, c.Name())
+		}
+		p.leaves[i] = c.Index()
+	}
+	return nil
+}
+
+// unreadable says why a column is no text, number or bool.
+func unreadable(c *parquet.Column) string {
+	if !c.Leaf() || c.MaxRepetitionLevel() > 0 {
+		return "has lists or objects in it"
+	}
+	t := c.Type().String()
+	switch kind := c.Type().Kind(); kind {
+	case parquet.Boolean, parquet.Int32, parquet.Int64, parquet.Float, parquet.Double, parquet.ByteArray:
+		if c.Type().LogicalType() == nil || strings.HasPrefix(t, "INT(") || t == "STRING" || t == "ENUM" || t == "JSON" {
+			return ""
+		}
+	}
+	return "is a " + t
+}
+
+func (p *parquetReader) layout() *layout { return p.cols }
+
+// share returns how much of the file has been read, by its rows.
+func (p *parquetReader) share(size int64) int64 {
+	if p.rows == 0 {
+		return size
+	}
+	hi, lo := bits.Mul64(uint64(size), uint64(p.row))
+	quotient, _ := bits.Div64(hi, lo, uint64(p.rows))
+	return int64(quotient)
+}
+
+func (p *parquetReader) next(skip bool) (r record, err error) {
+	defer rescue(&err)
+	for p.left == 0 {
+		if err := p.nextGroup(); err != nil {
+			return r, err
+		}
+	}
+	p.row++
+	p.left--
+	r.line = p.row
+	for i, c := range p.columns {
+		if c == nil {
+			continue
+		}
+		text, err := c.next()
+		if err != nil {
+			return r, fmt.Errorf("damaged Parquet: row %d: %w", p.row, err)
+		}
+		p.fields[i] = text
+		r.sum = fnv(r.sum, text)
+	}
+	if !skip {
+		p.cols.user(p.fields, &r)
+	}
+	return r, nil
+}
+
+func (p *parquetReader) nextGroup() error {
+	for _, c := range p.columns {
+		if c != nil {
+			c.close()
+		}
+	}
+	p.columns = nil
+	groups := p.file.RowGroups()
+	if p.group == len(groups) {
+		return io.EOF
+	}
+	g := groups[p.group]
+	p.group++
+	p.left = g.NumRows()
+	chunks := g.ColumnChunks()
+	for _, leaf := range p.leaves {
+		if leaf < 0 {
+			p.columns = append(p.columns, nil)
+			continue
+		}
+		p.columns = append(p.columns, &columnReader{pages: chunks[leaf].Pages()})
+	}
+	return nil
+}
+
+// columnReader reads the values of a column one by one.
+type columnReader struct {
+	pages  parquet.Pages
+	page   parquet.Page
+	values parquet.ValueReader
+	buf    [valueBatch]parquet.Value
+	ready  []parquet.Value
+}
+
+// next returns a value as a text; "" if there is none.
+func (c *columnReader) next() (string, error) {
+	for len(c.ready) == 0 {
+		if err := c.fill(); err != nil {
+			return "", err
+		}
+	}
+	v := c.ready[0]
+	c.ready = c.ready[1:]
+	switch {
+	case v.IsNull():
+		return "", nil
+	case v.Kind() == parquet.ByteArray:
+		if len(v.ByteArray()) > maxRecord {
+			return "", fmt.Errorf("a value of more than %d KiB", maxRecord>>10)
+		}
+		return string(v.ByteArray()), nil
+	case v.Kind() == parquet.Double:
+		return strconv.FormatFloat(v.Double(), 'g', -1, 64), nil
+	}
+	return v.String(), nil
+}
+
+func (c *columnReader) fill() error {
+	if c.values != nil {
+		n, err := c.values.ReadValues(c.buf[:])
+		c.ready = c.buf[:n]
+		if n > 0 {
+			return nil
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		c.release()
+	}
+	page, err := c.pages.ReadPage()
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF // the row group has more rows than the column has values
+	}
+	if err != nil {
+		return err
+	}
+	c.page, c.values = page, page.Values()
+	return nil
+}
+
+func (c *columnReader) release() {
+	if c.page != nil {
+		parquet.Release(c.page)
+		c.page, c.values = nil, nil
+	}
+}
+
+func (c *columnReader) close() {
+	c.ready = nil
+	c.release()
+	_ = c.pages.Close()
 }

@@ -39,14 +39,14 @@ func kills() int {
 	if n, err := strconv.Atoi(os.Getenv("TIMPUSH_KILLS")); err == nil {
 		return n
 	}
-	return 12
+	return 6
 }
 
 // Whatever the moment of a kill, the next run goes on, nothing is left out, and at most what was under way is sent again.
 // TIMPUSH_KILLS sets how many there are.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	const n = 20000
+	const n = 12000
 	w := newWorld(t, timpushtest.WithLatency(30*time.Millisecond, 25*time.Millisecond))
 	random := rand.New(rand.NewPCG(1, 2))
 	left := kills()
@@ -65,7 +65,7 @@ func TestKill(t *testing.T) {
 			if left--; left <= 0 {
 				r := w.run("set-attr", "u.csv")
 				require.Equal(t, 1, r.code, r.err)
-				assert.Contains(t, r.out, "20000 done", "the counts are of all runs")
+				assert.Contains(t, r.out, "12000 done", "the counts are of all runs")
 				assert.Contains(t, r.out, "50 rejected")
 				break
 			}

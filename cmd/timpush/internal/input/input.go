@@ -219,6 +219,7 @@ func (in *Input) Rows(skip func(row int64) bool) iter.Seq2[Row, error] {
 				return
 			}
 			in.before += f.size
+			in.at.Store(in.before)
 		}
 	}
 }
@@ -227,7 +228,9 @@ func (in *Input) rowsOf(f *file, number *int64, sum *uint64, skip func(int64) bo
 	for {
 		unwanted := skip != nil && skip(*number)
 		r, err := f.reader.next(unwanted)
-		in.at.Store(in.before + f.taken())
+		if *number%64 == 0 {
+			in.at.Store(in.before + f.taken())
+		}
 		if errors.Is(err, io.EOF) {
 			return true
 		}
@@ -235,7 +238,7 @@ func (in *Input) rowsOf(f *file, number *int64, sum *uint64, skip func(int64) bo
 			yield(Row{}, fmt.Errorf("%s: %w", f.name, err))
 			return false
 		}
-		*sum = (*sum ^ r.sum) * 1099511628211
+		*sum = (*sum ^ r.sum) * prime
 		if *number%markEvery == 0 {
 			in.mark.Store(&Mark{*number, *sum})
 		}
@@ -253,10 +256,19 @@ func (in *Input) rowsOf(f *file, number *int64, sum *uint64, skip func(int64) bo
 	}
 }
 
-// fnv adds a text to a sum, and something that ends it.
+const prime = 1099511628211
+
+// fnv adds a text to a sum, and something that ends it. It is FNV by words of eight bytes.
 func fnv[T string | []byte](sum uint64, text T) uint64 {
-	for i := range len(text) {
-		sum = (sum ^ uint64(text[i])) * 1099511628211
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		t := text[i : i+8]
+		word := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 | uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		sum = (sum ^ word) * prime
+		sum ^= sum >> 29
 	}
-	return (sum ^ 0xff) * 1099511628211
+	for ; i < len(text); i++ {
+		sum = (sum ^ uint64(text[i])) * prime
+	}
+	return (sum ^ 0x1ff) * prime
 }

@@ -99,21 +99,28 @@ func (l *layout) user(fields []string, r *record) {
 		return
 	}
 	r.attrs = make(timpush.Attrs, l.width)
-	for i, attr := range l.attrs {
-		if attr != "" && fields[i] != "" {
-			r.attrs[attr] = fields[i]
-		}
-	}
 	for i, field := range fields {
-		if reason := textFault(field); reason != "" && (i == l.account || l.attrs[i] != "") {
+		attr := l.attrs[i]
+		if field == "" || attr == "" && i != l.account {
+			continue
+		}
+		if reason := textFault(field); reason != "" {
 			r.column, r.reason = l.columns[i], reason
 			return
+		}
+		if i != l.account {
+			r.attrs[attr] = field
 		}
 	}
 }
 
 func textFault(text string) string {
+	plain := true
+	for i := range len(text) {
+		plain = plain && text[i]-1 < 0x7f // neither NUL nor the beginning of a longer character
+	}
 	switch {
+	case plain:
 	case strings.IndexByte(text, 0) >= 0:
 		return "there is a NUL byte in it"
 	case !utf8.ValidString(text):

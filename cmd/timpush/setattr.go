@@ -141,7 +141,7 @@ func (j *job) run(ctx context.Context) error {
 	}
 	r := &bulk.Run{Client: client, Input: in, GiveUp: j.giveUp}
 	reporter := newReporter(j.cmd.OutOrStdout(), j.cmd.ErrOrStderr(), j.asJSON, j.quiet)
-	reporter.quota, r.Reporter = s.Rate, reporter
+	reporter.quota, r.Reporter = max(s.Rate, timpush.DefaultQPS), reporter
 	if j.dryRun {
 		r.Names, r.GiveUp = map[string]int64{}, 0
 		err := j.do(ctx, r)

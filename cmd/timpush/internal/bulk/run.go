@@ -82,6 +82,9 @@ func (r *Run) Do(ctx context.Context) error {
 	if r.ended == nil && r.cut.Load() {
 		r.ended = ErrInterrupted
 	}
+	if r.ended == nil && r.failing > 0 && slices.ContainsFunc(r.pending, func(h held) bool { return h.grave }) {
+		r.ended = r.hopeless() // a code has stopped the stream when all rows had been read
+	}
 	if r.ended == nil && r.abort == nil {
 		r.flush()
 		_, unset := r.window.drain()

@@ -1,0 +1,441 @@
+package redislimiter_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/redislimiter"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+var (
+	_ timpush.Limiter  = (*redislimiter.Limiter)(nil)
+	_ timpush.Observer = (*redislimiter.Limiter)(nil)
+)
+
+func TestNewTellsAllFaults(t *testing.T) {
+	t.Parallel()
+	_, err := redislimiter.New(nil, 0, redislimiter.WithQuota(0), redislimiter.WithFallback(1.1), redislimiter.WithEndpoint(""),
+		redislimiter.WithTimeout(0), nil)
+	for _, part := range []string{"rdb is nil", "SDKAppID is 0", "WithQuota", "WithFallback", "WithEndpoint", "WithTimeout", "an Option is nil"} {
+		assert.ErrorContains(t, err, part)
+	}
+	_, err = redislimiter.New(redis.NewClient(&redis.Options{}).Pipeline(), app)
+	assert.ErrorContains(t, err, "pipeline", "its commands wait for Exec, which nobody calls")
+}
+
+func TestSlotsAreEvenlySpread(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		limiters := []*redislimiter.Limiter{newLimiter(t, m), newLimiter(t, m), newLimiter(t, m)}
+		began := time.Now()
+		var mu sync.Mutex
+		var slots []time.Duration
+		var all sync.WaitGroup
+		for i := range 300 {
+			all.Go(func() {
+				assert.NoError(t, limiters[i%3].Wait(t.Context()))
+				mu.Lock()
+				defer mu.Unlock()
+				slots = append(slots, time.Since(began))
+			})
+		}
+		all.Wait()
+		for i, slot := range slots {
+			assert.Equal(t, time.Duration(i)*step, slot)
+		}
+		assert.LessOrEqual(t, m.asks.Load(), int64(301), "one round trip a call, and one to load the script")
+	})
+}
+
+func TestQuotaAndKey(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, m, redislimiter.WithQuota(10), redislimiter.WithEndpoint("v4/timpush/get_attr"), redislimiter.WithKeyPrefix("ours:"))
+		require.NoError(t, l.Wait(t.Context()))
+		began := time.Now()
+		for range 10 {
+			require.NoError(t, l.Wait(t.Context()))
+		}
+		assert.Equal(t, 10*102564*time.Microsecond, time.Since(began))
+		assert.ElementsMatch(t, []string{key, "ours:{1400000000}:v4/timpush/get_attr"}, m.Keys())
+		assert.Equal(t, 24*time.Hour, m.TTL("ours:{1400000000}:v4/timpush/get_attr"))
+	})
+}
+
+func TestSlotPastTheDeadlineIsNotBooked(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, m)
+		for _, free := range []time.Duration{500 * time.Millisecond, 1800 * time.Millisecond} {
+			m.set(free)
+			began := time.Now()
+			err := l.Wait(within(t, 400*time.Millisecond))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.ErrorContains(t, err, "past the deadline")
+			assert.Zero(t, time.Since(began), "it is told at once")
+			assert.Equal(t, free, m.free())
+		}
+	})
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, m)
+		m.set(900 * time.Millisecond)
+		var all sync.WaitGroup
+		began := time.Now()
+		for range 6 { // four have a slot, two wait for their turn
+			all.Go(func() {
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(100*time.Millisecond, cancel)
+				assert.ErrorIs(t, l.Wait(ctx), context.Canceled)
+			})
+		}
+		all.Wait()
+		assert.Equal(t, 100*time.Millisecond, time.Since(began))
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		asks := m.asks.Load()
+		require.ErrorIs(t, l.Wait(ended), context.Canceled)
+		assert.Equal(t, asks, m.asks.Load())
+	})
+}
+
+func TestHorizonIsNotPassed(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, m)
+		m.set(1800 * time.Millisecond)
+		began := time.Now()
+		require.NoError(t, l.Wait(t.Context()))
+		assert.GreaterOrEqual(t, time.Since(began), 1800*time.Millisecond-time.Microsecond)
+		assert.Less(t, time.Since(began), 1800*time.Millisecond+step, "the slot is taken, unless the second try came later")
+		assert.LessOrEqual(t, m.asks.Load(), int64(3))
+	})
+}
+
+// Whatever was given before the loss lies within the horizon of a second.
+func TestLostDataRepeatsNoSlot(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(m *memory){
+		"all gone":            func(m *memory) { m.FlushAll() },
+		"back to an old copy": func(m *memory) { m.set(-time.Hour) },
+		"clock went back":     func(m *memory) { m.set(time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inFakeTime(t, func(t *testing.T, m *memory) {
+				l := newLimiter(t, m)
+				require.NoError(t, l.Wait(t.Context()))
+				lose(m)
+				began := time.Now()
+				require.ErrorIs(t, l.Wait(within(t, time.Second/2)), context.DeadlineExceeded)
+				require.NoError(t, l.Wait(t.Context()), "the new start is kept, although nobody could book")
+				require.NoError(t, l.Wait(t.Context()))
+				assert.Equal(t, time.Second+step, time.Since(began))
+			})
+		})
+	}
+}
+
+func TestIdleTimeIsNoLoss(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, m)
+		for range 3 {
+			require.NoError(t, l.Wait(t.Context()))
+			time.Sleep(time.Hour)
+			require.NoError(t, l.Wait(within(t, time.Millisecond)))
+		}
+	})
+}
+
+func TestWithoutRedisNothingIsGiven(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		down := errors.New("no such host")
+		m.ask = func(context.Context) error { return down }
+		l := newLimiter(t, m)
+		for range 50 {
+			err := l.Wait(t.Context())
+			var away *redislimiter.RedisError
+			require.ErrorAs(t, err, &away)
+			assert.Equal(t, down, away.Err)
+		}
+		assert.Equal(t, int64(1), m.asks.Load(), "Redis is left alone for a while")
+		m.ask = nil
+		time.Sleep(250 * time.Millisecond)
+		require.NoError(t, l.Wait(t.Context()))
+	})
+}
+
+// A deadline of the dialer must not pass for that of the caller, since then a Client gives up.
+func TestRedisErrorIsNoDeadline(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		m.ask = func(context.Context) error { return context.DeadlineExceeded }
+		err := newLimiter(t, m).Wait(t.Context())
+		require.Error(t, err)
+		assert.NotErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestSilentRedis(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		silence := make(chan struct{})
+		m.ask = func(context.Context) error { <-silence; return errors.New("at last") }
+		l := newLimiter(t, m, redislimiter.WithTimeout(300*time.Millisecond))
+		began := time.Now()
+		require.ErrorIs(t, l.Wait(within(t, 100*time.Millisecond)), context.DeadlineExceeded)
+		assert.Equal(t, 100*time.Millisecond, time.Since(began))
+		assert.ErrorContains(t, l.Wait(t.Context()), "no answer within 300ms")
+		assert.Equal(t, 400*time.Millisecond, time.Since(began))
+		close(silence)
+	})
+}
+
+func TestFallbackKeepsToItsShare(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		var down atomic.Bool
+		m.ask = func(context.Context) error {
+			if down.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		l := newLimiter(t, m, redislimiter.WithFallback(0.25))
+		count := func(d time.Duration) (calls int, first time.Duration) {
+			began := time.Now()
+			for time.Since(began) < d {
+				require.NoError(t, l.Wait(t.Context()))
+				if calls++; calls == 1 {
+					first = time.Since(began)
+				}
+			}
+			return calls, first
+		}
+		calls, _ := count(time.Second)
+		assert.InDelta(t, 98, calls, 1)
+
+		down.Store(true)
+		calls, first := count(11 * time.Second)
+		assert.Equal(t, time.Second, first, "what Redis has given is over by then")
+		assert.InDelta(t, 244, calls, 1)
+
+		down.Store(false)
+		calls, first = count(10 * time.Second)
+		t.Log(calls, first)
+		assert.Less(t, first, 50*time.Millisecond, "the next one is due before Redis is tried")
+		assert.InDelta(t, 860, calls, 20, "a second without calls for the others to notice")
+	})
+}
+
+// Whatever happens to Redis and whenever: four replicas, each with more callers than it has turns.
+func TestNoSecondAboveTheQuota(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]redislimiter.Option{"closed": nil, "fallback": {redislimiter.WithFallback(0.25)}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inFakeTime(t, func(t *testing.T, m *memory) {
+				var down atomic.Bool
+				m.ask = func(context.Context) error {
+					if down.Load() {
+						return errors.New("connection refused")
+					}
+					return nil
+				}
+				ctx := within(t, 40*time.Second)
+				slots := callAll(ctx, m, opts...)
+				for ctx.Err() == nil {
+					time.Sleep(rand.N(4 * time.Second))
+					down.Store(rand.N(4) > 0)
+					time.Sleep(rand.N(4*time.Second) >> rand.N(5))
+					switch rand.N(4) {
+					case 0:
+						m.FlushAll()
+					case 1:
+						m.set(-rand.N(time.Hour))
+					}
+					down.Store(false)
+				}
+				times := slots()
+				t.Log(len(times), "calls, most in a second:", most(times))
+				assert.Greater(t, len(times), 1000)
+				assert.LessOrEqual(t, most(times), 100)
+			})
+		})
+	}
+}
+
+// callAll lets four replicas make calls until ctx ends. The function that it returns waits for that.
+func callAll(ctx context.Context, m *memory, opts ...redislimiter.Option) (slots func() []time.Time) {
+	var mu sync.Mutex
+	var times []time.Time
+	var all sync.WaitGroup
+	for range 4 {
+		l := newLimiter(m.t, m, opts...)
+		for range 6 {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					if l.Wait(ctx) != nil {
+						time.Sleep(rand.N(100 * time.Millisecond))
+						continue
+					}
+					mu.Lock()
+					times = append(times, time.Now())
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	return func() []time.Time { all.Wait(); return times }
+}
+
+// most is the most of times, which are in order, within any one second.
+func most(times []time.Time) (n int) {
+	from := 0
+	for i, now := range times {
+		for now.Sub(times[from]) >= time.Second {
+			from++
+		}
+		n = max(n, i-from+1)
+	}
+	return n
+}
+
+// Of 3.3 calls a second there would be 4 in some, in each of 30 replicas.
+func TestFallbackCountsWholeCalls(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		m.ask = func(context.Context) error { return errors.New("connection refused") }
+		for share, want := range map[float64]time.Duration{1: step, 1.0 / 30: 341880 * time.Microsecond, 0.29: 35366 * time.Microsecond, 0.001: 10256410 * time.Microsecond} {
+			l := newLimiter(t, m, redislimiter.WithFallback(share))
+			require.NoError(t, l.Wait(t.Context()))
+			began := time.Now()
+			require.NoError(t, l.Wait(t.Context()))
+			assert.InDelta(t, want, time.Since(began), float64(time.Microsecond), "share %v", share)
+			require.ErrorIs(t, l.Wait(within(t, want/2)), context.DeadlineExceeded)
+		}
+	})
+}
+
+func TestShortOutageEndsTheFallbackBeforeItBegins(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		failures := 1
+		m.ask = func(context.Context) error {
+			if failures--; failures >= 0 {
+				return errors.New("connection reset")
+			}
+			return nil
+		}
+		l := newLimiter(t, m, redislimiter.WithFallback(1))
+		began := time.Now()
+		require.NoError(t, l.Wait(t.Context()))
+		assert.Equal(t, 250*time.Millisecond, time.Since(began))
+		assert.Less(t, m.free(), 2*step, "the others need no pause")
+	})
+}
+
+func TestProxyThatRewordsNOSCRIPT(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		m.ask = func(context.Context) error { return errors.New("ERR proxy: NOSCRIPT No matching script") }
+		require.NoError(t, newLimiter(t, m).Wait(t.Context()))
+	})
+}
+
+func TestThrottleCodePausesAllReplicas(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		one, other := newLimiter(t, m), newLimiter(t, m)
+		require.NoError(t, other.Wait(t.Context()))
+		for range 20 { // many answers of the same moment are one pause
+			one.Observe(t.Context(), timpush.Event{Kind: timpush.AttemptEnd, Code: timpush.ErrRateLimited})
+		}
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, other.Wait(t.Context()))
+		assert.Equal(t, time.Second, time.Since(began))
+		assert.Equal(t, step, m.free())
+
+		one.Observe(t.Context(), timpush.Event{Kind: timpush.AttemptEnd, Status: 429})
+		synctest.Wait()
+		assert.Equal(t, time.Second, m.free())
+	})
+}
+
+func TestThrottleCodePausesTheFallback(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		m.ask = func(context.Context) error { return errors.New("connection refused") }
+		l := newLimiter(t, m, redislimiter.WithFallback(1))
+		require.NoError(t, l.Wait(t.Context()))
+		l.Observe(t.Context(), timpush.Event{Kind: timpush.AttemptEnd, Code: timpush.ErrRateLimited})
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, l.Wait(t.Context()))
+		assert.Equal(t, time.Second, time.Since(began))
+	})
+}
+
+type unlimited struct{}
+
+func (unlimited) Wait(context.Context) error { return nil }
+
+// attempts notes how long a client waits before its second attempt.
+type attempts struct {
+	first time.Time
+	pause time.Duration
+}
+
+func (a *attempts) Observe(ctx context.Context, e timpush.Event) context.Context {
+	switch {
+	case e.Kind == timpush.AttemptEnd && e.Attempt == 1:
+		a.first = time.Now()
+	case e.Kind == timpush.AttemptStart && e.Attempt == 2:
+		a.pause = time.Since(a.first)
+	}
+	return ctx
+}
+
+func TestThrottleCodesAreThoseOfTheClient(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		server := timpushtest.Start(t, timpushtest.WithInMemory(), timpushtest.WithQuota(0))
+		users := []timpush.UserAttrs{{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Rome"}}}
+		found := 0
+		for code := timpush.Code(60000); code < 100000; code++ {
+			if !code.Retryable() {
+				continue
+			}
+			m.set(-time.Minute)
+			seen := &attempts{}
+			client := server.Client(timpush.WithLimiter(unlimited{}), timpush.WithObserver(seen),
+				timpush.WithObserver(newLimiter(t, m)), timpush.WithMaxAttempts(2))
+			server.Inject(timpushtest.ErrorCode(int(code)))
+			_, _ = client.SetAttr(t.Context(), users)
+			synctest.Wait()
+			assert.Equal(t, seen.pause >= time.Second, m.free() > -time.Minute, "code %d", code)
+			if seen.pause >= time.Second {
+				found++
+			}
+		}
+		assert.GreaterOrEqual(t, found, 4)
+	})
+}

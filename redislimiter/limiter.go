@@ -9,11 +9,15 @@
 //
 // # What is promised
 //
-// Slots are never closer than 1 s / (0.965 x quota), so that no second has more calls than the quota even if they do not
-// all travel equally fast. That also holds when Redis loses its data, when it comes back with old data, and when its
-// clock jumps back: the slots then start again one second later, when all that were given before are over. So do they
-// at the very first call, and at the first after 24 hours without any. (A clock that jumps forward, and a fail-over
-// that loses the last writes, can repeat the slots that were given and not yet used: four for each replica.)
+// Slots are never closer than 1 s / (0.965 x quota), so that no second has more calls than the quota, also if some are
+// held up for 30 ms on their way. That holds too when Redis loses its data, when it comes back with old data, and when
+// its clock goes back: the slots then start again one second later, when all that were given before are over. So do they
+// at the very first call, and at the first after 24 hours without any. A fail-over that loses the last writes, and a
+// clock that jumps forward by less than a second, can repeat the slots that were given and not yet used: at most four for
+// each replica.
+//
+// Redis should answer within 30 ms, for a replica alone to fill the quota. A slot that took more than 50 ms to be answered,
+// or that the process missed by 20 ms, is given up for another one, once for each call of Wait.
 //
 // # Without Redis
 //
@@ -176,8 +180,8 @@ func aloneInterval(quota int, share float64) time.Duration {
 	return interval(calls)
 }
 
-// Wait books the next free slot and returns nil when it has come. It costs one round trip to Redis (about 85 us to one on
-// the same machine), and more in a fleet of more than 24 busy replicas, whose callers find the second ahead booked and ask
+// Wait books the next free slot and returns nil when it has come. It costs one round trip to Redis (about 85 to 120 us to one
+// on the same machine), and more in a fleet of more than 24 busy replicas, whose callers find the second ahead booked and ask
 // again: 3 round trips with 40 replicas.
 //
 // When ctx ends first, Wait returns its error; a slot that it had by then is lost. A slot past the deadline

@@ -223,17 +223,18 @@ func (b *joined[T]) makePlan(e *endpoint) *plan {
 	}
 }
 
-// postpone puts the users of an account from an index on behind their request.
+// postpone puts the users of an account from an index on behind their request, before those who came too late for it.
 func (b *joined[T]) postpone(account string, from int) {
 	users, tickets := b.users[:from:from], b.tickets[:from:from]
+	var behind []rider[T]
 	for k, user := range b.users[from:] {
 		if ticket := b.tickets[from+k]; user.ToAccount == account {
-			b.behind = append(b.behind, rider[T]{user, ticket})
+			behind = append(behind, rider[T]{user, ticket})
 		} else {
 			users, tickets = append(users, user), append(tickets, ticket)
 		}
 	}
-	b.users, b.tickets = users, tickets
+	b.users, b.tickets, b.behind = users, tickets, append(behind, b.behind...)
 }
 
 // release ends a request and lets those behind it join others. If its call has stopped, that ends them all.

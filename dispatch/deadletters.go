@@ -1,0 +1,143 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	timpush "github.com/timpush/timpush-go"
+)
+
+// DeadLetter is an update that cannot be sent.
+type DeadLetter struct {
+	ID     uint64            // for PutBack and Discard
+	User   timpush.UserAttrs // zero if Raw is not nil
+	Reason string            // with what the server said
+	Code   timpush.Code      // 0 if there is none: too old, or not valid
+	Stored time.Time         // when SetAttr stored it
+	Died   time.Time
+	Raw    []byte // of a message that is not of this package
+}
+
+// letter is how a DeadLetter is stored.
+type letter struct {
+	Account string        `json:"account,omitempty"`
+	Attrs   timpush.Attrs `json:"attrs,omitempty"`
+	Reason  string        `json:"reason"`
+	Code    timpush.Code  `json:"code,omitempty"`
+	Stored  time.Time     `json:"stored"`
+	Raw     []byte        `json:"raw,omitempty"`
+}
+
+// bury makes dead letters. An update that cannot become one, since their stream is full, is sent again later.
+func (q *Queue) bury(ctx context.Context, batch []item) {
+	acks := make([]jetstream.PubAckFuture, len(batch))
+	for k := range batch {
+		if i := &batch[k]; i.fatal != nil {
+			acks[k], i.err = q.buryAsync(i)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	for k, ack := range acks {
+		if ack == nil {
+			continue
+		}
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			batch[k].err = fmt.Errorf("the dead letter was not stored: %w", err)
+		case <-ctx.Done():
+			batch[k].err = fmt.Errorf("the dead letter was not stored: %w", ctx.Err())
+		}
+	}
+}
+
+func (q *Queue) buryAsync(i *item) (jetstream.PubAckFuture, error) {
+	l := letter{Account: i.user.ToAccount, Attrs: i.user.Attrs, Reason: i.fatal.Error(), Stored: i.first.At, Raw: i.first.Raw}
+	if l.Raw != nil {
+		l.Account = ""
+	}
+	l.Code, _ = errors.AsType[timpush.Code](i.fatal)
+	data, err := json.Marshal(l)
+	if err != nil {
+		return nil, err
+	}
+	m := nats.NewMsg(q.subject + ".dead")
+	m.Data = data
+	return q.js.PublishMsgAsync(m, jetstream.WithMsgID("dead-"+i.first.ID)) // it may be buried again after a crash
+}
+
+// DeadLetters returns the updates that were refused for their own data, became too old, or are not of this package, the
+// oldest first. An error ends it. A letter stays until [Queue.PutBack] or [Queue.Discard].
+func (q *Queue) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
+		info, err := q.dead.Info(ctx)
+		if err != nil {
+			yield(DeadLetter{}, fmt.Errorf("dispatch: %w", err))
+			return
+		}
+		for id := info.State.FirstSeq; id <= info.State.LastSeq && info.State.Msgs > 0; id++ {
+			l, err := q.deadLetter(ctx, id)
+			if errors.Is(err, ErrNoLetter) {
+				continue
+			}
+			if !yield(l, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// ErrNoLetter says that there is no dead letter with the ID.
+var ErrNoLetter = errors.New("dispatch: no such dead letter")
+
+func (q *Queue) deadLetter(ctx context.Context, id uint64) (DeadLetter, error) {
+	m, err := q.dead.GetMsg(ctx, id)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return DeadLetter{}, ErrNoLetter
+	case err != nil:
+		return DeadLetter{}, fmt.Errorf("dispatch: dead letter %d: %w", id, err)
+	}
+	l := letter{}
+	if err := json.Unmarshal(m.Data, &l); err != nil {
+		return DeadLetter{}, fmt.Errorf("dispatch: dead letter %d: %w", id, err)
+	}
+	return DeadLetter{id, timpush.UserAttrs{ToAccount: l.Account, Attrs: l.Attrs}, l.Reason, l.Code, l.Stored, m.Time, l.Raw}, nil
+}
+
+// PutBack stores the update of a dead letter anew and discards the letter: once its cause is mended. It is sent after
+// all that has been stored for the account meanwhile, and so may replace newer values. If it fails, the letter may still
+// be there; to put it back again does not store it twice within the duplicate window.
+func (q *Queue) PutBack(ctx context.Context, id uint64) error {
+	l, err := q.deadLetter(ctx, id)
+	if err != nil {
+		return err
+	}
+	if l.Raw != nil {
+		return errors.New("dispatch: the message is not of this package and cannot be put back")
+	}
+	if err := q.SetAttrOnce(ctx, fmt.Sprintf("dead letter %d of %d", id, l.Died.UnixNano()), l.User); err != nil {
+		return err
+	}
+	return q.Discard(ctx, id)
+}
+
+// Discard deletes a dead letter.
+func (q *Queue) Discard(ctx context.Context, id uint64) error {
+	err := q.dead.DeleteMsg(ctx, id)
+	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return fmt.Errorf("%w: %w", ErrNoLetter, err)
+	}
+	if err != nil {
+		return fmt.Errorf("dispatch: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	timpush "github.com/timpush/timpush-go"
+)
+
+var (
+	errTogether   = errors.New("merged updates were refused together")
+	errTooOld     = errors.New("the update became too old before it could be sent")
+	errUnreadable = errors.New("the message is not of this package")
+)
+
+// deliver sends a batch, and makes dead letters of what was refused for its own data.
+func (q *Queue) deliver(ctx context.Context, c *timpush.Client, batch []item) {
+	users, places := make([]timpush.UserAttrs, 0, len(batch)), make([]int, 0, len(batch))
+	for k := range batch {
+		if i := &batch[k]; i.fatal == nil {
+			i.asked, i.answered = true, true
+			users, places = append(users, i.user), append(places, k)
+		}
+	}
+	if len(users) > 0 {
+		_, err := c.SetAttr(ctx, users)
+		judge(batch, places, err)
+	}
+	q.bury(ctx, batch)
+}
+
+// judge writes what became of the users of a call into their items, which say now that all is done.
+func judge(batch []item, places []int, err error) {
+	var faults interface{ Unwrap() []error }
+	partial, ok := errors.AsType[*timpush.PartialError](err)
+	switch {
+	case err == nil:
+	case ok:
+		for u := range partial.Users() {
+			if u.Index >= 0 {
+				batch[places[u.Index]].judge(u.Outcome, u.Err)
+			}
+		}
+	case errors.As(err, &faults): // nothing was sent, for the faults of some
+		for _, k := range places {
+			batch[k].judge(timpush.NotSent, err)
+		}
+		for _, fault := range faults.Unwrap() {
+			if input, ok := errors.AsType[*timpush.InputError](fault); ok {
+				batch[places[input.Index]].judge(timpush.Rejected, input)
+			}
+		}
+	default:
+		for _, k := range places {
+			batch[k].judge(timpush.Unknown, err)
+		}
+	}
+}
+
+func (i *item) judge(outcome timpush.Outcome, err error) {
+	switch {
+	case outcome != timpush.Rejected || !ownFault(err):
+		i.answered, i.notSent, i.err = false, outcome == timpush.NotSent, err
+	case i.count > 1:
+		i.answered, i.err = true, errTogether
+	default:
+		i.answered, i.err, i.fatal = true, nil, err
+	}
+}
+
+// ownFaults are the codes that are about an account's own data, and so about nobody else's: those that the Client divides
+// a request for. What is not here is kept and sent again: a dead letter must not come of what an operator has to mend.
+var ownFaults = []timpush.Code{
+	timpush.ErrBadJSON, timpush.ErrInvalidAttr, timpush.ErrAccountType, timpush.ErrNoSuchAccount, timpush.ErrAccountDeleted,
+	timpush.ErrUnparsableJSON, timpush.ErrAccountNotString, timpush.ErrBadParameters,
+	70101, 70102, 70103, 70104, 70105, 70106, 70145, 80001, 80004,
+	90002, 90003, 90005, 90006, 90007, 90008, 90010, 90012, 90020, 90022, 90026, 90028, 90029, 90030, 90031, 90032, 90034,
+	90039, 90040, 90043, 90044, 90048, 90049, 90050, 90052, 90053, 90054,
+}
+
+func ownFault(err error) bool {
+	if _, ok := errors.AsType[*timpush.InputError](err); ok {
+		return true
+	}
+	code, ok := errors.AsType[timpush.Code](err)
+	return ok && slices.Contains(ownFaults, code)
+}
+
+// operators tells whether somebody has to mend something before sending again can help.
+func operators(err error) bool {
+	if code, ok := errors.AsType[timpush.Code](err); ok {
+		return !code.Retryable() && !ownFault(err)
+	}
+	page, ok := errors.AsType[*timpush.HTTPError](err)
+	return ok && page.StatusCode/100 == 4 && page.StatusCode != http.StatusTooManyRequests
+}
+
+// reason is an error's text for logs and for operators, without what the server says, which may name an account.
+func reason(err error) string {
+	if code, ok := errors.AsType[timpush.Code](err); ok {
+		return code.Error()
+	}
+	if page, ok := errors.AsType[*timpush.HTTPError](err); ok {
+		return fmt.Sprintf("HTTP status %d", page.StatusCode)
+	}
+	text := err.Error()
+	return text[:min(len(text), 300)]
+}

@@ -1,0 +1,46 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// WithDelay makes all pauses shorter: d stands for a second.
+func WithDelay(d time.Duration) Option { return func(s *settings) { s.delay = d } }
+
+// Steal takes the lease as another process would that holds it for dead, and keeps it.
+func (q *Queue) Steal(ctx context.Context) error {
+	l := &lease{state: q.state, length: time.Second}
+	if err := l.load(ctx); err != nil {
+		return err
+	}
+	l.record.Owner = "thief"
+	return l.save(ctx)
+}
+
+// Crash leaves a record as of a process that has crashed: what lies up to the horizon may have been sent.
+func (q *Queue) Crash(ctx context.Context, horizon uint64) error {
+	info, err := q.stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	value, err := json.Marshal(record{Created: info.Created, Horizon: horizon})
+	if err != nil {
+		return err
+	}
+	_, err = q.state.Put(ctx, recordKey, value)
+	return err
+}
+
+// Floor returns how far the record says that all is settled.
+func (q *Queue) Floor(ctx context.Context) (uint64, error) {
+	l := &lease{state: q.state, length: time.Second}
+	err := l.load(ctx)
+	return l.record.Floor, err
+}
+
+// JetStream returns what the queue is on, and the subject that its updates begin with.
+func (q *Queue) JetStream() (jetstream.JetStream, string) { return q.js, q.subject }

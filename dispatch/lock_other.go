@@ -1,0 +1,7 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package dispatch
+
+import "os"
+
+func lockFile(*os.File) error { return nil }

@@ -1,0 +1,401 @@
+package dispatch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	timpush "github.com/timpush/timpush-go"
+)
+
+var (
+	// ErrFull is why an update was not stored: the stream is as large as [WithMaxBytes] allows, or the server's disk is
+	// full. Nothing was dropped for it. Set it again later.
+	ErrFull = errors.New("dispatch: the queue is full")
+
+	// ErrClosed is why a Queue takes no update: [Queue.Close] was called.
+	ErrClosed = errors.New("dispatch: the queue is closed")
+)
+
+const (
+	storeTimeout   = 30 * time.Second // of a message: longer than a cluster takes to elect a new leader
+	publishTimeout = 3 * time.Second  // of one attempt
+	maxGroup       = timpush.MaxUsersPerRequest
+	maxUpdateBytes = 64 << 10 // as stored; a server takes messages of 1 MiB
+)
+
+// Queue stores updates of attributes durably and sends them. Make one with [Open] or [OpenEmbedded]; the zero value is
+// of no use. It is safe for concurrent use, and any number of processes can have one for the same app.
+type Queue struct {
+	js       jetstream.JetStream
+	stream   jetstream.Stream // the updates
+	dead     jetstream.Stream // the dead letters
+	state    jetstream.KeyValue
+	subject  string
+	settings settings
+	checker  *timpush.Batcher
+	shutdown func() error // of the embedded server
+
+	mu      sync.Mutex
+	groups  []*group // not being written; all but the last are full
+	writing bool
+	closed  bool
+	work    sync.WaitGroup // the writer, and updates that are stored alone
+}
+
+// group is updates that share a stored message.
+type group struct {
+	body    []byte
+	updates int
+	stored  chan struct{} // closed when err is set
+	err     error
+}
+
+// Option changes how a [Queue] works.
+type Option func(*settings)
+
+type settings struct {
+	replicas  int
+	maxBytes  int64
+	maxAge    time.Duration
+	duplicate time.Duration
+	lease     time.Duration
+	delay     time.Duration // after a first failure
+	logger    *slog.Logger
+	faults    []error
+}
+
+func newSettings(sdkAppID int, opts []Option) (settings, error) {
+	s := settings{
+		replicas: 1, maxBytes: 1 << 30, maxAge: 7 * 24 * time.Hour, duplicate: 2 * time.Minute, lease: 3 * time.Second, delay: time.Second,
+		logger: slog.New(slog.DiscardHandler),
+	}
+	for _, option := range opts {
+		option(&s)
+	}
+	s.require(sdkAppID > 0, "the SDKAppID is not positive")
+	return s, errors.Join(s.faults...)
+}
+
+func (s *settings) require(ok bool, fault string) {
+	if !ok {
+		s.faults = append(s.faults, errors.New("dispatch: "+fault))
+	}
+}
+
+// WithReplicas sets on how many servers of a cluster an update is stored, 1 to 5, when the streams are first made. With 3
+// an update outlives any one server. If not given, it is 1.
+func WithReplicas(n int) Option {
+	return func(s *settings) { s.replicas = n; s.require(n >= 1 && n <= 5, "WithReplicas wants 1 to 5") }
+}
+
+// WithMaxBytes sets how large the stream of updates can grow, when it is first made. A message with a single update takes
+// about 200 bytes, one with a hundred about 8 KiB, and it stays for the duplicate window after all of it has been sent.
+// A full stream refuses with [ErrFull]. The stream of dead letters has a quarter of that on top; while it is full,
+// updates that would go there wait. If not given, it is 1 GiB.
+func WithMaxBytes(n int64) Option {
+	return func(s *settings) { s.maxBytes = n; s.require(n >= 1<<16, "WithMaxBytes wants at least 64 KiB") }
+}
+
+// WithMaxAge sets how old an update may become before it is sent. An older one is not dropped: it becomes a dead letter.
+// If not given, it is 7 days.
+func WithMaxAge(d time.Duration) Option {
+	return func(s *settings) { s.maxAge = d; s.require(d > 0, "WithMaxAge wants more than 0") }
+}
+
+// WithDuplicateWindow sets for how long message ids are remembered (see [Queue.SetAttrOnce]), when the stream is first
+// made. If not given, it is 2 minutes.
+func WithDuplicateWindow(d time.Duration) Option {
+	return func(s *settings) {
+		s.duplicate = d
+		s.require(d >= 100*time.Millisecond, "WithDuplicateWindow wants at least 100 ms")
+	}
+}
+
+// WithLease sets after how long without a sign of life another dispatcher takes over; give all replicas the same. What
+// is shorter than the pauses of the network and the processes makes them change without need. If not given, it is 3 s.
+func WithLease(d time.Duration) Option {
+	return func(s *settings) {
+		s.lease = d
+		s.require(d >= 200*time.Millisecond, "WithLease wants at least 200 ms")
+	}
+}
+
+// WithLogger logs what an operator should know: who dispatches, pauses and their cause, faults of NATS. Accounts and
+// values are not logged. If not given, nothing is logged.
+func WithLogger(l *slog.Logger) Option {
+	return func(s *settings) {
+		s.logger = l
+		s.require(l != nil, "WithLogger(nil)")
+	}
+}
+
+// Open returns the queue of an app on NATS JetStream, server 2.11 or later. It makes two streams and a bucket if they are
+// missing, named TIMPUSH_ and the SDKAppID. Those that exist keep their limits, which can be changed with the nats tool;
+// Open refuses a stream that would drop updates.
+//
+// How durable "stored" is, is up to the servers: with the default of JetStream a write is synced to disk within two
+// minutes, so that a power failure can take stored updates away. Set sync_interval to always. See [WithReplicas].
+//
+// The connection stays the caller's: it must reconnect for ever (nats.MaxReconnects(-1)) and be closed after the Queue.
+func Open(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Option) (*Queue, error) {
+	s, err := newSettings(sdkAppID, opts)
+	if err != nil {
+		return nil, err
+	}
+	checker, err := newChecker(sdkAppID)
+	if err != nil {
+		return nil, err
+	}
+	q := &Queue{js: js, settings: s, checker: checker, subject: fmt.Sprintf("timpush.%d", sdkAppID)}
+	if err := q.prepare(ctx, fmt.Sprintf("TIMPUSH_%d", sdkAppID)); err != nil {
+		return nil, fmt.Errorf("dispatch: %w", err)
+	}
+	return q, nil
+}
+
+// newChecker returns a Batcher that never sends: it checks a user before it looks at its context, which has always ended.
+// So what is stored is what the Client will accept, with the Client's own errors.
+func newChecker(sdkAppID int) (*timpush.Batcher, error) {
+	c, err := timpush.NewClient(timpush.Config{
+		SDKAppID: sdkAppID, Identifier: "none", SecretKey: "none", Region: timpush.RegionSingapore,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return timpush.NewBatcher(c), nil
+}
+
+// prepare finds or makes the streams and the bucket.
+func (q *Queue) prepare(ctx context.Context, name string) (err error) {
+	config := jetstream.StreamConfig{
+		Name: name, Subjects: []string{q.subject + ".set.*"}, Description: "updates of attributes to be sent",
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage,
+		MaxBytes: q.settings.maxBytes, Replicas: q.settings.replicas, Duplicates: q.settings.duplicate, AllowDirect: true,
+	}
+	if q.stream, err = q.ensure(ctx, config); err != nil {
+		return err
+	}
+	config.Name, config.Subjects, config.Description = name+"_DEAD", []string{q.subject + ".dead"}, "updates that cannot be sent"
+	config.MaxBytes /= 4
+	if q.dead, err = q.ensure(ctx, config); err != nil {
+		return err
+	}
+	q.state, err = q.js.KeyValue(ctx, name)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		q.state, err = q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: name, Replicas: q.settings.replicas, Description: "who sends the updates, and how far it has come",
+		})
+	}
+	return err
+}
+
+func (q *Queue) ensure(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := q.js.Stream(ctx, config.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = q.js.CreateStream(ctx, config)
+	}
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another replica was faster, with other limits
+		s, err = q.js.Stream(ctx, config.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", config.Name, err)
+	}
+	if c := s.CachedInfo().Config; c.Retention != config.Retention || c.Discard != config.Discard || c.Storage != config.Storage || c.MaxAge != 0 {
+		return nil, fmt.Errorf("stream %s exists and would lose updates: want retention limits, discard new, storage file, no maximum age", config.Name)
+	}
+	return s, nil
+}
+
+// SetAttr stores attributes to be set for a user, and returns nil when they are stored durably. They are sent by the
+// active [Queue.Run], after all that was stored for the account before.
+//
+// It checks the user as the Client does: an error with an [*timpush.InputError] for each fault, or one that matches
+// [ErrFull] or [ErrClosed], says that nothing was stored. After any other error, also when ctx has ended, the update may be
+// stored or not: set it again.
+//
+// Updates that come while another one is being written are written together next, up to a hundred in a message, so that
+// many goroutines share the cost of a synced write. While a cluster elects a leader SetAttr waits, 30 s at most.
+func (q *Queue) SetAttr(ctx context.Context, user timpush.UserAttrs) error {
+	body, err := q.check(ctx, user)
+	if err != nil {
+		return err
+	}
+	g, err := q.join(body)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-g.stored:
+		return g.err
+	case <-ctx.Done():
+		return fmt.Errorf("dispatch: not known to be stored: %w", ctx.Err())
+	}
+}
+
+// SetAttrOnce is [Queue.SetAttr] for an update that may come again, after a crash of who sets it: if one with the same id
+// was stored within the duplicate window, it returns nil and stores nothing. The id is any text but "", one for each
+// update; other updates are not looked at. The update is stored in a message of its own, so that many of them are slower.
+func (q *Queue) SetAttrOnce(ctx context.Context, id string, user timpush.UserAttrs) error {
+	if id == "" {
+		return errors.New("dispatch: the message id is empty")
+	}
+	body, err := q.check(ctx, user)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return ErrClosed
+	}
+	q.work.Add(1)
+	q.mu.Unlock()
+	defer q.work.Done()
+	hash := sha256.Sum256([]byte(id)) // any text would not fit into a header
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return q.publish(ctx, q.message(body, 1), "once-"+base64.RawURLEncoding.EncodeToString(hash[:]))
+}
+
+// check validates a user and returns it as it is stored.
+func (q *Queue) check(ctx context.Context, user timpush.UserAttrs) ([]byte, error) {
+	if err := q.checker.SetAttr(ended, user); !errors.Is(err, context.Canceled) {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("dispatch: not stored: %w", err)
+	}
+	body, err := json.Marshal(update{Account: user.ToAccount, Attrs: user.Attrs})
+	if err == nil && len(body) > maxUpdateBytes {
+		err = &timpush.InputError{ToAccount: user.ToAccount, Reason: "the update has more than 64 KiB as JSON"}
+	}
+	return body, err
+}
+
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// join puts an update into the group that is being filled.
+func (q *Queue) join(body []byte) (*group, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, ErrClosed
+	}
+	var g *group
+	if n := len(q.groups); n > 0 && q.groups[n-1].updates < maxGroup && len(q.groups[n-1].body)+len(body) < 4*maxUpdateBytes {
+		g = q.groups[n-1]
+		g.body = append(g.body, ',')
+	} else {
+		g = &group{stored: make(chan struct{})}
+		q.groups = append(q.groups, g)
+	}
+	g.body = append(g.body, body...)
+	g.updates++
+	if !q.writing {
+		q.writing = true
+		q.work.Go(q.write)
+	}
+	return g, nil
+}
+
+// write stores the groups, one after the other: two at a time could change places where a connection is lost.
+func (q *Queue) write() {
+	for g := q.next(); g != nil; g = q.next() {
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		g.err = q.publish(ctx, q.message(g.body, g.updates), "group-"+nuid.Next())
+		cancel()
+		close(g.stored)
+	}
+}
+
+func (q *Queue) next() *group {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.groups) == 0 {
+		q.writing = false
+		return nil
+	}
+	g := q.groups[0]
+	q.groups[0] = nil
+	q.groups = q.groups[1:]
+	return g
+}
+
+// message makes the message of some updates. Its subject has their number, so that the server can count them.
+func (q *Queue) message(body []byte, updates int) *nats.Msg {
+	m := nats.NewMsg(fmt.Sprintf("%s.set.%d", q.subject, updates))
+	m.Data = append(append(append(m.Data, '['), body...), ']')
+	return m
+}
+
+// publish stores a message. It tries again with the same id what can pass, so that the message is stored once.
+func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, publishTimeout)
+		_, err := q.js.PublishMsg(attempt, m, jetstream.WithMsgID(id))
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if err, final := refused(err); final {
+			return err
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
+			return fmt.Errorf("dispatch: not known to be stored: %w; the last failure: %w", ctx.Err(), err)
+		}
+	}
+}
+
+// refused tells whether it is of no use to store the same message again.
+func refused(err error) (error, bool) {
+	const storeFailed, noStorage = 10077, 10047
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	switch {
+	case ok && (api.ErrorCode == noStorage || api.ErrorCode == storeFailed && strings.Contains(api.Description, "maximum")):
+		return fmt.Errorf("%w: %w", ErrFull, err), true
+	case ok && api.Code < 500, errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed):
+		return fmt.Errorf("dispatch: not stored: %w", err), true
+	}
+	return err, false
+}
+
+// Close lets no more updates in and returns when those that are being stored are. End every [Queue.Run] before. It stops
+// the server of [OpenEmbedded], and leaves a connection given to [Open] alone. Closing again does no harm.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.work.Wait()
+	if q.shutdown == nil {
+		return nil
+	}
+	return q.shutdown()
+}
+
+// sleep returns false if ctx ends before d is over.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,144 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/dispatch"
+)
+
+const appID = 1400000000
+
+func user(account, city string) timpush.UserAttrs {
+	return timpush.UserAttrs{ToAccount: account, Attrs: timpush.Attrs{"city": city}}
+}
+
+// open opens a queue on an embedded server and closes it when the test ends.
+func open(t *testing.T, dir string, opts ...dispatch.Option) *dispatch.Queue {
+	t.Helper()
+	q, err := dispatch.OpenEmbedded(t.Context(), dir, appID, opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, q.Close()) })
+	return q
+}
+
+func stats(t *testing.T, q *dispatch.Queue) dispatch.Stats {
+	t.Helper()
+	s, err := q.Stats(t.Context())
+	require.NoError(t, err)
+	return s
+}
+
+func TestStoredUpdatesOutliveTheProcess(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	q, err := dispatch.OpenEmbedded(t.Context(), dir, appID)
+	require.NoError(t, err)
+	require.NoError(t, q.SetAttr(t.Context(), user("mary", "Rome")))
+	require.NoError(t, q.Close())
+	require.ErrorIs(t, q.SetAttr(t.Context(), user("mary", "Rome")), dispatch.ErrClosed)
+	require.ErrorIs(t, q.SetAttrOnce(t.Context(), "1", user("mary", "Rome")), dispatch.ErrClosed)
+	require.NoError(t, q.Close())
+	s := stats(t, open(t, dir))
+	assert.Equal(t, 1, s.Backlog)
+	assert.Positive(t, s.Oldest)
+	assert.Empty(t, s.Active)
+}
+
+func TestFolderServesOneProcess(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	open(t, dir)
+	_, err := dispatch.OpenEmbedded(t.Context(), dir, appID)
+	require.ErrorContains(t, err, "in use")
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	t.Parallel()
+	_, err := dispatch.OpenEmbedded(t.Context(), t.TempDir(), 0, dispatch.WithReplicas(0), dispatch.WithMaxBytes(1), dispatch.WithMaxAge(0),
+		dispatch.WithDuplicateWindow(0), dispatch.WithLease(0), dispatch.WithLogger(nil))
+	require.Error(t, err)
+	assert.Len(t, strings.Split(err.Error(), "\n"), 7, "%v", err)
+}
+
+func TestInvalidUpdatesAreRefused(t *testing.T) {
+	t.Parallel()
+	q := open(t, t.TempDir())
+	for name, u := range map[string]timpush.UserAttrs{
+		"no account": user("", "Rome"), "no attributes": {ToAccount: "mary"}, "long value": user("mary", strings.Repeat("x", 51)),
+		"not UTF-8": user("mary", "\xff"), "endless account": user(strings.Repeat("x", 1<<17), "Rome"),
+	} {
+		err := q.SetAttr(t.Context(), u)
+		_, ok := errors.AsType[*timpush.InputError](err)
+		assert.True(t, ok, "%s: %v", name, err)
+		_, ok = errors.AsType[*timpush.InputError](q.SetAttrOnce(t.Context(), "1", u))
+		assert.True(t, ok, "%s: %v", name, err)
+	}
+	assert.Zero(t, stats(t, q).Backlog)
+}
+
+func TestEndedContextStoresNothing(t *testing.T) {
+	t.Parallel()
+	q := open(t, t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, q.SetAttr(ctx, user("mary", "Rome")), context.Canceled)
+	assert.Zero(t, stats(t, q).Backlog)
+}
+
+// concurrently calls f n times at once.
+func concurrently(n int, f func(k int)) {
+	var all sync.WaitGroup
+	for k := range n {
+		all.Go(func() { f(k) })
+	}
+	all.Wait()
+}
+
+func TestUpdatesShareMessages(t *testing.T) {
+	t.Parallel()
+	q := open(t, t.TempDir())
+	concurrently(1000, func(k int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", k), "Rome"))) })
+	s := stats(t, q)
+	assert.Equal(t, 1000, s.Backlog)
+	assert.Less(t, s.Bytes, int64(150*1000), "a message alone takes more for each")
+}
+
+func TestFullStreamRefuses(t *testing.T) {
+	t.Parallel()
+	q := open(t, t.TempDir(), dispatch.WithMaxBytes(1<<16))
+	stored, err := 0, error(nil)
+	for err == nil && stored < 10000 {
+		if err = q.SetAttr(t.Context(), user("mary", fmt.Sprint(stored))); err == nil {
+			stored++
+		}
+	}
+	require.ErrorIs(t, err, dispatch.ErrFull)
+	s := stats(t, q)
+	assert.Equal(t, stored, s.Backlog, "nothing that was stored has been dropped")
+	assert.LessOrEqual(t, s.Bytes, s.MaxBytes)
+}
+
+func TestMessageIDs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	q, err := dispatch.OpenEmbedded(t.Context(), dir, appID)
+	require.NoError(t, err)
+	for range 3 {
+		require.NoError(t, q.SetAttrOnce(t.Context(), "row 1\r\n", user("mary", "Rome")))
+	}
+	require.NoError(t, q.SetAttrOnce(t.Context(), "row 2", user("mary", "Rome")))
+	require.Error(t, q.SetAttrOnce(t.Context(), "", user("mary", "Rome")))
+	require.NoError(t, q.Close())
+	q = open(t, dir)
+	require.NoError(t, q.SetAttrOnce(t.Context(), "row 2", user("mary", "Rome")))
+	assert.Equal(t, 2, stats(t, q).Backlog)
+}

@@ -1,0 +1,361 @@
+package dispatch_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/dispatch"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+const soon = 20 * time.Second
+
+// quick makes the pauses of a queue and of its client short.
+var quick = dispatch.WithDelay(20 * time.Millisecond)
+
+func quickClient(fake *timpushtest.Server) *timpush.Client {
+	return fake.Client(timpush.WithMaxAttempts(1))
+}
+
+// run runs q until the returned function is called, or the test ends.
+func run(t *testing.T, q *dispatch.Queue, c *timpush.Client) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- q.Run(ctx, c) }()
+	stop = func() {
+		cancel()
+		if ended != nil {
+			assert.NoError(t, <-ended)
+		}
+		ended = nil
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func set(t *testing.T, q *dispatch.Queue, users ...timpush.UserAttrs) {
+	t.Helper()
+	for _, u := range users {
+		require.NoError(t, q.SetAttr(t.Context(), u))
+	}
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	require.Eventually(t, holds, soon, 5*time.Millisecond, what)
+}
+
+func drained(t *testing.T, q *dispatch.Queue) {
+	t.Helper()
+	eventually(t, "the backlog is sent", func() bool { return stats(t, q).Backlog == 0 })
+}
+
+// cities returns the cities that the fake was given for each account, in order.
+func cities(fake *timpushtest.Server) map[string][]string {
+	got := map[string][]string{}
+	for _, call := range fake.Calls() {
+		var body struct {
+			UserAttrs []struct {
+				Account string            `json:"To_Account"`
+				Attrs   map[string]string `json:"Attrs"`
+			} `json:"UserAttrs"`
+		}
+		if json.Unmarshal(call.Body, &body) == nil {
+			for _, u := range body.UserAttrs {
+				got[u.Account] = append(got[u.Account], u.Attrs["city"])
+			}
+		}
+	}
+	return got
+}
+
+func letters(t *testing.T, q *dispatch.Queue) (all []dispatch.DeadLetter) {
+	t.Helper()
+	for l, err := range q.DeadLetters(t.Context()) {
+		require.NoError(t, err)
+		all = append(all, l)
+	}
+	return all
+}
+
+func TestRunSendsAndMerges(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	for k := range 3 {
+		concurrently(250, func(n int) {
+			u := timpush.UserAttrs{ToAccount: fmt.Sprint("user", n), Attrs: timpush.Attrs{"city": fmt.Sprint(k), []string{"sex", "country", "city"}[k]: fmt.Sprint(k)}}
+			assert.NoError(t, q.SetAttr(t.Context(), u))
+		})
+	}
+	stop := run(t, q, quickClient(fake))
+	drained(t, q)
+	for n := range 250 {
+		assert.Equal(t, map[string]string{"city": "2", "sex": "0", "country": "1"}, fake.Attrs(fmt.Sprint("user", n)))
+	}
+	assert.LessOrEqual(t, len(fake.Calls()), 9)
+	s := stats(t, q)
+	assert.NotEmpty(t, s.Active)
+	assert.Zero(t, s.Oldest)
+	assert.Zero(t, s.Redelivered)
+	set(t, q, user("mary", "Rome"))
+	drained(t, q)
+	stop()
+	assert.Equal(t, "Rome", fake.Attrs("mary")["city"])
+	assert.Empty(t, stats(t, q).Active)
+}
+
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	fake.Refuse(int(timpush.ErrNoSuchAccount), "john")
+	set(t, q, user("john", "Oslo"), user("mary", "Rome"), timpush.UserAttrs{ToAccount: "mary", Attrs: timpush.Attrs{"mood": "good"}},
+		user("mary", "Bern"))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, "Bern", fake.Attrs("mary")["city"], "what was merged with the faulty update is sent")
+	dead := letters(t, q)
+	require.Len(t, dead, 2)
+	slices.SortFunc(dead, func(a, b dispatch.DeadLetter) int { return strings.Compare(a.User.ToAccount, b.User.ToAccount) })
+	assert.Equal(t, user("john", "Oslo"), dead[0].User)
+	assert.Equal(t, timpush.ErrNoSuchAccount, dead[0].Code)
+	assert.Contains(t, dead[0].Reason, "70107")
+	assert.WithinDuration(t, time.Now(), dead[0].Stored, soon)
+	assert.Equal(t, timpush.Attrs{"mood": "good"}, dead[1].User.Attrs)
+	assert.Equal(t, timpush.ErrInvalidAttr, dead[1].Code)
+	assert.Equal(t, 2, stats(t, q).DeadLetters)
+
+	fake.Refuse(0, "john")
+	require.NoError(t, q.PutBack(t.Context(), dead[0].ID))
+	require.NoError(t, q.Discard(t.Context(), dead[1].ID))
+	require.ErrorIs(t, q.PutBack(t.Context(), dead[0].ID), dispatch.ErrNoLetter)
+	require.ErrorIs(t, q.Discard(t.Context(), dead[1].ID), dispatch.ErrNoLetter)
+	drained(t, q)
+	assert.Equal(t, "Oslo", fake.Attrs("john")["city"])
+	assert.Empty(t, letters(t, q))
+}
+
+func TestFullDeadLettersHoldBack(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithMaxBytes(1<<16))
+	for n := range 100 {
+		fake.Refuse(int(timpush.ErrNoSuchAccount), fmt.Sprint("user", n))
+	}
+	concurrently(100, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), "Rome"))) })
+	run(t, q, quickClient(fake))
+	eventually(t, "some wait", func() bool { return stats(t, q).Waiting > 0 })
+	for stats(t, q).Backlog > 0 {
+		for _, l := range letters(t, q) {
+			_ = q.Discard(t.Context(), l.ID)
+		}
+	}
+}
+
+func TestPassingFaultsComeAgain(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]timpushtest.Fault{
+		"internal error": timpushtest.ErrorCode(91000), "gateway": timpushtest.Status(502), "lost answer": timpushtest.CutAfter(),
+		"lost request": timpushtest.CutBefore(), "one account": timpushtest.AccountCode(60008, "mary"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+			fake.Inject(fault)
+			set(t, q, user("john", "Oslo"), user("mary", "Rome"))
+			run(t, q, quickClient(fake))
+			drained(t, q)
+			assert.Equal(t, "Rome", fake.Attrs("mary")["city"])
+			assert.Positive(t, stats(t, q).Redelivered)
+			assert.Empty(t, letters(t, q))
+		})
+	}
+}
+
+func TestOperatorsFaultKeepsAll(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]timpushtest.Fault{
+		"wrong key": timpushtest.ErrorCode(70009), "no administrator": timpushtest.ErrorCode(90009),
+		"not documented": timpushtest.ErrorCode(60999), "forbidden": timpushtest.Status(403),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+			fake.Handle(func(timpushtest.Call) timpushtest.Fault { return fault })
+			concurrently(300, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), "Rome"))) })
+			run(t, q, quickClient(fake))
+			eventually(t, "paused", func() bool { return stats(t, q).Paused != "" })
+			before := len(fake.Calls())
+			time.Sleep(200 * time.Millisecond)
+			assert.LessOrEqual(t, len(fake.Calls()), before+3, "it does not hammer")
+			assert.Equal(t, 300, stats(t, q).Backlog)
+			fake.Handle(nil)
+			drained(t, q)
+			assert.Len(t, fake.Accounts(), 300)
+			assert.Empty(t, letters(t, q))
+			assert.Empty(t, stats(t, q).Paused)
+		})
+	}
+}
+
+func TestStuckAccountHoldsNobody(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	fake, q := timpushtest.Start(t), open(t, dir, quick)
+	fake.Refuse(91000, "mary")
+	stop := run(t, q, quickClient(fake))
+	set(t, q, user("mary", "1"))
+	for k := 0; stats(t, q).Waiting == 0; k++ {
+		set(t, q, user("john", fmt.Sprint(k)))
+	}
+	set(t, q, user("mary", "2"), user("john", "last"))
+	eventually(t, "the rest is settled", func() bool {
+		s := stats(t, q)
+		floor, err := q.Floor(t.Context())
+		return err == nil && s.Backlog == s.Waiting && s.Waiting <= 2 && floor > 2
+	})
+	assert.Equal(t, "last", fake.Attrs("john")["city"])
+	assert.Nil(t, fake.Attrs("mary"))
+	stop()
+	require.NoError(t, q.Close())
+
+	q = open(t, dir, quick)
+	assert.Equal(t, 2, stats(t, q).Waiting)
+	assert.Positive(t, stats(t, q).Oldest)
+	fake.Refuse(0, "mary")
+	set(t, q, user("mary", "3"))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, "3", fake.Attrs("mary")["city"])
+	requireOrder(t, cities(fake)["mary"])
+}
+
+// requireOrder requires that no value comes before an earlier one: the values grow.
+func requireOrder(t *testing.T, values []string) {
+	t.Helper()
+	last := 0
+	for _, v := range values {
+		var n int
+		_, err := fmt.Sscan(v, &n)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, n, last, "%v", values)
+		last = n
+	}
+}
+
+func TestOldUpdatesBecomeDeadLetters(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithMaxAge(time.Second))
+	set(t, q, user("mary", "1"), user("mary", "2"), user("john", "1"))
+	time.Sleep(1100 * time.Millisecond)
+	set(t, q, user("mary", "3"))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, map[string][]string{"mary": {"3"}}, cities(fake))
+	dead := letters(t, q)
+	require.Len(t, dead, 3)
+	assert.Zero(t, dead[0].Code)
+	assert.Contains(t, dead[0].Reason, "too old")
+}
+
+func TestForeignMessagesBecomeDeadLetters(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	js, subject := q.JetStream()
+	for _, data := range []string{"hello", "[]", `{"account":"mary"}`} {
+		_, err := js.Publish(t.Context(), subject+".set.x", []byte(data))
+		require.NoError(t, err)
+	}
+	_, err := js.Publish(t.Context(), subject+".set.1", []byte(`[{"account":"mary","attrs":{}}]`))
+	require.NoError(t, err)
+	set(t, q, user("john", "Oslo"))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, "Oslo", fake.Attrs("john")["city"])
+	raw := 0
+	for _, l := range letters(t, q) {
+		if l.Raw != nil {
+			raw++
+			require.ErrorContains(t, q.PutBack(t.Context(), l.ID), "cannot be put back")
+		}
+	}
+	assert.Equal(t, 3, raw)
+	assert.Len(t, letters(t, q), 4)
+}
+
+func TestStandbyTakesOver(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithLease(time.Second))
+	stop := run(t, q, quickClient(fake))
+	eventually(t, "somebody is active", func() bool { return stats(t, q).Active != "" })
+	first := stats(t, q).Active
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "1"))
+	drained(t, q)
+	assert.Equal(t, first, stats(t, q).Active)
+	stop()
+	set(t, q, user("mary", "2"))
+	drained(t, q)
+	assert.NotContains(t, []string{"", first}, stats(t, q).Active)
+
+	require.NoError(t, q.Steal(t.Context())) // by a process that then hangs
+	stolen := time.Now()
+	set(t, q, user("mary", "3"))
+	time.Sleep(500 * time.Millisecond)
+	assert.Equal(t, 1, stats(t, q).Backlog, "who has lost the lease cannot record anything")
+	assert.Equal(t, "thief", stats(t, q).Active)
+	drained(t, q)
+	assert.Less(t, time.Since(stolen), 3*time.Second)
+	requireOrder(t, cities(fake)["mary"])
+	assert.Equal(t, "3", fake.Attrs("mary")["city"])
+}
+
+func TestNothingGoesBackAfterACrash(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	for k := 1; k <= 3; k++ {
+		concurrently(250, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), fmt.Sprint(k)))) })
+	}
+	require.NoError(t, q.Crash(t.Context(), 1<<20))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	for n, values := range cities(fake) {
+		assert.Equal(t, []string{"3"}, values, n)
+	}
+	assert.Equal(t, 750, stats(t, q).Redelivered)
+}
+
+func TestSettledMessagesAreDeleted(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithDuplicateWindow(500*time.Millisecond))
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "1"))
+	eventually(t, "the stream is empty", func() bool { return stats(t, q).Bytes == 0 })
+	set(t, q, user("mary", "2"))
+	drained(t, q)
+	assert.Equal(t, "2", fake.Attrs("mary")["city"])
+}
+
+func TestStopKeepsWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	fake.Inject(timpushtest.Hang())
+	set(t, q, user("mary", "1"))
+	stop := run(t, q, quickClient(fake))
+	eventually(t, "it is sent", func() bool { return len(fake.Calls()) == 1 })
+	began := time.Now()
+	stop()
+	assert.Less(t, time.Since(began), 5*time.Second)
+	assert.Equal(t, 1, stats(t, q).Backlog)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, "1", fake.Attrs("mary")["city"])
+}

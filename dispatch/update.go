@@ -1,0 +1,128 @@
+package dispatch
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	timpush "github.com/timpush/timpush-go"
+)
+
+// update is one update: in a message of the stream its account and attributes only, in a record all of it.
+type update struct {
+	Account string        `json:"account"`
+	Attrs   timpush.Attrs `json:"attrs"`
+	ID      string        `json:"id,omitempty"`  // of the message and the place in it
+	At      time.Time     `json:"at,omitzero"`   // when it was stored
+	Raw     []byte        `json:"raw,omitempty"` // of a message that is none of ours
+	message *message      // that it holds back from being settled; nil: it is in the record
+}
+
+// size is about what an update takes in a record.
+func (u *update) size() int {
+	n := 100 + len(u.Account) + len(u.Raw)
+	for name, value := range u.Attrs {
+		n += len(name) + len(value) + 6
+	}
+	return n
+}
+
+// message is a message of the stream that is not settled yet.
+type message struct {
+	seq     uint64
+	last    bool // when it was delivered, there was none after it
+	total   int
+	open    int // updates that hold it
+	updates []update
+}
+
+// readMessage decodes a message. What is no list of updates becomes a dead letter later, since nothing is dropped.
+func readMessage(m jetstream.Msg) (*message, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, err
+	}
+	r := &message{seq: meta.Sequence.Stream, last: meta.NumPending == 0}
+	if json.Unmarshal(m.Data(), &r.updates) != nil || len(r.updates) == 0 {
+		r.updates = []update{{Account: fmt.Sprintf("\x00%d", r.seq), Raw: m.Data()}}
+	}
+	for i := range r.updates {
+		u := &r.updates[i]
+		u.ID, u.At, u.message = fmt.Sprintf("%d.%d", r.seq, i), meta.Timestamp, r
+	}
+	r.total, r.open = len(r.updates), len(r.updates)
+	return r, nil
+}
+
+// account is an account with updates that are not settled, in the order in which they were stored.
+type account struct {
+	name     string
+	updates  []update
+	taken    int       // of the updates, being sent
+	recorded int       // of the updates, in the record
+	alone    int       // of the updates, to be sent one by one: together they were refused
+	tries    int       // that failed in passing
+	tried    bool      // some of the updates may have been sent
+	ready    bool      // is in the queue
+	closing  bool      // those taken are settled, which the record does not say yet
+	notUntil time.Time // is to be sent again
+}
+
+// rest returns the updates that are not settled.
+func (a *account) rest() []update {
+	if a.closing {
+		return a.updates[a.taken:]
+	}
+	return a.updates
+}
+
+// recordedRest returns how many of them are in the record.
+func (a *account) recordedRest() int { return max(a.recorded-(len(a.updates)-len(a.rest())), 0) }
+
+// take returns what to send next: as many of the updates as one user can hold, as if they were set one after the other.
+func (a *account) take(oldest time.Time) item {
+	first := a.updates[0]
+	i := item{account: a, user: timpush.UserAttrs{ToAccount: a.name, Attrs: first.Attrs}, first: first, count: 1}
+	switch {
+	case first.Raw != nil:
+		i.fatal = errUnreadable
+	case first.At.Before(oldest):
+		i.fatal = errTooOld
+	case a.alone == 0:
+		i.user.Attrs, i.count = merge(a.updates, oldest)
+	}
+	a.taken = i.count
+	return i
+}
+
+func merge(updates []update, oldest time.Time) (timpush.Attrs, int) {
+	merged := updates[0].Attrs
+	for n := 1; n < len(updates); n++ {
+		if updates[n].At.Before(oldest) || updates[n].Raw != nil {
+			return merged, n
+		}
+		both := maps.Clone(merged)
+		maps.Copy(both, updates[n].Attrs)
+		if len(both) > timpush.MaxAttrsPerUser {
+			return merged, n
+		}
+		merged = both
+	}
+	return merged, len(updates)
+}
+
+// item is an account within a batch.
+type item struct {
+	account  *account // belongs to the dispatcher's goroutine
+	user     timpush.UserAttrs
+	first    update
+	count    int   // updates of the account
+	fatal    error // why it is a dead letter
+	err      error // why it is to be sent again
+	asked    bool  // the Client was given it
+	notSent  bool
+	answered bool // the server did it, or refused it for its own data
+}

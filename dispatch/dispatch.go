@@ -18,7 +18,7 @@ const (
 	maxPending  = 50_000  // updates in memory: five seconds of the whole quota
 	maxUnpassed = 20_000  // messages from the first that is not settled to the last that was read
 	maxBatches  = 32      // under way: what a Client has by default
-	ahead       = 1000    // messages that the horizon lies before what is read
+	ahead       = 200     // messages that the horizon lies before what is read
 	maxParked   = 400_000 // bytes of the record; a server takes messages of 1 MiB
 	parkAfter   = 3       // failures
 
@@ -189,7 +189,7 @@ func (d *dispatcher) add(m *message) error {
 	if m.seq <= d.replay {
 		d.record.Redelivered += uint64(m.total)
 	}
-	if m.seq >= d.replay || m.last {
+	if m.seq >= d.replay {
 		d.replay = 0
 	}
 	d.log = append(d.log, m)
@@ -255,11 +255,10 @@ func (d *dispatcher) startAll() {
 
 // maySend tells whether another request may go. In a pause it is one at a time.
 func (d *dispatcher) maySend() bool {
-	now := time.Now()
-	if d.replay > 0 || d.batches >= maxBatches || !now.Before(d.lease.until()) {
+	if d.replay > 0 || d.batches >= maxBatches || !d.valid() {
 		return false
 	}
-	return d.paused == 0 || d.batches == 0 && now.After(d.resumes)
+	return d.paused == 0 || d.batches == 0 && time.Now().After(d.resumes)
 }
 
 func (d *dispatcher) start() {
@@ -297,7 +296,7 @@ func (d *dispatcher) finish(batch []item) {
 		d.pause(failure)
 	}
 	for _, i := range batch {
-		d.conclude(i, answered || !fresh)
+		d.conclude(i, answered || !fresh || i.fatal != nil)
 	}
 	d.pass()
 }

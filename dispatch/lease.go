@@ -157,6 +157,12 @@ func conflict(err error) bool {
 // until is when the lease is over, if it is not renewed.
 func (l *lease) until() time.Time { return l.renewed.Add(l.length) }
 
+// valid tells whether the lease is not over, also by the wall clock: the other one stands still while a machine sleeps.
+func (l *lease) valid() bool {
+	now := time.Now()
+	return now.Before(l.until()) && now.Round(0).Before(l.until().Round(0))
+}
+
 // release lets another dispatcher take over at once.
 func (l *lease) release(ctx context.Context) error {
 	l.record.Owner = ""

@@ -33,7 +33,6 @@ func (u *update) size() int {
 // message is a message of the stream that is not settled yet.
 type message struct {
 	seq     uint64
-	last    bool // when it was delivered, there was none after it
 	total   int
 	open    int // updates that hold it
 	updates []update
@@ -45,7 +44,7 @@ func readMessage(m jetstream.Msg) (*message, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &message{seq: meta.Sequence.Stream, last: meta.NumPending == 0}
+	r := &message{seq: meta.Sequence.Stream}
 	if json.Unmarshal(m.Data(), &r.updates) != nil || len(r.updates) == 0 {
 		r.updates = []update{{Account: fmt.Sprintf("\x00%d", r.seq), Raw: m.Data()}}
 	}

@@ -1,0 +1,142 @@
+package dispatch_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/dispatch"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// sampleConfig writes cluster/server.conf for a test: with other ports, so that it can run beside a real one, and so that
+// tests can run beside each other.
+func sampleConfig(t *testing.T, folder string, base int) string {
+	t.Helper()
+	sample, err := os.ReadFile("cluster/server.conf")
+	require.NoError(t, err)
+	config := string(sample)
+	for n := 1; n <= 3; n++ {
+		config = strings.ReplaceAll(config, fmt.Sprintf("127.0.0.1:622%d", n), fmt.Sprintf("127.0.0.1:%d", base+10+n))
+	}
+	path := filepath.Join(folder, "server.conf")
+	require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
+	return path
+}
+
+// serverEnv has the variables of server n of the sample configuration.
+func serverEnv(folder string, base, n int) map[string]string {
+	return map[string]string{
+		"NAME": fmt.Sprint("server", n), "FOLDER": filepath.Join(folder, fmt.Sprint(n)),
+		"PORT": fmt.Sprint(base + n), "CLUSTER_PORT": fmt.Sprint(base + 10 + n),
+	}
+}
+
+func serverURLs(base int) string {
+	return fmt.Sprintf("nats://127.0.0.1:%d,nats://127.0.0.1:%d,nats://127.0.0.1:%d", base+1, base+2, base+3)
+}
+
+// serveCluster is the main function of a process that is a server.
+func serveCluster(config string) error {
+	options, err := server.ProcessConfigFile(config)
+	if err != nil {
+		return err
+	}
+	if !options.SyncAlways {
+		return fmt.Errorf("%s does not sync every write", config)
+	}
+	s, err := server.NewServer(options)
+	if err != nil {
+		return err
+	}
+	s.Start()
+	s.WaitForShutdown()
+	return nil
+}
+
+// process starts this test program in another role; see TestMain.
+func process(t *testing.T, role string, env map[string]string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), testProgram)
+	cmd.Env = append(os.Environ(), "DISPATCH_ROLE="+role)
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { kill(cmd) })
+	return cmd
+}
+
+// kill is kill -9.
+func kill(cmd *exec.Cmd) {
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+}
+
+// startCluster starts three servers as processes.
+func startCluster(t *testing.T, base int) (url string, servers []*exec.Cmd, restart func(n int)) {
+	t.Helper()
+	folder := t.TempDir()
+	config := sampleConfig(t, folder, base)
+	start := func(n int) *exec.Cmd {
+		env := serverEnv(folder, base, n+1)
+		env["CONFIG"] = config
+		return process(t, "server", env)
+	}
+	for n := range 3 {
+		servers = append(servers, start(n))
+	}
+	return serverURLs(base), servers, func(n int) { servers[n] = start(n) }
+}
+
+func connect(url string) (*nats.Conn, jetstream.JetStream, error) {
+	conn, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.RetryOnFailedConnect(true))
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := jetstream.New(conn)
+	return conn, js, err
+}
+
+// openCluster opens a queue on a cluster, which may be electing its leaders yet.
+func openCluster(t *testing.T, url string, opts ...dispatch.Option) *dispatch.Queue {
+	t.Helper()
+	conn, js, err := connect(url)
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	var q *dispatch.Queue
+	require.Eventually(t, func() bool {
+		q, err = dispatch.Open(t.Context(), js, appID, append(opts, dispatch.WithReplicas(3))...)
+		return err == nil
+	}, 40*time.Second, 200*time.Millisecond, "the cluster comes up")
+	t.Cleanup(func() { assert.NoError(t, q.Close()) })
+	return q
+}
+
+func TestSampleCluster(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("starts three servers")
+	}
+	url, servers, _ := startCluster(t, 13220)
+	q := openCluster(t, url, quick)
+	fake := timpushtest.Start(t)
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "1"), user("mary", "2"))
+	drained(t, q)
+	kill(servers[0])
+	set(t, q, user("mary", "3")) // waits for the election of a leader, if it was the one
+	eventually(t, "it is sent", func() bool { return fake.Attrs("mary")["city"] == "3" })
+	requireOrder(t, cities(fake)["mary"])
+}

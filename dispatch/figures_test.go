@@ -1,0 +1,269 @@
+package dispatch_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/dispatch"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func figure(t *testing.T) {
+	t.Helper()
+	if !*figures {
+		t.Skip("takes minutes; run it with -figures")
+	}
+}
+
+// fakeConfig is the Config of every fake that has no options for it.
+func fakeConfig() timpush.Config {
+	return timpush.Config{
+		SDKAppID: appID, Identifier: "administrator", SecretKey: strings.Repeat("0123456789abcdef", 4), Region: timpush.RegionSingapore,
+	}
+}
+
+// load is goroutines that set attributes, and remembers what was acknowledged. Each has an account of its own, for which
+// it sets growing numbers. Between these it sets attributes of accounts that come once, so that what comes again is seen.
+type load struct {
+	latest  []atomic.Int64 // acknowledged number of each goroutine's account
+	once    sync.Map       // acknowledged accounts that come once
+	stored  atomic.Int64
+	refused atomic.Int64
+	slowest atomic.Int64
+}
+
+// run sets perSecond updates in all until ctx ends.
+func (l *load) run(ctx context.Context, q *dispatch.Queue, perSecond int) {
+	var all sync.WaitGroup
+	interval := time.Second * time.Duration(len(l.latest)) / time.Duration(perSecond)
+	for n := range l.latest {
+		all.Go(func() {
+			ticker := time.NewTicker(interval)
+			defer ticker.Stop()
+			for value := int64(1); ctx.Err() == nil; value++ {
+				if once := fmt.Sprintf("once%d-%d", n, value); value%10 != 0 {
+					if l.set(q, user(once, "1")) {
+						l.once.Store(once, true)
+					}
+				} else if l.set(q, user(fmt.Sprint("user", n), fmt.Sprint(value))) {
+					l.latest[n].Store(value)
+				}
+				select {
+				case <-ticker.C:
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func (l *load) set(q *dispatch.Queue, u timpush.UserAttrs) bool {
+	began := time.Now()
+	if err := q.SetAttr(context.Background(), u); err != nil { // what is begun is ended
+		l.refused.Add(1)
+		return false
+	}
+	l.stored.Add(1)
+	if took := int64(time.Since(began)); took > l.slowest.Load() {
+		l.slowest.Store(took)
+	}
+	return true
+}
+
+// check requires that nothing acknowledged was lost and nothing came out of order. It returns how many updates came again.
+func (l *load) check(t *testing.T, fake *timpushtest.Server) (again int) {
+	t.Helper()
+	got := cities(fake)
+	for account, values := range got {
+		requireOrder(t, values)
+		again += len(values) - len(slices.Compact(values))
+		if _, ok := l.once.LoadAndDelete(account); !ok && strings.HasPrefix(account, "once") {
+			require.Positive(t, l.refused.Load(), "%s was never set", account)
+		}
+	}
+	l.once.Range(func(account, _ any) bool {
+		require.Fail(t, "an acknowledged update was lost", account)
+		return false
+	})
+	for n := range l.latest {
+		if number := l.latest[n].Load(); number > 0 {
+			last := 0
+			_, err := fmt.Sscan(fake.Attrs(fmt.Sprint("user", n))["city"], &last)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, int64(last), number, "an acknowledged update was lost")
+		}
+	}
+	return again
+}
+
+func TestFigureThroughput(t *testing.T) { //nolint:paralleltest // it measures
+	figure(t)
+	// Without the fake's quota: it is the client's to keep, and a busy machine would measure the pauses after a refusal.
+	fake := timpushtest.Start(t, timpushtest.WithLatency(50*time.Millisecond, 20*time.Millisecond), timpushtest.WithQuota(0))
+	q := open(t, t.TempDir())
+	run(t, q, fake.Client())
+	l := &load{latest: make([]atomic.Int64, 2000)}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	began := time.Now()
+	l.run(ctx, q, 10_000)
+	published, backlog := time.Since(began), stats(t, q).Backlog
+	drained(t, q)
+	sent := time.Since(began)
+	again := l.check(t, fake)
+	t.Logf("%d updates stored in %v (%.0f/s, the slowest %v), backlog then %d; all sent after %v (%.0f/s) in %d calls, at most %d in a second; %d sent again",
+		l.stored.Load(), published, float64(l.stored.Load())/published.Seconds(), time.Duration(l.slowest.Load()), backlog,
+		sent, float64(l.stored.Load())/sent.Seconds(), len(fake.Calls()), fake.PeakRate(), again)
+}
+
+// workers keeps n workers alive, and kills them.
+type workers struct {
+	t     *testing.T
+	env   map[string]string
+	alive []*exec.Cmd
+}
+
+func startWorkers(t *testing.T, n int, nats, fake string) *workers {
+	t.Helper()
+	w := &workers{t: t, env: map[string]string{"NATS": nats, "FAKE": fake}}
+	for range n {
+		w.alive = append(w.alive, process(t, "worker", w.env))
+	}
+	return w
+}
+
+func (w *workers) killOne() {
+	k := rand.IntN(len(w.alive))
+	kill(w.alive[k])
+	w.alive[k] = process(w.t, "worker", w.env)
+}
+
+// measureKills runs a load while trouble is made, and checks what came of it.
+func measureKills(t *testing.T, q *dispatch.Queue, fake *timpushtest.Server, perSecond int, trouble func()) {
+	t.Helper()
+	l := &load{latest: make([]atomic.Int64, 500)}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); l.run(ctx, q, perSecond) }()
+	time.Sleep(5 * time.Second)
+	trouble()
+	cancel()
+	<-ended
+	calls := len(fake.Calls())
+	require.Eventually(t, func() bool { s, err := q.Stats(t.Context()); return err == nil && s.Backlog == 0 }, time.Minute, 100*time.Millisecond)
+	again, s := l.check(t, fake), stats(t, q)
+	var longest time.Duration
+	all := fake.Calls()
+	for k := 1; k < calls; k++ {
+		longest = max(longest, all[k].Time.Sub(all[k-1].Time))
+	}
+	t.Logf("%d updates acknowledged (%d not, the slowest took %v), none lost, none out of order; %d came again (at most %d, says Stats); nothing was sent for %v at most; %d dead letters",
+		l.stored.Load(), l.refused.Load(), time.Duration(l.slowest.Load()), again, s.Redelivered, longest, s.DeadLetters)
+	assert.Zero(t, s.DeadLetters)
+}
+
+func TestFigureKilledWorkers(t *testing.T) { //nolint:paralleltest // it measures
+	figure(t)
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(10*time.Second))
+	conn, js, err := connect(s.ClientURL())
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	q, err := dispatch.Open(t.Context(), js, appID)
+	require.NoError(t, err)
+	fake := timpushtest.Start(t, timpushtest.WithPlainHTTP(), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
+	w := startWorkers(t, 3, s.ClientURL(), fake.URL)
+	measureKills(t, q, fake, 1000, func() {
+		for range *kills {
+			w.killOne()
+			time.Sleep(time.Second + rand.N(4*time.Second))
+		}
+	})
+	require.NoError(t, q.Close())
+}
+
+func TestFigureKilledServers(t *testing.T) { //nolint:paralleltest // it measures
+	figure(t)
+	url, servers, restart := startCluster(t, 14220)
+	q := openCluster(t, url)
+	fake := timpushtest.Start(t, timpushtest.WithPlainHTTP(), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
+	w := startWorkers(t, 2, url, fake.URL)
+	measureKills(t, q, fake, 500, func() {
+		for range max(*kills/4, 1) {
+			n := rand.IntN(3)
+			kill(servers[n])
+			time.Sleep(10 * time.Second)
+			restart(n)
+			w.killOne()
+			time.Sleep(10 * time.Second)
+		}
+	})
+}
+
+// fill stores updates in a folder until it is killed, and says when there are enough.
+func fill(folder string) error {
+	ctx := context.Background()
+	q, err := dispatch.OpenEmbedded(ctx, folder, appID, dispatch.WithMaxBytes(8<<30))
+	if err != nil {
+		return err
+	}
+	var failed atomic.Pointer[error]
+	concurrently(500, func(n int) {
+		for k := range pendingUpdates / 500 {
+			if err := q.SetAttr(ctx, user(fmt.Sprintf("user%d-%d", n, k), "Rome")); err != nil {
+				failed.Store(&err)
+			}
+		}
+	})
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	fmt.Println("filled")
+	select {}
+}
+
+const pendingUpdates = 1_000_000
+
+func TestFigureStartAfterCrash(t *testing.T) { //nolint:paralleltest // it measures
+	figure(t)
+	folder := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), testProgram)
+	cmd.Env = []string{"DISPATCH_ROLE=filler", "FOLDER=" + folder}
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	began := time.Now()
+	_, err = fmt.Fscanln(out, new(string))
+	require.NoError(t, err)
+	filled := time.Since(began)
+	kill(cmd)
+
+	fake := timpushtest.Start(t)
+	began = time.Now()
+	q := open(t, folder)
+	opened := time.Since(began)
+	run(t, q, fake.Client())
+	eventually(t, "the first request", func() bool { return len(fake.Calls()) > 0 })
+	first := time.Since(began)
+	s := stats(t, q)
+	t.Logf("%d updates stored in %v and the process killed; open after %v, the first request after %v; backlog %d, %d MiB",
+		pendingUpdates, filled, opened, first, s.Backlog, s.Bytes>>20)
+	assert.Less(t, first, 2*time.Second)
+}

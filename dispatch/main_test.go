@@ -1,0 +1,57 @@
+package dispatch_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/dispatch"
+)
+
+var (
+	figures = flag.Bool("figures", false, "measure the figures of the README, which takes minutes")
+	kills   = flag.Int("kills", 20, "how many workers the figures kill; a quarter of that of servers")
+
+	testProgram = os.Args[0]
+)
+
+// TestMain lets the test program be a server or a worker that a test can kill.
+func TestMain(m *testing.M) {
+	var err error
+	switch os.Getenv("DISPATCH_ROLE") {
+	case "server":
+		err = serveCluster(os.Getenv("CONFIG"))
+	case "worker":
+		err = work(os.Getenv("NATS"), os.Getenv("FAKE"))
+	case "filler":
+		err = fill(os.Getenv("FOLDER"))
+	default:
+		os.Exit(m.Run())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// work runs a dispatcher until it is killed.
+func work(nats, fake string) error {
+	conn, js, err := connect(nats)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	c, err := timpush.NewClient(fakeConfig(), timpush.WithBaseURL(fake))
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	q, err := dispatch.Open(ctx, js, appID, dispatch.WithReplicas(1))
+	if err != nil {
+		return err
+	}
+	return q.Run(ctx, c)
+}

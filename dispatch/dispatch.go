@@ -18,7 +18,8 @@ const (
 	maxPending  = 50_000  // updates in memory: five seconds of the whole quota
 	maxUnpassed = 20_000  // messages from the first that is not settled to the last that was read
 	maxBatches  = 32      // under way: what a Client has by default
-	ahead       = 200     // messages that the horizon lies before what is read
+	leastAhead  = 50      // messages that the horizon lies before what is read
+	mostAhead   = 2000    // the same, when they come fast
 	maxParked   = 400_000 // bytes of the record; a server takes messages of 1 MiB
 	parkAfter   = 3       // failures
 
@@ -98,6 +99,9 @@ type dispatcher struct {
 	saved   time.Time
 	changed bool // there is something to save soon
 	urgent  bool // an account waits for it
+
+	extended time.Time // the horizon, by ahead
+	ahead    uint64
 }
 
 // send dispatches until ctx ends or the lease is lost.
@@ -181,8 +185,7 @@ func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
 // add takes a message into memory.
 func (d *dispatcher) add(m *message) error {
 	if m.seq > d.record.Horizon {
-		d.record.Horizon = m.seq + ahead
-		if err := d.save(d.sends); err != nil {
+		if err := d.extend(m.seq); err != nil {
 			return err
 		}
 	}
@@ -201,6 +204,16 @@ func (d *dispatcher) add(m *message) error {
 	d.pending += m.total
 	m.updates = nil
 	return nil
+}
+
+// extend moves the horizon: no farther than it has to, since what lies before it counts as sent again after a crash.
+func (d *dispatcher) extend(seq uint64) error {
+	if time.Since(d.extended) > 100*time.Millisecond {
+		d.ahead = leastAhead
+	}
+	d.extended, d.ahead = time.Now(), min(2*d.ahead, mostAhead)
+	d.record.Horizon = seq + d.ahead
+	return d.save(d.sends)
 }
 
 func (d *dispatcher) account(name string) *account {

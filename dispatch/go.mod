@@ -3,6 +3,7 @@ module github.com/timpush/timpush-go/dispatch
 go 1.26.0
 
 require (
+	github.com/lib/pq v1.12.3
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
 	github.com/nats-io/nuid v1.0.1

@@ -152,6 +152,14 @@ func (w *workers) killOne() {
 	w.alive[k] = process(w.t, "worker", w.env)
 }
 
+// pauseOne stops a worker for long enough that another one takes over, and lets it go on.
+func (w *workers) pauseOne() {
+	pid := fmt.Sprint(w.alive[rand.IntN(len(w.alive))].Process.Pid)
+	require.NoError(w.t, exec.CommandContext(w.t.Context(), "kill", "-STOP", pid).Run())
+	time.Sleep(6 * time.Second)
+	require.NoError(w.t, exec.CommandContext(w.t.Context(), "kill", "-CONT", pid).Run())
+}
+
 // measureKills runs a load while trouble is made, and checks what came of it.
 func measureKills(t *testing.T, q *dispatch.Queue, fake *timpushtest.Server, perSecond int, trouble func()) {
 	t.Helper()
@@ -191,8 +199,10 @@ func TestFigureKilledWorkers(t *testing.T) { //nolint:paralleltest // it measure
 	fake := timpushtest.Start(t, timpushtest.WithPlainHTTP(), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
 	w := startWorkers(t, 3, s.ClientURL(), fake.URL)
 	measureKills(t, q, fake, 1000, func() {
-		for range *kills {
-			w.killOne()
+		for k := range *kills {
+			if w.killOne(); k%5 == 0 {
+				w.pauseOne()
+			}
 			time.Sleep(time.Second + rand.N(4*time.Second))
 		}
 	})

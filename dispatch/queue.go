@@ -141,7 +141,7 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// Open returns the queue of an app on NATS JetStream, server 2.11 or later. It makes two streams and a bucket if they are
+// Open returns the queue of an app on NATS JetStream; it is tested with server 2.15. It makes two streams and a bucket if they are
 // missing, named TIMPUSH_ and the SDKAppID. Those that exist keep their limits, which can be changed with the nats tool;
 // Open refuses a stream that would drop updates.
 //

@@ -96,9 +96,9 @@ type dispatcher struct {
 	delay   time.Duration // after a first failure
 	paused  time.Duration // 0: not
 	resumes time.Time     // when another request may try
-	saved   time.Time
-	changed bool // there is something to save soon
-	urgent  bool // an account waits for it
+	saved   time.Time     // all of the record; a new horizon alone does not count
+	changed bool          // there is something to save soon
+	urgent  bool          // an account waits for it
 
 	extended time.Time // the horizon, by ahead
 	ahead    uint64
@@ -402,7 +402,7 @@ func (d *dispatcher) saveIfDue() error {
 	if err := d.save(d.sends); err != nil {
 		return err
 	}
-	d.urgent = false
+	d.saved, d.changed, d.urgent = time.Now(), false, false
 	d.release(recorded)
 	d.purge(done)
 	return nil
@@ -416,7 +416,6 @@ func (d *dispatcher) save(ctx context.Context) error {
 	if !d.lapse.Reset(time.Until(d.lease.until())) {
 		return errLost
 	}
-	d.saved, d.changed = time.Now(), false
 	return nil
 }
 

@@ -114,7 +114,7 @@ func TestFigureThroughput(t *testing.T) { //nolint:paralleltest // it measures
 	figure(t)
 	// Without the fake's quota: it is the client's to keep, and a busy machine would measure the pauses after a refusal.
 	fake := timpushtest.Start(t, timpushtest.WithLatency(50*time.Millisecond, 20*time.Millisecond), timpushtest.WithQuota(0))
-	q := open(t, t.TempDir())
+	q := open(t, t.TempDir(), dispatch.WithDuplicateWindow(5*time.Second)) // so that it also deletes
 	run(t, q, fake.Client())
 	l := &load{latest: make([]atomic.Int64, 2000)}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

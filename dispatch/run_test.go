@@ -213,9 +213,11 @@ func TestStuckAccountHoldsNobody(t *testing.T) {
 	fake.Refuse(91000, "mary")
 	stop := run(t, q, quickClient(fake))
 	set(t, q, user("mary", "1"))
+	began := time.Now()
 	for k := 0; stats(t, q).Waiting == 0; k++ {
 		set(t, q, user("john", fmt.Sprint(k)))
 	}
+	assert.Less(t, time.Since(began), 5*time.Second, "what comes meanwhile does not put it off")
 	set(t, q, user("mary", "2"), user("john", "last"))
 	eventually(t, "the rest is settled", func() bool {
 		s := stats(t, q)

@@ -39,21 +39,17 @@ type message struct {
 }
 
 // readMessage decodes a message. What is no list of updates becomes a dead letter later, since nothing is dropped.
-func readMessage(m jetstream.Msg) (*message, error) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return nil, err
-	}
+func readMessage(data []byte, meta *jetstream.MsgMetadata) *message {
 	r := &message{seq: meta.Sequence.Stream}
-	if json.Unmarshal(m.Data(), &r.updates) != nil || len(r.updates) == 0 {
-		r.updates = []update{{Account: fmt.Sprintf("\x00%d", r.seq), Raw: m.Data()}}
+	if json.Unmarshal(data, &r.updates) != nil || len(r.updates) == 0 {
+		r.updates = []update{{Account: fmt.Sprintf("\x00%d", r.seq), Raw: data}}
 	}
 	for i := range r.updates {
 		u := &r.updates[i]
 		u.ID, u.At, u.message = fmt.Sprintf("%d.%d", r.seq, i), meta.Timestamp, r
 	}
 	r.total, r.open = len(r.updates), len(r.updates)
-	return r, nil
+	return r
 }
 
 // account is an account with updates that are not settled, in the order in which they were stored.

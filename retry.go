@@ -387,13 +387,14 @@ func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
 	if stranger != nil {
 		verdict = verdict.doubted(stranger)
 	}
+	accepted := false
 	for k, n := range open {
 		f := verdict
 		if listed != nil && listed[k].err != nil {
 			f = listed[k]
 		}
 		if f.effect == Done {
-			d.alone.Store(0)
+			accepted = true
 			f = d.keep(f, n, a)
 		}
 		if f.final {
@@ -405,6 +406,9 @@ func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
 		if f.class > worst.class {
 			worst = f
 		}
+	}
+	if accepted {
+		d.alone.Store(0)
 	}
 	return rest, worst
 }

@@ -116,17 +116,17 @@ func (p *plan) validate() (faults []error) {
 // writeAttrs writes a user with its attributes.
 func (p *plan) writeAttrs(user *UserAttrs) bool {
 	good := user.ToAccount != "" && len(user.Attrs) > 0 && len(user.Attrs) <= MaxAttrsPerUser
-	p.json = append(p.json, `{"To_Account":`...)
-	p.json, good = appendText(p.json, user.ToAccount, good)
-	p.json = append(p.json, `,"Attrs":{`...)
+	dst := append(p.json, `{"To_Account":`...)
+	dst, good = appendText(dst, user.ToAccount, good)
+	dst = append(dst, `,"Attrs":{`...)
 	for name, value := range user.Attrs {
 		good = good && name != "" && len(name) <= MaxNameBytes && len(value) <= MaxValueBytes
-		p.json, good = appendText(p.json, name, good)
-		p.json = append(p.json, ':')
-		p.json, good = appendText(p.json, value, good)
-		p.json = append(p.json, ',')
+		dst, good = appendText(dst, name, good)
+		dst = append(dst, ':')
+		dst, good = appendText(dst, value, good)
+		dst = append(dst, ',')
 	}
-	p.json = append(bytes.TrimSuffix(p.json, []byte{','}), `}},`...)
+	p.json = append(bytes.TrimSuffix(dst, []byte{','}), `}},`...)
 	return good
 }
 

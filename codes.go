@@ -99,6 +99,16 @@ func (c Code) Retryable() bool {
 	return false
 }
 
+// Throttling reports whether the code says that too many calls come. It slows down every caller of the client.
+func (c Code) Throttling() bool { return c.class() == classThrottle }
+
+// DataFault reports whether the code is about what was sent for one account, and so about no other account: the client
+// divides a request for it until that account is found. To send the same once more is of no use.
+func (c Code) DataFault() bool {
+	class := c.class()
+	return class == classData || class == classMalformed
+}
+
 // class is what the client does about an answer. Where the accounts of one answer are left open for several reasons,
 // the class that comes later in this list decides.
 type class uint8

@@ -41,6 +41,8 @@ func TestEveryDocumentedCode(t *testing.T) {
 			assert.Equal(t, fields[0], timpush.ClassName(code), number)
 			want := strings.Contains("throttle transient accountcheck stale toomany toolong", fields[0])
 			assert.Equal(t, want, code.Retryable(), number)
+			assert.Equal(t, fields[0] == "throttle", code.Throttling(), number)
+			assert.Equal(t, fields[0] == "data" || fields[0] == "malformed", code.DataFault(), number)
 			count++
 		}
 	}
@@ -52,6 +54,8 @@ func TestCodesWithoutAMeaning(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "60999: undocumented error code", timpush.Code(60999).Error())
 	assert.False(t, timpush.Code(60999).Retryable())
+	assert.False(t, timpush.Code(60999).Throttling())
+	assert.False(t, timpush.Code(60999).DataFault())
 	assert.Equal(t, "0: no error code", timpush.Code(0).Error())
 	assert.Contains(t, timpush.Code(-5).Error(), "-5")
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	timpush "github.com/timpush/timpush-go"
 )
@@ -71,22 +70,14 @@ func (i *item) judge(outcome timpush.Outcome, err error) {
 	}
 }
 
-// ownFaults are the codes that are about an account's own data, and so about nobody else's: those that the Client divides
-// a request for. What is not here is kept and sent again: a dead letter must not come of what an operator has to mend.
-var ownFaults = []timpush.Code{
-	timpush.ErrBadJSON, timpush.ErrInvalidAttr, timpush.ErrAccountType, timpush.ErrNoSuchAccount, timpush.ErrAccountDeleted,
-	timpush.ErrUnparsableJSON, timpush.ErrAccountNotString, timpush.ErrBadParameters,
-	70101, 70102, 70103, 70104, 70105, 70106, 70145, 80001, 80004,
-	90002, 90003, 90005, 90006, 90007, 90008, 90010, 90012, 90020, 90022, 90026, 90028, 90029, 90030, 90031, 90032, 90034,
-	90039, 90040, 90043, 90044, 90048, 90049, 90050, 90052, 90053, 90054,
-}
-
+// ownFault tells whether a failure is about an account's own data, and so about nobody else's. What is not is kept and sent
+// again: a dead letter must not come of what an operator has to mend.
 func ownFault(err error) bool {
 	if _, ok := errors.AsType[*timpush.InputError](err); ok {
 		return true
 	}
 	code, ok := errors.AsType[timpush.Code](err)
-	return ok && slices.Contains(ownFaults, code)
+	return ok && code.DataFault()
 }
 
 // operators tells whether somebody has to mend something before sending again can help.

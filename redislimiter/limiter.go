@@ -362,12 +362,7 @@ func (l *Limiter) slow(ctx context.Context) {
 
 // throttled reports whether an answer slows down the Client that it came to: the same codes do.
 func throttled(e timpush.Event) bool {
-	switch e.Code {
-	case timpush.ErrRateLimited, timpush.ErrAppRateLimited, timpush.ErrTooFrequent, timpush.ErrTooFrequent2,
-		timpush.ErrDeviceTooFrequent, 90024, 90051, 90057:
-		return true
-	}
-	return e.Status == http.StatusTooManyRequests
+	return e.Code.Throttling() || e.Status == http.StatusTooManyRequests
 }
 
 func later(a, b time.Time) time.Time {

@@ -40,13 +40,6 @@ func (o *outcome) reason() string {
 	return reasonOf(o.err)
 }
 
-// dataCodes are about one user's data: to send the same once more is of no use.
-var dataCodes = []timpush.Code{
-	timpush.ErrBadJSON, timpush.ErrUnparsableJSON, timpush.ErrAccountNotString, timpush.ErrBadParameters,
-	timpush.ErrInvalidAttr, timpush.ErrAccountType, timpush.ErrNoSuchAccount, timpush.ErrAccountDeleted,
-	70102, 70103, 70104, 70105, 70106, 70145, 80001, 80004, 90003, 90012, 90020, 90028, 90029, 90034, 90048,
-}
-
 // fateOf decides about a user that is not done. What is not known to be the user's own fault is worth another try.
 func fateOf(ctx context.Context, u *timpush.UserError) fate {
 	if ctx.Err() != nil && (errors.Is(u, context.Canceled) || errors.Is(u, context.DeadlineExceeded)) {
@@ -58,7 +51,7 @@ func fateOf(ctx context.Context, u *timpush.UserError) fate {
 	if _, ok := errors.AsType[*timpush.InputError](u); ok {
 		return rejected
 	}
-	if code, ok := errors.AsType[timpush.Code](u); ok && slices.Contains(dataCodes, code) {
+	if code, ok := errors.AsType[timpush.Code](u); ok && code.DataFault() {
 		return rejected
 	}
 	return again

@@ -96,9 +96,12 @@ func (d delivery) deliver(ctx context.Context, open []int, t tries) {
 	}
 }
 
+// hold lets no further request begin; those that have their turns go on.
+func (r *call) hold(cause error) { r.cause.CompareAndSwap(nil, &cause) }
+
 // stop lets no further request out.
 func (r *call) stop(cause error) {
-	r.cause.CompareAndSwap(nil, &cause)
+	r.hold(cause)
 	if r.cancel != nil {
 		r.cancel()
 	}
@@ -185,7 +188,7 @@ func (t *tries) harden(f finding, usersig string) finding {
 func (d delivery) unsent(open []int, err error) finding {
 	if _, ok := errors.AsType[hopeless](err); ok {
 		if errors.Is(err, context.DeadlineExceeded) {
-			d.cause.CompareAndSwap(nil, &err) // no further request has time; those that have their turns go on
+			d.hold(err) // no further request has time
 		} else {
 			d.stop(err)
 		}

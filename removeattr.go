@@ -34,15 +34,13 @@ func (c *Client) RemoveAttr(ctx context.Context, users []UserAttrNames) (*Result
 
 // writeNames writes a user with the names of its attributes.
 func (p *plan) writeNames(user *UserAttrs) bool {
-	good := user.ToAccount != "" && len(user.Attrs) > 0 && len(user.Attrs) <= MaxAttrsPerUser
-	p.json = append(p.json, `{"To_Account":`...)
-	p.json, good = appendText(p.json, user.ToAccount, good)
-	p.json = append(p.json, `,"Attrs":[`...)
+	dst, good := appendAccount(p.json, user)
+	dst = append(dst, '[')
 	for name := range user.Attrs {
 		good = good && name != "" && len(name) <= MaxNameBytes
-		p.json, good = appendText(p.json, name, good)
-		p.json = append(p.json, ',')
+		dst, good = appendText(dst, name, good)
+		dst = append(dst, ',')
 	}
-	p.json = append(bytes.TrimSuffix(p.json, []byte{','}), `]},`...)
+	p.json = append(bytes.TrimSuffix(dst, []byte{','}), `]},`...)
 	return good
 }

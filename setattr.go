@@ -49,6 +49,11 @@ func (r *Result) count(o Outcome) {
 	}
 }
 
+func (r *Result) add(o Result) {
+	r.Done, r.Rejected, r.Unknown, r.NotSent = r.Done+o.Done, r.Rejected+o.Rejected, r.Unknown+o.Unknown, r.NotSent+o.NotSent
+	r.Requests += o.Requests
+}
+
 func (r *Result) users() int { return r.Done + r.Rejected + r.Unknown + r.NotSent }
 
 var setAttr = endpoint{path: "/v4/timpush/set_attr", open: `{"UserAttrs":[`, close: `]}`, write: (*plan).writeAttrs}
@@ -115,10 +120,8 @@ func (p *plan) validate() (faults []error) {
 
 // writeAttrs writes a user with its attributes.
 func (p *plan) writeAttrs(user *UserAttrs) bool {
-	good := user.ToAccount != "" && len(user.Attrs) > 0 && len(user.Attrs) <= MaxAttrsPerUser
-	dst := append(p.json, `{"To_Account":`...)
-	dst, good = appendText(dst, user.ToAccount, good)
-	dst = append(dst, `,"Attrs":{`...)
+	dst, good := appendAccount(p.json, user)
+	dst = append(dst, '{')
 	for name, value := range user.Attrs {
 		good = good && name != "" && len(name) <= MaxNameBytes && len(value) <= MaxValueBytes
 		dst, good = appendText(dst, name, good)
@@ -128,6 +131,14 @@ func (p *plan) writeAttrs(user *UserAttrs) bool {
 	}
 	p.json = append(bytes.TrimSuffix(dst, []byte{','}), `}},`...)
 	return good
+}
+
+// appendAccount appends the JSON of a user as far as its attributes.
+func appendAccount(dst []byte, user *UserAttrs) ([]byte, bool) {
+	good := user.ToAccount != "" && len(user.Attrs) > 0 && len(user.Attrs) <= MaxAttrsPerUser
+	dst = append(dst, `{"To_Account":`...)
+	dst, good = appendText(dst, user.ToAccount, good)
+	return append(dst, `,"Attrs":`...), good
 }
 
 // inputFaults returns all that is wrong with a user that comes alone.

@@ -31,8 +31,8 @@ type endpoint struct {
 // name is the path as the documentation writes it.
 func (e *endpoint) name() string { return e.path[1:] }
 
-// plan is what a call has to do, and what is known of it. It holds the JSON of the users rather than the users, and so
-// few pointers: most of what a call touches is this. Plans are used again, for their memory.
+// plan is what a call has to do, and what is known of it. The JSON of all users lies in one piece, and so has no pointers:
+// most of what a call touches is this. Plans are used again, for their memory.
 type plan struct {
 	endpoint *endpoint
 	users    []UserAttrs

@@ -203,7 +203,7 @@ func (e *PartialError) Remaining(users []UserAttrs) []UserAttrs {
 // Error tells how many users are not Done, and the first of them. Its length is bounded.
 func (e *PartialError) Error() string {
 	r := e.result
-	total := r.Done + r.Rejected + r.Unknown + r.NotSent
+	total := r.users()
 	return clip(fmt.Sprintf("timpush: %s: %d of %d users not done (%d rejected, %d unknown, %d not sent), the first: %v",
 		e.endpoint, total-r.Done, total, r.Rejected, r.Unknown, r.NotSent, e.failed[0]), 1000)
 }

@@ -23,7 +23,8 @@ var getAttr = endpoint{
 //
 // The error is nil exactly if all were read. Otherwise it is a [*PartialError], whose outcomes mean: Rejected, the server
 // refused to read the account, with [ErrNoSuchAccount] if it does not know it; Unknown, no answer came; NotSent, nothing
-// was asked. Remaining of the error is of no use here. If an account is not valid the map is nil, the error holds an [*InputError] for each, and nothing was asked.
+// was asked. Remaining of the error is of no use here. If an account is not valid the map is nil, the error holds an
+// [*InputError] for each, and nothing was asked.
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) GetAttr(ctx context.Context, accounts []string) (map[string]Attrs, error) {

@@ -205,8 +205,8 @@ func (j *joiner[T]) send(b *joined[T]) {
 	j.release(b)
 }
 
-// makePlan makes the plan of a request that is taken; the maps of its users are not read after that. Where all that is
-// wanted of an account is more than a request can say of it, a part goes behind.
+// makePlan makes the plan of a request that is taken. Where all that is wanted of an account is more than a request can say
+// of it, a part goes behind.
 func (b *joined[T]) makePlan(e *endpoint) *plan {
 	for {
 		p := newPlan(e, b.users)

@@ -108,8 +108,8 @@ func (c *Client) stream(ctx context.Context, e *endpoint, users iter.Seq2[UserAt
 	}
 }
 
-// stream is a SetAttrSeq or a GetAttrSeq under way. The source's goroutine puts users into the joiner, its requests and the invalid users
-// become notices, and the loop takes these.
+// stream is a SetAttrSeq or a GetAttrSeq under way. The source's goroutine puts users into the joiner, its requests and the
+// invalid users become notices, and the loop takes these.
 type stream struct {
 	ctx        context.Context // ends when the loop is left
 	cancel     context.CancelFunc
@@ -199,18 +199,25 @@ func (s *stream) take(position int64, user UserAttrs, err error) bool {
 	if faults := s.endpoint.inputFaults(int(position), user); len(faults) > 0 {
 		return s.reject(position, user, faults)
 	}
-	select {
-	case s.room <- struct{}{}:
-	case <-s.call.lasts.Done():
-		s.notices <- s.noticeOf(position, user, NotSent, s.call.ended(s.ctx))
-		return false
-	}
-	if !s.joiner.add(user, position) {
-		<-s.room
+	if !s.join(position, user) {
 		s.notices <- s.noticeOf(position, user, NotSent, s.call.ended(s.ctx))
 		return false
 	}
 	return true
+}
+
+// join puts a user into the joiner as soon as there is room, or returns false once the stream has ended.
+func (s *stream) join(position int64, user UserAttrs) bool {
+	select {
+	case s.room <- struct{}{}:
+	case <-s.call.lasts.Done():
+		return false
+	}
+	joined := s.joiner.add(user, position)
+	if !joined {
+		<-s.room
+	}
+	return joined
 }
 
 func (s *stream) reject(position int64, user UserAttrs, faults []error) bool {
@@ -292,8 +299,8 @@ func (s *stream) tell(n notice) *BatchResult {
 		}
 		s.settled.add(position, open)
 	}
-	p.Done, p.Rejected, p.Unknown, p.NotSent = p.Done+b.Done, p.Rejected+b.Rejected, p.Unknown+b.Unknown, p.NotSent+b.NotSent
-	p.Requests, p.Retries = p.Requests+b.Requests, p.Retries+max(b.Requests-1, 0)
+	p.add(b.Result)
+	p.Retries += max(b.Requests-1, 0)
 	p.Elapsed = time.Since(s.began)
 	p.Rate = s.rate.at(p.Elapsed, p.users())
 	b.Progress, b.checkpoint = *p, s.settled.upTo()

@@ -274,7 +274,7 @@ func (d delivery) isolate(open []int, f finding, sent int) step {
 	case len(open) > 1:
 		return stepSplit
 	case f.class != classUnproven:
-		d.settle(open[0], finding{effect: Rejected, err: f.err})
+		d.settle(open[0], &finding{effect: Rejected, err: f.err})
 	}
 	d.alone.Add(1)
 	return stepLeave
@@ -299,7 +299,7 @@ func (d delivery) shrink(open []int, f finding, sent, length int) step {
 
 // settle ends an entry with what the server says of it alone. That holds also if an earlier answer was lost, unless the
 // server may refuse what it has already done.
-func (d delivery) settle(n int, f finding) {
+func (d delivery) settle(n int, f *finding) {
 	s := &d.plan.states[n]
 	if f.effect == Rejected && s.outcome == Unknown && d.plan.endpoint.onceOnly && !errors.Is(f.err, ErrNoSuchAccount) {
 		s.err = then(s.err, f.err)
@@ -392,9 +392,9 @@ func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
 	}
 	accepted := false
 	for k, n := range open {
-		f := verdict
+		f := &verdict
 		if listed != nil && listed[k].err != nil {
-			f = listed[k]
+			f = &listed[k]
 		}
 		if f.effect == Done {
 			accepted = true
@@ -404,10 +404,10 @@ func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
 			d.settle(n, f)
 			continue
 		}
-		d.note(open[k:k+1], f)
+		d.note(open[k:k+1], *f)
 		rest = append(rest, n)
 		if f.class > worst.class {
-			worst = f
+			worst = *f
 		}
 	}
 	if accepted {
@@ -417,12 +417,12 @@ func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
 }
 
 // keep keeps what the answer has for an entry that is Done. If it lacks that, to ask again would hardly help.
-func (d delivery) keep(done finding, n int, a *answer) finding {
+func (d delivery) keep(done *finding, n int, a *answer) *finding {
 	if d.plan.endpoint.keep == nil {
 		return done
 	}
 	if err := d.plan.endpoint.keep(d.plan, n, a); err != nil {
-		return finding{effect: Unknown, err: err, final: true}
+		return &finding{effect: Unknown, err: err, final: true}
 	}
 	return done
 }

@@ -94,7 +94,7 @@ func (s *Server) checkSignature(query url.Values, identifier string, now time.Ti
 		return refuse(codeTooManyBadSigs, "too many bad signatures, try again in a minute")
 	}
 	bad := set.checkUserSig(query.Get("usersig"), identifier, now)
-	if bad != nil && bad.code == codeSigMismatch {
+	if bad != nil && bad.code == codeSigMismatch && set.badSignatureLimit {
 		s.addBadSig(identifier, now)
 	}
 	return bad

@@ -3,7 +3,6 @@ package timpushtest
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 )
 
@@ -17,20 +16,46 @@ type Call struct {
 	Header   http.Header // as net/http gives it: without Host
 	Body     []byte      // as sent
 	Accounts []string    // in order, "" where one is no string; nil if the body has none or was not readable
-	Status   int         // HTTP status of the answer; 0 if none was begun (yet)
-	Code     int         // request-level ErrorCode of the answer; 0 too if the answer was none of the API
+
+	Status int            // HTTP status of the answer; 0 if none was begun (yet)
+	Code   int            // request-level ErrorCode of the answer; 0 too if the answer was none of the API
+	Failed map[string]int // accounts that were refused by themselves, with their codes; nil if none was
 }
 
-// Calls returns all requests received so far, also those refused, in order of arrival. Status and Code are set before
-// the first byte of the answer leaves. A request that broke off before its end is not among them.
+// Calls returns all requests received so far, also those refused, in order of arrival; with [WithKeptCalls], the last of
+// them. Status, Code and Failed are set before the first byte of the answer leaves. A request that broke off before its
+// end is not among them.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
+	calls := make([]Call, len(s.calls))
+	for i, c := range s.calls {
+		calls[i] = *c
+	}
+	return calls
 }
 
-// record keeps a request and returns it with its number.
-func (s *Server) record(r *http.Request, body []byte) (Call, int) {
+// Watch sets a function that is told of each request when the fake is done with it: when its answer is written, or the
+// connection given up. It may be called by several goroutines at once, and may call the methods of the Server except
+// Close. nil removes the function.
+func (s *Server) Watch(f func(Call)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch = f
+}
+
+// tell hands a request to the function of Watch, which must not run under the lock.
+func (s *Server) tell(c *Call) {
+	s.mu.Lock()
+	watch, call := s.watch, *c
+	s.mu.Unlock()
+	if watch != nil {
+		watch(call)
+	}
+}
+
+// record keeps a request. What is returned is a copy, and the call that the answer is noted in.
+func (s *Server) record(r *http.Request, body []byte) (Call, *Call) {
 	query, _ := url.ParseQuery(r.URL.RawQuery) // the error is found again by admit
 	c := Call{
 		Method: r.Method,
@@ -45,15 +70,41 @@ func (s *Server) record(r *http.Request, body []byte) (Call, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.Time = time.Now() // under the lock, so that calls are sorted by it
-	s.calls = append(s.calls, c)
-	return c, len(s.calls) - 1
+	s.rate.add(c.Time)
+	kept := &c
+	s.calls = append(s.calls, kept)
+	if keep := s.settings.keptCalls; keep > 0 && len(s.calls) > keep {
+		s.calls[0] = nil
+		s.calls = s.calls[1:]
+	}
+	return c, kept
 }
 
-func (s *Server) answered(number, status, code int) {
+func (s *Server) answered(c *Call, status int, rep reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls[number].Status = status
-	s.calls[number].Code = code
+	c.Status, c.Code = status, rep.code
+	for _, f := range rep.list {
+		if c.Failed == nil {
+			c.Failed = map[string]int{}
+		}
+		c.Failed[f.account] = f.code
+	}
+}
+
+// peakRate has the times of the last second.
+type peakRate struct {
+	times []time.Time
+	peak  int
+}
+
+func (p *peakRate) add(now time.Time) {
+	first := 0
+	for first < len(p.times) && now.Sub(p.times[first]) >= time.Second {
+		first++
+	}
+	p.times = append(p.times[first:], now)
+	p.peak = max(p.peak, len(p.times))
 }
 
 // PeakRate returns the most calls that arrived within any one second so far. Refused calls count. The second is a
@@ -61,12 +112,5 @@ func (s *Server) answered(number, status, code int) {
 func (s *Server) PeakRate() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	peak, first := 0, 0
-	for i := range s.calls {
-		for s.calls[i].Time.Sub(s.calls[first].Time) >= time.Second {
-			first++
-		}
-		peak = max(peak, i-first+1)
-	}
-	return peak
+	return s.rate.peak
 }

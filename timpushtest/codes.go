@@ -21,6 +21,7 @@ const (
 	codeTooManyBadSigs   = 70050
 	codeUnknownAccount   = 70107
 	codeInternalTimeout  = 70169
+	codeAppIsFull        = 70398
 	codeGatewayInternal  = 70500
 	codeBadRequest       = 90001
 	codeNotAdmin         = 90009

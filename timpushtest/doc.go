@@ -80,7 +80,12 @@
 //
 // [Server.Inject] and [Server.Handle] make single requests fail in a way of choice, [Server.Poison] and
 // [Server.Refuse] make accounts fail. Each request takes its fault as it arrives. Requests are recorded for
-// [Server.Calls] whatever happens to them.
+// [Server.Calls] whatever happens to them, and [Server.Watch] tells of each.
+//
+// # Longer than a test
+//
+// A fake keeps all that it receives. One that runs for long is bounded by [WithKeptCalls] and [WithMaxAccounts], and
+// [Server.ServeHTTP] puts it behind a listener of your own.
 //
 // # Time
 //

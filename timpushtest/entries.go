@@ -194,7 +194,23 @@ func (j job) interfere(changes []change) *refusal {
 			changes[i].fail(j.fault.code, "injected fault")
 		}
 	}
+	if j.settings.maxAccounts > 0 {
+		j.limitAccounts(changes)
+	}
 	return nil
+}
+
+// limitAccounts fails the accounts that the app has no room for. It runs under the lock.
+func (j job) limitAccounts(changes []change) {
+	room := j.settings.maxAccounts - len(j.store)
+	for i, c := range changes {
+		if _, has := j.store[c.account]; has || len(c.values) == 0 {
+			continue
+		}
+		if room--; room < 0 {
+			changes[i].fail(codeAppIsFull, "the app has too many accounts")
+		}
+	}
 }
 
 // firstFailure is why a request fails that cannot list the accounts that do.

@@ -13,9 +13,9 @@ import (
 // exchange is one request on its way back.
 type exchange struct {
 	*Server
-	w      http.ResponseWriter
-	r      *http.Request
-	number int // in Server.calls
+	w    http.ResponseWriter
+	r    *http.Request
+	call *Call // guarded by the lock of the Server
 }
 
 // deliver sends the reply, or what the fault makes of it.
@@ -23,7 +23,7 @@ func (x *exchange) deliver(f Fault, rep reply) {
 	switch f.kind {
 	case faultStatus:
 		x.w.Header().Set("Content-Type", "text/html")
-		x.send(f.status, 0, []byte(htmlPage(f.status)))
+		x.send(f.status, reply{}, []byte(htmlPage(f.status)))
 	case faultCut:
 		cutConn(x.r.Context())
 		panic(http.ErrAbortHandler)
@@ -34,17 +34,17 @@ func (x *exchange) deliver(f Fault, rep reply) {
 	case faultEndless:
 		x.endless()
 	case faultGarbage:
-		x.send(http.StatusOK, 0, []byte("\x00\xff\xfe<<garbage, not JSON"))
+		x.send(http.StatusOK, reply{}, []byte("\x00\xff\xfe<<garbage, not JSON"))
 	case faultAnswer:
-		x.send(f.status, 0, []byte(f.body))
+		x.send(f.status, reply{}, []byte(f.body))
 	default:
-		x.send(http.StatusOK, rep.code, x.settings.encode(rep))
+		x.send(http.StatusOK, rep, x.settings.encode(rep))
 	}
 }
 
-// send writes a whole answer.
-func (x *exchange) send(status, code int, body []byte) {
-	body = x.start(status, code, body)
+// send writes a whole answer. The reply is the zero one if the answer is none of the API.
+func (x *exchange) send(status int, rep reply, body []byte) {
+	body = x.start(status, rep, body)
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(status)
 	_, _ = x.w.Write(body) // the client may have gone
@@ -52,8 +52,8 @@ func (x *exchange) send(status, code int, body []byte) {
 
 // start notes the outcome, so that a client that has its answer finds it in Calls, and sets the header. It returns the
 // body as it is to be sent.
-func (x *exchange) start(status, code int, body []byte) []byte {
-	x.answered(x.number, status, code)
+func (x *exchange) start(status int, rep reply, body []byte) []byte {
+	x.answered(x.call, status, rep)
 	h := x.w.Header()
 	if h.Get("Content-Type") == "" {
 		h["Content-Type"] = nil // the service sends none, net/http would guess one
@@ -70,7 +70,7 @@ func (x *exchange) start(status, code int, body []byte) []byte {
 }
 
 func (x *exchange) truncate(rep reply, n int) {
-	body := x.start(http.StatusOK, rep.code, x.settings.encode(rep))
+	body := x.start(http.StatusOK, rep, x.settings.encode(rep))
 	x.w.Header().Set("Content-Length", strconv.Itoa(max(len(body), n+1)))
 	_, _ = x.w.Write(body[:min(n, len(body))])
 	x.flush()
@@ -79,7 +79,7 @@ func (x *exchange) truncate(rep reply, n int) {
 
 // endless pauses between its chunks so that the clock of a synctest bubble moves on.
 func (x *exchange) endless() {
-	x.answered(x.number, http.StatusOK, 0)
+	x.answered(x.call, http.StatusOK, reply{})
 	x.w.Header()["Content-Type"] = nil
 	chunk := []byte(`{"ActionStatus":"OK","ErrorInfo":"`)
 	for {
@@ -109,7 +109,7 @@ func (x *exchange) flush() {
 
 func (x *exchange) methodNotAllowed() {
 	x.w.Header().Set("Allow", http.MethodPost)
-	x.send(http.StatusMethodNotAllowed, 0, nil)
+	x.send(http.StatusMethodNotAllowed, reply{}, nil)
 }
 
 func htmlPage(status int) string {

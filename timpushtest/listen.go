@@ -131,9 +131,13 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// cutConn closes the transport under a request without any farewell: a reset on TCP, also beneath TLS and HTTP/2.
+// cutConn closes the transport under a request without any farewell: a reset on TCP, also beneath TLS and HTTP/2. That
+// of another server is not known here.
 func cutConn(ctx context.Context) {
-	c, _ := ctx.Value(connKey{}).(net.Conn)
+	c, ok := ctx.Value(connKey{}).(net.Conn)
+	if !ok {
+		return
+	}
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}

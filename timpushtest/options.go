@@ -30,6 +30,7 @@ type settings struct {
 	plain, http2, inMemory bool
 	latencyBase, jitter    time.Duration
 	maxUsers               int
+	maxAccounts, keptCalls int // 0: any number
 
 	switches
 }
@@ -135,3 +136,12 @@ func WithQuota(calls int) Option {
 // WithMaxUsers lowers the number of accounts in a request, 100 by default (page
 // tencentcloud.com/document/product/1047/60565). More are refused with 90018.
 func WithMaxUsers(n int) Option { return func(set *settings) { set.maxUsers = n } }
+
+// WithMaxAccounts bounds how many accounts have attributes: set_attr refuses a further one by itself with 70398, as page
+// tencentcloud.com/document/product/1047/34348 has it for an app with too many accounts. Requests that are carried out at the
+// same time may go beyond it. Default, and for n 0 or less: any number.
+func WithMaxAccounts(n int) Option { return func(set *settings) { set.maxAccounts = max(n, 0) } }
+
+// WithKeptCalls keeps the last n requests for [Server.Calls] and forgets those before them, for a fake that runs for long.
+// Default, and for n 0 or less: all are kept, with their bodies.
+func WithKeptCalls(n int) Option { return func(set *settings) { set.keptCalls = max(n, 0) } }

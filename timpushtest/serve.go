@@ -73,13 +73,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	call, number := s.record(r, body)
+	call, kept := s.record(r, body)
+	defer s.tell(kept)
 	bad := s.admit(r, call.Time) // before anything that may take time
 	fault := s.nextFault(call)
 	if !s.wait(r.Context(), s.settings.latency()+fault.delay) {
 		panic(http.ErrAbortHandler)
 	}
-	x := &exchange{Server: s, w: w, r: r, number: number}
+	x := &exchange{Server: s, w: w, r: r, call: kept}
 	if fault.beforeWork() {
 		x.deliver(fault, reply{})
 		return

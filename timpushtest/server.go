@@ -37,7 +37,9 @@ type Server struct {
 	store      store
 	past       map[string][]version // the oldest first; only with WithReadDelay
 	met        map[string]bool      // accounts that were given attributes; only with WithKnownAccounts
-	calls      []Call
+	calls      []*Call
+	rate       peakRate
+	watch      func(Call)
 	queue      []Fault
 	handle     func(Call) Fault
 	poison     map[string]int
@@ -104,6 +106,16 @@ func (s *Server) Close() {
 	}
 }
 
+// ServeHTTP answers a request as the fake does on its own listener. So a fake can stand behind a listener of the caller's,
+// or beside other pages; with [WithInMemory] it opens no port of its own:
+//
+//	fake := timpushtest.NewServer(timpushtest.WithInMemory())
+//	defer fake.Close()
+//	err := http.ListenAndServe("localhost:8080", fake)
+//
+// A fault that cuts the connection then closes it, which is no reset.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r) }
+
 // HTTPClient returns a new client that trusts the certificate of the fake and uses no proxy. It reaches the fake
 // whatever host a URL names, so that a test can never call the real service by mistake. It has no timeout.
 func (s *Server) HTTPClient() *http.Client {
@@ -142,6 +154,13 @@ func (s *Server) Accounts() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.store.accounts()
+}
+
+// NumAccounts returns how many accounts have attributes.
+func (s *Server) NumAccounts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.store)
 }
 
 // Connections returns how many connections were accepted so far.

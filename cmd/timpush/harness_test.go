@@ -46,6 +46,7 @@ type world struct {
 	t    *testing.T
 	fake *timpushtest.Server
 	dir  string
+	key  string // that must not be printed
 	env  []string
 	in   string // standard input
 }
@@ -55,6 +56,7 @@ func newWorld(t *testing.T, options ...timpushtest.Option) *world {
 	options = append([]timpushtest.Option{timpushtest.WithPlainHTTP(), timpushtest.WithQuota(0)}, options...)
 	w := &world{t: t, fake: timpushtest.Start(t, options...), dir: t.TempDir()}
 	id, identifier, key := w.fake.App()
+	w.key = key
 	w.env = []string{
 		"TIMPUSH_SDKAPPID=" + strconv.Itoa(id), "TIMPUSH_IDENTIFIER=" + identifier, "TIMPUSH_SECRET_KEY=" + key,
 		"TIMPUSH_REGION=singapore", "TIMPUSH_BASE_URL=" + w.fake.URL, "TIMPUSH_RATE=2000",
@@ -130,8 +132,7 @@ func (w *world) run(args ...string) result {
 		require.NoError(w.t, err)
 	}
 	r := result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
-	_, _, key := w.fake.App()
-	require.NotContains(w.t, r.out+r.err, key, "the secret key must not be printed")
+	require.NotContains(w.t, r.out+r.err, w.key, "the secret key must not be printed")
 	require.NotContains(w.t, r.out+r.err, "usersig=", "no UserSig must be printed")
 	return r
 }

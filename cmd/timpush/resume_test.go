@@ -120,7 +120,7 @@ func TestInterrupt(t *testing.T) {
 	w.with("TIMPUSH_RATE=2000")
 	r := w.run("set-attr", "u.csv")
 	require.Equal(t, 0, r.code, r.err)
-	assert.Contains(t, r.err, strconv.Itoa(sent)+" rows have been dealt with")
+	assert.Contains(t, r.err, strconv.Itoa(sent)+" rows dealt with before")
 	w.stored(10000)
 	assert.LessOrEqual(t, len(w.fake.Calls()), 102)
 }

@@ -58,7 +58,7 @@ func newRoot() *cobra.Command {
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("timpush {{.Version}}\n")
-	root.AddCommand(newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newNames(), newCheck(), newUserSig(), newExplain(), newManual())
+	root.AddCommand(newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newNames(), newCheck(), newUserSig(), newExplain(), newServe(), newManual())
 	return root
 }
 
@@ -106,7 +106,11 @@ func appFlags(flags *pflag.FlagSet) {
 
 // loadSettings finds the settings of a command.
 func loadSettings(cmd *cobra.Command) (*settings.Settings, error) {
-	source := settings.Source{Flags: map[string]string{}, Env: os.Getenv, Stdin: cmd.InOrStdin()}
+	return loadFrom(cmd, settings.Source{})
+}
+
+func loadFrom(cmd *cobra.Command, source settings.Source) (*settings.Settings, error) {
+	source.Flags, source.Env, source.Stdin = map[string]string{}, os.Getenv, cmd.InOrStdin()
 	cmd.Flags().Visit(func(f *pflag.Flag) { source.Flags[f.Name] = f.Value.String() })
 	source.File = source.Flags["config"]
 	s, err := source.Load()

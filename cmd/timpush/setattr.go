@@ -308,7 +308,7 @@ func (j *job) tellResumed(log *checkpoint.Log) {
 	if !log.Resumed || j.asJSON || j.quiet {
 		return
 	}
-	_, _ = fmt.Fprintf(j.cmd.ErrOrStderr(), "going on with %s: %d rows have been dealt with\n", j.checkpoint, log.Handled.Len())
+	_, _ = fmt.Fprintf(j.cmd.ErrOrStderr(), "going on with %s: %s dealt with before\n", j.checkpoint, count(log.Handled.Len(), "row"))
 	if log.Lost {
 		_, _ = fmt.Fprintln(j.cmd.ErrOrStderr(), "its end is damaged, or the failures are not as they were: some rows are sent once more")
 	}

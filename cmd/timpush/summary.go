@@ -82,7 +82,7 @@ func (s *summary) write(out io.Writer) {
 	if s.Unset > 0 {
 		p("%d with nothing to set\n", s.Unset)
 	}
-	p("%d requests in %v\n", s.Requests, time.Duration(s.Seconds*float64(time.Second)).Round(10*time.Millisecond))
+	p("%s in %v\n", count(s.Requests, "request"), time.Duration(s.Seconds*float64(time.Second)).Round(10*time.Millisecond))
 	writeReasons(out, s.Reasons)
 	if s.Failures != "" && !s.Resumable {
 		p("To try again: timpush set-attr %s\n", s.Failures)
@@ -96,6 +96,14 @@ func writeReasons(out io.Writer, reasons []bulk.Reason) {
 	for _, reason := range reasons {
 		_, _ = fmt.Fprintf(out, "%8d  %s\n", reason.Count, reason.Text)
 	}
+}
+
+// count says how many there are of something.
+func count[N int | int64](n N, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 func in(file string) string {
@@ -128,15 +136,15 @@ func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, r
 
 func (j *job) writeDry(r *bulk.Run, out io.Writer, requests int, takes time.Duration) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
-	p("Nothing was sent. It would be %d users in %d requests, about %v.\n", r.Counts.Done, requests, takes)
+	p("Nothing was sent. It would be %s in %s, about %v.\n", count(r.Counts.Done, "user"), count(requests, "request"), takes)
 	for _, name := range sortedKeys(r.Names) {
 		p("%8d  set %q\n", r.Names[name], name)
 	}
 	if r.Counts.Rejected > 0 {
-		p("%d rows cannot be sent\n", r.Counts.Rejected)
+		p("%s cannot be sent\n", count(r.Counts.Rejected, "row"))
 	}
 	if r.Counts.Unset > 0 {
-		p("%d rows have nothing to set\n", r.Counts.Unset)
+		p("%s with nothing to set\n", count(r.Counts.Unset, "row"))
 	}
 	writeReasons(out, r.Reasons.Most(topReasons))
 	if len(r.Names) > timpush.MaxAttrsPerUser {

@@ -278,6 +278,9 @@ func (r *Run) hopeless() error {
 	if most := reasons.Most(1); len(most) > 0 {
 		why = most[0].Text
 	}
+	if r.failing == 1 {
+		return fmt.Errorf("a request, and not one user done: %s", why)
+	}
 	return fmt.Errorf("%d requests in a row, and not one user done: %s", r.failing, why)
 }
 

@@ -44,6 +44,8 @@ type Source struct {
 	File  string // "" for the default, which need not exist
 	Stdin io.Reader
 
+	Optional bool // the app need not be told, nor where it is
+
 	file map[string]string
 	name string // of the file that was read
 }
@@ -74,7 +76,7 @@ func (s *Source) Load() (*Settings, error) {
 	var faults []error
 	text := func(key string, required bool) string {
 		v := s.value(key)
-		if v.Text == "" && required {
+		if v.Text == "" && required && !s.Optional {
 			faults = append(faults, missing(key))
 		}
 		r.From[key] = v.From
@@ -143,6 +145,9 @@ func (s *Source) secretKey(r *Settings) (string, error) {
 		return s.keyFromFile(file.Text)
 	}
 	r.From[SecretKey] = direct.From
+	if direct.Text == "" && s.Optional {
+		return "", nil
+	}
 	if direct.Text == "" {
 		return "", fmt.Errorf("the secret key is missing: set %s, or put it into a file that only you can read and give --%s FILE (- for standard input)",
 			EnvName(SecretKey), SecretKeyFile)

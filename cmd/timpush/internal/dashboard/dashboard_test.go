@@ -1,0 +1,187 @@
+package dashboard_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/dashboard"
+)
+
+// site is a page and its fake.
+type site struct {
+	t    *testing.T
+	url  string
+	fake *timpushtest.Server
+	page *dashboard.Handler
+}
+
+func newSite(t *testing.T, quota int) *site {
+	t.Helper()
+	fake := timpushtest.Start(t, timpushtest.WithInMemory(), timpushtest.WithQuota(quota), timpushtest.WithKeptCalls(1))
+	page := dashboard.New(fake, dashboard.Options{Quota: quota})
+	server := httptest.NewServer(page)
+	t.Cleanup(server.Close)
+	return &site{t, server.URL, fake, page}
+}
+
+func (s *site) client(options ...timpush.Option) *timpush.Client {
+	s.t.Helper()
+	client, err := timpush.NewClient(s.fake.Config(), append([]timpush.Option{timpush.WithBaseURL(s.url)}, options...)...)
+	require.NoError(s.t, err)
+	return client
+}
+
+// state is what a page is told first.
+type state struct {
+	Last     int64
+	Busiest  string
+	Seconds  [][2]int64
+	Outcomes []struct {
+		Text            string
+		Requests, Users int64
+	}
+	Accounts []struct{ Account string }
+	Requests []struct{ Command, Head, Body, Outcome string }
+}
+
+func (s *site) state() (st state, text string) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(s.t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/events", http.NoBody)
+	require.NoError(s.t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(s.t, err)
+	defer resp.Body.Close()
+	text, err = bufio.NewReader(resp.Body).ReadString('\n')
+	require.NoError(s.t, err)
+	require.NoError(s.t, json.Unmarshal([]byte(strings.TrimPrefix(text, "data: ")), &st))
+	return st, text
+}
+
+// post sends what no client of this module would.
+func (s *site) post(path, body string) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url+path, strings.NewReader(body))
+	require.NoError(s.t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(s.t, err)
+	resp.Body.Close()
+}
+
+// Whatever arrives, what is kept of it stays the same size.
+func TestWhatIsKeptIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 0)
+	for i := range 1200 {
+		s.post(fmt.Sprintf("/path%d?parameter%d=x", i, i), strings.Repeat("x", 5000))
+	}
+	_, before := s.state()
+	for i := range 1200 {
+		s.post(fmt.Sprintf("/other%d?parameter%d=x", i, i), strings.Repeat("x", 5000))
+	}
+	st, after := s.state()
+	assert.InDelta(t, len(before), len(after), 1000)
+	assert.Len(t, st.Requests, 50)
+	assert.Len(t, st.Seconds, 60)
+	assert.EqualValues(t, 2400, st.Last)
+	assert.Equal(t, "other", st.Busiest)
+}
+
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 0)
+	client := s.client(timpush.WithMaxAttempts(1))
+	var users []timpush.UserAttrs
+	for i := range 100 {
+		users = append(users, timpush.UserAttrs{ToAccount: fmt.Sprint("u", i), Attrs: timpush.Attrs{"city": "Rome"}})
+	}
+	s.fake.Inject(timpushtest.AccountCode(70107, "u1", "u2"), timpushtest.ErrorCode(91000), timpushtest.Status(502), timpushtest.CutAfter())
+	for range 4 {
+		_, _ = client.SetAttr(t.Context(), users) // the page tells what came of it
+	}
+	st, _ := s.state()
+	got := map[string][2]int64{}
+	for _, o := range st.Outcomes {
+		name, _, _ := strings.Cut(o.Text, ":")
+		got[name] = [2]int64{o.Requests, o.Users}
+	}
+	assert.Equal(t, map[string][2]int64{"done": {1, 98}, "70107": {0, 2}, "91000": {1, 100}, "HTTP 502": {1, 100}, "no answer": {1, 100}}, got)
+	assert.Len(t, st.Accounts, 10)
+	requests, done := s.page.Totals()
+	assert.EqualValues(t, 4, requests)
+	assert.EqualValues(t, 98, done)
+}
+
+// Calls that the quota refuses are told apart.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 0)
+	refusal := timpushtest.ErrorCode(60007)
+	s.fake.Inject(refusal, refusal, refusal)
+	for range 5 {
+		_, _ = s.client(timpush.WithMaxAttempts(1)).AttrNames(t.Context()) // one client would wait after the first refusal
+	}
+	st, _ := s.state()
+	var calls, refused int64
+	for _, second := range st.Seconds {
+		calls, refused = calls+second[0], refused+second[1]
+	}
+	assert.Equal(t, "get_attr_name", st.Busiest)
+	assert.EqualValues(t, 5, calls)
+	assert.EqualValues(t, 3, refused)
+}
+
+// Secrets are not shown, also where a client has put them by mistake.
+func TestSecretsAreMasked(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 0)
+	_, _, key := s.fake.App()
+	sig := "eJ" + strings.Repeat("wtW1-c*", 20) + "_"
+	for _, path := range []string{
+		"/v4/timpush/set_attr?usersig=" + sig, "/v4/timpush/set_attr&usersig=" + sig, "/v4/timpush/set_attr?UserSig=" + sig,
+		"/v4/timpush/set_attr?identifier=" + sig, "/v4/timpush/set_attr?" + sig, "/" + key, "/?secret=" + key, "/?usersig=short", "/?identifier=" + key,
+	} {
+		s.post(path, `{"UserSig":"`+sig+`","SecretKey":"`+key+`"}`)
+	}
+	st, text := s.state()
+	require.Len(t, st.Requests, 9)
+	assert.NotContains(t, text, key)
+	assert.NotContains(t, text, "wtW1")
+	assert.NotContains(t, text, "short")
+	assert.Contains(t, st.Requests[0].Head, "usersig=[not shown]")
+	assert.JSONEq(t, `{"UserSig":"[not shown]","SecretKey":"[not shown]"}`, st.Requests[0].Body)
+}
+
+// The page is there for those who read it, and takes nothing.
+func TestPageIsForReading(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 0)
+	s.post("/", "")
+	st, _ := s.state()
+	assert.Contains(t, st.Requests[0].Outcome, "60009", "it is the fake that is posted to")
+	for _, path := range []string{"/", "/page.js", "/page.css", "/icon.svg", "/favicon.ico", "/account?name=x"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, http.NoBody)
+		require.NoError(t, err)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		resp.Body.Close()
+		assert.Equal(t, 200, resp.StatusCode, path)
+		assert.Equal(t, "nosniff", resp.Header.Get("X-Content-Type-Options"))
+		assert.Contains(t, resp.Header.Get("Content-Security-Policy"), "require-trusted-types-for 'script'")
+	}
+	st, _ = s.state()
+	assert.EqualValues(t, 1, st.Last, "to look at the page is no call")
+}

@@ -1,0 +1,135 @@
+"use strict";
+// Everything that comes from requests is put in as text, never as HTML.
+
+const byId = (id) => document.getElementById(id);
+const number = new Intl.NumberFormat("en").format;
+const maxRequests = 50;
+let started = 0; // of the server that the page shows
+let seen = 0; // the number of the last request that the page has
+
+// element makes an element with a text, or with children.
+function element(name, className, ...children) {
+  const e = document.createElement(name);
+  if (className) e.className = className;
+  e.append(...children);
+  return e;
+}
+
+// text sets a text only if it changes, so that a selection and what a screen reader has begun stay.
+function text(id, value) {
+  const e = byId(id);
+  if (e.textContent !== value) e.textContent = value;
+}
+
+// rows fills a table. A number is a cell with a number.
+function rows(id, list) {
+  const body = byId(id);
+  const shown = JSON.stringify(list);
+  if (body.dataset.shown === shown) return;
+  body.dataset.shown = shown;
+  body.replaceChildren(...list.map((cells) => element("tr", "", ...cells.map((cell, i) => {
+    const isNumber = typeof cell === "number";
+    const td = element(i === 0 ? "th" : "td", isNumber ? "number" : "", isNumber ? number(cell) : cell);
+    if (i === 0) td.scope = "row";
+    return td;
+  }))));
+}
+
+function attributes(attrs) {
+  const names = Object.keys(attrs).sort();
+  return names.map((name) => `${name}: ${attrs[name] === "" ? "(empty)" : attrs[name]}`).join(", ");
+}
+
+function shape(name, className, attrs) {
+  const e = document.createElementNS("http://www.w3.org/2000/svg", name);
+  e.setAttribute("class", className);
+  for (const key in attrs) e.setAttribute(key, attrs[key]);
+  return e;
+}
+
+function chart(state) {
+  const seconds = state.seconds || [];
+  const top = Math.max(state.quota * 1.15, 10, ...seconds.map((s) => s[0] * 1.05));
+  const height = (n) => (n / top) * 120;
+  const shapes = [];
+  seconds.forEach(([calls, refused], i) => {
+    const taken = calls - refused;
+    if (taken) shapes.push(shape("rect", "taken", { x: i * 10 + 1, width: 8, y: 120 - height(taken), height: height(taken) }));
+    if (refused) shapes.push(shape("rect", "refused", { x: i * 10 + 1, width: 8, y: 120 - height(calls), height: height(refused) }));
+  });
+  text("quota", state.quota ? `the quota, ${number(state.quota)}` : "no quota");
+  if (state.quota) shapes.push(shape("line", "quota", { x1: 0, x2: 600, y1: 120 - height(state.quota), y2: 120 - height(state.quota) }));
+  byId("chart").replaceChildren(...shapes);
+  const row = (state.commands || []).find((c) => c.name === state.busiest);
+  if (!row) return;
+  const quota = state.quota ? ` of ${state.quota}` : "";
+  text("caption", `The last minute of ${row.name}: ${row.now}${quota} calls in the last second, ${row.most} at most.`);
+}
+
+// item makes the entry of a request. It is made once, so that it stays open, and keeps the focus.
+function item(request) {
+  const failed = request.failed ? `, ${number(request.failed)} of them refused` : "";
+  const users = request.users ? `, ${number(request.users)} ${request.users === 1 ? "user" : "users"}${failed}` : "";
+  return element("li", "", element("details", "",
+    element("summary", "", `${request.time} ${request.command}${users}: `, element("span", request.good ? "" : "bad", request.outcome)),
+    element("pre", "", `${request.head}\n\n${request.body}`)));
+}
+
+function requests(list) {
+  for (const request of list) {
+    if (request.id <= seen) continue;
+    seen = request.id;
+    byId("list").prepend(item(request));
+  }
+  while (byId("list").children.length > maxRequests) byId("list").lastElementChild.remove();
+}
+
+function show(state) {
+  if (state.started !== started) {
+    started = state.started;
+    seen = 0;
+    byId("list").replaceChildren();
+  }
+  chart(state);
+  rows("commands", (state.commands || []).map((c) => [c.name, c.now, c.most, c.calls, c.refused]));
+  rows("outcomes", (state.outcomes || []).map((o) => [o.text, o.requests, o.users]));
+  rows("accounts", (state.accounts || []).map((a) => [a.account, attributes(a.attrs)]));
+  text("stored", `${number(state.stored)} ${state.stored === 1 ? "account has" : "accounts have"} attributes.`);
+  text("names", state.names ? `The app's attributes: ${state.names.join(", ")}.` : "The app has no attributes.");
+  requests(state.requests || []);
+}
+
+// events is null while the page is paused. What has come meanwhile is in the first event afterwards.
+let events = null;
+
+function connect() {
+  events = new EventSource("/events");
+  events.onopen = () => text("status", "Live.");
+  events.onerror = () => text("status", "Not connected: is it still running?");
+  events.onmessage = (event) => show(JSON.parse(event.data));
+}
+
+byId("pause").addEventListener("click", () => {
+  if (events) {
+    events.close();
+    events = null;
+    text("status", "Paused.");
+  } else {
+    connect();
+  }
+  byId("pause").setAttribute("aria-pressed", String(!events));
+});
+
+byId("find").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const name = byId("account").value;
+  try {
+    const answer = await fetch("/account?name=" + encodeURIComponent(name));
+    const found = await answer.json();
+    text("found", found.attrs ? `${found.account} has ${attributes(found.attrs)}.` : `${found.account} has no attributes.`);
+  } catch {
+    text("found", "It cannot be asked: is it still running?");
+  }
+});
+
+connect();

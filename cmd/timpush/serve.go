@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/dashboard"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
+)
+
+const serveLong = `Serve a fake of the service on this machine, as strict as the real one, for programs in any language: it checks the UserSig,
+the parameters and the limits, keeps to the quota, and stores the attributes, in memory. Nothing is sent to the real service.
+
+A page at the same address shows live what arrives. The secret key and the UserSigs are not on it.
+
+Standard output has the settings that a program needs, as lines for a shell. The app is the configured one, if there is one; what is not
+configured is made up, and a secret key that is made up is printed there, this one time.
+
+--fault lets a share of the requests fail, in per cent: 91000=1 answers with this ErrorCode and applies nothing, 502=1 with a
+gateway's page, cut=1 carries the request out and breaks the connection, hang=1 never answers.
+
+It ends with Ctrl-C, and with it all that was stored.`
+
+const serveExample = `  timpush serve
+  timpush serve --listen 127.0.0.1:0 > settings.sh       # any free port; then, elsewhere: . ./settings.sh
+  timpush serve --names city,level --latency 200ms --jitter 100ms
+  timpush serve --fault 91000=2,cut=0.5`
+
+// maxBodyKept is more than any request needs; of a longer one, the connection is closed.
+const maxBodyKept = 8 << 20
+
+// keptCalls is how many requests the fake keeps; the page has its own.
+const keptCalls = 100
+
+// serving is one serve.
+type serving struct {
+	cmd                  *cobra.Command
+	listen               string
+	public               bool
+	names, registrations []string
+	latency, jitter      time.Duration
+	quota, maxAccounts   int
+	faults               map[string]string
+}
+
+func newServe() *cobra.Command {
+	s := &serving{}
+	cmd := &cobra.Command{
+		Use: "serve", Short: "A fake of the service, with a page that shows what arrives", Long: serveLong, Example: serveExample, Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.cmd = cmd
+			return s.run(cmd.Context())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&s.listen, "listen", "127.0.0.1:7070", "`address` to listen on; port 0 is any free one")
+	flags.BoolVar(&s.public, "public", false, "let other machines in, without TLS, to everything")
+	flags.StringSliceVar(&s.names, "names", []string{"sex", "city", "country"}, "`names` of the app's attributes for UserIDs")
+	flags.StringSliceVar(&s.registrations, "registration-names", nil, "`names` of those for RegistrationIDs")
+	flags.DurationVar(&s.latency, "latency", 0, "`time` that each answer takes")
+	flags.DurationVar(&s.jitter, "jitter", 0, "`time` by which that varies, up and down")
+	flags.IntVar(&s.quota, "quota", 100, "`calls` a second of each command; 0: any number")
+	flags.IntVar(&s.maxAccounts, "max-accounts", 1_000_000, "`number` of accounts that can have attributes, about 500 bytes of memory each; 0: any number")
+	flags.StringToStringVar(&s.faults, "fault", nil, "`fault=percent`: what goes wrong, and how often")
+	flags.String("config", "", "`file` of settings")
+	flags.String(settings.SDKAppID, "", "`number` of the app")
+	flags.String(settings.Identifier, "", "`UserID` of its administrator")
+	flags.String(settings.SecretKeyFile, "", "`file` with its secret key, - for standard input")
+	return cmd
+}
+
+func (s *serving) run(ctx context.Context) error {
+	faults, err := s.check()
+	if err != nil {
+		return usage(err)
+	}
+	app, made, err := s.app()
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
+	if err != nil {
+		return fatal(fmt.Errorf("%w\nGive another --listen, such as 127.0.0.1:0 for any free port", err))
+	}
+	local := isLocal(listener)
+	if !local && !s.public {
+		_ = listener.Close()
+		return usage(fmt.Errorf("--listen %s lets other machines in, without TLS: give --public if they may see and do everything here", s.listen))
+	}
+	roomForData()
+	fake := s.fake(app)
+	defer fake.Close()
+	fake.Handle(faults.next)
+	page := dashboard.New(fake, dashboard.Options{Quota: s.quota, AnyHost: s.public})
+	s.tell(app, made, listener, local)
+	return s.serve(ctx, listener, page)
+}
+
+// check makes sense of the flags.
+func (s *serving) check() (faults, error) {
+	names := slices.Concat(s.names, s.registrations)
+	if len(names) > timpush.MaxAttrsPerUser {
+		return nil, fmt.Errorf("--names, --registration-names: these are %d, and an app has at most %d", len(names), timpush.MaxAttrsPerUser)
+	}
+	for i, name := range names {
+		if name == "" || len(name) > timpush.MaxNameBytes || slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("--names, --registration-names: %q is empty, has more than %d bytes, or comes twice", name, timpush.MaxNameBytes)
+		}
+	}
+	if s.latency < 0 || s.jitter < 0 || s.quota < 0 || s.maxAccounts < 0 {
+		return nil, errors.New("--latency, --jitter, --quota and --max-accounts: want 0 or more")
+	}
+	return parseFaults(s.faults)
+}
+
+// app finds out which app is served. What is missing is made up, and made tells whether the key is.
+func (s *serving) app() (app *settings.Settings, made bool, err error) {
+	app, err = loadFrom(s.cmd, settings.Source{Optional: true})
+	if err != nil {
+		return nil, false, err
+	}
+	if app.SDKAppID == 0 {
+		app.SDKAppID = 1400000000
+	}
+	if app.Identifier == "" {
+		app.Identifier = "administrator"
+	}
+	if app.SecretKey == "" {
+		key := make([]byte, 32)
+		_, _ = rand.Read(key) // it never fails
+		app.SecretKey, made = hex.EncodeToString(key), true
+	}
+	if app.Region == "" {
+		app.Region = timpush.RegionSingapore
+	}
+	return app, made, nil
+}
+
+func (s *serving) fake(app *settings.Settings) *timpushtest.Server {
+	return timpushtest.NewServer(
+		timpushtest.WithInMemory(), timpushtest.WithApp(app.SDKAppID, app.Identifier, app.SecretKey),
+		timpushtest.WithAttrNames(s.names...), timpushtest.WithRegistrationAttrNames(s.registrations...),
+		timpushtest.WithLatency(s.latency, s.jitter), timpushtest.WithQuota(s.quota),
+		timpushtest.WithMaxAccounts(s.maxAccounts), timpushtest.WithKeptCalls(keptCalls))
+}
+
+// roomForData takes back the limit of memory that suits the other commands: here it is data that lives in it.
+func roomForData() {
+	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
+		debug.SetMemoryLimit(math.MaxInt64)
+		debug.SetGCPercent(50)
+	}
+}
+
+func isLocal(l net.Listener) bool {
+	address, ok := l.Addr().(*net.TCPAddr)
+	return ok && address.IP.IsLoopback()
+}
+
+// tell says where the fake is, and what a program needs to use it.
+func (s *serving) tell(app *settings.Settings, made bool, l net.Listener, local bool) {
+	out, say := s.cmd.OutOrStdout(), func(format string, args ...any) { _, _ = fmt.Fprintf(s.cmd.ErrOrStderr(), format+"\n", args...) }
+	address := l.Addr().String()
+	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsUnspecified() {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	url := "http://" + address
+	say("A fake of the service is at %s, and so is a page that shows what arrives. Ctrl-C ends it.", url)
+	if !local {
+		say("WARNING: whoever reaches this machine sees all that arrives, and the UserSigs travel without TLS. Use no real secret key.")
+	}
+	say("A program needs:")
+	for _, line := range [][2]string{
+		{settings.BaseURL, url}, {settings.SDKAppID, strconv.Itoa(app.SDKAppID)}, {settings.Identifier, app.Identifier}, {settings.Region, string(app.Region)},
+	} {
+		export(out, line[0], line[1])
+	}
+	if made {
+		export(out, settings.SecretKey, app.SecretKey)
+	} else {
+		_, _ = fmt.Fprintf(out, "# and the secret key, from %s\n", app.From[settings.SecretKey])
+	}
+}
+
+// export writes a line for a shell.
+func export(out io.Writer, key, value string) {
+	if strings.ContainsFunc(value, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:/", r)
+	}) {
+		value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+	}
+	_, _ = fmt.Fprintf(out, "export %s=%s\n", settings.EnvName(key), value)
+}
+
+// serve answers requests until ctx ends.
+func (s *serving) serve(ctx context.Context, l net.Listener, page *dashboard.Handler) error {
+	server := &http.Server{
+		Handler:           http.MaxBytesHandler(page, maxBodyKept),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          log.New(io.Discard, "", 0), // connections that are cut are intended
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fatal(err)
+	case <-ctx.Done():
+	}
+	page.Close()
+	_ = server.Close() // a listener's error helps nobody now
+	requests, done := page.Totals()
+	_, _ = fmt.Fprintf(s.cmd.ErrOrStderr(), "\n%s, %s done.\n", count(requests, "request"), count(done, "user"))
+	return nil
+}
+
+// share is a fault, and how often it strikes.
+type share struct {
+	fault   timpushtest.Fault
+	percent float64
+}
+
+// faults are what goes wrong.
+type faults []share
+
+func parseFaults(texts map[string]string) (list faults, err error) {
+	var sum float64
+	for name, text := range texts {
+		percent, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+		if err != nil || percent <= 0 || percent > 100 {
+			return nil, fmt.Errorf("--fault %s=%s: want a share in per cent, above 0 and at most 100", name, text)
+		}
+		fault, ok := parseFault(name)
+		if !ok {
+			return nil, fmt.Errorf("--fault %s: want an ErrorCode such as 91000, an HTTP status such as 502, cut or hang", name)
+		}
+		list, sum = append(list, share{fault, percent}), sum+percent
+	}
+	if sum > 100 {
+		return nil, fmt.Errorf("--fault: together these are %g per cent", sum)
+	}
+	return list, nil
+}
+
+func parseFault(name string) (timpushtest.Fault, bool) {
+	switch n, err := strconv.Atoi(name); {
+	case name == "cut":
+		return timpushtest.CutAfter(), true
+	case name == "hang":
+		return timpushtest.Hang(), true
+	case err == nil && n >= 400 && n <= 599:
+		return timpushtest.Status(n), true
+	case err == nil && n >= 10_000 && n <= 99_999:
+		return timpushtest.ErrorCode(n), true
+	}
+	return timpushtest.Fault{}, false
+}
+
+// next draws the fault of a request.
+func (f faults) next(timpushtest.Call) timpushtest.Fault {
+	at := mathrand.Float64() * 100
+	for _, s := range f {
+		if at -= s.percent; at < 0 {
+			return s.fault
+		}
+	}
+	return timpushtest.Fault{}
+}

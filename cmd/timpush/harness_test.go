@@ -112,7 +112,8 @@ func (w *world) with(values ...string) *world {
 // command makes a command that has not begun.
 func (w *world) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(w.t.Context(), tool, args...)
-	cmd.Dir, cmd.Env, cmd.Stdin = w.dir, w.env, strings.NewReader(w.in)
+	// With the race detector a program waits for a second before it ends, unless it is told not to.
+	cmd.Dir, cmd.Env, cmd.Stdin = w.dir, append([]string{"GORACE=atexit_sleep_ms=0"}, w.env...), strings.NewReader(w.in)
 	return cmd
 }
 

@@ -80,7 +80,7 @@ func newServe() *cobra.Command {
 	flags.DurationVar(&s.latency, "latency", 0, "`time` that each answer takes")
 	flags.DurationVar(&s.jitter, "jitter", 0, "`time` by which that varies, up and down")
 	flags.IntVar(&s.quota, "quota", 100, "`calls` a second of each command; 0: any number")
-	flags.IntVar(&s.maxAccounts, "max-accounts", 1_000_000, "`number` of accounts that can have attributes, about 500 bytes of memory each; 0: any number")
+	flags.IntVar(&s.maxAccounts, "max-accounts", 1_000_000, "`number` of accounts that can have attributes, about 600 bytes of memory each; 0: any number")
 	flags.StringToStringVar(&s.faults, "fault", nil, "`fault=percent`: what goes wrong, and how often")
 	flags.String("config", "", "`file` of settings")
 	flags.String(settings.SDKAppID, "", "`number` of the app")

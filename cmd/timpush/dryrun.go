@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"golang.org/x/time/rate"
 
@@ -20,10 +19,7 @@ import (
 // one, up to the last step.
 type dryTransport struct {
 	real http.RoundTripper // nil: nothing is let through
-	n    atomic.Int64
 }
-
-func (t *dryTransport) count() int { return int(t.n.Load()) }
 
 // RoundTrip says that all is well.
 func (t *dryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -33,7 +29,6 @@ func (t *dryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		_ = req.Body.Close()
 	}
-	t.n.Add(1)
 	return &http.Response{
 		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"application/json"}},
 		Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}`)), Request: req,
@@ -41,21 +36,21 @@ func (t *dryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // dryClient makes a client that sends nothing.
-func (j *job) dryClient(options []timpush.Option) (*timpush.Client, *settings.Settings, *dryTransport, error) {
+func (j *job) dryClient(options []timpush.Option) (*timpush.Client, *settings.Settings, error) {
 	t := &dryTransport{}
 	s := &settings.Settings{Rate: settings.DefaultRate}
 	s.Config = timpush.Config{SDKAppID: 1, Identifier: "dry-run", SecretKey: "dry-run", Region: timpush.RegionChina}
 	if j.preflight {
 		real, err := loadSettings(j.cmd)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		s, t.real = real, http.DefaultTransport
 	}
 	options = append(s.Options(), options...)
 	options = append(options, timpush.WithLimiter(rate.NewLimiter(rate.Limit(math.MaxInt32), 1)), timpush.WithHTTPClient(&http.Client{Transport: t}))
 	client, err := timpush.NewClient(s.Config, options...)
-	return client, s, t, usage(err)
+	return client, s, usage(err)
 }
 
 func sortedKeys(m map[string]int64) []string { return slices.Sorted(maps.Keys(m)) }

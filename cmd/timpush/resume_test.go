@@ -169,7 +169,7 @@ func TestCheckpointFindsALateChange(t *testing.T) {
 	w.write("u.csv", text.String())
 	w.fake.Inject(make([]timpushtest.Fault, 20)...)
 	w.fake.Inject(timpushtest.ErrorCode(70009))
-	r := w.run("set-attr", "--ignore", "note", "u.csv")
+	r := w.run("set-attr", "--ignore", "note", "--in-flight", "2", "u.csv")
 	require.Equal(t, 3, r.code, r.err)
 	w.write("u.csv", strings.Replace(text.String(), "u900,", "z900,", 1))
 	r = w.run("set-attr", "--ignore", "note", "u.csv")

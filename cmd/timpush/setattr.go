@@ -125,7 +125,7 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.check(); err != nil {
 		return usage(err)
 	}
-	client, s, requests, err := j.client()
+	client, s, err := j.client()
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (j *job) run(ctx context.Context) error {
 	if j.dryRun {
 		r.Names, r.GiveUp = map[string]int64{}, 0
 		err := j.do(ctx, r)
-		return j.finishDry(r, reporter, s, requests.count(), err)
+		return j.finishDry(r, reporter, s, err)
 	}
 	if err := j.remember(r, s); err != nil {
 		return fatal(err)
@@ -200,7 +200,7 @@ func (j *job) places() {
 }
 
 // client makes the client. That of a dry run sends nothing, and needs to know no app unless the names are asked for.
-func (j *job) client() (*timpush.Client, *settings.Settings, *dryTransport, error) {
+func (j *job) client() (*timpush.Client, *settings.Settings, error) {
 	var options []timpush.Option
 	if j.preflight {
 		options = append(options, timpush.WithPreflight())
@@ -210,8 +210,7 @@ func (j *job) client() (*timpush.Client, *settings.Settings, *dryTransport, erro
 		}
 	}
 	if !j.dryRun {
-		client, s, err := newClient(j.cmd, options...)
-		return client, s, nil, err
+		return newClient(j.cmd, options...)
 	}
 	return j.dryClient(options)
 }

@@ -113,9 +113,10 @@ func in(file string) string {
 	return ", in " + file
 }
 
-// finishDry tells what would be sent.
-func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, requests int, err error) error {
+// finishDry tells what would be sent. Requests of a real run are full, as they wait for their turn: those of this one are not.
+func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, err error) error {
 	reporter.clear()
+	requests := (r.Counts.Done + timpush.MaxUsersPerRequest - 1) / timpush.MaxUsersPerRequest
 	seconds := math.Ceil(float64(requests) / s.Rate)
 	if j.asJSON {
 		reporter.event("dry_run", map[string]any{
@@ -134,7 +135,7 @@ func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, r
 	return nil
 }
 
-func (j *job) writeDry(r *bulk.Run, out io.Writer, requests int, takes time.Duration) {
+func (j *job) writeDry(r *bulk.Run, out io.Writer, requests int64, takes time.Duration) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
 	p("Nothing was sent. It would be %s in %s, about %v.\n", count(r.Counts.Done, "user"), count(requests, "request"), takes)
 	for _, name := range sortedKeys(r.Names) {

@@ -30,7 +30,7 @@ type reporter struct {
 	shown int
 	next  time.Time
 	first time.Time
-	from  float64 // of the input, when the first progress came
+	from  float64 // what was dealt with when the first progress came
 	calls meter
 }
 
@@ -42,8 +42,11 @@ type meter struct {
 }
 
 func (m *meter) take(now time.Time, count int) float64 {
-	if d := now.Sub(m.at); d >= time.Second {
+	d := now.Sub(m.at)
+	if d >= time.Second || m.count == 0 && d >= time.Second/5 { // at the beginning a guess is better than nothing
 		m.rate = float64(count-m.count) / d.Seconds()
+	}
+	if d >= time.Second {
 		m.at, m.count = now, count
 	}
 	return m.rate
@@ -105,7 +108,7 @@ func (r *reporter) Progress(s bulk.Status) {
 		r.event("progress", progressOf(s, share, left))
 	case r.bar != nil:
 		r.next = now.Add(200 * time.Millisecond)
-		r.bar.Describe(short(s, share, left))
+		r.bar.Describe(r.fit(short(s, share, left)))
 		_ = r.bar.Set(int(max(s.Fraction, 0) * 999)) // what the bar cannot write is only a picture
 	default:
 		r.next = now.Add(5 * time.Second)
@@ -128,7 +131,7 @@ func line(s bulk.Status, share float64, left time.Duration) string {
 		fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d unknown", s.Stream.Unknown),
 	}
 	if s.Fraction >= 0 {
-		parts = append(parts, fmt.Sprintf("%.0f %% read", 100*s.Fraction))
+		parts = append(parts, fmt.Sprintf("%.0f %%", 100*s.Fraction))
 	}
 	if left >= 0 {
 		parts = append(parts, left.String()+" left")
@@ -136,19 +139,34 @@ func line(s bulk.Status, share float64, left time.Duration) string {
 	return strings.Join(parts, ", ")
 }
 
-// short is what has room beside the bar in 80 columns: a line that is wrapped could not be taken away again.
-func short(s bulk.Status, share float64, left time.Duration) string {
-	text := fmt.Sprintf("%.0f users/s, quota %.0f %%, %d rejected, %d unknown", s.Stream.Rate, 100*share, s.Counts.Rejected, s.Stream.Unknown)
+// short is what stands beside the bar, the most important first.
+func short(s bulk.Status, share float64, left time.Duration) []string {
+	parts := []string{fmt.Sprintf("%.0f users/s", s.Stream.Rate)}
 	if left >= 0 {
-		text += ", " + left.String() + " left"
+		parts = append(parts, left.String()+" left")
 	}
-	return text
+	return append(parts, fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d unknown", s.Stream.Unknown), fmt.Sprintf("quota %.0f %%", 100*share))
+}
+
+// fit leaves out what has no room beside the bar: a line that is wrapped could not be taken away again.
+func (r *reporter) fit(parts []string) string {
+	const bar = len("  100% [=========>] ")
+	width := 80
+	if f, ok := r.err.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			width = columns
+		}
+	}
+	for len(parts) > 0 && len(strings.Join(parts, ", "))+bar > width {
+		parts = parts[:len(parts)-1]
+	}
+	return strings.Join(parts, ", ")
 }
 
 type progressEvent struct {
 	Done, Rejected, Failed, Unknown int64
 	UsersPerSecond, QuotaShare      float64
-	Read                            *float64
+	Fraction                        *float64
 	SecondsLeft                     *float64
 }
 
@@ -156,7 +174,7 @@ type progressEvent struct {
 func (p progressEvent) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"done": p.Done, "rejected": p.Rejected, "failed": p.Failed, "unknown": p.Unknown,
-		"users_per_second": p.UsersPerSecond, "quota_share": p.QuotaShare, "read": p.Read, "seconds_left": p.SecondsLeft,
+		"users_per_second": p.UsersPerSecond, "quota_share": p.QuotaShare, "fraction": p.Fraction, "seconds_left": p.SecondsLeft,
 	})
 }
 
@@ -166,7 +184,7 @@ func progressOf(s bulk.Status, share float64, left time.Duration) progressEvent 
 		UsersPerSecond: s.Stream.Rate, QuotaShare: share,
 	}
 	if s.Fraction >= 0 {
-		p.Read = &s.Fraction
+		p.Fraction = &s.Fraction
 	}
 	if seconds := left.Seconds(); left >= 0 {
 		p.SecondsLeft = &seconds

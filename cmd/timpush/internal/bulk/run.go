@@ -28,7 +28,7 @@ type Reporter interface {
 type Status struct {
 	Counts   checkpoint.Counts // of all runs
 	Stream   timpush.Progress  // of this one
-	Fraction float64           // of the input that has been read, negative if it is not known
+	Fraction float64           // of the input that has been dealt with, negative if it is not known
 }
 
 // Run is one run over an input.
@@ -46,8 +46,12 @@ type Run struct {
 	Reasons Reasons
 	Names   map[string]int64 // rows that set an attribute, if it is not nil
 
-	stopping atomic.Bool // no more rows are to be read
-	cut      atomic.Bool // and there would have been some
+	stopping atomic.Bool  // no more rows are to be read
+	cut      atomic.Bool  // and there would have been some
+	seen     atomic.Int64 // rows that have been read
+	settled  atomic.Int64 // those that have been dealt with
+	all      atomic.Bool  // there are no more rows
+	fraction float64
 	window   window
 	retried  accounts
 	pending  []held
@@ -111,6 +115,7 @@ func (r *Run) resume() error {
 func (r *Run) users() iter.Seq2[timpush.UserAttrs, error] {
 	return func(yield func(timpush.UserAttrs, error) bool) {
 		position := int64(0)
+		defer r.all.Store(true)
 		for row, err := range r.Input.Rows(r.handled()) {
 			switch {
 			case err != nil:
@@ -123,16 +128,21 @@ func (r *Run) users() iter.Seq2[timpush.UserAttrs, error] {
 				yield(timpush.UserAttrs{}, &sourceError{ErrChanged})
 				return
 			case row.Skip:
+				r.seen.Add(1)
+				r.settled.Add(1)
 				continue
 			case row.Fault != nil:
 				err = &badRow{row.Number, row.Fault}
 			case len(row.User.Attrs) == 0:
 				r.window.unset(row.Number)
+				r.seen.Add(1)
+				r.settled.Add(1)
 				continue
 			default:
 				r.window.put(position, row)
 				position++
 			}
+			r.seen.Add(1)
 			if !yield(row.User, err) {
 				return
 			}
@@ -178,20 +188,35 @@ func (r *Run) take(ctx context.Context, batch *timpush.BatchResult, err error) {
 	_, isPartial := err.(*timpush.PartialError) //nolint:errorlint // likewise
 	switch {
 	case isBad:
+		r.settled.Add(1)
 		r.settle([]outcome{{place: place{row: bad.number, Place: bad.fault.Place}, fate: rejected, fault: bad.fault}})
 	case isSource:
 		r.ended = source.error
 	case err != nil && !isPartial:
 		r.ended = r.why(ctx, err)
 	default:
+		r.settled.Add(int64(len(batch.Users)))
 		r.outcomes(ctx, batch, err)
 	}
-	r.Reporter.Progress(Status{r.Counts, r.Stream, r.Input.Fraction()})
+	r.Reporter.Progress(Status{r.Counts, r.Stream, r.progress()})
 	if time.Since(r.synced) > time.Second {
 		if err := r.sync(); err != nil && r.abort == nil {
 			r.abort = err
 		}
 	}
+}
+
+// progress is how much of the input has been dealt with. What has been read is more: that may be all of a small file at once.
+func (r *Run) progress() float64 {
+	const enough = 5000 // rows, from which on their share is no accident
+	read := r.Input.Fraction()
+	if read < 0 {
+		return read
+	}
+	if seen := r.seen.Load(); seen >= enough || r.all.Load() {
+		r.fraction = max(r.fraction, read*float64(r.settled.Load())/float64(max(seen, 1)))
+	}
+	return r.fraction
 }
 
 // why says why the stream has ended before its source.

@@ -1,0 +1,100 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// terminal runs a command on a terminal of so many columns, and returns all that was written there.
+func terminal(t *testing.T, cmd *exec.Cmd, columns uint16) string {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	defer master.Close()
+	fd := int(master.Fd())
+	require.NoError(t, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	require.NoError(t, err)
+	require.NoError(t, unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}))
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	require.NoError(t, cmd.Start())
+	require.NoError(t, slave.Close())
+	var all bytes.Buffer
+	_, _ = all.ReadFrom(master) // it ends with an error when nobody has the other side any more
+	_ = cmd.Wait()
+	return all.String()
+}
+
+var erase = regexp.MustCompile(`\x1b\[\d*K`)
+
+// screen is what is to be seen in the end.
+func screen(text string) (lines []string) {
+	for line := range strings.Lines(strings.ReplaceAll(text, "\r\n", "\n")) {
+		var shown []rune
+		for _, written := range strings.Split(erase.ReplaceAllString(strings.TrimSuffix(line, "\n"), "\x00"), "\r") {
+			if i := strings.LastIndexByte(written, 0); i >= 0 {
+				shown, written = nil, written[i+1:]
+			}
+			new := []rune(written)
+			shown = append(new, shown[min(len(new), len(shown)):]...)
+		}
+		lines = append(lines, strings.TrimRight(string(shown), " "))
+	}
+	return lines
+}
+
+// The bar moves, and leaves nothing behind.
+func TestBar(t *testing.T) {
+	t.Parallel()
+	for _, columns := range []uint16{80, 100, 40} {
+		t.Run(strconv.Itoa(int(columns)), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0)).with("TIMPUSH_RATE=60")
+			w.write("u.csv", "To_Account,city\n,x\n"+many(9000)+",y\n")
+			text := terminal(t, w.command("set-attr", "u.csv"), columns)
+			var shares []int
+			for _, m := range regexp.MustCompile(`(\d+)% \[[=>.]+\]`).FindAllStringSubmatch(text, -1) {
+				share, err := strconv.Atoi(m[1])
+				require.NoError(t, err)
+				shares = append(shares, share)
+			}
+			require.Greater(t, len(shares), 4, text)
+			assert.IsIncreasing(t, slices.Compact(shares))
+			for _, line := range strings.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' }) {
+				if strings.Contains(line, "users/s") {
+					assert.Less(t, len(erase.ReplaceAllString(line, "")), int(columns), "a line that is wrapped cannot be taken away")
+				}
+			}
+			if columns >= 80 {
+				assert.Regexp(t, `\d+ users/s, \d+s left, 1 rejected, 0 unknown, quota \d+ %`, text)
+			}
+			assert.NotContains(t, text, w.key)
+			assert.NotContains(t, text, "usersig")
+
+			lines := screen(text)
+			assert.Equal(t, "u.csv:2: column To_Account: the account is empty", lines[0])
+			assert.Equal(t, "9000 done", lines[2], "%q", lines)
+			assert.Regexp(t, `^9\d requests in `, lines[4])
+			assert.Equal(t, "       2  the account is empty", lines[len(lines)-1])
+			assert.NotContains(t, strings.Join(lines, "\n"), "users/s", "the bar has gone")
+		})
+	}
+}

@@ -213,6 +213,8 @@ func TestUsage(t *testing.T) {
 		assert.Equal(t, 2, w.run(args...).code, args)
 	}
 	assert.Contains(t, w.run("set-atr").err, "do you mean set-attr")
+	assert.Contains(t, w.run("set-attr").err, "timpush: which files? name some")
+	assert.Contains(t, w.run("check", "--region", "mars").err, "timpush: unknown region")
 }
 
 func TestHelp(t *testing.T) {

@@ -129,6 +129,7 @@ func TestBadFiles(t *testing.T) {
 		"delimiter":       {"u.csv", "To_Account;city\na;b\n", "is another character between them?"},
 		"twice":           {"u.csv", "To_Account,city,city\na,b,c\n", `the column "city" comes twice`},
 		"no name":         {"u.csv", "To_Account,city,\na,b,c\n", "column 3 has no name"},
+		"array":           {"u.json", " [\n{\"To_Account\":\"a\"}]", "it is a JSON array, and NDJSON has an object on each line"},
 		"only accounts":   {"u.csv", "To_Account\na\n", "there is no column of an attribute"},
 		"nul header":      {"u.csv", "To_Account,ci\x00ty\na,b\n", "NUL"},
 		"unknown name":    {"users.xlsx", "PK", "its name does not tell the format"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -38,6 +39,11 @@ func coded(code int, err error) error {
 
 func main() { os.Exit(run()) }
 
+// once leaves out the name of the library, which is that of the program.
+func once(text string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(text, "timpush: "), "\ntimpush: ", "\n")
+}
+
 func run() int {
 	limitMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -52,7 +58,7 @@ func run() int {
 		err = e.error
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "timpush:", err)
+		fmt.Fprintln(os.Stderr, "timpush:", once(err.Error()))
 	}
 	return code
 }

@@ -149,7 +149,7 @@ func TestPage(t *testing.T) {
 	html := eval[string](p, "document.documentElement.outerHTML")
 	assert.Contains(t, html, "usersig=[not shown]")
 	assert.NotContains(t, html, s.key)
-	assert.NotRegexp(t, `eJ[\w*-]{40,}`, html, "this is how UserSigs begin")
+	assert.NotRegexp(t, `e[AFJN][\w*-]{40,}`, html, "this is how UserSigs begin")
 	p.looks("wide")
 
 	p.do(chromedp.EmulateViewport(375, 800, chromedp.EmulateMobile))

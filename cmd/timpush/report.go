@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -27,6 +29,7 @@ type reporter struct {
 	quota    float64 // calls a second
 	bar      *progressbar.ProgressBar
 
+	mu    sync.Mutex // a signal is told of while the run goes on
 	shown int
 	next  time.Time
 	first time.Time
@@ -58,7 +61,7 @@ func newReporter(out, err io.Writer, asJSON, quiet bool) *reporter {
 	if f, ok := err.(*os.File); ok && !asJSON && !quiet && term.IsTerminal(int(f.Fd())) {
 		r.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(err), progressbar.OptionSetWidth(10),
 			progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(false),
-			progressbar.OptionSetTheme(progressbar.ThemeASCII))
+			progressbar.OptionSetTheme(progressbar.ThemeASCII), progressbar.OptionUseANSICodes(runtime.GOOS != "windows")) // else a ^C stays
 		r.next = now
 	}
 	return r
@@ -76,6 +79,8 @@ func (r *reporter) Bad(f *input.Fault) {
 		}{f.Place.File, f.Place.Line, f.Column, f.Account, f.Reason})
 		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.shown++
 	if r.quiet || r.shown > maxShown+1 {
 		return
@@ -93,6 +98,8 @@ func (r *reporter) Bad(f *input.Fault) {
 
 // Progress shows how far the run has come, every now and then.
 func (r *reporter) Progress(s bulk.Status) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	now := time.Now()
 	if r.from == 0 {
 		r.from = s.Fraction
@@ -190,6 +197,24 @@ func progressOf(s bulk.Status, share float64, left time.Duration) progressEvent 
 		p.SecondsLeft = &seconds
 	}
 	return p
+}
+
+// say shows a text in the place of the bar, which comes back below it.
+func (r *reporter) say(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.quiet {
+		r.clear()
+		_, _ = fmt.Fprintln(r.err, text)
+	}
+}
+
+// end takes the bar away for good.
+func (r *reporter) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clear()
+	r.bar = nil
 }
 
 // clear takes the bar away, so that a line can be written in its place.

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
@@ -114,7 +115,7 @@ func TestInterrupt(t *testing.T) {
 	require.True(t, killed)
 	require.Equal(t, 3, code, errs)
 	assert.Contains(t, errs, "interrupted")
-	assert.Contains(t, errs, "run the same command again")
+	assert.Contains(t, errs, "Run the same command again")
 	sent := len(w.fake.Accounts())
 	require.Less(t, sent, 10000)
 	w.with("TIMPUSH_RATE=2000")
@@ -123,6 +124,15 @@ func TestInterrupt(t *testing.T) {
 	assert.Contains(t, r.err, strconv.Itoa(sent)+" rows dealt with before")
 	w.stored(10000)
 	assert.LessOrEqual(t, len(w.fake.Calls()), 102)
+}
+
+// A run that has begun at a region's host may go on at its backup host, which is the same service.
+func TestCheckpointKnowsTheBackupHost(t *testing.T) {
+	t.Parallel()
+	w := interrupted(t, 20000)
+	r := w.run("set-attr", "--base-url", "https://"+timpush.RegionSingapore.BackupHost(), "u.csv")
+	require.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "not to 1400000000 at https://"+timpush.RegionSingapore.Host())
 }
 
 // interrupted leaves a checkpoint of u.csv.

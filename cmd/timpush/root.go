@@ -100,8 +100,8 @@ func appFlags(flags *pflag.FlagSet) {
 	flags.String(settings.Region, "", "`name` of the region of the app")
 	flags.String(settings.SecretKeyFile, "", "`file` with the secret key, - for standard input")
 	flags.String(settings.BaseURL, "", "`URL` of another server")
-	flags.String(settings.Rate, "", "calls a second, at most (97.5)")
-	flags.String(settings.InFlight, "", "requests at a time, at most (32)")
+	flags.String(settings.Rate, "", "`calls` a second, at most (97.5)")
+	flags.String(settings.InFlight, "", "`requests` at a time, at most (32)")
 }
 
 // loadSettings finds the settings of a command.

@@ -71,7 +71,7 @@ func newSetAttr() *cobra.Command {
 	j := &job{}
 	cmd := &cobra.Command{
 		Use: "set-attr FILE...", Short: "Set attributes of the users in files", Long: setAttrLong, Example: setAttrExample,
-		Args: usageArgs(cobra.MinimumNArgs(1)),
+		Args: usageArgs(someFiles),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.cmd, j.args = cmd, args
 			return j.run(cmd.Context())
@@ -86,14 +86,14 @@ func newSetAttr() *cobra.Command {
 	flags.BoolVar(&j.restart, "restart", false, "forget an interrupted run, its failures and its rejects")
 	flags.StringVar(&j.failures, "failures", "", "`file` for what is worth another try (FILE.failed.ndjson)")
 	flags.StringVar(&j.rejects, "rejects", "", "`file` for what is not (FILE.rejected.ndjson)")
-	flags.IntVar(&j.giveUp, "give-up", 64, "stop after so many requests in a row without a user done; 0: never")
+	flags.IntVar(&j.giveUp, "give-up", 64, "stop after so many `requests` in a row without a user done; 0: never")
 	return cmd
 }
 
 func newPreflight() *cobra.Command {
 	j := &job{dryRun: true, preflight: true}
 	cmd := &cobra.Command{
-		Use: "preflight FILE...", Short: "Find the users in files that are certain to be refused, without sending any", Args: usageArgs(cobra.MinimumNArgs(1)),
+		Use: "preflight FILE...", Short: "Find the users in files that are certain to be refused, without sending any", Args: usageArgs(someFiles),
 		Long: "Read and check everything, ask for the app's attributes, and tell which users are certain to be refused.\n" +
 			"It is set-attr --dry-run --preflight: nothing is written.",
 		Example: "  timpush preflight users.csv\n  timpush preflight --account-type registrationid devices.csv",
@@ -106,6 +106,13 @@ func newPreflight() *cobra.Command {
 	return cmd
 }
 
+func someFiles(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return errors.New("which files? name some, or - for standard input")
+	}
+	return nil
+}
+
 // readingFlags are the flags about the input.
 func (j *job) readingFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
@@ -113,9 +120,9 @@ func (j *job) readingFlags(cmd *cobra.Command) {
 	flags.StringToStringVar(&j.names, "map", nil, "`column=attribute`, where they differ; may be given several times")
 	flags.StringSliceVar(&j.reading.Ignore, "ignore", nil, "`columns` that are no attributes")
 	flags.StringSliceVar(&j.reading.Only, "only", nil, "`columns` that are attributes; all others are not")
-	flags.StringVar(&j.format, "format", "auto", "csv, ndjson or parquet; by the name of the file if not given")
+	flags.StringVar(&j.format, "format", "auto", "`format`: csv, ndjson or parquet; by the name of the file if not given")
 	flags.StringVar(&j.delimiter, "delimiter", ",", "`character` between the fields of CSV, or tab")
-	flags.StringVar(&j.accountType, "account-type", "", "userid or registrationid: of all accounts, for --preflight")
+	flags.StringVar(&j.accountType, "account-type", "", "`type` of all accounts, userid or registrationid, for --preflight")
 	flags.BoolVar(&j.asJSON, "json", false, "write events as JSON lines to standard output, for a program")
 	flags.BoolVarP(&j.quiet, "quiet", "q", false, "no progress and no single rows, only the summary")
 	appFlags(flags)
@@ -144,14 +151,14 @@ func (j *job) run(ctx context.Context) error {
 	reporter.quota, r.Reporter = max(s.Rate, timpush.DefaultQPS), reporter
 	if j.dryRun {
 		r.Names, r.GiveUp = map[string]int64{}, 0
-		err := j.do(ctx, r)
+		err := j.do(ctx, r, reporter)
 		return j.finishDry(r, reporter, s, err)
 	}
 	if err := j.remember(r, s); err != nil {
 		return fatal(err)
 	}
 	reporter.rejects = j.rejects
-	err = j.do(ctx, r)
+	err = j.do(ctx, r, reporter)
 	return j.finish(r, reporter, err)
 }
 
@@ -251,8 +258,13 @@ func (j *job) remember(r *bulk.Run, s *settings.Settings) (err error) {
 		known, resumed = r.Log.Last.Extents, r.Log.Resumed
 		j.tellResumed(r.Log)
 	}
-	if r.Failures, err = bulk.OpenSink(j.failures, resumed, known[0]); err == nil {
+	if r.Failures, err = bulk.OpenSink(j.failures, resumed, known[0]); errors.Is(err, bulk.ErrThere) {
+		err = fmt.Errorf("%w: feed it in, and then move it away; --restart removes it", err)
+	} else if err == nil {
 		r.Rejects, err = bulk.OpenSink(j.rejects, resumed, known[1])
+		if errors.Is(err, bulk.ErrThere) {
+			err = fmt.Errorf("%w: move it away; --restart removes it", err)
+		}
 	}
 	if err != nil {
 		if r.Log != nil && !resumed {
@@ -272,7 +284,7 @@ func elsewhere(err error, flags string) error {
 }
 
 func (j *job) openLog(s *settings.Settings) (*checkpoint.Log, error) {
-	what := checkpoint.Job{App: fmt.Sprintf("%d at %s", s.SDKAppID, s.Base()), Reading: map[string]string{
+	what := checkpoint.Job{App: fmt.Sprintf("%d at %s", s.SDKAppID, s.Service()), Reading: map[string]string{
 		"account": j.reading.Account, "map": fmt.Sprint(j.reading.Names), "ignore": fmt.Sprint(j.reading.Ignore),
 		"only": fmt.Sprint(j.reading.Only), "format": j.format, "delimiter": j.delimiter, "failures": j.failures, "rejects": j.rejects,
 	}}
@@ -315,7 +327,7 @@ func (j *job) tellResumed(log *checkpoint.Log) {
 
 // do runs until the end. The first Ctrl-C lets the requests under way end, so that none has to be sent again; the second,
 // or a long wait, breaks them off.
-func (j *job) do(ctx context.Context, r *bulk.Run) error {
+func (j *job) do(ctx context.Context, r *bulk.Run, reporter *reporter) error {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	ended := make(chan struct{})
@@ -328,9 +340,7 @@ func (j *job) do(ctx context.Context, r *bulk.Run) error {
 		}
 		r.Stop()
 		second := notifyAgain()
-		if !j.quiet {
-			_, _ = fmt.Fprintln(j.cmd.ErrOrStderr(), "stopping: waiting for the requests under way (press again not to)")
-		}
+		reporter.say("stopping: waiting for the requests under way (press again not to)")
 		select {
 		case <-second:
 		case <-time.After(patience):

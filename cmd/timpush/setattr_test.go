@@ -119,7 +119,7 @@ func TestBadRows(t *testing.T) {
 	r := w.run("set-attr", "u.csv")
 	require.Equal(t, 1, r.code, r.err)
 	for _, want := range []string{
-		"u.csv:3: column city: the value has 51 bytes", "u.csv:4: column To_Account: the account is empty", "u.csv:5: it has 2 fields",
+		"u.csv:3: column city: the value has 51 bytes", "u.csv:4: column To_Account: the account is empty", "u.csv:5: the number of its fields is 2, that of the first line 3",
 		"u.csv:6: column 4: a quote", "u.csv:8: column city: there is a NUL byte", "u.csv:9: column city: it is not UTF-8",
 	} {
 		assert.Contains(t, r.err, want)
@@ -164,7 +164,7 @@ func TestFailuresAreFedInAgain(t *testing.T) {
 
 	r = w.run("set-attr", "u.csv")
 	require.Equal(t, 3, r.code, "the failures of the earlier run must not be lost")
-	assert.Contains(t, r.err, "u.csv.failed.ndjson is there already")
+	assert.Contains(t, r.err, "u.csv.failed.ndjson is there already, from an earlier run: feed it in, and then move it away")
 	assert.False(t, w.has("u.csv.checkpoint"))
 
 	w.fake.Refuse(0, "u7", "u8", "u250")

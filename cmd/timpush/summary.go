@@ -33,7 +33,7 @@ type summary struct {
 
 // finish closes the files, tells what the run has come to, and returns its exit code.
 func (j *job) finish(r *bulk.Run, reporter *reporter, err error) error {
-	reporter.clear()
+	reporter.end()
 	sum := summary{
 		Done: r.Counts.Done, Rejected: r.Counts.Rejected, Failed: r.Counts.Failed, Unset: r.Counts.Unset,
 		Requests: r.Stream.Requests, Seconds: r.Stream.Elapsed.Seconds(), Reasons: r.Reasons.Most(topReasons),
@@ -60,6 +60,8 @@ func (j *job) finish(r *bulk.Run, reporter *reporter, err error) error {
 
 func (s *summary) verdict(err error) error {
 	switch {
+	case errors.Is(err, bulk.ErrInterrupted) && s.Resumable:
+		return fatal(fmt.Errorf("stopped before the end: %w\nRun the same command again: it goes on from here", err))
 	case err != nil && s.Resumable:
 		return fatal(fmt.Errorf("stopped before the end: %w\nMend it and run the same command again: it goes on from here", err))
 	case err != nil:
@@ -82,7 +84,8 @@ func (s *summary) write(out io.Writer) {
 	if s.Unset > 0 {
 		p("%d with nothing to set\n", s.Unset)
 	}
-	p("%s in %v\n", count(s.Requests, "request"), time.Duration(s.Seconds*float64(time.Second)).Round(10*time.Millisecond))
+	took := time.Duration(s.Seconds * float64(time.Second))
+	p("%s in %v\n", count(s.Requests, "request"), took.Round(time.Millisecond))
 	writeReasons(out, s.Reasons)
 	if s.Failures != "" && !s.Resumable {
 		p("To try again: timpush set-attr %s\n", s.Failures)
@@ -115,7 +118,7 @@ func in(file string) string {
 
 // finishDry tells what would be sent. Requests of a real run are full, as they wait for their turn: those of this one are not.
 func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, err error) error {
-	reporter.clear()
+	reporter.end()
 	requests := (r.Counts.Done + timpush.MaxUsersPerRequest - 1) / timpush.MaxUsersPerRequest
 	seconds := math.Ceil(float64(requests) / s.Rate)
 	if j.asJSON {

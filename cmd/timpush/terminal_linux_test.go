@@ -20,8 +20,9 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// terminal runs a command on a terminal of so many columns, and returns all that was written there.
-func terminal(t *testing.T, cmd *exec.Cmd, columns uint16) string {
+// terminal runs a command on a terminal of so many columns, and returns all that was written there. Ctrl-C is pressed after
+// a time, unless that is 0.
+func terminal(t *testing.T, cmd *exec.Cmd, columns uint16, interrupt time.Duration) string {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	require.NoError(t, err)
@@ -37,6 +38,10 @@ func terminal(t *testing.T, cmd *exec.Cmd, columns uint16) string {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	require.NoError(t, cmd.Start())
 	require.NoError(t, slave.Close())
+	if interrupt > 0 {
+		timer := time.AfterFunc(interrupt, func() { _, _ = master.WriteString("\x03") })
+		defer timer.Stop()
+	}
 	var all bytes.Buffer
 	_, _ = all.ReadFrom(master) // it ends with an error when nobody has the other side any more
 	_ = cmd.Wait()
@@ -69,7 +74,7 @@ func TestBar(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0)).with("TIMPUSH_RATE=60")
 			w.write("u.csv", "To_Account,city\n,x\n"+many(9000)+",y\n")
-			text := terminal(t, w.command("set-attr", "u.csv"), columns)
+			text := terminal(t, w.command("set-attr", "u.csv"), columns, 0)
 			var shares []int
 			for _, m := range regexp.MustCompile(`(\d+)% \[[=>.]+\]`).FindAllStringSubmatch(text, -1) {
 				share, err := strconv.Atoi(m[1])
@@ -97,4 +102,15 @@ func TestBar(t *testing.T) {
 			assert.NotContains(t, strings.Join(lines, "\n"), "users/s", "the bar has gone")
 		})
 	}
+}
+
+// What Ctrl-C has to say stands on a line of its own.
+func TestBarAndCtrlC(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithLatency(300*time.Millisecond, 0)).with("TIMPUSH_RATE=60")
+	w.write("u.csv", "To_Account,city\n"+many(30000))
+	lines := screen(terminal(t, w.command("set-attr", "u.csv"), 80, 1200*time.Millisecond))
+	require.Equal(t, "stopping: waiting for the requests under way (press again not to)", lines[0], "%q", lines)
+	assert.Regexp(t, `^\d+ done$`, lines[1])
+	assert.Equal(t, "Run the same command again: it goes on from here", lines[len(lines)-1])
 }

@@ -18,6 +18,9 @@ type Sink struct {
 	dirty  bool
 }
 
+// ErrThere is why a file is not written: it is from an earlier run.
+var ErrThere = errors.New("is there already, from an earlier run")
+
 // OpenSink opens a file, or makes it. Of a file of an interrupted run it keeps what the checkpoint knows of. A file of
 // another run is not touched.
 func OpenSink(name string, resumed bool, known checkpoint.Extent) (*Sink, error) {
@@ -31,7 +34,7 @@ func OpenSink(name string, resumed bool, known checkpoint.Extent) (*Sink, error)
 	case err != nil:
 	case !info.Mode().IsRegular():
 	case !resumed && info.Size() > 0:
-		err = fmt.Errorf("%s is there already, from an earlier run: feed it in, or move it away", name)
+		err = fmt.Errorf("%s %w", name, ErrThere)
 	default:
 		err = f.Truncate(known.Size)
 		if err == nil {

@@ -80,7 +80,7 @@ func (c *csvReader) next(skip bool) (record, error) {
 	switch {
 	case skip:
 	case len(fields) != len(c.cols.columns):
-		r.reason = fmt.Sprintf("it has %d fields, the first line has %d", len(fields), len(c.cols.columns))
+		r.reason = fmt.Sprintf("the number of its fields is %d, that of the first line %d", len(fields), len(c.cols.columns))
 	default:
 		c.cols.user(fields, &r)
 		c.swallowed(fields, line, &r)

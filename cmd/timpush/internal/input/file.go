@@ -104,6 +104,9 @@ func (in *Input) begin(f *file) error {
 		return err
 	}
 	if format == NDJSON {
+		if err := checkArray(plain); err != nil {
+			return err
+		}
 		f.reader = newNDJSON(plain, in.options)
 		return nil
 	}
@@ -201,10 +204,22 @@ func (in *Input) format(name string, plain *bufio.Reader) (Format, error) {
 	if name != Stdin {
 		return "", errors.New("its name does not tell the format: give --format csv, ndjson or parquet")
 	}
-	if len(head) > 0 && head[0] == '{' {
+	if len(head) > 0 && (head[0] == '{' || head[0] == '[') {
 		return NDJSON, nil
 	}
 	return CSV, nil
+}
+
+// checkArray refuses an array of objects, which would otherwise be a bad row on each of its lines.
+func checkArray(plain *bufio.Reader) error {
+	head, err := plain.Peek(4096)
+	if err != nil && !errors.Is(err, io.EOF) && len(head) == 0 {
+		return err
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(head), []byte{'['}) {
+		return errors.New("it is a JSON array, and NDJSON has an object on each line: jq -c '.[]' makes one of the other")
+	}
+	return nil
 }
 
 // checkText passes over a byte order mark and refuses what is not UTF-8 from its first character on.

@@ -267,6 +267,14 @@ func (r *Settings) Base() string {
 	return "https://" + r.Region.Host()
 }
 
+// Service names what the requests reach. The backup host of a region is the same service as its host.
+func (r *Settings) Service() string {
+	if r.Base() == "https://"+r.Region.BackupHost() {
+		return "https://" + r.Region.Host()
+	}
+	return r.Base()
+}
+
 // Describe returns the settings in words, without the key.
 func (r *Settings) Describe() (lines []string) {
 	values := map[string]string{

@@ -1,0 +1,3 @@
+module github.com/timpush/timpush-go/tools
+
+go 1.26.0

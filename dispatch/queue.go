@@ -26,6 +26,9 @@ var (
 
 	// ErrClosed is why a Queue takes no update: [Queue.Close] was called.
 	ErrClosed = errors.New("dispatch: the queue is closed")
+
+	// ErrNoQueue is why [OpenExisting] returns none: a stream or the bucket of the app is missing.
+	ErrNoQueue = errors.New("dispatch: there is no queue of the app")
 )
 
 const (
@@ -73,6 +76,7 @@ type settings struct {
 	lease     time.Duration
 	delay     time.Duration // after a first failure
 	logger    *slog.Logger
+	existing  bool // nothing is made
 	faults    []error
 }
 
@@ -159,10 +163,20 @@ func Open(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Opt
 		return nil, err
 	}
 	q := &Queue{js: js, settings: s, checker: checker, subject: fmt.Sprintf("timpush.%d", sdkAppID)}
-	if err := q.prepare(ctx, fmt.Sprintf("TIMPUSH_%d", sdkAppID)); err != nil {
+	err = q.prepare(ctx, fmt.Sprintf("TIMPUSH_%d", sdkAppID))
+	if errors.Is(err, ErrNoQueue) {
+		return nil, err
+	}
+	if err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
 	return q, nil
+}
+
+// OpenExisting is [Open] for a tool that looks at a queue: it makes and changes nothing, and where the queue is not there
+// its error matches [ErrNoQueue]. The limits of the streams stay whatever they are.
+func OpenExisting(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Option) (*Queue, error) {
+	return Open(ctx, js, sdkAppID, append(opts[:len(opts):len(opts)], func(s *settings) { s.existing = true })...)
 }
 
 // newChecker returns a Batcher that never sends: it checks a user before it looks at its context, which has always ended.
@@ -194,6 +208,9 @@ func (q *Queue) prepare(ctx context.Context, name string) (err error) {
 	}
 	q.state, err = q.js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		if q.settings.existing {
+			return ErrNoQueue
+		}
 		q.state, err = q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: name, Replicas: q.settings.replicas, Description: "who sends the updates, and how far it has come",
 		})
@@ -204,6 +221,9 @@ func (q *Queue) prepare(ctx context.Context, name string) (err error) {
 func (q *Queue) ensure(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
 	s, err := q.js.Stream(ctx, config.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if q.settings.existing {
+			return nil, ErrNoQueue
+		}
 		s, err = q.js.CreateStream(ctx, config)
 	}
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another replica was faster, with other limits

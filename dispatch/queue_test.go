@@ -142,3 +142,16 @@ func TestMessageIDs(t *testing.T) {
 	require.NoError(t, q.SetAttrOnce(t.Context(), "row 2", user("mary", "Rome")))
 	assert.Equal(t, 2, stats(t, q).Backlog)
 }
+
+func TestOpenExistingMakesAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	js, _ := open(t, t.TempDir(), dispatch.WithMaxBytes(1<<20)).JetStream()
+	_, err := dispatch.OpenExisting(t.Context(), js, appID+1)
+	require.ErrorIs(t, err, dispatch.ErrNoQueue)
+	_, err = dispatch.OpenExisting(t.Context(), js, appID+1)
+	require.ErrorIs(t, err, dispatch.ErrNoQueue, "the first did not make one")
+	q, err := dispatch.OpenExisting(t.Context(), js, appID, dispatch.WithMaxBytes(1<<21))
+	require.NoError(t, err)
+	assert.Equal(t, int64(1<<20), stats(t, q).MaxBytes)
+	require.NoError(t, q.Close())
+}

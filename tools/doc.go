@@ -1,4 +1,3 @@
-// Package tools is a module of programs that check this repository. It is no
-// part of the workspace and is never published, so that what the programs need
-// is nobody's dependency.
+// Package tools is a module of programs that check this repository. It is never
+// published, so that what the programs need is nobody's dependency.
 package tools

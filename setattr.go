@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -129,7 +128,10 @@ func (p *plan) writeAttrs(user *UserAttrs) bool {
 		dst, good = appendText(dst, value, good)
 		dst = append(dst, ',')
 	}
-	p.json = append(bytes.TrimSuffix(dst, []byte{','}), `}},`...)
+	if dst[len(dst)-1] == ',' {
+		dst = dst[:len(dst)-1]
+	}
+	p.json = append(dst, `}},`...)
 	return good
 }
 
@@ -167,23 +169,22 @@ func (p *plan) writeMerged(same []int) error {
 // appendText appends s as a JSON string, and makes good false if it is not UTF-8. A request has hundreds of short texts,
 // nearly all of which JSON takes as they are: to look for that first is cheaper than to quote them all (BenchmarkEncode).
 func appendText(dst []byte, s string, good bool) ([]byte, bool) {
-	if plain(s) {
-		dst = append(dst, '"')
-		dst = append(dst, s...)
-		return append(dst, '"'), good
+	from := len(dst)
+	if cap(dst)-from < len(s)+2 {
+		dst = slices.Grow(dst, len(s)+2)
 	}
-	dst, err := jsontext.AppendQuote(dst, s)
-	return dst, good && err == nil
-}
-
-// plain reports whether s is ASCII that JSON takes as it is.
-func plain(s string) bool {
-	for i := range len(s) {
-		if !isPlain[s[i]] {
-			return false
+	dst = dst[:from+len(s)+2]
+	text := dst[from+1:][:len(s)]
+	for i := range len(text) {
+		c := s[i]
+		if !isPlain[c] {
+			dst, err := jsontext.AppendQuote(dst[:from], s)
+			return dst, good && err == nil
 		}
+		text[i] = c
 	}
-	return true
+	dst[from], dst[len(dst)-1] = '"', '"'
+	return dst, good
 }
 
 var isPlain = func() (table [256]bool) {

@@ -234,3 +234,26 @@ func TestHelp(t *testing.T) {
 	require.Equal(t, 0, w.run("man", w.dir).code)
 	assert.Contains(t, w.read("timpush-set-attr.1"), "checkpoint")
 }
+
+// What is lost of the output must show in the exit code: a program reads nothing else.
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(10))
+	for _, args := range [][]string{
+		{"names", "get"}, {"explain", "90035"}, {"usersig"}, {"check"}, {"get-attr", "mary"}, {"set-attr", "u.csv"}, {"set-attr", "--json", "u.csv"}, {"--version"}, {"--help"},
+	} {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip("there is no /dev/full here")
+		}
+		cmd := w.command(args...)
+		var errs strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &errs
+		require.Error(t, cmd.Run(), args)
+		require.NoError(t, full.Close())
+		assert.Equal(t, 3, cmd.ProcessState.ExitCode(), args)
+		assert.Contains(t, errs.String(), "no space left on device", args)
+	}
+	assert.Len(t, w.fake.Accounts(), 10, "the users are done all the same")
+}

@@ -239,12 +239,16 @@ func (s *Source) readFile() error {
 	}
 	s.file = map[string]string{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		if err := s.readLine(lines.Text()); err != nil {
 			return fmt.Errorf("%s:%d: %w", s.name, n, err)
 		}
 	}
-	return lines.Err()
+	if lines.Err() != nil {
+		return fmt.Errorf("%s:%d: the line is too long: is it a file of settings?", s.name, n)
+	}
+	return nil
 }
 
 func (s *Source) readLine(line string) error {

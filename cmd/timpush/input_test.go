@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -120,22 +118,6 @@ func TestByteOrderMark(t *testing.T) {
 	r := w.run("set-attr", "u.csv")
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, "Rome", w.fake.Attrs("a")["city"])
-}
-
-func TestReadOnlyDirectory(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	dir := filepath.Join(w.dir, "in")
-	require.NoError(t, os.Mkdir(dir, 0o700))
-	w.write("in/u.csv", users(10))
-	require.NoError(t, os.Chmod(dir, 0o500))
-	if f, err := os.Create(filepath.Join(dir, "x")); err == nil {
-		_ = f.Close()
-		t.Skip("this user may write everywhere")
-	}
-	r := w.run("set-attr", "in/u.csv")
-	require.Equal(t, 3, r.code)
-	assert.Contains(t, r.err, "give --checkpoint in a directory that can be written to")
 }
 
 func TestWrongRegion(t *testing.T) {

@@ -128,3 +128,7 @@ $(GOVULNCHECK):
 .PHONY: licences
 licences: ## docs/dependencies.md has what is linked, and its licences are known
 	go run ./tools/licences
+
+.PHONY: docs
+docs: ## every link, command and piece of Go in the documentation is right
+	go run ./tools/docs

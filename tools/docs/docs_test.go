@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -131,7 +130,7 @@ func TestTheToolRunsAgainstAFake(t *testing.T) {
 	c := &checker{root: "../..", rules: rules, hosts: hosts}
 	c.docs = []*document{parse("a.md", "    $ timpush get-attr mary\n    {\"To_Account\":\"mary\",\"Attrs\":{}}\n\n`timpush explain 1`\n")}
 	defer func() { c.fake.stop() }()
-	c.checkCommands(context.Background())
+	c.checkCommands(t.Context())
 	if len(c.faults) != 1 || !strings.Contains(c.faults[0].Error(), "a.md:4: timpush explain 1: exit status 1") {
 		t.Errorf("%v", c.faults)
 	}

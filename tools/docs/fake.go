@@ -69,9 +69,7 @@ func (c *checker) startFake(ctx context.Context) error {
 	if err := c.fake.cmd.Start(); err != nil {
 		return err
 	}
-	for began := time.Now(); !strings.Contains(c.fake.output.String(), "TIMPUSH_SECRET_KEY=") && time.Since(began) < 20*time.Second; {
-		time.Sleep(10 * time.Millisecond)
-	}
+	c.fake.await(ctx, "TIMPUSH_SECRET_KEY=")
 	for _, s := range setting.FindAllStringSubmatch(c.fake.output.String(), -1) {
 		c.fake.env = append(c.fake.env, s[1])
 	}
@@ -80,6 +78,21 @@ func (c *checker) startFake(ctx context.Context) error {
 	}
 	c.fake.env = append(c.fake.env, "HOME="+dir, "PATH="+filepath.Dir(tool)+":"+os.Getenv("PATH"))
 	return nil
+}
+
+// await waits until the fake has printed a text, for a while.
+func (f *fake) await(ctx context.Context, text string) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for !strings.Contains(f.output.String(), text) {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // users is the first file of users that a document shows.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -168,7 +169,7 @@ func (l listing) take(out []byte, folder string, test bool) error {
 }
 
 func golang(dir string, env []string, args ...string) ([]byte, error) {
-	cmd := exec.Command("go", args...)
+	cmd := exec.CommandContext(context.Background(), "go", args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

@@ -7,8 +7,10 @@ import (
 	"github.com/timpush/timpush-go/dispatch"
 )
 
-// What README.md shows, word for word, so that it compiles: `make docs` looks for it here.
-var _ = func(ctx context.Context, client *timpush.Client, sdkAppID int) error { //nolint:errcheck // a README is short: a service looks at what Run returns
+var _ = readme
+
+// readme is what README.md shows, word for word, so that it compiles: `make docs` looks for it here.
+func readme(ctx context.Context, client *timpush.Client, sdkAppID int) error { //nolint:errcheck // a README is short: a service looks at what Run returns
 	queue, err := dispatch.OpenEmbedded(ctx, "/var/lib/myservice/timpush", sdkAppID)
 	if err != nil {
 		return err

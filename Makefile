@@ -124,3 +124,11 @@ $(GOLANGCI_LINT):
 $(GOVULNCHECK):
 	GOBIN="$(CURDIR)/.bin" go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 	mv .bin/govulncheck $@
+
+.PHONY: licences
+licences: ## docs/dependencies.md has what is linked, and its licences are known
+	go run ./tools/licences
+
+.PHONY: docs
+docs: ## every link, command and piece of Go in the documentation is right
+	go run ./tools/docs

@@ -86,31 +86,6 @@ func TestSetAttrNamesRefused(t *testing.T) {
 	})
 }
 
-func TestInvalidAttrNames(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		s := fake(t)
-		c := client(s)
-		for want, names := range map[string][]timpush.AttrName{
-			"there are no names":                             nil,
-			"the index is 10, want 0 to 9":                   {{Index: 10, Name: "a"}},
-			"the index is -1, want 0 to 9":                   {{Index: -1, Name: "a"}},
-			"the index 1 comes twice":                        {{Index: 1, Name: "a"}, {Index: 1, Name: "b"}},
-			"the name comes twice":                           {{Index: 1, Name: "a"}, {Index: 2, Name: "a"}},
-			"the name is empty":                              {{Index: 1}},
-			"the name has 51 bytes, at most 50 are allowed":  {{Index: 1, Name: strings.Repeat("深", 17)}},
-			"the name is not valid UTF-8":                    {{Index: 1, Name: "\xff"}},
-			"AccountType(3) is no account type":              {{Index: 1, Name: "a", AccountType: 3}},
-			"2 faults in the input, nothing was sent: entry": {{Index: 10, Name: ""}},
-		} {
-			err := c.SetAttrNames(t.Context(), names)
-			var input *timpush.InputError
-			require.ErrorAs(t, err, &input)
-			assert.ErrorContains(t, err, want)
-		}
-		assert.Empty(t, s.Calls())
-	})
-}
-
 func TestGetAttr(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		accounts := []string{"lost"}

@@ -152,7 +152,7 @@ func (c *checkup) clock(ctx context.Context) error {
 	began := time.Now()
 	resp, err := client.Do(req)
 	if err != nil {
-		return c.bad("clock", err, "The server can be reached but does not speak HTTP. Is --base-url right?")
+		return c.bad("clock", err, headRemedy(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	date, err := http.ParseTime(resp.Header.Get("Date"))
@@ -168,6 +168,14 @@ func (c *checkup) clock(ctx context.Context) error {
 	}
 	c.ok("clock", "within %v of the server's", max(skew.Abs(), time.Second))
 	return nil
+}
+
+// headRemedy tells what to do where nothing answers. Behind a proxy, no step before has tried to connect.
+func headRemedy(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
+		return "The proxy cannot be reached. Is HTTPS_PROXY right?"
+	}
+	return "The server can be reached but does not speak HTTP. Is --base-url right?"
 }
 
 func (c *checkup) key(ctx context.Context, client *timpush.Client) error {

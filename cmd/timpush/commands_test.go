@@ -2,13 +2,10 @@ package main_test
 
 import (
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -114,45 +111,6 @@ func TestCheck(t *testing.T) {
 		assert.Contains(t, r.out, want)
 	}
 	assert.Empty(t, w.fake.Accounts())
-
-	wrong := func(want string, env ...string) {
-		t.Helper()
-		old := w.env
-		defer func() { w.env = old }()
-		r := w.with(env...).run("check")
-		assert.Equal(t, 3, r.code, r.out+r.err)
-		assert.Contains(t, r.out, want)
-	}
-	wrong("Copy the SecretKey of the app 1400000000", "TIMPUSH_SECRET_KEY="+strings.Repeat("x", 64))
-	wrong("Make mary an administrator", "TIMPUSH_IDENTIFIER=mary")
-	wrong("The console shows where the app is", "TIMPUSH_SDKAPPID=1400000001")
-	wrong("Is --base-url spelled correctly?", "TIMPUSH_BASE_URL=https://no-such-host.invalid")
-	wrong("Is a firewall in between?", "TIMPUSH_BASE_URL=http://"+freeAddress(t))
-	wrong("Something in between does not let TLS through", "TIMPUSH_BASE_URL="+strings.Replace(w.fake.URL, "http:", "https:", 1))
-	w.fake.Inject(timpushtest.Fault{}, timpushtest.Status(403))
-	wrong("What answers is not the service", "X=y")
-}
-
-func TestCheckOfTheClock(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	late := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Date", time.Now().Add(10*time.Minute).UTC().Format(http.TimeFormat))
-	}))
-	t.Cleanup(late.Close)
-	r := w.with("TIMPUSH_BASE_URL=" + late.URL).run("check")
-	require.Equal(t, 3, r.code)
-	assert.Contains(t, r.out, "differs from the server's by -10m")
-	assert.Contains(t, r.out, "timedatectl")
-}
-
-func TestCheckOfTheCertificate(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	secure := timpushtest.Start(t)
-	r := w.with("TIMPUSH_BASE_URL=" + secure.URL).run("check")
-	require.Equal(t, 3, r.code)
-	assert.Contains(t, r.out, "The certificate is not the service's")
 }
 
 // freeAddress returns an address that nobody listens on.
@@ -189,8 +147,13 @@ func TestConfiguration(t *testing.T) {
 		assert.Contains(t, r.err, want)
 	}
 	usage("unknown region", "check", "--region", "mars")
-	usage("sdkappid (from --sdkappid) is no number", "check", "--sdkappid", "x")
+	usage("sdkappid (from --sdkappid) is no whole number", "check", "--sdkappid", "x")
 	usage("rate (from --rate) is no number above 0", "check", "--rate", "0")
+	usage("rate (from --rate) is no number above 0", "check", "--rate", "NaN")
+	usage("rate (from --rate) is no number above 0", "check", "--rate", "Inf")
+	usage("sdkappid (from --sdkappid) is no whole number above 0", "check", "--sdkappid", "1400000000.5")
+	usage("in-flight (from --in-flight) is no whole number above 0", "check", "--in-flight", "NaN")
+	usage("in-flight (from --in-flight) is no whole number above 0", "check", "--in-flight", "0.5")
 	usage("unknown flag: --secret-key", "check", "--secret-key", "x")
 	usage("the configuration: open missing", "check", "--config", "missing")
 	usage("http on a loopback host", "check", "--base-url", "http://example.com")
@@ -228,4 +191,27 @@ func TestHelp(t *testing.T) {
 	assert.Contains(t, w.run("man").out, ".TH")
 	require.Equal(t, 0, w.run("man", w.dir).code)
 	assert.Contains(t, w.read("timpush-set-attr.1"), "checkpoint")
+}
+
+// What is lost of the output must show in the exit code: a program reads nothing else.
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(10))
+	for _, args := range [][]string{
+		{"names", "get"}, {"explain", "90035"}, {"usersig"}, {"check"}, {"get-attr", "mary"}, {"set-attr", "u.csv"}, {"set-attr", "--json", "u.csv"}, {"--version"}, {"--help"},
+	} {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip("there is no /dev/full here")
+		}
+		cmd := w.command(args...)
+		var errs strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &errs
+		require.Error(t, cmd.Run(), args)
+		require.NoError(t, full.Close())
+		assert.Equal(t, 3, cmd.ProcessState.ExitCode(), args)
+		assert.Contains(t, errs.String(), "no space left on device", args)
+	}
+	assert.Len(t, w.fake.Accounts(), 10, "the users are done all the same")
 }

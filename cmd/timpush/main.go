@@ -48,17 +48,36 @@ func run() int {
 	limitMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := newRoot().ExecuteContext(ctx)
-	if err == nil {
-		return exitDone
-	}
-	code := exitFatal
-	if e, ok := errors.AsType[*exitError](err); ok {
-		code = e.code
-		err = e.error
+	root, out := newRoot(), &output{}
+	root.SetOut(out)
+	code, err := ended(root.ExecuteContext(ctx))
+	if code < exitFatal && out.err != nil {
+		code, err = exitFatal, fmt.Errorf("standard output: %w", out.err)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "timpush:", once(err.Error()))
 	}
 	return code
+}
+
+// ended returns the exit code of what a command has returned, and what is still to be told.
+func ended(err error) (int, error) {
+	if err == nil {
+		return exitDone, nil
+	}
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code, e.error
+	}
+	return exitFatal, err
+}
+
+// output is standard output. It keeps its first error: who reads a file that was cut off by a full disk must be able to tell.
+type output struct{ err error }
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := os.Stdout.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }

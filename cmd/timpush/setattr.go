@@ -244,6 +244,9 @@ func (j *job) askNames(ctx context.Context, client *timpush.Client) error {
 
 // remember opens the checkpoint and the files of failures.
 func (j *job) remember(r *bulk.Run, s *settings.Settings) (err error) {
+	if err := j.apart(); err != nil {
+		return err
+	}
 	if j.restart {
 		if err := j.forget(); err != nil {
 			return err
@@ -296,6 +299,22 @@ func (j *job) openLog(s *settings.Settings) (*checkpoint.Log, error) {
 		what.Inputs = append(what.Inputs, print)
 	}
 	return checkpoint.Open(j.checkpoint, what, []string{j.failures, j.rejects})
+}
+
+// apart refuses an input as the place of failures: --restart would remove it.
+func (j *job) apart() error {
+	for _, name := range j.input.Files() {
+		in, err := os.Stat(name)
+		if err != nil {
+			continue // standard input
+		}
+		for flag, other := range map[string]string{"--failures": j.failures, "--rejects": j.rejects} {
+			if out, err := os.Stat(other); err == nil && os.SameFile(in, out) {
+				return fmt.Errorf("%s %s: it is the input: give another file", flag, other)
+			}
+		}
+	}
+	return nil
 }
 
 // forget removes what an interrupted run has left, but not under its feet.

@@ -112,7 +112,7 @@ func TestCompression(t *testing.T) {
 	assert.False(t, w.has("stdin.checkpoint"))
 }
 
-func TestBadRows(t *testing.T) {
+func TestBadRowsTogether(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.write("u.csv", "To_Account,city,sex\na,Rome,f\nb,"+strings.Repeat("x", 51)+",f\n,Rome,f\nd,Rome\ne,R\"ome,f\nf,,\ng,a\x00b,f\nh,caf\xe9,f\ni,\"two\nlines\",f\nj,Rome,f\n")

@@ -246,7 +246,7 @@ func (r *Run) outcomes(ctx context.Context, batch *timpush.BatchResult, err erro
 		r.settle(all) // refused here, which says nothing of the service
 	default:
 		r.hold(all)
-		if r.failing++; r.GiveUp > 0 && r.failing >= r.GiveUp && r.abort == nil {
+		if r.failing++; r.GiveUp > 0 && r.failing >= r.GiveUp && r.abort == nil && ctx.Err() == nil {
 			r.abort = r.hopeless()
 		}
 	}

@@ -8,6 +8,7 @@ package checkpoint
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,6 +125,9 @@ func (l *Log) load(job Job, failures []string) error {
 	r := bufio.NewReader(l.file)
 	text, end, ok := l.line(r, 0)
 	if !ok {
+		if err := l.ours(); err != nil {
+			return err
+		}
 		return l.begin(job)
 	}
 	var h header
@@ -210,6 +214,26 @@ func (l *Log) resum() error {
 	return err
 }
 
+// beginning is that of the first line, after its sum of nine characters.
+const beginning = `{"timpush-checkpoint":`
+
+// ours refuses a file that was never a log, so that a name given by mistake costs nobody a file. What a crash has left of
+// a log is cut off, or has nothing but NULs.
+func (l *Log) ours() error {
+	head := make([]byte, 9+len(beginning))
+	n, err := l.file.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	head = head[:n]
+	sum, text := head[:min(n, 9)], head[min(n, 9):]
+	torn := len(text) > 0 || len(bytes.Trim(sum, "0123456789abcdef ")) == 0
+	if torn && bytes.HasPrefix([]byte(beginning), text) || len(bytes.Trim(head, "\x00")) == 0 {
+		return nil
+	}
+	return errors.New("it is no checkpoint, and is left alone: give another --checkpoint, or move it away")
+}
+
 // begin begins a new log. Whatever is in the file has no whole line, so that nothing can have been sent.
 func (l *Log) begin(job Job) error {
 	if err := l.file.Truncate(0); err != nil {
@@ -292,5 +316,10 @@ func Forget(name string) error {
 	if err != nil {
 		return err
 	}
-	return (&Log{file: f}).Remove()
+	l := &Log{file: f}
+	if err := l.ours(); err != nil {
+		_ = f.Close()
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return l.Remove()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -59,6 +60,10 @@ func TestLogThatIsSpoiled(t *testing.T) {
 		for _, text := range [][]byte{whole[:at], spoiled} {
 			require.NoError(t, os.WriteFile(name, text, 0o600))
 			l, err := Open(name, Job{}, nil)
+			if len(text) > at && at >= 9 && at < 9+len(beginning) {
+				require.ErrorContains(t, err, "it is no checkpoint", "what does not begin as one may be anything")
+				continue
+			}
 			require.NoError(t, err)
 			n := l.Handled.Len()
 			require.LessOrEqual(t, n, int64(20))
@@ -94,4 +99,25 @@ func TestForget(t *testing.T) {
 	require.NoError(t, Forget(name))
 	_, err = os.Stat(name)
 	assert.True(t, errors.Is(err, os.ErrNotExist))
+}
+
+// A name that was given by mistake must not cost the file.
+func TestFilesThatAreNoLog(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "notes")
+	for _, text := range []string{"x", "a,b\n", "To_Account,city\na,Rome\n", "{}\n", "0123456\n", strings.Repeat("note\n", 1000)} {
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+		_, err := Open(name, Job{}, nil)
+		require.ErrorContains(t, err, "it is no checkpoint, and is left alone")
+		require.ErrorContains(t, Forget(name), "it is no checkpoint, and is left alone")
+		left, err := os.ReadFile(name)
+		require.NoError(t, err)
+		assert.Equal(t, text, string(left))
+	}
+	for _, torn := range []string{"", "01234567", "01234567 ", "01234567 {\"timpush", strings.Repeat("\x00", 4096)} {
+		require.NoError(t, os.WriteFile(name, []byte(torn), 0o600))
+		l, err := Open(name, Job{}, nil)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -82,22 +83,26 @@ func (s *Source) Load() (*Settings, error) {
 		r.From[key] = v.From
 		return v.Text
 	}
-	number := func(key string, normal float64, required bool) float64 {
+	whole := func(key string, required bool) int {
 		t := text(key, required)
 		if t == "" {
-			return normal
+			return 0
 		}
-		n, err := strconv.ParseFloat(t, 64)
+		n, err := strconv.Atoi(t)
 		if err != nil || n <= 0 {
-			faults = append(faults, fmt.Errorf("%s (from %s) is no number above 0", key, r.From[key]))
+			faults = append(faults, fmt.Errorf("%s (from %s) is no whole number above 0", key, r.From[key]))
 		}
 		return n
 	}
-	r.SDKAppID = int(number(SDKAppID, 0, true))
+	r.SDKAppID = whole(SDKAppID, true)
 	r.Identifier = text(Identifier, true)
 	r.BaseURL = text(BaseURL, false)
-	r.Rate = number(Rate, DefaultRate, false)
-	r.InFlight = int(number(InFlight, 0, false))
+	perSecond, err := parseRate(text(Rate, false))
+	if err != nil {
+		faults = append(faults, fmt.Errorf("%s (from %s) %w", Rate, r.From[Rate], err))
+	}
+	r.Rate = perSecond
+	r.InFlight = whole(InFlight, false)
 	if name := text(Region, true); name != "" {
 		region, err := timpush.ParseRegion(name)
 		r.Region, faults = region, appendError(faults, err)
@@ -105,6 +110,18 @@ func (s *Source) Load() (*Settings, error) {
 	key, err := s.secretKey(r)
 	r.SecretKey, faults = key, appendError(faults, err)
 	return r, errors.Join(faults...)
+}
+
+// parseRate reads calls a second. Neither infinity nor NaN is one, although strconv takes them for numbers.
+func parseRate(text string) (float64, error) {
+	if text == "" {
+		return DefaultRate, nil
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n > 0) || math.IsInf(n, 0) {
+		return 0, errors.New("is no number above 0")
+	}
+	return n, nil
 }
 
 func appendError(faults []error, err error) []error {
@@ -222,12 +239,16 @@ func (s *Source) readFile() error {
 	}
 	s.file = map[string]string{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		if err := s.readLine(lines.Text()); err != nil {
 			return fmt.Errorf("%s:%d: %w", s.name, n, err)
 		}
 	}
-	return lines.Err()
+	if lines.Err() != nil {
+		return fmt.Errorf("%s:%d: the line is too long: is it a file of settings?", s.name, n)
+	}
+	return nil
 }
 
 func (s *Source) readLine(line string) error {

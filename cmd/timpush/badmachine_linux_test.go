@@ -1,0 +1,210 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// machine is a world in which set-attr of the 10,000 users of u.csv is started once with something wrong.
+type machine struct {
+	*world
+	cmd  *exec.Cmd
+	errs *bytes.Buffer
+	mend func() // what is wrong
+}
+
+// badMachines are what a machine and its people can do to a run. wrong changes the machine before the run begins, and
+// during is called while it is under way.
+var badMachines = []struct {
+	input  string
+	args   string // beside u.csv
+	wrong  func(*machine)
+	during func(*machine)
+	want   string
+	again  string // arguments of the second run beside u.csv
+}{
+	{input: "Ctrl-C (SIGINT)", during: signals(syscall.SIGINT), want: "exit status 3, `interrupted`"},
+	{input: "SIGTERM", during: signals(syscall.SIGTERM), want: "exit status 3, `interrupted`"},
+	{input: "Ctrl-C twice, while the server never answers", wrong: hanging, during: signals(syscall.SIGINT, syscall.SIGINT), want: "exit status 3, `interrupted`"},
+	{input: "terminal that is closed (SIGHUP)", during: signals(syscall.SIGHUP), want: "signal: hangup"},
+	{input: "kill -9", during: signals(syscall.SIGKILL), want: "signal: killed"},
+	{input: "reader of standard output that is gone (EPIPE)", args: "--json", wrong: deafReader, want: "signal: broken pipe"},
+	{input: "standard output on a full disk", wrong: fullOutput, want: "exit status 3, `standard output: write /dev/stdout: no space left on device`"},
+	{input: "rejects on a full disk", args: "--rejects /dev/full", wrong: refusing, want: "exit status 3, `no space left on device`", again: "--rejects /dev/full"},
+	{input: "checkpoint on a device", args: "--checkpoint /dev/full", want: "exit status 3, `a checkpoint must be a regular file`"},
+	{input: "folder that is read-only", wrong: readOnly, want: "exit status 3, `give --checkpoint in a directory that can be written to`"},
+	{input: "users that may not be read", wrong: unreadable("u.csv"), want: "exit status 3, `open u.csv: permission denied`"},
+	{input: "key file that may not be read", args: "--secret-key-file key", wrong: unreadable("key"), want: "exit status 2, `the secret key: open key: permission denied`"},
+	{input: "second run at the same time", wrong: another, want: "exit status 3, `another run is using it`"},
+	{input: "file that has changed since the interrupted run", wrong: changed, want: "exit status 3, `it was begun with another file u.csv`"},
+	{input: "checkpoint that is none", wrong: there("u.csv.checkpoint"), want: "exit status 3, `u.csv.checkpoint: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`"},
+	{input: "checkpoint that is the input", args: "--checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`"},
+	{input: "the same with --restart", args: "--restart --checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`"},
+	{input: "failures that are the input", args: "--restart --failures u.csv", want: "exit status 3, `--failures u.csv: it is the input: give another file`"},
+	{input: "failures of an earlier run", wrong: there("u.csv.failed.ndjson"), want: "exit status 3, `is there already, from an earlier run: feed it in, and then move it away`"},
+}
+
+// signals sends signals once requests are under way, with a pause between them.
+func signals(all ...os.Signal) func(*machine) {
+	return func(m *machine) {
+		require.Eventually(m.t, func() bool { return len(m.fake.Calls()) > 2 }, 20*time.Second, 5*time.Millisecond)
+		for _, s := range all {
+			require.NoError(m.t, m.cmd.Process.Signal(s))
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+}
+
+func hanging(m *machine) {
+	m.fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.Hang() })
+	m.mend = func() { m.fake.Handle(nil) }
+}
+
+func deafReader(m *machine) {
+	r, w, err := os.Pipe()
+	require.NoError(m.t, err)
+	require.NoError(m.t, r.Close())
+	m.t.Cleanup(func() { _ = w.Close() })
+	m.cmd.Stdout = w
+}
+
+func fullOutput(m *machine) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		m.t.Skip("there is no /dev/full here")
+	}
+	m.t.Cleanup(func() { _ = full.Close() })
+	m.cmd.Stdout = full
+}
+
+func refusing(m *machine) {
+	m.fake.Refuse(90035, "u500")
+	m.mend = func() { m.fake.Refuse(0, "u500") }
+}
+
+// unprivileged lets the run be that of a user for whom permissions hold, which they do not for root.
+func (m *machine) unprivileged() {
+	const nobody = 65534
+	if os.Getuid() != 0 {
+		return
+	}
+	require.NoError(m.t, os.Chmod(filepath.Dir(tool), 0o755))  //nolint:gosec // there is only the tool in it
+	require.NoError(m.t, os.Chmod(filepath.Dir(m.dir), 0o755)) //nolint:gosec // of the test
+	for _, name := range []string{".", "u.csv", "key"} {
+		require.NoError(m.t, os.Chown(filepath.Join(m.dir, name), nobody, nobody))
+	}
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+}
+
+func readOnly(m *machine) {
+	m.unprivileged()
+	require.NoError(m.t, os.Chmod(m.dir, 0o500))                     //nolint:gosec // a folder needs the right to enter
+	m.mend = func() { require.NoError(m.t, os.Chmod(m.dir, 0o700)) } //nolint:gosec // the same
+}
+
+func unreadable(name string) func(*machine) {
+	return func(m *machine) {
+		m.unprivileged()
+		path := filepath.Join(m.dir, name)
+		require.NoError(m.t, os.Chmod(path, 0o200))
+		m.mend = func() { require.NoError(m.t, os.Chmod(path, 0o600)) }
+	}
+}
+
+func another(m *machine) {
+	m.with("TIMPUSH_RATE=20")
+	first := m.command("set-attr", "u.csv")
+	require.NoError(m.t, first.Start())
+	m.mend = func() {
+		_ = first.Process.Kill()
+		_ = first.Wait()
+		m.with("TIMPUSH_RATE=2000")
+	}
+	require.Eventually(m.t, func() bool { return len(m.fake.Calls()) > 2 }, 20*time.Second, 5*time.Millisecond)
+}
+
+func changed(m *machine) {
+	killed := m.command("set-attr", "u.csv")
+	require.NoError(m.t, killed.Start())
+	require.Eventually(m.t, func() bool { return len(m.fake.Calls()) > 10 }, 20*time.Second, 5*time.Millisecond)
+	require.NoError(m.t, killed.Process.Kill())
+	_ = killed.Wait()
+	good := m.read("u.csv")
+	m.write("u.csv", strings.Replace(good, "c5", "c6", 1))
+	m.mend = func() { m.write("u.csv", good) }
+}
+
+// there puts a file where the run would make one.
+func there(name string) func(*machine) {
+	return func(m *machine) {
+		m.write(name, "{\"To_Account\":\"mary\"}\n")
+		m.mend = func() { require.NoError(m.t, os.Remove(filepath.Join(m.dir, name))) }
+	}
+}
+
+// newMachine makes one whose run has not begun.
+func newMachine(t *testing.T, args string) *machine {
+	t.Helper()
+	m := &machine{world: newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0)), errs: &bytes.Buffer{}}
+	m.write("u.csv", users(10000))
+	m.write("key", m.key)
+	m.with("TIMPUSH_RATE=100")
+	m.cmd = m.command(append([]string{"set-attr", "u.csv"}, strings.Fields(args)...)...)
+	m.cmd.Stderr = m.errs
+	return m
+}
+
+// came tells how the run has ended, with the part of want that is its message if that is in it.
+func (m *machine) came(want string) string {
+	text := m.cmd.ProcessState.String()
+	if _, message, ok := strings.Cut(want, "`"); ok {
+		if message = strings.TrimSuffix(message, "`"); strings.Contains(m.errs.String(), message) {
+			return fmt.Sprintf("%s, `%s`", text, message)
+		}
+		return text + ": " + m.errs.String()
+	}
+	return text
+}
+
+func TestBadMachines(t *testing.T) {
+	t.Parallel()
+	var rows []tableRow
+	for _, test := range badMachines {
+		name := strings.NewReplacer("(", "", ")", "").Replace(test.input)
+		rows = append(rows, tableRow{test.input, test.want, t.Name() + "/" + name})
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, test.args)
+			if test.wrong != nil {
+				test.wrong(m)
+			}
+			require.NoError(t, m.cmd.Start())
+			if test.during != nil {
+				test.during(m)
+			}
+			_ = m.cmd.Wait()
+			assert.Equal(t, test.want, m.came(test.want))
+			assert.NotContains(t, m.errs.String(), m.key)
+			if m.mend != nil {
+				m.mend()
+			}
+			again := append([]string{"set-attr", "u.csv"}, strings.Fields(test.again)...)
+			r := m.with("TIMPUSH_RATE=2000").run(again...)
+			require.Equal(t, 0, r.code, r.err)
+			m.stored(10000)
+		})
+	}
+	requireTable(t, "Signals, disks and permissions", rows)
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// command is one that a document shows.
+type command struct {
+	line   int
+	cd     string // folder that the block has gone to before
+	text   string
+	output []string // that the document shows, if it does
+}
+
+var (
+	comment = regexp.MustCompile(`\s+#.*$`)
+	program = regexp.MustCompile(`^(\w+=\S* )*(timpush|go (test|run|get|install|vet|build)|make|bash|prometheus|apt-get) \S`)
+	shells  = []string{"sh", "bash", "shell", "console"}
+)
+
+// checkCommands runs the commands of all documents. It returns how many were run, and how many are known not to be.
+func (c *checker) checkCommands(ctx context.Context) (ran, skipped int) {
+	for _, d := range c.docs {
+		for _, cmd := range d.commands() {
+			if c.checkCommand(ctx, d, cmd) {
+				ran++
+			} else {
+				skipped++
+			}
+		}
+	}
+	return ran, skipped
+}
+
+// commands finds them in blocks and in code spans.
+func (d *document) commands() (all []command) {
+	for _, b := range d.blocks {
+		all = append(all, b.commands()...)
+	}
+	for _, s := range d.spans {
+		if program.MatchString(s.text) {
+			all = append(all, command{line: s.line, text: s.text})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b command) int { return a.line - b.line })
+	return all
+}
+
+// commands are the lines of a shell block. One without a language is a shell's if it has prompts, whose other lines are
+// output, or if it has programs.
+func (b *block) commands() (all []command) {
+	prompts := slices.ContainsFunc(b.lines, func(l string) bool { return strings.HasPrefix(l, "$ ") })
+	known := b.lang == "" && slices.ContainsFunc(b.lines, program.MatchString)
+	if !prompts && !known && !slices.Contains(shells, b.lang) {
+		return nil
+	}
+	cd := ""
+	for i, l := range b.lines {
+		if prompts && !strings.HasPrefix(l, "$ ") {
+			if len(all) > 0 {
+				all[len(all)-1].output = append(all[len(all)-1].output, l)
+			}
+			continue
+		}
+		l = strings.TrimSpace(comment.ReplaceAllString(strings.TrimPrefix(l, "$ "), ""))
+		if to, ok := strings.CutPrefix(l, "cd "); ok {
+			cd = filepath.Join(cd, to)
+		} else if l != "" && !strings.HasPrefix(l, "#") {
+			all = append(all, command{line: b.line + i, cd: cd, text: l})
+		}
+	}
+	return all
+}
+
+// checkCommand runs a command, or finds out that it is known not to be run.
+func (c *checker) checkCommand(ctx context.Context, d *document, cmd command) (ran bool) {
+	text, r := cmd.text, rule{}
+	if at := slices.IndexFunc(c.rules, func(r rule) bool { return r.match.MatchString(text) }); at >= 0 {
+		r = c.rules[at]
+	}
+	dir := filepath.Join(c.module(d), cmd.cd)
+	if r.skip != "" {
+		if r.exists != "" {
+			c.checkNames(d, cmd, dir)
+		}
+		if strings.HasPrefix(text, "timpush serve") && len(cmd.output) > 0 {
+			c.checkServe(ctx, d, cmd)
+		}
+		return false
+	}
+	if r.as != "" {
+		text = r.match.ReplaceAllString(text, r.as)
+	}
+	var env []string
+	if strings.HasPrefix(cmd.text, "timpush ") || strings.HasPrefix(cmd.text, "export TIMPUSH_") {
+		if err := c.startFake(ctx); err != nil {
+			c.fault(d, cmd.line, "%s: %v", cmd.text, err)
+			return true
+		}
+		dir, env = c.fake.dir, c.fake.env
+	}
+	c.execute(ctx, d, cmd, text, dir, env, r.exit)
+	return true
+}
+
+// module is the folder of the module that a document is in, where its commands are meant to be given.
+func (c *checker) module(d *document) string {
+	dir := filepath.Join(c.root, filepath.Dir(d.path))
+	for dir != c.root {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
+
+// execute runs a shell's command, and compares how it ends and what it prints.
+func (c *checker) execute(ctx context.Context, d *document, cmd command, text, dir string, env []string, exit int) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	shell := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
+	shell.Dir, shell.Env, shell.WaitDelay = dir, append(os.Environ(), env...), time.Second
+	out, err := shell.CombinedOutput()
+	if shell.ProcessState == nil || shell.ProcessState.ExitCode() != exit {
+		c.fault(d, cmd.line, "%s: %v, want exit status %d\n%s", cmd.text, err, exit, out)
+		return
+	}
+	if cmd.output == nil {
+		return
+	}
+	if got, want := measured(string(out)), measured(strings.Join(cmd.output, "\n")); got != want {
+		c.fault(d, cmd.line, "%s prints\n%s\nand the document shows\n%s", cmd.text, got, want)
+	}
+}
+
+var (
+	duration = regexp.MustCompile(`\b[\d.]+(µs|ms|s)\b`)
+	address  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	secret   = regexp.MustCompile(`(SECRET_KEY=)\S+`)
+)
+
+// measured leaves out of a text what differs from run to run.
+func measured(s string) string {
+	s = duration.ReplaceAllString(s, "TIME")
+	s = address.ReplaceAllString(s, "127.0.0.1:PORT")
+	return strings.TrimSpace(secret.ReplaceAllString(s, "${1}KEY"))
+}
+
+// checkNames finds the tests and benchmarks that a go test names, without running them.
+func (c *checker) checkNames(d *document, cmd command, dir string) {
+	files, _ := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	var source strings.Builder
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		source.Write(text)
+	}
+	for _, name := range regexp.MustCompile(`-(run|bench) '?([^' ]+)`).FindAllStringSubmatch(cmd.text, -1) {
+		if name[2] == "^$" || name[2] == "." {
+			continue
+		}
+		kind := map[string]string{"run": "Test", "bench": "Benchmark"}[name[1]]
+		expression := `(?m)^func ` + kind + `\w*\(`
+		found := false
+		for _, f := range regexp.MustCompile(expression).FindAllString(source.String(), -1) {
+			matched, err := regexp.MatchString(name[2], strings.TrimSuffix(strings.TrimPrefix(f, "func "), "("))
+			found = found || err == nil && matched
+		}
+		if !found {
+			c.fault(d, cmd.line, "%s: there is no %s", cmd.text, name[2])
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package main
+
+import "regexp"
+
+// rule says how a command is run, or why not. Of several that match the first one holds; a command that none matches is
+// run as it is and must end with 0.
+type rule struct {
+	match  *regexp.Regexp
+	as     string // what is run instead; $1 and so on are of match
+	exit   int    // the exit code
+	skip   string // why it is not run
+	exists string // with skip: what its -run and -bench name must be there all the same: "tests"
+}
+
+const (
+	unpublished = "a version that is not published yet; make rehearse stands for it where there is one"
+	elsewhere   = "another step of .ci/run runs it"
+	figures     = "it measures, for minutes"
+)
+
+var rules = []rule{
+	{match: rx(`^go (get|install) github\.com/timpush/`), skip: unpublished},
+	{match: rx(`^go test (-race )?(-shuffle=on )?\./\.\.\.`), skip: elsewhere},
+	{match: rx(`^bash (scripts/test\.sh|\.ci/run)$`), skip: elsewhere},
+	{match: rx(`^make (.*)$`), as: "make --dry-run $1 >/dev/null"},
+	{match: rx(`^go run \./tools/\S+ -w(rite)?$`), skip: "it writes; without the flag it is a step of .ci/run"},
+	{match: rx(`^go test -run TestBad -badinput \.$`), skip: "it writes; without the flag it is a test", exists: "tests"},
+	{match: rx(`^go test -run 'NAME' \.$`), skip: "NAME is one of those in the tables, which tests compare"},
+	{match: rx(`^go run \. (all|bulk|batcher|memory|latency|pace)\b`), skip: figures},
+	{match: rx(`^go run \. (&|-debug)`), skip: "it runs for ever; the tests of oteltimpush/stack run it"},
+	{match: rx(`^prometheus `), skip: "it runs for ever; the tests of oteltimpush/stack run it"},
+	{match: rx(`^apt-get install `), skip: "it installs packages"},
+	{match: rx(`^(TIMPUSH_\w+=\S+ )?go test .*-(run|bench) `), skip: figures, exists: "tests"},
+	{match: rx(`^bash scripts/terminal\.sh `), skip: "it records a terminal, and writes"},
+	{match: rx(`^timpush serve`), skip: "it is what the other commands run against"},
+	{match: rx(`^timpush queue`), skip: "it needs a NATS server; the tests of cmd/timpush run it"},
+	{match: rx(`^timpush set_attr$`), skip: "it is the name of a span"},
+	{match: rx(`^timpush set-attr (u\.csv)$`), as: "cp users.csv $1 && timpush set-attr $1"},
+	{match: rx(`^timpush set-attr (users\.csv\.failed\.ndjson)$`), as: `echo '{"To_Account":"mary","city":"Rome"}' >$1 && timpush set-attr $1 && rm $1`},
+	{match: rx(`^timpush set-attr( --json)?$`), as: "timpush set-attr$1 users.csv"},
+	{match: rx(`^timpush preflight FILE\.\.\.$`), as: "timpush preflight users.csv"},
+	{match: rx(`^timpush names set (.*)$`), as: "timpush names set $1", exit: 2}, // nothing happens without --yes
+	{match: rx(`^timpush usersig inspect$`), as: "timpush usersig | timpush usersig inspect"},
+	{match: rx(`^timpush man DIRECTORY$`), as: "timpush man ."},
+}
+
+func rx(expression string) *regexp.Regexp { return regexp.MustCompile(expression) }

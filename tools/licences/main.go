@@ -1,0 +1,49 @@
+// Licences lists the modules that this repository's modules are built on, with their licences.
+//
+//	go run ./tools/licences      # compares docs/dependencies.md with what is so
+//	go run ./tools/licences -w   # writes it
+//
+// It is run in the root of the repository. A licence that it does not know makes it fail.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// page is where the list is, from the root of the repository.
+const page = "docs/dependencies.md"
+
+func main() {
+	write := flag.Bool("w", false, "write "+page)
+	flag.Parse()
+	if err := run(".", *write); err != nil {
+		fmt.Fprintln(os.Stderr, "licences:", err)
+		os.Exit(1)
+	}
+}
+
+// run writes the page of the repository at root, or compares it.
+func run(root string, write bool) error {
+	found, err := survey(root)
+	if err != nil {
+		return err
+	}
+	text := found.page()
+	path := filepath.Join(root, page)
+	if write {
+		return os.WriteFile(path, text, 0o644) //nolint:gosec // a page of the documentation is for everybody
+	}
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(old, text) {
+		return errors.New(page + " is not what is built: go run ./tools/licences -w")
+	}
+	return nil
+}

@@ -47,8 +47,8 @@ vet: ## go vet
 
 # The line of the README, unchanged.
 .PHONY: test
-test: ## all tests, with the race detector, in random order
-	go test -race -shuffle=on ./...
+test: ## all tests of all modules, with the race detector, in random order
+	bash scripts/test.sh
 
 .PHONY: cover
 cover: ## the coverage of each public package is high enough
@@ -88,16 +88,14 @@ platforms: ## the code and its tests compile for the other platforms
 		go vet ./...; \
 	done
 
-# A nested module that has a replace directive must also stand alone, as it does
-# for those who depend on it: the workspace could hide that its go.mod is wrong.
+# A nested module that has a replace directive must stand alone, as it does for
+# those who depend on it: the workspace could hide that its go.mod is wrong.
 .PHONY: modules
-modules: $(GOLANGCI_LINT) ## the nested modules: vet, tests and linters
+modules: $(GOLANGCI_LINT) ## the nested modules: go.mod, vet and linters
 	@set -e; for module in $(MODULES); do \
 		echo "module $$module"; \
 		cd "$(CURDIR)/$$module"; \
-		go vet ./...; \
-		go test -race -shuffle=on ./...; \
-		if grep -q '^replace' go.mod; then GOWORK=off go mod tidy -diff; GOWORK=off go vet ./...; fi; \
+		if grep -q '^replace' go.mod; then GOWORK=off go mod tidy -diff; GOWORK=off go vet ./...; else go vet ./...; fi; \
 		"$(CURDIR)/$(GOLANGCI_LINT)" run --config "$(CURDIR)/.golangci.yml" ./...; \
 	done
 

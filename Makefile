@@ -104,8 +104,8 @@ modules: $(GOLANGCI_LINT) ## the nested modules: go.mod, vet and linters
 # environment, and this is what the go command needs of it.
 .PHONY: rehearse
 rehearse: ## a release works, played through without publishing anything
-	go mod download
 	go build -o .bin/rehearse ./tools/rehearse
+	.bin/rehearse -download
 	@bash scripts/offline.sh env PATH="$$PATH" HOME="$$HOME" GOCACHE="$$(go env GOCACHE)" \
 		GOMODCACHE="$$(go env GOMODCACHE)" .bin/rehearse
 

@@ -9,6 +9,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/mod/modfile"
 )
 
 // consumers has a program for each library. Each sends a request to a fake of the service through the library, and prints
@@ -19,6 +21,27 @@ var consumers embed.FS
 
 // goEnv is the environment of a user who has nothing yet, and of whom nothing leaves the machine.
 type goEnv []string
+
+// download gets what the modules need of others into the module cache, by tidying the copies of them that lie in tree.
+func download(tree string, mods map[string]*modfile.File) error {
+	env := goEnv(append(os.Environ(), "GOWORK=off"))
+	for _, name := range published {
+		dir, edit := filepath.Join(tree, name), []string{"mod", "edit"}
+		for _, sibling := range published {
+			if sibling != name {
+				edit = append(edit, "-replace="+mods[sibling].Module.Mod.Path+"="+filepath.Join(tree, sibling))
+			}
+		}
+		if _, err := env.run(dir, "go", edit...); err != nil {
+			return err
+		}
+		if _, err := env.run(dir, "go", "mod", "tidy"); err != nil {
+			return err
+		}
+	}
+	fmt.Println("ok  the module cache has what the modules need")
+	return nil
+}
 
 // environment chains the rehearsed proxy with the download cache of this machine.
 func environment(dir, proxy string) (goEnv, error) {

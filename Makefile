@@ -109,6 +109,14 @@ rehearse: ## a release works, played through without publishing anything
 	@bash scripts/offline.sh env PATH="$$PATH" HOME="$$HOME" GOCACHE="$$(go env GOCACHE)" \
 		GOMODCACHE="$$(go env GOMODCACHE)" .bin/rehearse
 
+.PHONY: api
+api: ## the exported API is the recorded one
+	go run ./tools/apirecord
+
+.PHONY: api-record
+api-record: ## record the exported API anew
+	go run ./tools/apirecord -write
+
 .PHONY: staticcheck
 staticcheck: $(STATICCHECK) ## staticcheck, with its own defaults
 	$(STATICCHECK) ./...

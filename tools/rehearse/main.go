@@ -15,13 +15,9 @@ import (
 	"path/filepath"
 
 	"golang.org/x/mod/modfile"
+
+	"github.com/timpush/timpush-go/tools"
 )
-
-// published are the folders of the modules that are released, the root first. The others are for this repository alone.
-var published = []string{".", "redislimiter", "oteltimpush", "dispatch", toolDir}
-
-// toolDir has the module that is a program: users install it, and so it may have no replace.
-const toolDir = "cmd/timpush"
 
 func main() {
 	fetch := flag.Bool("download", false, "only download what the rehearsal needs of other modules")
@@ -58,7 +54,7 @@ func run(fetch, write bool) error {
 	fmt.Printf("ok  %d modules have a licence, none that is installed has a replace, and all require %s\n", len(mods), version)
 
 	proxy := filepath.Join(dir, "proxy")
-	for _, name := range published {
+	for _, name := range tools.Published() {
 		if err := publish(proxy, filepath.Join(tree, name), mods[name].Module.Mod.Path, version); err != nil {
 			return fmt.Errorf("zip of %s: %w", name, err)
 		}
@@ -73,18 +69,18 @@ func use(dir, proxy, version string, mods map[string]*modfile.File, write bool) 
 		return err
 	}
 	root := mods["."].Module.Mod.Path
-	if err := env.tidyTool(filepath.Join(dir, "tree", toolDir), root, write); err != nil {
-		return fmt.Errorf("go mod tidy of %s: %w", toolDir, err)
+	if err := env.tidyTool(filepath.Join(dir, "tree", tools.ToolDir), root, write); err != nil {
+		return fmt.Errorf("go mod tidy of %s: %w", tools.ToolDir, err)
 	}
-	for _, name := range published {
-		if name == toolDir {
+	for _, name := range tools.Published() {
+		if name == tools.ToolDir {
 			continue
 		}
 		if err := env.consume(filepath.Join(dir, "consumers"), mods[name].Module.Mod.Path, version); err != nil {
 			return fmt.Errorf("a program on %s: %w", mods[name].Module.Mod.Path, err)
 		}
 	}
-	if err := env.install(dir, mods[toolDir].Module.Mod.Path, version); err != nil {
+	if err := env.install(dir, mods[tools.ToolDir].Module.Mod.Path, version); err != nil {
 		return fmt.Errorf("go install: %w", err)
 	}
 	fmt.Println("ok  the release of", version, "stands")

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
+	"github.com/timpush/timpush-go/tools"
 )
 
 // copyTracked copies the files that git tracks, as they are in the working tree, and returns their slash-separated names.
@@ -62,7 +64,7 @@ func parseModules(tree string, files []string) (map[string]*modfile.File, error)
 
 // checkModules returns the version that the modules require of each other, and an error if they are not fit for a release.
 func checkModules(mods map[string]*modfile.File, files []string) (version string, err error) {
-	for _, dir := range published {
+	for _, dir := range tools.Published() {
 		if mods[dir] == nil {
 			return "", fmt.Errorf("there is no module in %s", dir)
 		}
@@ -74,8 +76,8 @@ func checkModules(mods map[string]*modfile.File, files []string) (version string
 			return "", fmt.Errorf("%s is missing", license)
 		}
 	}
-	if len(mods[toolDir].Replace) > 0 {
-		return "", fmt.Errorf("%s/go.mod has a replace: go install would refuse it", toolDir)
+	if len(mods[tools.ToolDir].Replace) > 0 {
+		return "", fmt.Errorf("%s/go.mod has a replace: go install would refuse it", tools.ToolDir)
 	}
 	return requiredVersion(mods)
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/modfile"
+
+	"github.com/timpush/timpush-go/tools"
 )
 
 const root = "example.com/sdk"
@@ -15,7 +17,7 @@ const root = "example.com/sdk"
 func fit(t *testing.T, more map[string]string) map[string]*modfile.File {
 	t.Helper()
 	mods := map[string]*modfile.File{}
-	for _, dir := range append(published, "bench") {
+	for _, dir := range append(tools.Published(), "bench") {
 		text := "module " + path.Join(root, dir) + "\n"
 		if dir != "." {
 			text += "require " + root + " v0.2.0\n"
@@ -45,7 +47,7 @@ func TestModulesFitForRelease(t *testing.T) {
 func TestModulesUnfitForRelease(t *testing.T) {
 	t.Parallel()
 	for name, more := range map[string]map[string]string{
-		"has a replace": {toolDir: "replace " + root + " => ../../\n"},
+		"has a replace": {tools.ToolDir: "replace " + root + " => ../../\n"},
 		"requires":      {"bench": "require " + root + "/dispatch v0.1.0\n"},
 	} {
 		mods := fit(t, more)

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
+	"github.com/timpush/timpush-go/tools"
 )
 
 // consumers has a program for each library. Each sends a request to a fake of the service through the library, and prints
@@ -25,9 +27,9 @@ type goEnv []string
 // download gets what the modules need of others into the module cache, by tidying the copies of them that lie in tree.
 func download(tree string, mods map[string]*modfile.File) error {
 	env := goEnv(append(os.Environ(), "GOWORK=off"))
-	for _, name := range published {
+	for _, name := range tools.Published() {
 		dir, edit := filepath.Join(tree, name), []string{"mod", "edit"}
-		for _, sibling := range published {
+		for _, sibling := range tools.Published() {
 			if sibling != name {
 				edit = append(edit, "-replace="+mods[sibling].Module.Mod.Path+"="+filepath.Join(tree, sibling))
 			}
@@ -94,7 +96,7 @@ func (env goEnv) tidyTool(dir, root string, write bool) error {
 		if err != nil {
 			return err
 		}
-		target := filepath.Join(toolDir, name)
+		target := filepath.Join(tools.ToolDir, name)
 		switch {
 		case write:
 			if err := os.WriteFile(target, data, 0o600); err != nil { // an existing file keeps its mode
@@ -104,7 +106,7 @@ func (env goEnv) tidyTool(dir, root string, write bool) error {
 			return fmt.Errorf("%s is not tidy, write it with: go run ./tools/rehearse -write", target)
 		}
 	}
-	fmt.Println("ok  go.mod and go.sum of", toolDir, "are tidy")
+	fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are tidy")
 	return nil
 }
 

@@ -25,23 +25,28 @@ func copyTracked(from, to string) ([]string, error) {
 	}
 	var names []string
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-		data, err := os.ReadFile(filepath.Join(from, name))
+		err := copyFile(filepath.Join(from, name), filepath.Join(to, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // deleted, and not yet committed
 		}
 		if err != nil {
 			return nil, err
 		}
-		target := filepath.Join(to, name)
-		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(target, data, 0o600); err != nil {
-			return nil, err
-		}
 		names = append(names, name)
 	}
 	return names, nil
+}
+
+// copyFile copies a file into a folder that need not exist. A file that is there keeps its mode.
+func copyFile(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o600)
 }
 
 // parseModules reads the go.mod files among the files below tree, by their folders.

@@ -76,38 +76,41 @@ func (env goEnv) run(dir, name string, args ...string) (string, error) {
 // tidyTool checks that the tool's go.mod and go.sum are those of `go mod tidy`. The hashes of the modules of this repository
 // do not count: they change with every commit, and are written for a release only.
 func (env goEnv) tidyTool(dir, root string, write bool) error {
-	var before [2]string
-	names := [2]string{"go.mod", "go.sum"}
-	for i, name := range names {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return err
-		}
-		before[i] = withoutSiblings(root, string(data))
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(before[i]), 0o600); err != nil {
-			return err
-		}
+	mod, sum := filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")
+	before, err := requirements(mod, sum, root)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(sum, []byte(before.sum), 0o600); err != nil {
+		return err
 	}
 	if _, err := env.run(dir, "go", "mod", "tidy"); err != nil {
 		return err
 	}
-	for i, name := range names {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(tools.ToolDir, name)
-		switch {
-		case write:
-			if err := os.WriteFile(target, data, 0o600); err != nil { // an existing file keeps its mode
-				return err
-			}
-		case withoutSiblings(root, string(data)) != before[i]:
-			return fmt.Errorf("%s is not tidy, write it with: go run ./tools/rehearse -write", target)
-		}
+	after, err := requirements(mod, sum, root)
+	switch {
+	case err != nil:
+		return err
+	case write:
+		return errors.Join(copyFile(mod, filepath.Join(tools.ToolDir, "go.mod")), copyFile(sum, filepath.Join(tools.ToolDir, "go.sum")))
+	case after != before:
+		return errors.New("they are not tidy, write them with: go run ./tools/rehearse -write")
 	}
 	fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are tidy")
 	return nil
+}
+
+// required is what a module says that it requires.
+type required struct{ mod, sum string }
+
+// requirements reads a go.mod, and of a go.sum what is about other repositories.
+func requirements(mod, sum, root string) (required, error) {
+	modText, err := os.ReadFile(mod)
+	if err != nil {
+		return required{}, err
+	}
+	sumText, err := os.ReadFile(sum)
+	return required{string(modText), withoutSiblings(root, string(sumText))}, err
 }
 
 // consume builds and runs a fresh program that uses a library as published.

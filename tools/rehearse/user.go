@@ -92,6 +92,7 @@ func (env goEnv) tidyTool(dir, root string, write bool) error {
 	case err != nil:
 		return err
 	case write:
+		fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are written")
 		return errors.Join(copyFile(mod, filepath.Join(tools.ToolDir, "go.mod")), copyFile(sum, filepath.Join(tools.ToolDir, "go.sum")))
 	case after != before:
 		return errors.New("they are not tidy, write them with: go run ./tools/rehearse -write")

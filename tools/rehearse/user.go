@@ -1,0 +1,162 @@
+package main
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+
+	"github.com/timpush/timpush-go/tools"
+)
+
+// consumers has a program for each library. Each sends a request to a fake of the service through the library, and prints
+// the User-Agent that arrived, which has the version of the root module.
+//
+//go:embed testdata/consumers
+var consumers embed.FS
+
+// goEnv is the environment of a user who has nothing yet, and of whom nothing leaves the machine.
+type goEnv []string
+
+// download gets what the modules need of others into the module cache, by tidying the copies of them that lie in tree.
+func download(tree string, mods map[string]*modfile.File) error {
+	env := goEnv(append(os.Environ(), "GOWORK=off"))
+	for _, name := range tools.Published() {
+		dir, edit := filepath.Join(tree, name), []string{"mod", "edit"}
+		for _, sibling := range tools.Published() {
+			if sibling != name {
+				edit = append(edit, "-replace="+mods[sibling].Module.Mod.Path+"="+filepath.Join(tree, sibling))
+			}
+		}
+		if _, err := env.run(dir, "go", edit...); err != nil {
+			return err
+		}
+		if _, err := env.run(dir, "go", "mod", "tidy"); err != nil {
+			return err
+		}
+	}
+	fmt.Println("ok  the module cache has what the modules need")
+	return nil
+}
+
+// environment chains the rehearsed proxy with the download cache of this machine.
+func environment(dir, proxy string) (goEnv, error) {
+	cache, err := exec.Command("go", "env", "GOMODCACHE").Output() //nolint:noctx // it ends by itself
+	if err != nil {
+		return nil, fmt.Errorf("go env GOMODCACHE: %w", err)
+	}
+	downloads := filepath.Join(strings.TrimSpace(string(cache)), "cache", "download")
+	return append(os.Environ(),
+		"GOPROXY=file://"+filepath.ToSlash(proxy)+",file://"+filepath.ToSlash(downloads)+",off",
+		"GOMODCACHE="+filepath.Join(dir, "modcache"), "GOBIN="+filepath.Join(dir, "bin"),
+		// A cache that may be written to can be removed. Without paths in it, what was compiled serves the next rehearsal.
+		"GOFLAGS=-mod=mod -modcacherw -trimpath",
+		"GOENV=off", "GOWORK=off", "GOSUMDB=off", "GOPRIVATE=", "GONOPROXY=", "GOVCS=*:off", "GOTOOLCHAIN=local",
+	), nil
+}
+
+// run returns what a program prints. What it complains about is in the error.
+func (env goEnv) run(dir, name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...) //nolint:noctx // the gate bounds the whole program
+	cmd.Dir, cmd.Env = dir, env
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, out, exit.Stderr)
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+// tidyTool checks that the tool's go.mod and go.sum are those of `go mod tidy`. The hashes of the modules of this repository
+// do not count: they change with every commit, and are written for a release only.
+func (env goEnv) tidyTool(dir, root string, write bool) error {
+	mod, sum := filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")
+	before, err := requirements(mod, sum, root)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(sum, []byte(before.sum), 0o600); err != nil {
+		return err
+	}
+	if _, err := env.run(dir, "go", "mod", "tidy"); err != nil {
+		return err
+	}
+	after, err := requirements(mod, sum, root)
+	switch {
+	case err != nil:
+		return err
+	case write:
+		fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are written")
+		return errors.Join(copyFile(mod, filepath.Join(tools.ToolDir, "go.mod")), copyFile(sum, filepath.Join(tools.ToolDir, "go.sum")))
+	case after != before:
+		return errors.New("they are not tidy, write them with: go run ./tools/rehearse -write")
+	}
+	fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are tidy")
+	return nil
+}
+
+// required is what a module says that it requires.
+type required struct{ mod, sum string }
+
+// requirements reads a go.mod, and of a go.sum what is about other repositories.
+func requirements(mod, sum, root string) (required, error) {
+	modText, err := os.ReadFile(mod)
+	if err != nil {
+		return required{}, err
+	}
+	sumText, err := os.ReadFile(sum)
+	return required{string(modText), withoutSiblings(root, string(sumText))}, err
+}
+
+// consume builds and runs a fresh program that uses a library as published.
+func (env goEnv) consume(dir, modulePath, version string) error {
+	name := strings.TrimSuffix(path.Base(modulePath), "-go")
+	program, err := consumers.ReadFile("testdata/consumers/" + name + "/main.go")
+	if err != nil {
+		return err
+	}
+	dir = filepath.Join(dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), program, 0o600); err != nil {
+		return err
+	}
+	if _, err := env.run(dir, "go", "mod", "init", "example.com/consumer"); err != nil {
+		return err
+	}
+	if _, err := env.run(dir, "go", "get", modulePath+"@latest"); err != nil {
+		return err
+	}
+	agent, err := env.run(dir, "go", "run", ".")
+	if err != nil {
+		return err
+	}
+	if agent != "timpush-go/"+version {
+		return fmt.Errorf("it sent the User-Agent %q, want version %s", agent, version)
+	}
+	fmt.Println("ok  a fresh program gets", modulePath+"@latest, and sent a request as", agent)
+	return nil
+}
+
+// install installs the tool as its README says.
+func (env goEnv) install(dir, modulePath, version string) error {
+	if _, err := env.run(dir, "go", "install", modulePath+"@latest"); err != nil {
+		return err
+	}
+	out, err := env.run(dir, filepath.Join(dir, "bin", "timpush"), "--version")
+	if err != nil {
+		return err
+	}
+	if !strings.HasSuffix(out, " "+version) {
+		return fmt.Errorf("timpush --version prints %q, want %s", out, version)
+	}
+	fmt.Printf("ok  go install %s@latest: it says %q\n", modulePath, out)
+	return nil
+}

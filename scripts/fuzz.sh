@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # usage: fuzz.sh FUZZTIME
-# Runs every fuzz target of the module for FUZZTIME, one at a time, because
+# Runs every fuzz target of all modules for FUZZTIME, one at a time, because
 # go test -fuzz takes one target of one package only. The targets are listed
 # rather than named here: a new one cannot be forgotten. Nothing is minimized:
 # by default that takes up to 60 s for an input that merely is interesting, which
@@ -9,7 +9,7 @@ set -euo pipefail
 
 time=$1
 count=0
-packages=$(go list ./...)
+packages=$(go list work)
 for package in $packages; do
 	targets=$(go test -list '^Fuzz' "$package" | awk '/^Fuzz/')
 	for target in $targets; do

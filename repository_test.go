@@ -33,6 +33,24 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+// A tag of an action can be moved to other code; the hash of a commit cannot.
+func TestWorkflowsArePinnedAndMayOnlyRead(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("./.github/workflows/*.yml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, uses := range regexp.MustCompile(`uses: (.*)`).FindAllStringSubmatch(string(text), -1) {
+			assert.Regexp(t, `^[\w./-]+@[0-9a-f]{40} # v[\d.]+$`, uses[1], file)
+		}
+		assert.Equal(t, []string{"permissions:\n  contents: read\n"}, regexp.MustCompile(`(?m)^.*permissions:\n(?:  .*\n)*`).FindAllString(string(text), -1), file)
+		assert.NotContains(t, string(text), "secrets.", file)
+	}
+}
+
+// TestLostAnswer is in the README.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	server := timpushtest.Start(t)

@@ -297,15 +297,22 @@ func (d delivery) shrink(open []int, f finding, sent, length int) step {
 	return stepAgain
 }
 
-// settle ends an entry with what the server says of it alone. That holds also if an earlier answer was lost, unless the
-// server may refuse what it has already done.
+// settle ends an entry with what the server says of it alone. If an earlier answer was lost, only a fault of its data tells
+// that it was not applied then either: any other refusal may be the first.
 func (d delivery) settle(n int, f *finding) {
 	s := &d.plan.states[n]
-	if f.effect == Rejected && s.outcome == Unknown && d.plan.endpoint.onceOnly && !errors.Is(f.err, ErrNoSuchAccount) {
+	if f.effect == Rejected && s.outcome == Unknown && !d.refusedBefore(f.err) {
 		s.err = then(s.err, f.err)
 		return
 	}
 	*s = state{f.effect, f.err, true}
+}
+
+// refusedBefore reports whether what an entry is refused for now was so at each attempt. The server may refuse what it has
+// already done.
+func (d delivery) refusedBefore(err error) bool {
+	code, _ := errors.AsType[Code](err)
+	return code.DataFault() && (!d.plan.endpoint.onceOnly || code == ErrNoSuchAccount)
 }
 
 // note records what an attempt says about entries that may be sent again. What may have been applied once stays

@@ -104,6 +104,7 @@ func TestLostAnswerStaysUnknownUnlessSettled(t *testing.T) {
 		"then throttled":     {timpushtest.ErrorCode(60007), timpush.Unknown, timpush.ErrRateLimited},
 		"then fatal":         {timpushtest.ErrorCode(60020), timpush.Unknown, timpush.ErrUnavailable},
 		"then undocumented":  {timpushtest.ErrorCode(60999), timpush.Unknown, timpush.Code(60999)},
+		"then no room":       {timpushtest.AccountCode(70398, "user-0"), timpush.Unknown, timpush.ErrTooManyAccountsInApp},
 		"then its own fault": {timpushtest.AccountCode(90035, "user-0"), timpush.Rejected, timpush.ErrAccountType},
 		"then the data's":    {timpushtest.ErrorCode(90033), timpush.Rejected, timpush.ErrInvalidAttr},
 	} {

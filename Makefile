@@ -148,3 +148,18 @@ licences: ## docs/dependencies.md has what is linked, and its licences are known
 .PHONY: docs
 docs: ## every link, command and piece of Go in the documentation is right
 	go run ./tools/docs
+
+# Each seed is a run of its own; one that fails tells how to repeat it.
+.PHONY: soak
+soak: ## random callers against random faults, 50 seeds
+	go run ./tools/soak
+
+.PHONY: mutate
+mutate: ## how many changes of the code the tests notice, half an hour; writes docs/mutation.md
+	go run ./tools/mutate
+
+.PHONY: nightly
+nightly: ## what takes hours: 1,000 seeds, 10 minutes of each fuzz target, mutation testing
+	go run ./tools/soak -seeds 1000
+	$(MAKE) fuzz FUZZTIME=10m
+	$(MAKE) mutate

@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	timpush "github.com/timpush/timpush-go"
+)
+
+// caller sets attributes of accounts that nobody else has, and knows what the fake may have of them.
+type caller struct {
+	*world
+	*rand.Rand
+	client *timpush.Client
+	name   string
+	value  int
+	number int // of calls made
+	model  model
+}
+
+// model has what may be stored of each account: the value that was Done last, and all that were ever Unknown. A request that
+// was given up may be carried out at any time.
+type model map[string]*known
+
+type known struct {
+	done    string
+	unknown []string
+	told    []string // for the text of a fault
+}
+
+const absent = "(absent)"
+
+func (m model) of(account string) *known {
+	if m[account] == nil {
+		m[account] = &known{done: absent}
+	}
+	return m[account]
+}
+
+func (k *known) may(value string) bool { return value == k.done || slices.Contains(k.unknown, value) }
+
+// was reports whether it was ever told that a value is done.
+func (k *known) was(value string) bool {
+	return slices.ContainsFunc(k.told, func(told string) bool { return strings.HasPrefix(told, value+" done") })
+}
+
+// note takes over what became of a value.
+func (c *caller) note(account, value string, outcome timpush.Outcome) {
+	k := c.model.of(account)
+	k.told = append(k.told, fmt.Sprintf("%s %v in call %d", value, outcome, c.number))
+	switch outcome {
+	case timpush.Done:
+		k.done = value
+	case timpush.Unknown:
+		k.unknown = append(k.unknown, value)
+	}
+}
+
+// callers lets all kinds of callers work at once until it is time, and returns them.
+func (w *world) callers(seed uint64) []*caller {
+	kinds := []func(*caller){(*caller).calls, (*caller).calls, (*caller).stream, (*caller).stream, (*caller).removals}
+	all := make([]*caller, 0, len(kinds)+1)
+	for k := range kinds {
+		all = append(all, w.newCaller(seed, k))
+	}
+	batching := w.newCaller(seed, len(kinds))
+	var work sync.WaitGroup
+	for k, kind := range kinds {
+		work.Go(func() {
+			for time.Now().Before(w.stop) {
+				kind(all[k])
+			}
+		})
+	}
+	many := w.batching(batching)
+	if seed%5 == 0 {
+		work.Go(func() { w.queue(seed) })
+	}
+	work.Wait()
+	return append(all, many()...)
+}
+
+func (w *world) newCaller(seed uint64, k int) *caller {
+	return &caller{
+		world: w, Rand: rand.New(rand.NewPCG(seed, uint64(k)+2)), client: w.clients[k%len(w.clients)], //nolint:gosec // it is to be repeated
+		name: fmt.Sprintf("caller%d", k), model: model{},
+	}
+}
+
+// users returns some users with values that were never set before. An account may come several times.
+func (c *caller) users(most int) []timpush.UserAttrs {
+	c.number++
+	users := make([]timpush.UserAttrs, 1+c.IntN(most))
+	for i := range users {
+		c.value++
+		users[i] = timpush.UserAttrs{ToAccount: fmt.Sprintf("%s user %d", c.name, c.IntN(150)), Attrs: timpush.Attrs{"city": fmt.Sprint(c.value)}}
+	}
+	return users
+}
+
+// context returns one that ends soon in one of three cases.
+func (c *caller) context() (context.Context, context.CancelFunc) {
+	if c.IntN(3) == 0 {
+		return context.WithTimeout(context.Background(), time.Duration(c.Int64N(int64(patience))))
+	}
+	return context.WithTimeout(context.Background(), 1200*time.Millisecond)
+}
+
+// calls sets some users, and reads them back or verifies them.
+func (c *caller) calls() {
+	ctx, cancel := c.context()
+	defer cancel()
+	users := c.users(250)
+	result, err := c.client.SetAttr(ctx, users)
+	c.settle("SetAttr", users, outcomes(users, err), result, err, func(u timpush.UserAttrs) string { return u.Attrs["city"] })
+	if c.IntN(2) == 0 {
+		c.verify(ctx, users)
+	} else {
+		c.read(ctx, users)
+	}
+}
+
+// settle takes over the outcomes of a call, and checks that they add up.
+func (c *caller) settle(what string, users []timpush.UserAttrs, ended []timpush.Outcome, result *timpush.Result, err error, value func(timpush.UserAttrs) string) {
+	c.told(err)
+	count := map[timpush.Outcome]int{}
+	for i, outcome := range ended {
+		count[outcome]++
+		c.note(users[i].ToAccount, value(users[i]), outcome)
+	}
+	c.count(len(users), count)
+	if result == nil {
+		c.fault("%s: %d users and no result: %v", what, len(users), err)
+		return
+	}
+	want := timpush.Result{
+		Done: count[timpush.Done], Rejected: count[timpush.Rejected], Unknown: count[timpush.Unknown], NotSent: count[timpush.NotSent], Requests: result.Requests,
+	}
+	if *result != want || (err == nil) != (want.Done == len(users)) {
+		c.fault("%s: the result is %+v, the errors add up to %+v: %v", what, *result, want, err)
+	}
+}
+
+func (c *caller) count(users int, outcomes map[timpush.Outcome]int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sum.users += users
+	c.sum.done += outcomes[timpush.Done]
+	c.sum.unknown += outcomes[timpush.Unknown]
+}
+
+// outcomes returns the outcome of each user of a call.
+func outcomes(users []timpush.UserAttrs, err error) []timpush.Outcome {
+	all := make([]timpush.Outcome, len(users))
+	for i := range all {
+		all[i] = timpush.Done
+	}
+	if partial, ok := errors.AsType[*timpush.PartialError](err); ok {
+		for user := range partial.Users() {
+			all[user.Index] = user.Outcome
+		}
+	}
+	return all
+}
+
+// verify checks that Verify says nothing that cannot be.
+func (c *caller) verify(ctx context.Context, users []timpush.UserAttrs) {
+	last := map[string]string{}
+	for _, u := range users {
+		last[u.ToAccount] = u.Attrs["city"]
+	}
+	_, err := c.client.Verify(ctx, users)
+	c.told(err)
+	missing := map[string]bool{}
+	if partial, ok := errors.AsType[*timpush.PartialError](err); ok {
+		for user := range partial.Users() {
+			if missing[user.ToAccount] = true; errors.Is(user, timpush.ErrNotStored) && c.model.of(user.ToAccount).done == last[user.ToAccount] && len(c.model.of(user.ToAccount).unknown) == 0 {
+				c.fault("Verify: %s is said not to be stored, and is", user.ToAccount)
+			}
+		}
+	}
+	for account, value := range last {
+		if k := c.model.of(account); !missing[account] && !k.may(value) {
+			c.fault("Verify: %s is said to be %s; what was told: %v", account, value, k.told)
+		}
+	}
+}
+
+// read checks that GetAttr reads what may be stored.
+func (c *caller) read(ctx context.Context, users []timpush.UserAttrs) {
+	accounts := make([]string, len(users))
+	for i, u := range users {
+		accounts[i] = u.ToAccount
+	}
+	found, err := c.client.GetAttr(ctx, accounts)
+	c.told(err)
+	for account, attrs := range found {
+		if value, k := orAbsent(attrs["city"]), c.model.of(account); !k.may(value) {
+			c.fault("GetAttr: %s is %s; what was told: %v", account, value, k.told)
+		}
+	}
+}
+
+// removals sets users and removes what was set.
+func (c *caller) removals() {
+	ctx, cancel := c.context()
+	defer cancel()
+	users := c.users(30)
+	result, err := c.client.SetAttr(ctx, users)
+	c.settle("SetAttr", users, outcomes(users, err), result, err, func(u timpush.UserAttrs) string { return u.Attrs["city"] })
+	names := make([]timpush.UserAttrNames, len(users))
+	for i, u := range users {
+		names[i] = timpush.UserAttrNames{ToAccount: u.ToAccount, Names: []string{"city"}}
+	}
+	result, err = c.client.RemoveAttr(ctx, names)
+	c.settle("RemoveAttr", users, outcomes(users, err), result, err, func(timpush.UserAttrs) string { return absent })
+}
+
+// stream sends users as they come. Now and then it is left early; what it has not told of by then may have been applied.
+func (c *caller) stream() {
+	ctx, cancel := c.context()
+	defer cancel()
+	users := c.users(600)
+	leave := c.IntN(40)
+	told, taken := make([]bool, len(users)), 0
+	source := func(yield func(timpush.UserAttrs, error) bool) {
+		for _, u := range users {
+			if taken++; !yield(u, nil) {
+				return
+			}
+		}
+	}
+	ended := make([]timpush.Outcome, len(users))
+	for batch, err := range c.client.SetAttrSeq(ctx, source) {
+		c.told(err)
+		if batch == nil {
+			continue
+		}
+		for k, position := range batch.Positions {
+			if told[position] {
+				c.fault("stream: position %d is told twice", position)
+			}
+			told[position], ended[position] = true, batch.Outcomes[k]
+		}
+		if leave--; leave == 0 {
+			break
+		}
+	}
+	count := map[timpush.Outcome]int{}
+	for i, u := range users[:taken] {
+		switch {
+		case told[i]:
+		case leave != 0:
+			c.fault("stream: user %d of %d is not accounted for", i, taken)
+		default:
+			ended[i] = timpush.Unknown
+		}
+		count[ended[i]]++
+		c.note(u.ToAccount, u.Attrs["city"], ended[i])
+	}
+	c.count(taken, count)
+}
+
+// batching lets twenty goroutines set one user at a time through one Batcher. What it returns waits for them.
+func (w *world) batching(c *caller) (wait func() []*caller) {
+	batcher := timpush.NewBatcher(c.client, timpush.WithLinger(time.Duration(c.IntN(30))*time.Millisecond))
+	var all []*caller
+	var work sync.WaitGroup
+	for k := range 20 {
+		one := &caller{world: w, Rand: rand.New(rand.NewPCG(c.Uint64(), 0)), name: fmt.Sprintf("batched%d", k), model: model{}} //nolint:gosec // it is to be repeated
+		all = append(all, one)
+		work.Go(func() {
+			for time.Now().Before(w.stop) {
+				one.single(batcher)
+			}
+		})
+	}
+	return func() []*caller {
+		work.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := batcher.Close(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) { // what retries is broken off
+			w.fault("Close of the Batcher: %v", err)
+		}
+		return all
+	}
+}
+
+func (c *caller) single(batcher *timpush.Batcher) {
+	ctx, cancel := c.context()
+	defer cancel()
+	c.value++
+	user := timpush.UserAttrs{ToAccount: fmt.Sprintf("%s user %d", c.name, c.IntN(3)), Attrs: timpush.Attrs{"city": fmt.Sprint(c.value)}}
+	err := batcher.SetAttr(ctx, user)
+	c.told(err)
+	outcome := timpush.Done
+	if failed, ok := errors.AsType[*timpush.UserError](err); ok {
+		outcome = failed.Outcome
+	} else if err != nil {
+		c.fault("Batcher: %v", err)
+	}
+	c.note(user.ToAccount, user.Attrs["city"], outcome)
+	c.count(1, map[timpush.Outcome]int{outcome: 1})
+}
+
+// check compares what the fake has with what it may have. When the machine stands still, what was given up in favour of a
+// second attempt may arrive after a later value: then an older value is no fault.
+func (c *caller) check(stalled bool) {
+	for account, k := range c.model {
+		if value := orAbsent(c.fake.Attrs(account)["city"]); !k.may(value) && !(stalled && k.was(value)) {
+			c.fault("%s is %s; what was told: %v%s", account, value, k.told, c.history(account))
+		}
+	}
+}
+
+func orAbsent(value string) string {
+	if value == "" {
+		return absent
+	}
+	return value
+}

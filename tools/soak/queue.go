@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/dispatch"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// queue stores updates of accounts of its own in a queue on disk, whose dispatcher is stopped and started meanwhile. In the end
+// all that was stored has been sent, in order, or is a dead letter.
+func (w *world) queue(seed uint64) {
+	dir, err := os.MkdirTemp("", "soak")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	id, _, _ := w.fake.App()
+	ctx := context.Background()
+	q, err := dispatch.OpenEmbedded(ctx, dir, id)
+	if err != nil {
+		w.fault("OpenEmbedded: %v", err)
+		return
+	}
+	defer func() { w.told(q.Close()) }()
+	client := w.clients[int(seed)%len(w.clients)] //nolint:gosec // it is small
+	stopped := w.dispatch(q, client)
+	last := w.publish(q)
+	stopped()
+	w.fake.Handle(nil)
+	stopped = w.dispatch(q, client)
+	dead := w.drained(q)
+	stopped()
+	w.checkOrder(last, dead)
+	w.sum.queues = 1
+}
+
+// dispatch runs a dispatcher until it is told to stop.
+func (w *world) dispatch(q *dispatch.Queue, c *timpush.Client) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() {
+		if err := q.Run(ctx, c); err != nil {
+			w.fault("Run: %v", err)
+		}
+	})
+	return func() { cancel(); work.Wait() }
+}
+
+// publish lets ten goroutines store growing numbers of an account each, and returns the last ones.
+func (w *world) publish(q *dispatch.Queue) map[string]int {
+	var mu sync.Mutex
+	last, stop := map[string]int{}, time.Now().Add(lasts/2)
+	var work sync.WaitGroup
+	for k := range 10 {
+		account := fmt.Sprintf("queued %d", k)
+		work.Go(func() {
+			for value := 1; time.Now().Before(stop); value++ {
+				err := q.SetAttr(context.Background(), timpush.UserAttrs{ToAccount: account, Attrs: timpush.Attrs{"city": strconv.Itoa(value)}})
+				if w.told(err); err != nil {
+					w.fault("SetAttr of the queue: %v", err)
+					return
+				}
+				mu.Lock()
+				last[account] = value
+				w.mu.Lock()
+				w.sum.queued++
+				w.mu.Unlock()
+				mu.Unlock()
+			}
+		})
+	}
+	work.Wait()
+	return last
+}
+
+// drained waits until the queue is empty, and returns the accounts that have dead letters.
+func (w *world) drained(q *dispatch.Queue) map[string]bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for {
+		stats, err := q.Stats(ctx)
+		if err != nil {
+			w.fault("the queue is not empty after half a minute: %+v %v", stats, err)
+			break
+		}
+		if stats.Backlog == 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	dead := map[string]bool{}
+	for letter, err := range q.DeadLetters(ctx) {
+		if w.told(err); err == nil {
+			dead[letter.User.ToAccount] = true
+		}
+	}
+	return dead
+}
+
+// checkOrder checks that the values of each account came in order, and that the last one is stored.
+func (w *world) checkOrder(last map[string]int, dead map[string]bool) {
+	newest := map[string]int{}
+	for _, call := range w.fake.Calls() {
+		for _, user := range usersOf(call) {
+			value := user.value()
+			if _, ours := last[user.ToAccount]; ours && value < newest[user.ToAccount] {
+				w.fault("queue: %s is %d after %d", user.ToAccount, value, newest[user.ToAccount])
+			}
+			newest[user.ToAccount] = value
+		}
+	}
+	for account, value := range last {
+		if stored := w.fake.Attrs(account)["city"]; stored != strconv.Itoa(value) && !dead[account] {
+			w.fault("queue: %s is %s, want %d", account, stored, value)
+		}
+	}
+}
+
+// sent is a user as a call has it: with attributes, or with names of attributes to remove.
+type sent struct {
+	ToAccount string `json:"To_Account"`
+	Attrs     json.RawMessage
+}
+
+func (s sent) value() int {
+	var attrs struct{ City string }
+	_ = json.Unmarshal(s.Attrs, &attrs)
+	value, _ := strconv.Atoi(attrs.City)
+	return value
+}
+
+func usersOf(call timpushtest.Call) []sent {
+	var body struct{ UserAttrs []sent }
+	_ = json.Unmarshal(call.Body, &body)
+	return body.UserAttrs
+}
+
+// history tells what the fake was sent of an account, and what it answered.
+func (w *world) history(account string) (text string) {
+	calls := w.fake.Calls()
+	for _, call := range calls {
+		for _, user := range usersOf(call) {
+			if user.ToAccount == account {
+				text += fmt.Sprintf("; after %v %s: %d %d %v", call.Time.Sub(calls[0].Time).Round(time.Millisecond), user.Attrs, call.Status, call.Code, call.Failed[account])
+			}
+		}
+	}
+	return text
+}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+const (
+	lasts    = 700 * time.Millisecond // how long callers begin new calls
+	patience = 500 * time.Millisecond // of an attempt
+	quota    = 100
+	pace     = 90 // calls a second of all clients: a busy machine may let ten calls more arrive at once
+)
+
+// world is what the callers of one run share.
+type world struct {
+	random  *rand.Rand
+	fake    *timpushtest.Server
+	proxy   *proxy // nil: there is none
+	clients []*timpush.Client
+	stop    time.Time // no more calls after it
+	log     safeBuffer
+	faulty  atomic.Int64
+
+	mu     sync.Mutex
+	sum    summary
+	faults []string
+}
+
+// run makes one run and returns what it did, and what did not hold. lie is the transport of a client that a test has made
+// wrong, or nil.
+func run(seed uint64, lie func(http.RoundTripper) http.RoundTripper) (summary, []string) {
+	w := &world{random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // it is to be repeated
+	late := stalls()
+	w.begin(lie)
+	all := w.callers(seed)
+	stalled := late() > 50*time.Millisecond
+	for _, c := range all {
+		c.check(stalled)
+	}
+	w.end(stalled)
+	return w.sum, w.faults
+}
+
+func (w *world) fault(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = append(w.faults, fmt.Sprintf(format, args...))
+}
+
+// begin starts the fake, the proxy and the clients.
+func (w *world) begin(lie func(http.RoundTripper) http.RoundTripper) {
+	r := w.random
+	opts := []timpushtest.Option{
+		timpushtest.WithLatency(time.Duration(r.IntN(20))*time.Millisecond, time.Duration(r.IntN(20))*time.Millisecond),
+		timpushtest.WithThrottleCode(pick(r, 60007, 60011, 60018, 60019)),
+	}
+	for _, sometimes := range []timpushtest.Option{
+		timpushtest.WithHTTP2(), timpushtest.WithQuotedNumbers(), timpushtest.WithGzip(), timpushtest.WithInvalidAttrPerAccount(),
+		timpushtest.WithFailWhenAllFail(), timpushtest.WithEmptyFieldsAbsent(), timpushtest.WithTwiceInErrorList(),
+	} {
+		if r.IntN(2) == 0 {
+			opts = append(opts, sometimes)
+		}
+	}
+	w.fake = timpushtest.NewServer(opts...)
+	base := w.fake.URL
+	if r.IntN(2) == 0 {
+		w.proxy = newProxy(strings.TrimPrefix(base, "https://"), r.Uint64())
+		base = "https://" + w.proxy.address()
+	}
+	w.fake.Handle(w.disturb(r.Float64()*0.4, r.Uint64()))
+	limiter := timpush.NewLimiter(pace)
+	for range 1 + r.IntN(2) {
+		transport := w.fake.HTTPClient().Transport.(*http.Transport).Clone()
+		transport.DialContext = nil // the fake's own leads past the proxy
+		var via http.RoundTripper = transport
+		if lie != nil {
+			via = lie(via)
+		}
+		config := []timpush.Option{
+			timpush.WithBaseURL(base), timpush.WithHTTPClient(&http.Client{Transport: via}), timpush.WithLimiter(limiter),
+			timpush.WithAttemptTimeout(patience), timpush.WithMaxAttempts(1 + r.IntN(4)), timpush.WithMaxInFlight(1 + r.IntN(32)),
+			timpush.WithLogger(slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))),
+		}
+		if r.IntN(3) == 0 {
+			config = append(config, timpush.WithSigner(newJumpingSigner(w.fake, r.Uint64())))
+		}
+		if r.IntN(4) == 0 {
+			config = append(config, timpush.WithPreflight())
+		}
+		client, err := timpush.NewClient(w.fake.Config(), config...)
+		if err != nil {
+			panic(err)
+		}
+		w.clients = append(w.clients, client)
+	}
+	w.stop = time.Now().Add(lasts)
+}
+
+// disturb returns what goes wrong with a call.
+func (w *world) disturb(share float64, seed uint64) func(timpushtest.Call) timpushtest.Fault {
+	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // it is to be repeated
+	var mu sync.Mutex
+	return func(c timpushtest.Call) timpushtest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Float64() >= share {
+			return timpushtest.Fault{}
+		}
+		w.faulty.Add(1)
+		return timpushtest.Delay(time.Duration(r.IntN(30))*time.Millisecond, randomFault(r, c.Accounts))
+	}
+}
+
+func randomFault(r *rand.Rand, accounts []string) timpushtest.Fault {
+	if len(accounts) > 0 {
+		accounts = accounts[:1+r.IntN(len(accounts))]
+	}
+	if r.IntN(100) == 0 {
+		return timpushtest.ErrorCode(pick(r, 60020, 90009, 70009, 70050))
+	}
+	return pick(r,
+		timpushtest.ErrorCode(60007), timpushtest.ErrorCode(91000), timpushtest.ErrorCode(60014), timpushtest.ErrorCode(70001),
+		timpushtest.ErrorCode(60999), timpushtest.ErrorCode(90018), timpushtest.ErrorCode(93000),
+		timpushtest.ErrorCodeApplied(60008), timpushtest.ErrorCodeApplied(91000), timpushtest.AccountCode(91000, accounts...),
+		timpushtest.AccountCode(60007, accounts...), timpushtest.Status(502), timpushtest.StatusApplied(502), timpushtest.Status(429),
+		timpushtest.CutBefore(), timpushtest.CutAfter(), timpushtest.TruncateBody(r.IntN(60)), timpushtest.Garbage(),
+		timpushtest.EndlessBody(), timpushtest.Hang(), timpushtest.HangApplied(), timpushtest.AccountCode(70398, accounts...),
+	)
+}
+
+// end checks what must hold when all calls have ended, and lets go of all.
+func (w *world) end(stalled bool) {
+	w.sum.calls, w.sum.faulty = len(w.fake.Calls()), int(w.faulty.Load())
+	if stalled {
+		w.sum.stalled++
+	}
+	// What waits for a machine that stands still arrives at once, whoever paces it.
+	if peak := w.fake.PeakRate(); peak > quota && !stalled {
+		w.fault("%d calls in one second", peak)
+	}
+	w.secrets()
+	if w.proxy != nil {
+		w.proxy.close()
+	}
+	w.fake.Close()
+}
+
+// secrets looks for the key and for every UserSig that was sent.
+func (w *world) secrets() {
+	_, _, key := w.fake.App()
+	text := w.log.String()
+	w.mu.Lock()
+	text += strings.Join(w.faults, "\n")
+	w.mu.Unlock()
+	secrets := []string{key}
+	for _, call := range w.fake.Calls() {
+		secrets = append(secrets, call.Query.Get("usersig"))
+	}
+	slices.Sort(secrets)
+	for _, secret := range slices.Compact(secrets) {
+		if secret != "" && strings.Contains(text, secret) {
+			w.fault("a secret is in a log or an error: %s...", secret[:min(len(secret), 12)])
+		}
+	}
+}
+
+// told keeps what a caller is told, to look for secrets in it.
+func (w *world) told(err error) {
+	if err != nil {
+		fmt.Fprintf(&w.log, "%v %+v %#v\n", err, err, err)
+	}
+}
+
+// stalls measures for how long the machine stands still at most, until it is asked.
+func stalls() (longest func() time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	end := make(chan time.Duration)
+	go func() {
+		var most time.Duration
+		for last := time.Now(); ctx.Err() == nil; {
+			time.Sleep(2 * time.Millisecond)
+			now := time.Now()
+			most, last = max(most, now.Sub(last)-2*time.Millisecond), now
+		}
+		end <- most
+	}()
+	return func() time.Duration { cancel(); return <-end }
+}
+
+// goroutinesLeft returns how many there are more than before, when that does not change any more.
+func goroutinesLeft(before int) int {
+	for range 200 {
+		if runtime.NumGoroutine() <= before {
+			return 0
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return runtime.NumGoroutine() - before
+}
+
+func stacks() string {
+	text := make([]byte, 1<<20)
+	return string(text[:runtime.Stack(text, true)])
+}
+
+// safeBuffer is a bytes.Buffer for many goroutines.
+type safeBuffer struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.String()
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func TestSoak(t *testing.T) { //nolint:paralleltest // it counts goroutines
+	require.NoError(t, soak(1, 10, false))
+}
+
+// roundTripper is a transport that is wrong in some way.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A soak that finds nothing in what is wrong would prove nothing.
+func TestSoakFindsDoneThatIsNotStored(t *testing.T) { //nolint:paralleltest // it starts many callers
+	_, faults := run(1, func(http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`)), Request: r}, nil
+		})
+	})
+	assert.Contains(t, strings.Join(faults, "\n"), "is (absent); what was told: [1 done")
+}
+
+func TestSoakFindsSecrets(t *testing.T) {
+	t.Parallel()
+	w := &world{fake: timpushtest.Start(t)}
+	w.secrets()
+	require.Empty(t, w.faults)
+	_, _, key := w.fake.App()
+	w.told(errors.New("the key is " + key))
+	w.secrets()
+	require.Len(t, w.faults, 1)
+	assert.NotContains(t, w.faults[0], key)
+}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -160,8 +161,8 @@ func (w *workers) pauseOne() {
 	require.NoError(w.t, exec.CommandContext(w.t.Context(), "kill", "-CONT", pid).Run())
 }
 
-// measureKills runs a load while trouble is made, and checks what came of it.
-func measureKills(t *testing.T, q *dispatch.Queue, fake *timpushtest.Server, perSecond int, trouble func()) {
+// measureKills runs a load while trouble is made, which cuts off a sender a number of times at most, and checks what came of it.
+func measureKills(t *testing.T, q *dispatch.Queue, fake *timpushtest.Server, perSecond, cuts int, trouble func()) {
 	t.Helper()
 	l := &load{latest: make([]atomic.Int64, 500)}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -182,6 +183,7 @@ func measureKills(t *testing.T, q *dispatch.Queue, fake *timpushtest.Server, per
 	t.Logf("%d updates acknowledged (%d not, the slowest took %v), none lost, none out of order; %d came again (at most %d, says Stats); nothing was sent for %v at most; %d dead letters",
 		l.stored.Load(), l.refused.Load(), time.Duration(l.slowest.Load()), again, s.Redelivered, longest, s.DeadLetters)
 	assert.Zero(t, s.DeadLetters)
+	assert.LessOrEqual(t, again, cuts*32*timpush.MaxUsersPerRequest, "what was under way when a sender was cut off")
 }
 
 func TestFigureKilledWorkers(t *testing.T) { //nolint:paralleltest // it measures
@@ -198,7 +200,7 @@ func TestFigureKilledWorkers(t *testing.T) { //nolint:paralleltest // it measure
 	require.NoError(t, err)
 	fake := timpushtest.Start(t, timpushtest.WithPlainHTTP(), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
 	w := startWorkers(t, 3, s.ClientURL(), fake.URL)
-	measureKills(t, q, fake, 1000, func() {
+	measureKills(t, q, fake, 1000, *kills+(*kills+4)/5, func() {
 		for k := range *kills {
 			if w.killOne(); k%5 == 0 {
 				w.pauseOne()
@@ -214,17 +216,48 @@ func TestFigureKilledServers(t *testing.T) { //nolint:paralleltest // it measure
 	url, servers, restart := startCluster(t, 14220)
 	q := openCluster(t, url)
 	fake := timpushtest.Start(t, timpushtest.WithPlainHTTP(), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
+	conn, js, err := connect(url)
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
 	w := startWorkers(t, 2, url, fake.URL)
-	measureKills(t, q, fake, 500, func() {
-		for range max(*kills/4, 1) {
+	killed := 0 // servers
+	measureKills(t, q, fake, 500, *kills, func() {
+		for range *kills {
+			if rand.IntN(2) == 0 {
+				w.killOne()
+				time.Sleep(rand.N(4 * time.Second))
+				continue
+			}
 			n := rand.IntN(3)
 			kill(servers[n])
-			time.Sleep(10 * time.Second)
+			killed++
+			time.Sleep(rand.N(4 * time.Second))
 			restart(n)
-			w.killOne()
-			time.Sleep(10 * time.Second)
+			requireCaughtUp(t, js)
 		}
 	})
+	t.Logf("%d of the killed were servers", killed)
+}
+
+// requireCaughtUp waits until all three servers have all that is stored: then one more may be killed.
+func requireCaughtUp(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		streams := js.ListStreams(ctx)
+		for info := range streams.Info() {
+			if info.Cluster == nil || info.Cluster.Leader == "" || len(info.Cluster.Replicas) != 2 {
+				return false
+			}
+			for _, peer := range info.Cluster.Replicas {
+				if !peer.Current || peer.Offline {
+					return false
+				}
+			}
+		}
+		return streams.Err() == nil
+	}, time.Minute, 100*time.Millisecond)
 }
 
 // fill stores updates in a folder until it is killed, and says when there are enough.

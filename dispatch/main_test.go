@@ -13,7 +13,7 @@ import (
 
 var (
 	figures = flag.Bool("figures", false, "measure the figures of the README, which takes minutes")
-	kills   = flag.Int("kills", 20, "how many workers the figures kill; a quarter of that of servers")
+	kills   = flag.Int("kills", 20, "how many processes each figure with kills kills")
 
 	testProgram = os.Args[0]
 )

@@ -76,6 +76,7 @@ var badConfigs = []struct {
 	{input: "empty base URL", option: timpush.WithBaseURL(""), want: "WithBaseURL is empty"},
 	{input: "base URL with plain HTTP", option: timpush.WithBaseURL("http://example.com"), want: "http would show the UserSig to everybody on the way"},
 	{input: "base URL with a look-alike of loopback", option: timpush.WithBaseURL("http://localhost.example.com"), want: "http would show the UserSig"},
+	{input: "base URL with plain HTTP to an address that is not loopback", option: timpush.WithBaseURL("http://192.168.0.1"), want: "http would show the UserSig"},
 	{input: "base URL without a host", option: timpush.WithBaseURL("https://"), want: "there is no host"},
 	{input: "base URL with only a port", option: timpush.WithBaseURL("https://:443"), want: "there is no host"},
 	{input: "base URL without a scheme", option: timpush.WithBaseURL("hush.example.com"), want: "there is no scheme"},

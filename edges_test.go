@@ -1,0 +1,207 @@
+package timpush_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// Limits include their ends: what is just within them is taken, and no fault is told of it beside another's.
+func TestLimitsIncludeTheirEnds(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		name, value := strings.Repeat("n", 50), strings.Repeat("v", 50)
+		names := []string{name}
+		for i := range 9 {
+			names = append(names, strconv.Itoa(i))
+		}
+		s := fake(t, timpushtest.WithAttrNames(names...))
+		full := timpush.UserAttrs{ToAccount: "full", Attrs: timpush.Attrs{}}
+		for _, n := range names {
+			full.Attrs[n] = value
+		}
+		first, second := timpush.UserAttrs{ToAccount: "merged", Attrs: timpush.Attrs{name: value}}, timpush.UserAttrs{ToAccount: "merged", Attrs: full.Attrs}
+		_, err := client(s).SetAttr(t.Context(), []timpush.UserAttrs{full, first, second})
+		require.NoError(t, err)
+		assert.Equal(t, map[string]string(full.Attrs), s.Attrs("full"))
+		assert.Equal(t, map[string]string(full.Attrs), s.Attrs("merged"))
+
+		full.Attrs[name] = value + "v"
+		_, err = client(s).SetAttr(t.Context(), []timpush.UserAttrs{full, first})
+		require.ErrorContains(t, err, "timpush: 1 fault in the input, nothing was sent: user 0 \"full\" attribute ")
+		_, err = client(s).RemoveAttr(t.Context(), []timpush.UserAttrNames{{ToAccount: "merged", Names: names}})
+		require.NoError(t, err)
+		require.NoError(t, client(s).SetAttrNames(t.Context(), []timpush.AttrName{{Index: 9, Name: strings.Repeat("m", 50)}}))
+	})
+}
+
+// TestWhatACodeLeavesOpen takes from the documentation which answers do not tell whether the request was applied.
+func TestWhatACodeLeavesOpen(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		open := []int{
+			60008, 60013, 70169, 70500, 91000, // of this service; those below are internal errors and timeouts of its sisters
+			70017, 70201, 70202, 70203, 70205, 70207, 70208, 70212, 70213, 70222, 70225, 70231, 70308, 70348, 70362, 70401,
+			90992, 90994, 90995,
+		}
+		for _, code := range slices.Concat(slices.Collect(maps.Values(codesByClass(t)))...) {
+			s := fake(t)
+			s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(code) })
+			result, err := client(s, timpush.WithMaxAttempts(1)).SetAttr(t.Context(), someUsers(1))
+			require.ErrorIs(t, err, timpush.Code(code))
+			want := timpush.Result{Rejected: 1, Requests: result.Requests}
+			if slices.Contains(open, code) {
+				want = timpush.Result{Unknown: 1, Requests: 1}
+			}
+			assert.Equal(t, want, *result, code)
+		}
+	})
+}
+
+func TestOptionsIncludeTheirEnds(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		const agent = " printable ASCII ~"
+		c := client(s, timpush.WithUserAgent(agent), timpush.WithMaxInFlight(1), timpush.WithMaxAttempts(1), timpush.WithUserSigTTL(time.Second))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		assert.Equal(t, strings.TrimSpace(agent), strings.TrimSpace(s.Calls()[0].Header.Get("User-Agent")))
+		newClient(t, timpush.WithUserSigTTL((1<<31-1)*time.Second), timpush.WithAttemptTimeout(1))
+		b := timpush.NewBatcher(c, timpush.WithMaxWaiting(1))
+		require.NoError(t, b.SetAttr(t.Context(), userIn("a", "x")))
+		require.NoError(t, b.Close(t.Context()))
+	})
+}
+
+func TestDefaults(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		c := client(s)
+		for users, want := range map[int]time.Duration{3200: time.Second, 3300: 2 * time.Second} {
+			began := time.Now()
+			_, err := c.SetAttr(t.Context(), someUsers(users))
+			require.NoError(t, err)
+			assert.Equal(t, want, time.Since(began), "32 requests at a time")
+		}
+
+		usersig := func() string {
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			calls := s.Calls()
+			return calls[len(calls)-1].Query.Get("usersig")
+		}
+		s, began := fake(t), time.Now()
+		c = client(s)
+		first := usersig()
+		time.Sleep(24*time.Hour*4/5 - time.Since(began) - 2*time.Second)
+		assert.Equal(t, first, usersig(), "it is kept for four fifths of a day")
+		time.Sleep(4 * time.Second)
+		assert.NotEqual(t, first, usersig())
+	})
+}
+
+// Reading and naming are repeated like everything else.
+func TestFamilyIsTriedAgain(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		for what, call := range map[string]func(*timpush.Client) error{
+			"AttrNames": func(c *timpush.Client) error { _, err := c.AttrNames(t.Context()); return err },
+			"SetAttrNames": func(c *timpush.Client) error {
+				return c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 5, Name: "x"}})
+			},
+			"Preflight": func(c *timpush.Client) error { return c.Preflight(t.Context(), someUsers(1)) },
+		} {
+			s.Inject(timpushtest.ErrorCode(91000))
+			require.NoError(t, call(client(s)), what)
+		}
+	})
+}
+
+// brokenBody is a body that cannot be read to its end.
+type brokenBody struct{}
+
+func (brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (brokenBody) Close() error             { return nil }
+
+func TestStatusCountsWithoutItsPage(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithMaxAttempts(1), through(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusBadGateway, Body: brokenBody{}, Request: r}, nil
+		}))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		var page *timpush.HTTPError
+		require.ErrorAs(t, err, &page)
+		assert.Equal(t, http.StatusBadGateway, page.StatusCode)
+	})
+}
+
+func TestErrorTextsAtTheirBounds(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	empty := func(n int) string {
+		var users []timpush.UserAttrs
+		for range n {
+			users = append(users, userIn("", "x"))
+		}
+		_, err := c.SetAttr(t.Context(), users)
+		return err.Error()
+	}
+	assert.NotContains(t, empty(5), "more")
+	assert.True(t, strings.HasSuffix(empty(6), "; and 1 more"), empty(6))
+
+	cause := errors.New("x")
+	assert.Equal(t, `user 0 "a" rejected: x`, (&timpush.UserError{ToAccount: "a", Outcome: timpush.Rejected, Err: cause}).Error())
+	account := func(n int) string {
+		return (&timpush.UserError{ToAccount: strings.Repeat("a", n), Err: cause}).Error()
+	}
+	assert.Contains(t, account(64), `"`+strings.Repeat("a", 64)+`"`)
+	assert.Contains(t, account(65), `"`+strings.Repeat("a", 61)+`..."`)
+	info := func(text string) string {
+		return (&timpush.APIError{Code: 60999, Info: text, Endpoint: "e"}).Error()
+	}
+	assert.Contains(t, info(strings.Repeat("i", 200)), strings.Repeat("i", 200))
+	assert.Contains(t, info(strings.Repeat("i", 201)), strings.Repeat("i", 197)+"...")
+	assert.Contains(t, info("a\x7fb c\n"), "a b c")
+	assert.NotContains(t, info("a\x7fb c\n"), "\x7f")
+
+	for _, format := range []string{"%v", "%s", "%d", "%+v"} {
+		assert.Contains(t, fmt.Sprintf(format, testConfig), "administrator")
+	}
+	assert.Contains(t, fmt.Sprintf("%#v", testConfig), "timpush.Config{")
+	assert.NotContains(t, fmt.Sprintf("%v", testConfig), "timpush.Config{")
+}
+
+func TestPartialErrorCounts(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Refuse(90035, "user-1")
+		_, err := client(s).SetAttr(t.Context(), someUsers(3))
+		require.ErrorContains(t, err, `timpush: v4/timpush/set_attr: 1 of 3 users not done (1 rejected, 0 unknown, 0 not sent), the first: user 1 "user-1" rejected: `)
+	})
+}
+
+// A gateway's page may repeat the query, escaped or not. What is left of it tells that something was there.
+func TestRedactedTextSaysSo(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithMaxAttempts(1), through(func(r *http.Request) (*http.Response, error) {
+			usersig := r.URL.Query().Get("usersig")
+			body := "was " + usersig + " or " + strings.ReplaceAll(usersig, "*", "%2A") + " and short"
+			return &http.Response{StatusCode: http.StatusBadGateway, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+		}))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		var page *timpush.HTTPError
+		require.ErrorAs(t, err, &page)
+		assert.Equal(t, "was REDACTED or REDACTED and short", page.Snippet)
+	})
+}

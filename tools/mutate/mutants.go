@@ -1,0 +1,269 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"slices"
+	"strings"
+)
+
+// mutant is one change of the code that a test should notice.
+type mutant struct {
+	file, function string
+	line           int
+	from, to       string
+	nth            int // of those that are alike in the function, from 1
+}
+
+// key names a mutant in a way that outlives changes elsewhere in the file.
+func (m *mutant) key() string {
+	return fmt.Sprintf("%s %s: %s → %s #%d", m.file, m.function, m.from, m.to, m.nth)
+}
+
+// mutator writes all mutants of a package into its code at once: each is switched on by its number while the program runs, so
+// that the package is compiled once for all of them. See support.go.txt for what the code then calls.
+type mutator struct {
+	fset    *token.FileSet
+	info    *types.Info
+	pkg     *types.Package
+	mutants []mutant
+	alike   map[string]int
+
+	name, function string // of the file and the function that are walked through
+	source         []byte
+	parents        []ast.Node
+	edits          []edit
+	closing        map[ast.Node][]edit // what stands behind a node, with what is in it
+}
+
+type edit struct {
+	at, end int
+	rank    int // at one place, what ends something comes first
+	text    string
+}
+
+const (
+	closes = iota
+	replaces
+	opens
+)
+
+// file returns the code of a file with all its mutants.
+func (m *mutator) file(name string, source []byte, f *ast.File) []byte {
+	m.name, m.source, m.edits, m.closing = name, source, nil, map[ast.Node][]edit{}
+	ast.Inspect(f, m.visit)
+	slices.SortStableFunc(m.edits, func(a, b edit) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.rank, b.rank)) })
+	var out []byte
+	done := 0
+	for _, e := range m.edits {
+		out = append(append(out, source[done:e.at]...), e.text...)
+		done = e.end
+	}
+	return append(out, source[done:]...)
+}
+
+func (m *mutator) visit(n ast.Node) bool {
+	if n == nil {
+		last := len(m.parents) - 1
+		m.edits = append(m.edits, m.closing[m.parents[last]]...)
+		m.parents = m.parents[:last]
+		return true
+	}
+	if !m.enter(n) {
+		return false
+	}
+	m.parents = append(m.parents, n)
+	return true
+}
+
+// enter mutates a node, and reports whether there may be more in it. Constants have to stay such.
+func (m *mutator) enter(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.GenDecl:
+		if len(m.parents) == 1 {
+			m.function = "var"
+		}
+		return n.Tok == token.VAR
+	case *ast.ArrayType, *ast.FuncType:
+		return false
+	case *ast.FuncDecl:
+		m.function = n.Name.Name
+		if n.Recv != nil {
+			m.function = types.ExprString(n.Recv.List[0].Type) + "." + n.Name.Name
+		}
+	case *ast.BinaryExpr:
+		return m.binary(n)
+	case *ast.BasicLit:
+		m.literal(n)
+	case *ast.Ident:
+		if value := m.info.Types[n].Value; value != nil && (n.Name == "true" || n.Name == "false") && m.info.Uses[n] == types.Universe.Lookup(n.Name) {
+			m.negate(n)
+		}
+	case ast.Stmt:
+		m.statement(n)
+	}
+	return true
+}
+
+func (m *mutator) binary(n *ast.BinaryExpr) bool {
+	if t := m.info.Types[n]; t.Value != nil {
+		_, named := t.Type.(*types.Named) // such as 10 * time.Second, the number of which has that type
+		return named
+	}
+	switch n.Op {
+	case token.LSS:
+		m.call(n, "Less", "<=")
+	case token.LEQ:
+		m.call(n, "LessEqual", "<")
+	case token.GTR:
+		m.call(n, "More", ">=")
+	case token.GEQ:
+		m.call(n, "MoreEqual", ">")
+	case token.EQL, token.NEQ:
+		m.negate(n)
+	case token.LAND:
+		m.lazy(n, "And", "||")
+	case token.LOR:
+		m.lazy(n, "Or", "&&")
+	case token.ADD, token.SUB, token.MUL, token.QUO:
+		m.arithmetic(n)
+	case token.SHL, token.SHR:
+		return false // what a constant in it would be of type is not plain
+	}
+	return true
+}
+
+func (m *mutator) arithmetic(n *ast.BinaryExpr) {
+	if basic, ok := m.info.Types[n].Type.Underlying().(*types.Basic); !ok || basic.Info()&types.IsNumeric == 0 {
+		return
+	}
+	switch n.Op {
+	case token.ADD:
+		m.call(n, "Add", "-")
+	case token.SUB:
+		m.call(n, "Sub", "+")
+	case token.MUL:
+		m.call(n, "Mul", "/")
+	default:
+		m.call(n, "Div", "*")
+	}
+}
+
+// statement mutates a statement. One that only does something can be left out; it must stand in a list for that.
+func (m *mutator) statement(n ast.Stmt) {
+	switch n := n.(type) {
+	case *ast.IfStmt:
+		m.condition(n.Cond)
+	case *ast.ForStmt:
+		m.condition(n.Cond)
+	case *ast.CaseClause:
+		if s, ok := m.parents[len(m.parents)-2].(*ast.SwitchStmt); ok && s.Tag == nil {
+			for _, cond := range n.List {
+				m.condition(cond)
+			}
+		}
+	case *ast.ReturnStmt:
+		for _, result := range n.Results {
+			if ident, ok := result.(*ast.Ident); ok && types.Identical(m.info.Types[result].Type, types.Universe.Lookup("error").Type()) && ident.Name != "nil" {
+				m.wrap(result, "mutantNil(%d, ", ")", ident.Name, "nil")
+			}
+		}
+	case *ast.AssignStmt:
+		if n.Tok != token.DEFINE {
+			m.leaveOut(n)
+		}
+	case *ast.ExprStmt, *ast.IncDecStmt, *ast.DeferStmt, *ast.SendStmt:
+		m.leaveOut(n)
+	case *ast.BranchStmt:
+		if n.Tok != token.FALLTHROUGH {
+			m.leaveOut(n)
+		}
+	}
+}
+
+// condition negates a condition, unless it is a comparison that is negated anyway.
+func (m *mutator) condition(cond ast.Expr) {
+	if cond == nil {
+		return
+	}
+	if b, ok := cond.(*ast.BinaryExpr); ok && (b.Op == token.EQL || b.Op == token.NEQ) {
+		return
+	}
+	m.negate(cond)
+}
+
+func (m *mutator) negate(n ast.Expr) {
+	text := m.text(n)
+	m.wrap(n, "mutantNot(%d, ", ")", text, "!("+text+")")
+}
+
+func (m *mutator) leaveOut(n ast.Stmt) {
+	var list []ast.Stmt
+	switch parent := m.parents[len(m.parents)-1].(type) {
+	case *ast.BlockStmt:
+		list = parent.List
+	case *ast.CaseClause:
+		list = parent.Body
+	case *ast.CommClause:
+		list = parent.Body
+	}
+	if slices.Contains(list, n) {
+		m.wrap(n, "if !mutantOn(%d) { ", " }", m.text(n), "(left out)")
+	}
+}
+
+// literal makes a whole number greater by one.
+func (m *mutator) literal(n *ast.BasicLit) {
+	if t := m.info.Types[n].Type; n.Kind == token.INT && t != nil {
+		kind := types.TypeString(types.Default(t), types.RelativeTo(m.pkg))
+		if named, ok := t.(*types.Named); ok && named.Obj().Pkg() != nil && named.Obj().Pkg() != m.pkg {
+			kind = named.Obj().Pkg().Name() + "." + named.Obj().Name()
+		}
+		m.wrap(n, "mutantNumber["+kind+"](%d, ", ")", n.Value, n.Value+"+1")
+	}
+}
+
+// call makes a call of an operator.
+func (m *mutator) call(n *ast.BinaryExpr, name, other string) {
+	m.operator(n, "mutant"+name+"(%d, ", ",", ")", other)
+}
+
+// lazy is call, where the right side is only evaluated if it is needed.
+func (m *mutator) lazy(n *ast.BinaryExpr, name, other string) {
+	m.operator(n, "mutant"+name+"(%d, ", ", func() bool { return ", " })", other)
+}
+
+func (m *mutator) operator(n *ast.BinaryExpr, before, between, after, other string) {
+	at := m.offset(n.OpPos)
+	x, y := m.text(n.X), m.text(n.Y)
+	m.wrap(n, before, after, x+" "+n.Op.String()+" "+y, x+" "+other+" "+y)
+	m.edits = append(m.edits, edit{at, at + len(n.Op.String()), replaces, between})
+}
+
+// wrap puts text before and behind a node, and counts a mutant, whose number the text before it holds.
+func (m *mutator) wrap(n ast.Node, before, after, from, to string) {
+	one := mutant{file: m.name, function: m.function, line: m.fset.Position(n.Pos()).Line, from: short(from), to: short(to)}
+	m.alike[one.key()]++
+	one.nth = m.alike[one.key()]
+	m.mutants = append(m.mutants, one)
+	at, end := m.offset(n.Pos()), m.offset(n.End())
+	m.edits = append(m.edits, edit{at, at, opens, fmt.Sprintf(before, len(m.mutants))})
+	m.closing[n] = append([]edit{{end, end, closes, after}}, m.closing[n]...)
+}
+
+func (m *mutator) offset(p token.Pos) int { return m.fset.Position(p).Offset }
+
+func (m *mutator) text(n ast.Node) string {
+	return strings.Join(strings.Fields(string(m.source[m.offset(n.Pos()):m.offset(n.End())])), " ")
+}
+
+// short keeps a line of a table readable.
+func short(text string) string {
+	if runes := []rune(text); len(runes) > 90 {
+		return string(runes[:60]) + "…" + string(runes[len(runes)-28:])
+	}
+	return text
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// test is a test of the package and what it reaches.
+type test struct {
+	name string
+	took time.Duration
+	hits map[int]bool // numbers of mutants
+}
+
+// A mutant is tried by groups of tests, since most die in the first: the few that are fastest, the other fast ones, the rest.
+const (
+	few  = 12
+	fast = 250 * time.Millisecond
+)
+
+// runner runs a test program with one mutant switched on.
+type runner struct {
+	program, dir string
+	args         []string // for the tests
+	tests        []test
+}
+
+// outcome is what became of a mutant.
+type outcome int
+
+const (
+	killed outcome = iota
+	survived
+	unreached // by any test
+)
+
+// record runs each test alone, and keeps which mutants it reaches.
+func (r *runner) record(scratch string, workers int) error {
+	list, err := r.command(context.Background(), 0, "-test.list", "^(Test|Fuzz|Example)").Output()
+	if err != nil {
+		return err
+	}
+	names := strings.Fields(string(list))
+	r.tests = make([]test, len(names))
+	failed := make([]error, len(names))
+	concurrently(workers, len(names), func(n int) {
+		file := filepath.Join(scratch, "hits"+strconv.Itoa(n))
+		cmd := r.command(context.Background(), 0, append([]string{"-test.run", "^" + names[n] + "$"}, r.args...)...)
+		cmd.Env = append(cmd.Env, "MUTANT_HITS="+file)
+		began := time.Now()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			failed[n] = fmt.Errorf("%s fails without any mutant: %s", names[n], out)
+			return
+		}
+		r.tests[n] = test{names[n], time.Since(began), map[int]bool{}}
+		text, err := os.ReadFile(file)
+		failed[n] = err
+		for _, id := range strings.Fields(string(text)) {
+			number, _ := strconv.Atoi(id)
+			r.tests[n].hits[number] = true
+		}
+	})
+	slices.SortFunc(r.tests, func(a, b test) int { return cmp.Compare(a.took, b.took) })
+	return errors.Join(failed...)
+}
+
+// try runs the tests that reach a mutant.
+func (r *runner) try(id int) outcome {
+	var groups [3][]test
+	for _, t := range r.tests {
+		switch {
+		case !t.hits[id]:
+		case t.took >= fast:
+			groups[2] = append(groups[2], t)
+		case len(groups[0]) < few:
+			groups[0] = append(groups[0], t)
+		default:
+			groups[1] = append(groups[1], t)
+		}
+	}
+	end := unreached
+	for _, tests := range groups {
+		switch {
+		case len(tests) == 0:
+		case r.fails(id, tests):
+			return killed
+		default:
+			end = survived
+		}
+	}
+	return end
+}
+
+// fails reports whether one of some tests fails with a mutant. One that does not end fails.
+func (r *runner) fails(id int, tests []test) bool {
+	limit := 5 * time.Second
+	var names []string
+	for _, t := range tests {
+		names = append(names, t.name)
+		limit += t.took // alone; they run beside each other
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	args := append([]string{"-test.failfast", "-test.run", "^(" + strings.Join(names, "|") + ")$"}, r.args...)
+	return r.command(ctx, id, args...).Run() != nil
+}
+
+func (r *runner) command(ctx context.Context, id int, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, r.program, args...) //nolint:gosec // the program is ours
+	cmd.Dir, cmd.Env = r.dir, append(os.Environ(), "MUTANT="+strconv.Itoa(id))
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// concurrently calls f with 0 to n-1.
+func concurrently(workers, n int, f func(int)) {
+	next := make(chan int)
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for k := range next {
+				f(k)
+			}
+		})
+	}
+	for k := range n {
+		next <- k
+	}
+	close(next)
+	all.Wait()
+}

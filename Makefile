@@ -163,3 +163,7 @@ nightly: ## what takes hours: 1,000 seeds, 10 minutes of each fuzz target, mutat
 	go run ./tools/soak -seeds 1000
 	$(MAKE) fuzz FUZZTIME=10m
 	$(MAKE) mutate
+
+.PHONY: figures
+figures: ## all figures that the client is made to reach, 20 minutes on a quiet machine; writes BENCHMARKS.md
+	cd benchmarks && go run . all

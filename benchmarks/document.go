@@ -16,10 +16,12 @@ What the client is made to reach, measured in real time over loopback against fa
 
 Last run: %s, on %s.
 
+%s
+
 ` + "```sh" + `
 cd benchmarks
 go run .        # lists the figures
-go run . all    # measures all of them, about 7 minutes, and writes this file and its pictures
+go run . all    # measures all of them, about 20 minutes, and writes this file and its pictures
 go run . bulk   # measures one
 ` + "```" + `
 
@@ -53,16 +55,15 @@ func rewriteSection(path, name, section string) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf(introduction, time.Now().Format(time.DateOnly), machine())
-	return os.WriteFile(path, []byte(withSection(string(old), text, name, section)), 0o644)
+	sections := withSection(string(old), name, section)
+	text := fmt.Sprintf(introduction, time.Now().Format(time.DateOnly), machine(), summary(sections).markdown())
+	return os.WriteFile(path, []byte(strings.Join(append([]string{text}, sections...), "\n")), 0o644)
 }
 
-// withSection returns a document with another introduction and another section of one figure.
-func withSection(document, intro, name, section string) string {
-	parts := strings.Split("\n"+document, "\n## ")
-	sections := []string{intro}
+// withSection returns the sections of a document with another one of one figure.
+func withSection(document, name, section string) (sections []string) {
 	found := false
-	for _, part := range parts[1:] {
+	for _, part := range strings.Split("\n"+document, "\n## ")[1:] {
 		part = "## " + strings.TrimRight(part, "\n") + "\n"
 		if strings.HasPrefix(part, sectionHeading(name)) {
 			part, found = section, true
@@ -72,5 +73,29 @@ func withSection(document, intro, name, section string) string {
 	if !found {
 		sections = append(sections, section)
 	}
-	return strings.Join(sections, "\n")
+	return sections
+}
+
+// summary has the verdicts of all sections: the rows of the first table of each.
+func summary(sections []string) table {
+	t := table{head: []string{"figure", "what", "goal", "measured", ""}}
+	for _, section := range sections {
+		name, _, _ := strings.Cut(strings.TrimPrefix(section, "## "), ":")
+		_, rows, _ := strings.Cut(section, verdictHead+"\n")
+		for k, line := range strings.Split(rows, "\n") {
+			if !strings.HasPrefix(line, "| ") {
+				break
+			}
+			if k > 0 { // below the rule
+				t.add(append([]string{"[" + name + "](#" + anchor(section) + ")"}, strings.Split(strings.Trim(line, "| "), " | ")...)...)
+			}
+		}
+	}
+	return t
+}
+
+// anchor is what a heading is linked by.
+func anchor(section string) string {
+	heading, _, _ := strings.Cut(strings.TrimPrefix(section, "## "), "\n")
+	return strings.NewReplacer(" ", "-", ":", "", ",", "", "±", "").Replace(strings.ToLower(heading))
 }

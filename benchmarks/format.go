@@ -21,3 +21,9 @@ func mebibytes(x float64) string { return fmt.Sprintf("%.1f MiB", x) }
 func milliseconds(d time.Duration) string { return thousands(inMilliseconds(d)) + " ms" }
 
 func inMilliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func number(x float64) string { return fmt.Sprintf("%.3g", x) }
+
+func microseconds(x float64) string { return fmt.Sprintf("%.2g µs", x) }
+
+func seconds(x float64) string { return fmt.Sprintf("%.2f s", x) }

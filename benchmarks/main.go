@@ -31,7 +31,7 @@ type figure struct {
 }
 
 func figures() []figure {
-	return []figure{bulkFigure, batcherFigure, memoryFigure, latencyFigure, paceFigure}
+	return []figure{callFigure, bulkFigure, batcherFigure, memoryFigure, latencyFigure, paceFigure, replicasFigure, toolFigure}
 }
 
 // scale shortens what a figure runs.
@@ -91,7 +91,7 @@ func list(out io.Writer) {
 	for _, f := range figures() {
 		t.add(f.name, f.title)
 	}
-	t.add("all", "all of them, about 7 minutes")
+	t.add("all", "all of them, about 20 minutes")
 	t.text(out)
 }
 

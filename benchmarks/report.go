@@ -14,7 +14,7 @@ type report struct {
 	checks  []check
 	tables  []table
 	notes   []string // paragraphs
-	picture *picture
+	picture *picture // nil: there is nothing to draw
 }
 
 // check is a value that was measured, beside its goal.
@@ -44,15 +44,20 @@ func (r *report) reached() bool {
 	return true
 }
 
+var verdictColumns = []string{"what", "goal", "measured", ""}
+
+// verdictHead is the head of the table of verdicts in a document.
+var verdictHead = markdownRow(verdictColumns)
+
 func (r *report) verdicts(judged bool) table {
-	t := table{head: []string{"what", "goal", "measured", ""}}
+	t := table{head: verdictColumns}
 	for _, c := range r.checks {
 		verdict := "reached"
 		switch {
 		case !judged:
 			verdict = "not judged"
 		case !c.reached:
-			verdict = "falls short"
+			verdict = "**falls short**"
 		}
 		t.add(c.what, c.goal, c.measured, verdict)
 	}
@@ -74,8 +79,10 @@ func (r *report) print(out io.Writer, f figure, judged bool) {
 // write saves the picture and the section of a figure.
 func (r *report) write(f figure) error {
 	file := path.Join("figures", f.name+".svg")
-	if err := r.picture.save(file); err != nil {
-		return err
+	if r.picture != nil {
+		if err := r.picture.save(file); err != nil {
+			return err
+		}
 	}
 	return rewriteSection(documentPath, f.name, r.section(f, file))
 }
@@ -87,9 +94,10 @@ func (r *report) section(f figure, file string) string {
 		parts = append(parts, t.markdown())
 	}
 	parts = append(parts, r.notes...)
-	parts = append(parts,
-		fmt.Sprintf("![%s](%s)", r.picture.plot.Title.Text, path.Join("benchmarks", file)),
-		fmt.Sprintf("Measured on %s on %s by `go run . %s`.", time.Now().Format(time.DateOnly), machine(), f.name))
+	if r.picture != nil {
+		parts = append(parts, fmt.Sprintf("![%s](%s)", r.picture.plot.Title.Text, path.Join("benchmarks", file)))
+	}
+	parts = append(parts, fmt.Sprintf("Measured on %s on %s by `go run . %s`.", time.Now().Format(time.DateOnly), machine(), f.name))
 	return strings.Join(parts, "\n\n") + "\n"
 }
 

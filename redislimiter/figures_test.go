@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -125,6 +126,8 @@ func TestFigures(t *testing.T) { //nolint:paralleltest // other tests would take
 	times, by := f.calls(began, span)
 	t.Logf("four processes: %.1f calls/s of 100, most in a second %d, by process %v", rate(times, span), f.service.PeakRate(), by)
 	assert.GreaterOrEqual(t, rate(times, span), least)
+	t.Attr("together", fmt.Sprint(rate(times, span)))
+	t.Attr("unfair", fmt.Sprint(unfair(by, len(times))))
 	for _, n := range by {
 		assert.InEpsilon(t, float64(len(times))/replicas, n, 0.2, "a fair share")
 	}
@@ -136,6 +139,7 @@ func TestFigures(t *testing.T) { //nolint:paralleltest // other tests would take
 	t.Logf("one killed: %.1f calls/s from 2 s after, 95 in a second again %v after, most in a second so far %d, by process %v",
 		rate(times, span), f.filled(killed).Round(10*time.Millisecond), f.service.PeakRate(), by)
 	assert.GreaterOrEqual(t, rate(times, span), least)
+	t.Attr("takeover", fmt.Sprint(f.filled(killed).Seconds()))
 
 	restarted := time.Now()
 	f.redis.kill()
@@ -145,6 +149,9 @@ func TestFigures(t *testing.T) { //nolint:paralleltest // other tests would take
 	t.Logf("Redis restarted without its data, up again after %v: 95 in a second again %v after, most in a second %d, refused %d",
 		up.Round(time.Millisecond), f.filled(restarted).Round(10*time.Millisecond), f.service.PeakRate(), len(f.refused()))
 	t.Logf("the machine has held this process up for %v at most", stall().Round(time.Millisecond))
+	t.Attr("peak", strconv.Itoa(f.service.PeakRate()))
+	t.Attr("refused", strconv.Itoa(len(f.refused())))
+	t.Attr("stall", fmt.Sprint(stall().Seconds()))
 	assert.LessOrEqual(t, f.service.PeakRate(), peak)
 	assert.Empty(t, f.refused())
 	assert.Less(t, f.filled(restarted), span+2*time.Second)
@@ -182,6 +189,15 @@ func TestThrottleCodePausesOtherProcesses(t *testing.T) { //nolint:paralleltest 
 	times, by := f.calls(f.refused()[0].Add(600*time.Millisecond), 400*time.Millisecond)
 	t.Logf("600 to 1000 ms after the first refusal: %d calls, by process %v", len(times), by)
 	assert.Empty(t, times)
+}
+
+// unfair is the greatest difference of a replica from its fair share, as a part of that.
+func unfair(by [replicas]int, all int) (most float64) {
+	share := float64(all) / replicas
+	for _, n := range by {
+		most = max(most, math.Abs(float64(n)-share)/share)
+	}
+	return most
 }
 
 func rate(times []time.Time, d time.Duration) float64 { return float64(len(times)) / d.Seconds() }

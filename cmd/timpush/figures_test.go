@@ -116,6 +116,7 @@ func TestFiguresCPU(t *testing.T) { //nolint:paralleltest // it measures
 	}
 	ratio := float64(slices.Min(mine)) / float64(slices.Min(library))
 	t.Logf("%d users from CSV: tool %v, library from memory %v, ratio %.2f", n, slices.Min(mine), slices.Min(library), ratio)
+	t.Attr("cpu", fmt.Sprint(ratio))
 	assert.LessOrEqual(t, ratio, 1.5)
 }
 
@@ -166,6 +167,7 @@ func TestFiguresMemory(t *testing.T) { //nolint:paralleltest // it measures
 	for _, n := range []int{n / 4, n, 2 * n} {
 		_, rss := figure(t, n)
 		t.Logf("%d users: %d MiB resident at most", n, rss>>20)
+		t.Attr("memory", fmt.Sprint(float64(rss)/(1<<20))) // the last one is that of the largest file
 		assert.LessOrEqual(t, rss>>20, int64(96))
 	}
 }
@@ -186,5 +188,6 @@ func TestFiguresStart(t *testing.T) { //nolint:paralleltest // it measures
 	}
 	slices.Sort(all)
 	t.Logf("from the start to the first request: %v in the middle, %v at most", all[len(all)/2], all[len(all)-1])
+	t.Attr("start", fmt.Sprint(all[len(all)/2].Seconds()*1000))
 	assert.Less(t, all[len(all)/2], 100*time.Millisecond)
 }

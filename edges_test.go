@@ -1,14 +1,17 @@
 package timpush_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -203,5 +206,143 @@ func TestRedactedTextSaysSo(t *testing.T) {
 		var page *timpush.HTTPError
 		require.ErrorAs(t, err, &page)
 		assert.Equal(t, "was REDACTED or REDACTED and short", page.Snippet)
+	})
+}
+
+// TestBodyIsUsedAgainOnlyWhenItIsFree keeps the body of one request and reads it after many others. What a transport tells of its
+// connections decides when its memory is free.
+func TestBodyIsUsedAgainOnlyWhenItIsFree(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]func(*http.Request, *httptrace.ClientTrace){
+		"nothing is told":           func(*http.Request, *httptrace.ClientTrace) {},
+		"it is still being written": func(_ *http.Request, trace *httptrace.ClientTrace) { trace.GotConn(httptrace.GotConnInfo{}) },
+		"one of two connections writes yet": func(_ *http.Request, trace *httptrace.ClientTrace) {
+			wrote(trace)
+			trace.GotConn(httptrace.GotConnInfo{})
+		},
+		"there is a copy": func(r *http.Request, trace *httptrace.ClientTrace) { _, _ = r.GetBody(); wrote(trace) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var kept *http.Request
+			c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+				if trace := httptrace.ContextClientTrace(r.Context()); kept == nil {
+					kept = r
+					told(r, trace)
+				} else {
+					wrote(trace)
+				}
+				return accepted(r)
+			}))
+			for i := range 20 {
+				_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn(account(i), "Rome")})
+				require.NoError(t, err)
+			}
+			body, err := io.ReadAll(kept.Body)
+			require.NoError(t, err)
+			assert.JSONEq(t, `{"UserAttrs":[{"To_Account":"user-0","Attrs":{"city":"Rome"}}]}`, string(body))
+		})
+	}
+}
+
+// accepted is an answer before the body was read.
+func accepted(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`)), Request: r}, nil
+}
+
+func wrote(trace *httptrace.ClientTrace) {
+	trace.GotConn(httptrace.GotConnInfo{})
+	trace.WroteRequest(httptrace.WroteRequestInfo{})
+}
+
+// A transport may ask for a copy of a body when its request is over: it must not get that of another.
+func TestNoCopyOfABodyThatIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	var copies []func() (io.ReadCloser, error)
+	c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+		copies = append(copies, r.GetBody)
+		wrote(httptrace.ContextClientTrace(r.Context()))
+		return accepted(r)
+	}))
+	refused := 0
+	for i := range 20 {
+		_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn(account(i), "Rome")})
+		require.NoError(t, err)
+	}
+	for i, copied := range copies {
+		body, err := copied()
+		if err != nil {
+			refused++
+			continue
+		}
+		text, err := io.ReadAll(body)
+		require.NoError(t, err)
+		assert.Contains(t, string(text), account(i)+`"`)
+	}
+	assert.Positive(t, refused, "memory is used again")
+}
+
+func TestOwnTransport(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t, timpushtest.WithPlainHTTP())
+	c, err := timpush.NewClient(s.Config(), timpush.WithBaseURL(s.URL))
+	require.NoError(t, err)
+	_, err = c.SetAttr(t.Context(), someUsers(1))
+	require.NoError(t, err)
+	assert.Empty(t, s.Calls()[0].Header.Values("Accept-Encoding"), "an answer is too short to be worth it")
+}
+
+// The Timeout of an http.Client bounds an attempt as it would one of its own requests.
+func TestTimeoutOfTheHTTPClient(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Hang())
+		own := s.HTTPClient()
+		own.Timeout = time.Second
+		began := time.Now()
+		_, err := client(s, timpush.WithHTTPClient(own), timpush.WithMaxAttempts(1)).SetAttr(t.Context(), someUsers(1))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, time.Second, time.Since(began))
+	})
+}
+
+func TestObserverSeesTheWaitForASlot(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(100*time.Millisecond, 0))
+		events := &recorder{}
+		c := client(s, timpush.WithObserver(events), timpush.WithMaxInFlight(1))
+		var calls sync.WaitGroup
+		for range 2 {
+			calls.Go(func() {
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				assert.NoError(t, err)
+			})
+		}
+		calls.Wait()
+		var waits []time.Duration
+		for _, e := range events.all() {
+			if e.Wait == timpush.WaitSlot {
+				waits = append(waits, e.Duration)
+			}
+		}
+		assert.ElementsMatch(t, []time.Duration{0, 100 * time.Millisecond}, waits)
+	})
+}
+
+func TestNamesThatAreNoNames(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"AttrNames":{"0":"a","1":"b","2":"c"},"AttrTypes":{"0":2,"1":-1,"2":1}}`))
+		names, err := client(s).AttrNames(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, []timpush.AttrName{
+			{Index: 0, Name: "a"}, {Index: 1, Name: "b"}, {Index: 2, Name: "c", AccountType: timpush.AccountTypeRegistrationID},
+		}, names, "types that there are not are not known")
+		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"AttrNames":["city"]}`))
+		_, err = client(s, timpush.WithMaxAttempts(1)).AttrNames(t.Context())
+		require.Error(t, err, "a list has no indexes")
+		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"AttrNames":{"0":"a"},"AttrTypes":{"0":1,"1":"x"}}`))
+		names, err = client(s).AttrNames(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, []timpush.AttrName{{Index: 0, Name: "a"}}, names, "types that cannot be read are not known")
 	})
 }

@@ -136,9 +136,10 @@ func (c Code) class() class {
 	return classOther
 }
 
-// effect is what a request that was answered with c ends in, if nothing else follows.
+// effect is what a request that was answered with c ends in, if nothing else follows. After a passing fault it may have been
+// applied all the same, unless that was in what comes before.
 func (c Code) effect() Outcome {
-	if codes[c].open {
+	if c.class() == classTransient && c != ErrAccountCheckTimeout {
 		return Unknown
 	}
 	return Rejected
@@ -146,7 +147,6 @@ func (c Code) effect() Outcome {
 
 type codeInfo struct {
 	class           class
-	open            bool // the request may have been applied all the same
 	meaning, remedy string
 }
 
@@ -173,60 +173,60 @@ var codes = func() map[Code]codeInfo {
 }()
 
 var namedCodes = map[Code]codeInfo{
-	ErrBadRequest:           {classFatal, false, "the HTTP request could not be parsed", "check proxies on the way, or report it as a bug of this client"},
-	ErrUnparsableJSON:       {classMalformed, false, "the JSON of the request could not be parsed", remedyBug},
-	ErrAccountCheck:         {classAccountCheck, false, "the check of account and signature failed", remedyConfig},
-	ErrAccountCheck2:        {classAccountCheck, false, "the check of account and signature failed", remedyConfig},
-	ErrInvalidSDKAppID:      {classFatal, false, "the SDKAppID is not valid", "check the SDKAppID"},
-	ErrRateLimited:          {classThrottle, false, "the call rate of this API is exceeded", remedyRate},
-	ErrBackendTimeout:       {classTransient, true, "the backend timed out, or the HTTP request was malformed", "if it stays, check the base URL"},
-	ErrNoSuchResource:       {classFatal, false, "no such resource", "check the base URL"},
-	ErrAdminRequired:        {classFatal, false, "the Identifier is not an app administrator", "make it an administrator in the console"},
-	ErrAppRateLimited:       {classThrottle, false, "the call rate of the whole app is exceeded", "see which other services of the app use up the rate"},
-	ErrNoSDKAppID:           {classFatal, false, "the SDKAppID is missing in the URL", "check proxies that drop the query"},
-	ErrBackendAnswer:        {classTransient, true, "the backend's answer was not JSON", remedySupport},
-	ErrAccountCheckTimeout:  {classTransient, false, "the account check timed out", remedySupport},
-	ErrAccountNotString:     {classMalformed, false, "an account is not a string", remedyBug},
-	ErrAppDisabled:          {classFatal, false, "the app is disabled", "ask the vendor's support"},
-	ErrRequestDisabled:      {classFatal, false, "this request is disabled", "ask the vendor's support"},
-	ErrTooFrequent:          {classThrottle, false, "calls come too frequently", remedyRate},
-	ErrTooFrequent2:         {classThrottle, false, "calls come too frequently", remedyRate},
-	ErrUnavailable:          {classFatal, false, "the service is not available: no valid plan, or the account is in arrears", "buy, renew or top up, then wait about 5 minutes"},
-	ErrIPNotAllowed:         {classFatal, false, "the source IP is not allowed", "check the allow-list, and NAT addresses"},
-	ErrBadQuery:             {classFatal, false, "sdkappid, identifier, usersig or contenttype in the URL is wrong", remedyConfig},
-	ErrWrongRegion:          {classFatal, false, "the host does not belong to the app's region", "choose the app's Region"},
-	ErrProductNotAllowed:    {classFatal, false, "the app's product type does not allow this API", "check the product type of the app"},
-	ErrTrialQuota:           {classFatal, false, "the trial edition's requests of 24 hours are used up", "upgrade, or wait up to a day"},
-	ErrUserSigExpired:       {classStale, false, "the UserSig has expired, also when newly made", "check this machine's clock and the UserSig TTL"},
-	ErrUserSigMalformed:     {classFatal, false, "the UserSig cannot be decoded", "check the Signer, and proxies that alter the query"},
-	ErrUserSigMismatch:      {classFatal, false, "the UserSig does not verify", "check the SecretKey: it may be another app's"},
-	ErrIdentifierMismatch:   {classFatal, false, "the UserSig was made for another identifier", "check the Signer and the Identifier"},
-	ErrSDKAppIDMismatch:     {classFatal, false, "the UserSig was made for another SDKAppID", "check the Signer and the SDKAppID"},
-	ErrNoKey:                {classFatal, false, "the app has no key here", remedyRegion},
-	ErrNoSuchApp:            {classFatal, false, "there is no such SDKAppID here", remedyRegion},
-	ErrTooManyBadUserSigs:   {classCoolDown, false, "too many tries with a UserSig that does not verify", "correct the SecretKey, or find the program that signs with a wrong one; the client sends nothing for a minute"},
-	ErrBlocked:              {classFatal, false, "the account is on the block list", "ask the vendor's support"},
-	ErrNoSuchAccount:        {classData, false, "the account is not known to the app", "import the account, or let its device register for push"},
-	ErrInternalTimeout:      {classTransient, true, "internal timeout", remedySupport},
-	ErrTooManyAccountsInApp: {classFatal, false, "the app has too many accounts", remedyUpgrade},
-	ErrAccountDeleted:       {classData, false, "the account was deleted, and cannot be imported again for three months", remedyAccount},
-	ErrBadParameters:        {classMalformed, false, "parameters are not legal", remedyBug},
-	ErrSDKTooOld:            {classOther, false, "the SDK of a device is too old", "update the app on the device"},
-	ErrInternal2:            {classTransient, true, "internal error", remedySupport},
-	ErrNoDelete:             {classOther, false, "the app may not delete accounts", remedyConsole},
-	ErrTrialDailyUsers:      {classFatal, false, "the trial edition's users of a day are used up", remedyUpgrade},
-	ErrUserStatusOff:        {classFatal, false, "the user status feature is off", remedyConsole},
-	ErrTrialMonthlyUsers:    {classFatal, false, "the trial edition's users of a month are used up", remedyUpgrade},
-	ErrDeviceTooFrequent:    {classThrottle, false, "the client of one user calls too frequently", remedyRate},
-	ErrDoNotDisturbOff:      {classFatal, false, "the do-not-disturb feature is off", remedyConsole},
-	ErrProfileSubOff:        {classFatal, false, "the profile subscription feature is off", remedyConsole},
+	ErrBadRequest:           {classFatal, "the HTTP request could not be parsed", "check proxies on the way, or report it as a bug of this client"},
+	ErrUnparsableJSON:       {classMalformed, "the JSON of the request could not be parsed", remedyBug},
+	ErrAccountCheck:         {classAccountCheck, "the check of account and signature failed", remedyConfig},
+	ErrAccountCheck2:        {classAccountCheck, "the check of account and signature failed", remedyConfig},
+	ErrInvalidSDKAppID:      {classFatal, "the SDKAppID is not valid", "check the SDKAppID"},
+	ErrRateLimited:          {classThrottle, "the call rate of this API is exceeded", remedyRate},
+	ErrBackendTimeout:       {classTransient, "the backend timed out, or the HTTP request was malformed", "if it stays, check the base URL"},
+	ErrNoSuchResource:       {classFatal, "no such resource", "check the base URL"},
+	ErrAdminRequired:        {classFatal, "the Identifier is not an app administrator", "make it an administrator in the console"},
+	ErrAppRateLimited:       {classThrottle, "the call rate of the whole app is exceeded", "see which other services of the app use up the rate"},
+	ErrNoSDKAppID:           {classFatal, "the SDKAppID is missing in the URL", "check proxies that drop the query"},
+	ErrBackendAnswer:        {classTransient, "the backend's answer was not JSON", remedySupport},
+	ErrAccountCheckTimeout:  {classTransient, "the account check timed out", remedySupport},
+	ErrAccountNotString:     {classMalformed, "an account is not a string", remedyBug},
+	ErrAppDisabled:          {classFatal, "the app is disabled", "ask the vendor's support"},
+	ErrRequestDisabled:      {classFatal, "this request is disabled", "ask the vendor's support"},
+	ErrTooFrequent:          {classThrottle, "calls come too frequently", remedyRate},
+	ErrTooFrequent2:         {classThrottle, "calls come too frequently", remedyRate},
+	ErrUnavailable:          {classFatal, "the service is not available: no valid plan, or the account is in arrears", "buy, renew or top up, then wait about 5 minutes"},
+	ErrIPNotAllowed:         {classFatal, "the source IP is not allowed", "check the allow-list, and NAT addresses"},
+	ErrBadQuery:             {classFatal, "sdkappid, identifier, usersig or contenttype in the URL is wrong", remedyConfig},
+	ErrWrongRegion:          {classFatal, "the host does not belong to the app's region", "choose the app's Region"},
+	ErrProductNotAllowed:    {classFatal, "the app's product type does not allow this API", "check the product type of the app"},
+	ErrTrialQuota:           {classFatal, "the trial edition's requests of 24 hours are used up", "upgrade, or wait up to a day"},
+	ErrUserSigExpired:       {classStale, "the UserSig has expired, also when newly made", "check this machine's clock and the UserSig TTL"},
+	ErrUserSigMalformed:     {classFatal, "the UserSig cannot be decoded", "check the Signer, and proxies that alter the query"},
+	ErrUserSigMismatch:      {classFatal, "the UserSig does not verify", "check the SecretKey: it may be another app's"},
+	ErrIdentifierMismatch:   {classFatal, "the UserSig was made for another identifier", "check the Signer and the Identifier"},
+	ErrSDKAppIDMismatch:     {classFatal, "the UserSig was made for another SDKAppID", "check the Signer and the SDKAppID"},
+	ErrNoKey:                {classFatal, "the app has no key here", remedyRegion},
+	ErrNoSuchApp:            {classFatal, "there is no such SDKAppID here", remedyRegion},
+	ErrTooManyBadUserSigs:   {classCoolDown, "too many tries with a UserSig that does not verify", "correct the SecretKey, or find the program that signs with a wrong one; the client sends nothing for a minute"},
+	ErrBlocked:              {classFatal, "the account is on the block list", "ask the vendor's support"},
+	ErrNoSuchAccount:        {classData, "the account is not known to the app", "import the account, or let its device register for push"},
+	ErrInternalTimeout:      {classTransient, "internal timeout", remedySupport},
+	ErrTooManyAccountsInApp: {classFatal, "the app has too many accounts", remedyUpgrade},
+	ErrAccountDeleted:       {classData, "the account was deleted, and cannot be imported again for three months", remedyAccount},
+	ErrBadParameters:        {classMalformed, "parameters are not legal", remedyBug},
+	ErrSDKTooOld:            {classOther, "the SDK of a device is too old", "update the app on the device"},
+	ErrInternal2:            {classTransient, "internal error", remedySupport},
+	ErrNoDelete:             {classOther, "the app may not delete accounts", remedyConsole},
+	ErrTrialDailyUsers:      {classFatal, "the trial edition's users of a day are used up", remedyUpgrade},
+	ErrUserStatusOff:        {classFatal, "the user status feature is off", remedyConsole},
+	ErrTrialMonthlyUsers:    {classFatal, "the trial edition's users of a month are used up", remedyUpgrade},
+	ErrDeviceTooFrequent:    {classThrottle, "the client of one user calls too frequently", remedyRate},
+	ErrDoNotDisturbOff:      {classFatal, "the do-not-disturb feature is off", remedyConsole},
+	ErrProfileSubOff:        {classFatal, "the profile subscription feature is off", remedyConsole},
 
-	ErrBadJSON:         {classMalformed, false, "the JSON of the request is not legal", remedyBug},
-	ErrNotAdmin:        {classFatal, false, "the Identifier is not an app administrator", "make it an administrator in the console"},
-	ErrTooManyAccounts: {classTooMany, false, "too many accounts in the request", remedySupport},
-	ErrInvalidAttr:     {classData, false, "the attribute is not valid", "check its name against the app's attribute names, and its value"},
-	ErrAccountType:     {classData, false, "the attribute belongs to the other account type", "use an attribute made for UserIDs, or for RegistrationIDs, as the account is one"},
-	ErrInternal:        {classTransient, true, "internal error", remedySupport},
+	ErrBadJSON:         {classMalformed, "the JSON of the request is not legal", remedyBug},
+	ErrNotAdmin:        {classFatal, "the Identifier is not an app administrator", "make it an administrator in the console"},
+	ErrTooManyAccounts: {classTooMany, "too many accounts in the request", remedySupport},
+	ErrInvalidAttr:     {classData, "the attribute is not valid", "check its name against the app's attribute names, and its value"},
+	ErrAccountType:     {classData, "the attribute belongs to the other account type", "use an attribute made for UserIDs, or for RegistrationIDs, as the account is one"},
+	ErrInternal:        {classTransient, "internal error", remedySupport},
 }
 
 // otherCodes are met on the same gateway by sister services. An answer with one of them would otherwise fail where it
@@ -235,32 +235,32 @@ var otherCodes = []struct {
 	info  codeInfo
 	codes []Code
 }{
-	{codeInfo{classFatal, false, "the UserSig is faulty", remedyConfig}, []Code{70002, 70004, 70005, 70006, 70007, 70008, 70010, 70015, 70019}},
-	{codeInfo{classStale, false, "the UserSig has lapsed", "check this machine's clock and the UserSig TTL"}, []Code{70052, 70221, 70347}},
-	{codeInfo{classTransient, true, "internal error or timeout", remedySupport}, []Code{
+	{codeInfo{classFatal, "the UserSig is faulty", remedyConfig}, []Code{70002, 70004, 70005, 70006, 70007, 70008, 70010, 70015, 70019}},
+	{codeInfo{classStale, "the UserSig has lapsed", "check this machine's clock and the UserSig TTL"}, []Code{70052, 70221, 70347}},
+	{codeInfo{classTransient, "internal error or timeout", remedySupport}, []Code{
 		70017, 70201, 70202, 70203, 70205, 70207, 70208, 70212, 70213, 70222, 70225, 70231, 70308, 70348, 70362, 70401,
 		90992, 90994, 90995,
 	}},
-	{codeInfo{classFatal, false, "the ticket was refused", remedyConfig}, []Code{70018, 70214, 70236, 70346}},
-	{codeInfo{classFatal, false, "blocked for safety", "ask the vendor's support"}, []Code{70114}},
-	{codeInfo{classFatal, false, "the app or its owner does not match", remedyConfig}, []Code{70115, 70140, 70204, 70209, 70210, 70211}},
-	{codeInfo{classFatal, false, "the Identifier is not an app administrator", "make it an administrator in the console"}, []Code{70403}},
-	{codeInfo{classTooMany, false, "the number of accounts in the request is not legal", remedySupport}, []Code{70113, 70206, 90011}},
-	{codeInfo{classMalformed, false, "the request is empty", remedyBug}, []Code{70101}},
-	{codeInfo{classData, false, "the format or type of the account is not legal", remedyAccount}, []Code{70102, 70103, 70104, 70105, 70106, 70145}},
-	{codeInfo{classData, false, "the content is refused", "check the values"}, []Code{80001, 80004}},
-	{codeInfo{classTooLong, false, "the body of the request is too long", remedySupport}, []Code{80002, 90055, 90056, 93000}},
-	{codeInfo{classOther, false, "a callback of the app failed", remedyConsole}, []Code{80003}},
-	{codeInfo{classFatal, false, "the service is deactivated", remedyConsole}, []Code{80005}},
-	{codeInfo{classMalformed, false, "To_Account is missing, empty, unknown or of the wrong type", remedyAccount}, []Code{90003, 90012, 90028, 90029, 90048}},
-	{codeInfo{classMalformed, false, "the format of the request is wrong", remedyBug}, []Code{90002, 90010}},
-	{codeInfo{classMalformed, false, "a field of the request is wrong or missing", remedyBug}, []Code{
+	{codeInfo{classFatal, "the ticket was refused", remedyConfig}, []Code{70018, 70214, 70236, 70346}},
+	{codeInfo{classFatal, "blocked for safety", "ask the vendor's support"}, []Code{70114}},
+	{codeInfo{classFatal, "the app or its owner does not match", remedyConfig}, []Code{70115, 70140, 70204, 70209, 70210, 70211}},
+	{codeInfo{classFatal, "the Identifier is not an app administrator", "make it an administrator in the console"}, []Code{70403}},
+	{codeInfo{classTooMany, "the number of accounts in the request is not legal", remedySupport}, []Code{70113, 70206, 90011}},
+	{codeInfo{classMalformed, "the request is empty", remedyBug}, []Code{70101}},
+	{codeInfo{classData, "the format or type of the account is not legal", remedyAccount}, []Code{70102, 70103, 70104, 70105, 70106, 70145}},
+	{codeInfo{classData, "the content is refused", "check the values"}, []Code{80001, 80004}},
+	{codeInfo{classTooLong, "the body of the request is too long", remedySupport}, []Code{80002, 90055, 90056, 93000}},
+	{codeInfo{classOther, "a callback of the app failed", remedyConsole}, []Code{80003}},
+	{codeInfo{classFatal, "the service is deactivated", remedyConsole}, []Code{80005}},
+	{codeInfo{classMalformed, "To_Account is missing, empty, unknown or of the wrong type", remedyAccount}, []Code{90003, 90012, 90028, 90029, 90048}},
+	{codeInfo{classMalformed, "the format of the request is wrong", remedyBug}, []Code{90002, 90010}},
+	{codeInfo{classMalformed, "a field of the request is wrong or missing", remedyBug}, []Code{
 		90005, 90006, 90007, 90008, 90026, 90030, 90031, 90043, 90044, 90054,
 	}},
-	{codeInfo{classData, false, "a tag is longer than 50 bytes", "shorten the tag"}, []Code{90020, 90034}},
-	{codeInfo{classMalformed, false, "the conditions of the push are wrong", "check the conditions"}, []Code{90022, 90032, 90039, 90040}},
-	{codeInfo{classThrottle, false, "pushes or revocations come too frequently", remedyRate}, []Code{90024, 90051, 90057}},
-	{codeInfo{classFatal, false, "the push service is not activated", "activate Push in the console"}, []Code{90045}},
-	{codeInfo{classFatal, false, "the pushes of the day are used up", "ask the vendor's support"}, []Code{90047}},
-	{codeInfo{classData, false, "the push cannot be revoked", "check the TaskId and its age"}, []Code{90049, 90050, 90052, 90053}},
+	{codeInfo{classData, "a tag is longer than 50 bytes", "shorten the tag"}, []Code{90020, 90034}},
+	{codeInfo{classMalformed, "the conditions of the push are wrong", "check the conditions"}, []Code{90022, 90032, 90039, 90040}},
+	{codeInfo{classThrottle, "pushes or revocations come too frequently", remedyRate}, []Code{90024, 90051, 90057}},
+	{codeInfo{classFatal, "the push service is not activated", "activate Push in the console"}, []Code{90045}},
+	{codeInfo{classFatal, "the pushes of the day are used up", "ask the vendor's support"}, []Code{90047}},
+	{codeInfo{classData, "the push cannot be revoked", "check the TaskId and its age"}, []Code{90049, 90050, 90052, 90053}},
 }

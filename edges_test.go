@@ -206,6 +206,13 @@ func TestRedactedTextSaysSo(t *testing.T) {
 		var page *timpush.HTTPError
 		require.ErrorAs(t, err, &page)
 		assert.Equal(t, "was REDACTED or REDACTED and short", page.Snippet)
+
+		c = newClient(t, timpush.WithMaxAttempts(1), through(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusBadGateway, Body: io.NopCloser(strings.NewReader(r.URL.Query().Get("usersig")[:16])), Request: r}, nil
+		}))
+		_, err = c.SetAttr(t.Context(), someUsers(1))
+		require.ErrorAs(t, err, &page)
+		assert.Equal(t, "REDACTED", page.Snippet, "sixteen characters of it are enough")
 	})
 }
 
@@ -344,5 +351,42 @@ func TestNamesThatAreNoNames(t *testing.T) {
 		names, err = client(s).AttrNames(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, []timpush.AttrName{{Index: 0, Name: "a"}}, names, "types that cannot be read are not known")
+	})
+}
+
+// closer tells that a body is closed.
+type closer struct {
+	io.Reader
+	closed *bool
+}
+
+func (c closer) Close() error { *c.closed = true; return nil }
+
+func TestBodyOfAnAnswerIsClosed(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var closed bool
+		c := newClient(t, through(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Body: closer{strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`), &closed}, Request: r}, nil
+		}))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		assert.True(t, closed)
+	})
+}
+
+func TestLostAnswerHasNoStatus(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.CutBefore(), timpushtest.TruncateBody(5))
+		events := &recorder{}
+		_, err := client(s, timpush.WithObserver(events)).SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		var status []int
+		for _, e := range events.all() {
+			if e.Kind == timpush.AttemptEnd {
+				status = append(status, e.Status)
+			}
+		}
+		assert.Equal(t, []int{0, 200, 200}, status)
 	})
 }

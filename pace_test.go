@@ -182,3 +182,49 @@ func TestLimiterBoundsItsWindow(t *testing.T) {
 		}
 	})
 }
+
+// TestPaceComesBackAsDocumented counts the calls of each second after a throttle code, and after two in a row, of a client that
+// makes 50 a second: seven tenths of that after a pause, then a twentieth more each second, slowly around what was refused, and
+// in the end as many as before.
+func TestPaceComesBackAsDocumented(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		codes int
+		want  []int
+	}{
+		"one code":  {1, []int{1, 37, 39, 42, 45, 47, 48, 49, 49, 49}},
+		"two codes": {2, []int{1, 1, 0, 10, 11, 17, 50, 50, 50, 50}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				c := s.Client(timpush.WithLimiter(timpush.NewLimiter(50)))
+				began := time.Now()
+				call := func() {
+					_, err := c.SetAttr(t.Context(), someUsers(1))
+					require.NoError(t, err)
+				}
+				for time.Since(began) < 3*time.Second {
+					call()
+				}
+				for range test.codes {
+					s.Inject(timpushtest.ErrorCode(60007))
+				}
+				throttled := time.Now()
+				for time.Since(throttled) < 30*time.Second {
+					call()
+				}
+				counts := make([]int, 30)
+				for _, call := range s.Calls() {
+					if second := int(call.Time.Sub(throttled).Seconds()); call.Time.After(throttled) && second < len(counts) {
+						counts[second]++
+					}
+				}
+				assert.Equal(t, test.want, counts[:10])
+				for _, n := range counts[10:] {
+					assert.Equal(t, 50, n)
+				}
+			})
+		})
+	}
+}

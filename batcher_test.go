@@ -373,6 +373,7 @@ func TestIdleBatcherClosesWithAnyContext(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		b := timpush.NewBatcher(client(fake(t)))
 		require.NoError(t, b.SetAttr(t.Context(), userIn("a", "x")))
+		synctest.Wait() // the caller knows a moment before the Batcher is idle
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.NoError(t, b.Close(over))

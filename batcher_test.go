@@ -99,6 +99,7 @@ func requireUser(t *testing.T, err error, outcome timpush.Outcome, cause error) 
 	var u *timpush.UserError
 	require.ErrorAs(t, err, &u)
 	require.Equal(t, outcome, u.Outcome, err)
+	require.Zero(t, u.Index, "a Batcher is given one user")
 	require.ErrorIs(t, err, cause)
 }
 

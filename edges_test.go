@@ -81,8 +81,15 @@ func TestOptionsIncludeTheirEnds(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, strings.TrimSpace(agent), strings.TrimSpace(s.Calls()[0].Header.Get("User-Agent")))
 		newClient(t, timpush.WithUserSigTTL((1<<31-1)*time.Second), timpush.WithAttemptTimeout(1))
-		b := timpush.NewBatcher(c, timpush.WithMaxWaiting(1))
-		require.NoError(t, b.SetAttr(t.Context(), userIn("a", "x")))
+
+		slow := fake(t, timpushtest.WithLatency(time.Second, 0))
+		b, began := timpush.NewBatcher(client(slow), timpush.WithMaxWaiting(1), timpush.WithLinger(0)), time.Now()
+		var callers sync.WaitGroup
+		for i := range 2 {
+			callers.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn(account(i), "x"))) })
+		}
+		callers.Wait()
+		assert.Equal(t, 2*time.Second, time.Since(began), "there is room for one")
 		require.NoError(t, b.Close(t.Context()))
 	})
 }
@@ -178,6 +185,12 @@ func TestErrorTextsAtTheirBounds(t *testing.T) {
 	assert.Contains(t, info("a\x7fb c\n"), "a b c")
 	assert.NotContains(t, info("a\x7fb c\n"), "\x7f")
 
+	for n, want := range map[int]string{40: strings.Repeat("r", 40), 41: strings.Repeat("r", 37) + "..."} {
+		config := testConfig
+		config.Region = timpush.Region(strings.Repeat("r", n))
+		_, err := timpush.NewClient(config)
+		require.ErrorContains(t, err, `"`+want+`"`)
+	}
 	for _, format := range []string{"%v", "%s", "%d", "%+v"} {
 		assert.Contains(t, fmt.Sprintf(format, testConfig), "administrator")
 	}

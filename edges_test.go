@@ -243,6 +243,7 @@ func TestBodyIsUsedAgainOnlyWhenItIsFree(t *testing.T) {
 		"there is a copy": func(r *http.Request, trace *httptrace.ClientTrace) { _, _ = r.GetBody(); wrote(trace) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var kept *http.Request
 			c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
 				if trace := httptrace.ContextClientTrace(r.Context()); kept == nil {

@@ -115,7 +115,7 @@ func mutate(dir string, pattern *regexp.Regexp, before map[string]bool, workers 
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }()
 	program, mutants, err := build(dir, scratch)
 	if err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func (p *proxy) pass(to, from net.Conn, late time.Duration, cut func(reset bool)
 	for {
 		n, err := from.Read(buffer)
 		delay, keep, end, reset := p.chance(n, late)
-		time.Sleep(delay)
+		time.Sleep(delay) //nolint:forbidigo // it ends soon
 		if _, failed := to.Write(buffer[:keep]); failed != nil || err != nil || end {
 			cut(reset && !errors.Is(err, io.EOF))
 			return

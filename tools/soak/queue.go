@@ -21,7 +21,7 @@ func (w *world) queue(seed uint64) {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	id, _, _ := w.fake.App()
 	ctx := context.Background()
 	q, err := dispatch.OpenEmbedded(ctx, dir, id)
@@ -94,7 +94,7 @@ func (w *world) drained(q *dispatch.Queue) map[string]bool {
 		if stats.Backlog == 0 {
 			break
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) //nolint:forbidigo // Stats ends with ctx
 	}
 	dead := map[string]bool{}
 	for letter, err := range q.DeadLetters(ctx) {

@@ -85,7 +85,7 @@ func (w *world) begin(lie func(http.RoundTripper) http.RoundTripper) {
 	w.fake.Handle(w.disturb(r.Float64()*0.4, r.Uint64()))
 	limiter := timpush.NewLimiter(pace)
 	for range 1 + r.IntN(2) {
-		transport := w.fake.HTTPClient().Transport.(*http.Transport).Clone()
+		transport := w.fake.HTTPClient().Transport.(*http.Transport).Clone() //nolint:errcheck // as it is documented
 		transport.DialContext = nil // the fake's own leads past the proxy
 		var via http.RoundTripper = transport
 		if lie != nil {
@@ -182,7 +182,7 @@ func (w *world) secrets() {
 // told keeps what a caller is told, to look for secrets in it.
 func (w *world) told(err error) {
 	if err != nil {
-		fmt.Fprintf(&w.log, "%v %+v %#v\n", err, err, err)
+		_, _ = fmt.Fprintf(&w.log, "%v %+v %#v\n", err, err, err)
 	}
 }
 
@@ -193,7 +193,7 @@ func stalls() (longest func() time.Duration) {
 	go func() {
 		var most time.Duration
 		for last := time.Now(); ctx.Err() == nil; {
-			time.Sleep(2 * time.Millisecond)
+			time.Sleep(2 * time.Millisecond) //nolint:forbidigo // it ends soon
 			now := time.Now()
 			most, last = max(most, now.Sub(last)-2*time.Millisecond), now
 		}
@@ -208,7 +208,7 @@ func goroutinesLeft(before int) int {
 		if runtime.NumGoroutine() <= before {
 			return 0
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // it ends soon
 	}
 	return runtime.NumGoroutine() - before
 }

@@ -86,7 +86,7 @@ func (w *world) begin(lie func(http.RoundTripper) http.RoundTripper) {
 	limiter := timpush.NewLimiter(pace)
 	for range 1 + r.IntN(2) {
 		transport := w.fake.HTTPClient().Transport.(*http.Transport).Clone() //nolint:errcheck // as it is documented
-		transport.DialContext = nil // the fake's own leads past the proxy
+		transport.DialContext = nil                                          // the fake's own leads past the proxy
 		var via http.RoundTripper = transport
 		if lie != nil {
 			via = lie(via)

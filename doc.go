@@ -64,6 +64,7 @@
 //   - Any other code fails its request, and three such in a row stop the call.
 //
 // After a lost answer an account stays Unknown unless a later attempt is Done or refused for the account's own data.
+// A request that was given up may still be on its way, so that what is Unknown may be applied later, too.
 //
 // # How long a call takes
 //

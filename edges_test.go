@@ -404,3 +404,70 @@ func TestLostAnswerHasNoStatus(t *testing.T) {
 		assert.Equal(t, []int{0, 200, 200}, status)
 	})
 }
+
+func TestAccountListedTwice(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		const item = `{"To_Account":"user-0","ErrorCode":%d}`
+		list := fmt.Sprintf(item+","+item+","+item, 90035, 70107, 90033)
+		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[`+list+`]}`))
+		users := someUsers(2)
+		result, err := client(s).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{Done: 1, Rejected: 1, Requests: 1}, *result)
+		var first *timpush.APIError
+		require.ErrorAs(t, err, &first)
+		assert.Equal(t, timpush.ErrAccountType, first.Code, "the first code counts")
+		require.ErrorIs(t, err, timpush.ErrNoSuchAccount, "the others are told")
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
+
+		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[`+strings.Repeat(fmt.Sprintf(item, 90035)+",", 50)+fmt.Sprintf(item, 70107)+`]}`))
+		_, err = client(s).SetAttr(t.Context(), users)
+		require.NotErrorIs(t, err, timpush.ErrNoSuchAccount, "but not any number of them")
+		assert.Less(t, len(err.Error()), 1100)
+	})
+}
+
+func TestAccountListedInAnotherCase(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		const answer = `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"MARY","ErrorCode":90035}]}`
+		s := fake(t)
+		s.Inject(timpushtest.Answer(200, answer))
+		users := []timpush.UserAttrs{userIn("Mary", "x"), userIn("bob", "x")}
+		result, err := client(s).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{Done: 1, Rejected: 1, Requests: 1}, *result, "it can only be Mary")
+
+		s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.Answer(200, answer) })
+		users = append(users, userIn("mary", "x"))
+		result, err = client(s, timpush.WithMaxAttempts(1)).SetAttr(t.Context(), users)
+		failed := outcomes(partial(t, users, result, err))
+		assert.Greater(t, result.Requests, 1, "nobody knows which of two it is before they are apart")
+		assert.Equal(t, timpush.Rejected, failed["Mary"])
+		assert.Equal(t, timpush.Rejected, failed["mary"])
+	})
+}
+
+func TestStatusAtItsBounds(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for status, want := range map[int]timpush.Result{
+			299: {Unknown: 1, Requests: 4}, 300: {Rejected: 1, Requests: 1}, 499: {Rejected: 1, Requests: 1}, 500: {Unknown: 1, Requests: 4},
+		} {
+			s := fake(t)
+			s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.Status(status) })
+			result, _ := client(s).SetAttr(t.Context(), someUsers(1))
+			assert.Equal(t, want, *result, status)
+		}
+	})
+}
+
+func TestPartialErrorCountsAllOutcomes(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.CutAfter(), timpushtest.ErrorCode(90009))
+		users := someUsers(300)
+		result, err := client(s, timpush.WithMaxInFlight(1), timpush.WithMaxAttempts(1)).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		require.ErrorContains(t, err, "300 of 300 users not done (100 rejected, 100 unknown, 100 not sent)")
+	})
+}

@@ -471,3 +471,39 @@ func TestPartialErrorCountsAllOutcomes(t *testing.T) {
 		require.ErrorContains(t, err, "300 of 300 users not done (100 rejected, 100 unknown, 100 not sent)")
 	})
 }
+
+// An account may become known a moment after its attributes were set.
+func TestVerifyWaitsForAnAccountThatIsNotKnownYet(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := someUsers(3)
+		_, err := client(s).SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		s.Refuse(70107, "user-0", "user-1")
+		time.AfterFunc(300*time.Millisecond, func() { s.Refuse(0, "user-0") })
+		result, err := client(s).Verify(t.Context(), users)
+		p := partial(t, users, result, err)
+		assert.Equal(t, map[string]timpush.Outcome{"user-1": timpush.Rejected}, outcomes(p))
+		require.ErrorIs(t, err, timpush.ErrNotStored)
+		require.ErrorIs(t, err, timpush.ErrNoSuchAccount)
+		assert.Equal(t, users[1:2], p.Remaining(users), "it is worth setting again")
+
+		s.Refuse(0, "user-1")
+		users[2].Attrs = timpush.Attrs{"city": "elsewhere"}
+		result, err = client(s).Verify(t.Context(), users)
+		p = partial(t, users, result, err)
+		assert.Equal(t, users[2:], p.Remaining(users))
+	})
+}
+
+func TestStreamTellsOneFaultAsItIs(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		users := []timpush.UserAttrs{userIn("", "x"), {}}
+		all := drain(t, client(fake(t)).SetAttrSeq(t.Context(), from(users)))
+		for i, text := range []string{"ToAccount is empty", "timpush: 2 faults in the input, nothing was sent: "} {
+			_, alone := all.errs[int64(i)].(*timpush.InputError) //nolint:errorlint // this very one
+			assert.Equal(t, i == 0, alone)
+			assert.ErrorContains(t, all.errs[int64(i)], text)
+		}
+	})
+}

@@ -97,5 +97,5 @@ func summary(sections []string) table {
 // anchor is what a heading is linked by.
 func anchor(section string) string {
 	heading, _, _ := strings.Cut(strings.TrimPrefix(section, "## "), "\n")
-	return strings.NewReplacer(" ", "-", ":", "", ",", "", "±", "").Replace(strings.ToLower(heading))
+	return strings.NewReplacer(" ", "-", ":", "", ",", "", "±", "", "/", "").Replace(strings.ToLower(heading))
 }

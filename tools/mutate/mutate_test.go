@@ -1,0 +1,52 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMutate(t *testing.T) {
+	t.Setenv("GOWORK", "off") // the sample becomes a module of its own
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/sample")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module sample\n\ngo 1.26.0\n"), 0o600))
+	results, err := mutate(dir, regexp.MustCompile(""), nil, 2)
+	require.NoError(t, err)
+	got := map[string]outcome{}
+	for _, one := range results {
+		got[one.key()] = one.outcome
+	}
+	assert.Equal(t, map[string]outcome{
+		"sample.go Largest: a > b → !(a > b) #1":                                             killed,
+		"sample.go Largest: a > b → a >= b #1":                                               survived, // no test has two that are equal
+		`sample.go Count: text != "" && len(text) < 10 → !(text != "" && len(text) < 10) #1`: killed,
+		`sample.go Count: text != "" && len(text) < 10 → text != "" || len(text) < 10 #1`:    killed,
+		`sample.go Count: text != "" → !(text != "") #1`:                                     killed,
+		"sample.go Count: len(text) < 10 → len(text) <= 10 #1":                               unreached,
+		"sample.go Count: 10 → 10+1 #1":                                                      survived,
+		"sample.go Count: n += 1 → (left out) #1":                                            killed,
+		"sample.go Count: 1 → 1+1 #1":                                                        killed,
+	}, got)
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	one := func(from string, o outcome) result {
+		return result{mutant{file: "a.go", function: "f", line: 3, from: from, to: "y", nth: 1}, o}
+	}
+	r := &report{results: []result{one("killed", killed), one("known", survived), one("new", unreached)}}
+	r.reasons, r.order = parseReasons("= it makes no difference\na.go f: known → y #1\na.go f: gone → y #1\n")
+	survivors, stale := r.unexplained()
+	assert.Equal(t, []string{"a.go f: new → y #1 (line 3)"}, survivors)
+	assert.Equal(t, []string{"a.go f: gone → y #1"}, stale)
+	page := string(r.page(time.Now()))
+	assert.Contains(t, page, "**1 of 3 mutants are killed, 33.3 %**")
+	assert.Contains(t, page, "**it makes no difference** (1)\n\n| where | code | mutant |\n| --- | --- | --- |\n| `a.go` `f` | `known` | `y` |\n")
+	assert.Contains(t, page, "**No reason is known** (1)")
+}

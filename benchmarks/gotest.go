@@ -15,8 +15,11 @@ import (
 // values are what tests and benchmarks of another module have measured, by name. A benchmark that ran several times has several.
 type values map[string][]float64
 
-// goTest runs tests or benchmarks in a folder of this repository. A test that fails because a figure falls short is no error:
-// what it has measured tells that.
+// failures is the value of how many tests failed.
+const failures = "failures"
+
+// goTest runs tests or benchmarks in a folder of this repository. A test that fails because a figure falls short is no error: it
+// is counted in failures, beside what it has measured.
 func goTest(ctx context.Context, dir string, env []string, args ...string) (values, error) {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-v", "-timeout", "30m"}, args...)...) //nolint:gosec // they are ours
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
@@ -25,8 +28,10 @@ func goTest(ctx context.Context, dir string, env []string, args ...string) (valu
 	err := cmd.Run()
 	v := parse(out.String())
 	if failed := new(exec.ExitError); errors.As(err, &failed) && len(v) > 0 {
+		v[failures] = []float64{1}
 		return v, nil
 	}
+	v[failures] = []float64{0}
 	if err != nil {
 		return nil, fmt.Errorf("go test in %s: %w: %s", dir, err, out.String())
 	}

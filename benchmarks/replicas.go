@@ -35,6 +35,9 @@ func replicas(ctx context.Context, s scale) (*report, error) {
 		{"refused", func(x float64) check { return atMost("calls refused", x, 0, thousands) }},
 		{"unfair", func(x float64) check { return atMost("greatest difference from a fair share", x, 0.2, percent) }},
 		{"takeover", func(x float64) check { return atMost("one killed: 95 calls in a second again after", x, 2, seconds) }},
+		{failures, func(x float64) check {
+			return atMost("runs of its test that failed: the same after a kill and after Redis was gone", x, 0, thousands)
+		}},
 	} {
 		x, err := v.last(f.name)
 		if err != nil {

@@ -21,7 +21,7 @@ func tool(ctx context.Context, s scale) (*report, error) {
 			return nil, err
 		}
 		for key, all := range one {
-			v[key] = all
+			v[key] = append(v[key], all...)
 		}
 	}
 	r := &report{}

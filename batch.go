@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	"bytes"
 	"context"
 	"hash/maphash"
 	"slices"
@@ -197,7 +196,7 @@ func (p *plan) appendRequest(dst []byte, numbers []int) []byte {
 		}
 		dst = append(dst, p.json[from:to]...)
 	}
-	return append(bytes.TrimSuffix(dst, []byte{','}), p.endpoint.close...)
+	return append(withoutComma(dst), p.endpoint.close...)
 }
 
 // send sends the requests, as many at a time as the client may have under way, and returns when each of their entries

@@ -1,9 +1,6 @@
 package timpush
 
-import (
-	"bytes"
-	"context"
-)
+import "context"
 
 // UserAttrNames is one user and the names of the attributes to remove from it.
 type UserAttrNames struct {
@@ -41,6 +38,6 @@ func (p *plan) writeNames(user *UserAttrs) bool {
 		dst, good = appendText(dst, name, good)
 		dst = append(dst, ',')
 	}
-	p.json = append(bytes.TrimSuffix(dst, []byte{','}), `]},`...)
+	p.json = append(withoutComma(dst), `]},`...)
 	return good
 }

@@ -128,10 +128,7 @@ func (p *plan) writeAttrs(user *UserAttrs) bool {
 		dst, good = appendText(dst, value, good)
 		dst = append(dst, ',')
 	}
-	if dst[len(dst)-1] == ',' {
-		dst = dst[:len(dst)-1]
-	}
-	p.json = append(dst, `}},`...)
+	p.json = append(withoutComma(dst), `}},`...)
 	return good
 }
 
@@ -166,14 +163,19 @@ func (p *plan) writeMerged(same []int) error {
 	return nil
 }
 
+// withoutComma takes back the comma behind the last of several.
+func withoutComma(json []byte) []byte {
+	if last := len(json) - 1; last >= 0 && json[last] == ',' {
+		return json[:last]
+	}
+	return json
+}
+
 // appendText appends s as a JSON string, and makes good false if it is not UTF-8. A request has hundreds of short texts,
 // nearly all of which JSON takes as they are: to look for that first is cheaper than to quote them all (BenchmarkEncode).
 func appendText(dst []byte, s string, good bool) ([]byte, bool) {
 	from := len(dst)
-	if cap(dst)-from < len(s)+2 {
-		dst = slices.Grow(dst, len(s)+2)
-	}
-	dst = dst[:from+len(s)+2]
+	dst = slices.Grow(dst, len(s)+2)[:from+len(s)+2]
 	text := dst[from+1:][:len(s)]
 	for i := range len(text) {
 		c := s[i]

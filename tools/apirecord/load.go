@@ -1,13 +1,8 @@
 package main
 
 import (
-	"fmt"
-	"go/importer"
 	"go/token"
 	"go/types"
-	"io"
-	"os"
-	"os/exec"
 	"path"
 	"strings"
 
@@ -19,25 +14,16 @@ const root = "github.com/timpush/timpush-go"
 
 // load returns the packages that users can import, from what the compiler writes of their API.
 func load() ([]*types.Package, error) {
-	// Dependencies too, since the API mentions types of theirs.
-	cmd := exec.Command("go", "list", "-deps", "-export", //nolint:noctx // it ends by itself
-		"-f", "{{.ImportPath}}\t{{.Name}}\t{{with .Module}}{{.Path}}{{end}}\t{{.Export}}", root+"/...")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	all, err := tools.Packages(".", root+"/...") // dependencies too, since the API mentions types of theirs
 	if err != nil {
-		return nil, fmt.Errorf("go list: %w", err)
+		return nil, err
 	}
-	exports, public := map[string]string{}, []string{}
-	for line := range strings.Lines(string(out)) {
-		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		exports[fields[0]] = fields[3]
-		if fields[1] != "main" && isPublic(fields[0], fields[2]) {
-			public = append(public, fields[0])
+	imports, public := tools.Importer(token.NewFileSet(), all), []string{}
+	for _, one := range all {
+		if one.Name != "main" && isPublic(one.ImportPath, one.Module.Path) {
+			public = append(public, one.ImportPath)
 		}
 	}
-	imports := importer.ForCompiler(token.NewFileSet(), "gc", func(importPath string) (io.ReadCloser, error) {
-		return os.Open(exports[importPath])
-	})
 	packages := make([]*types.Package, len(public))
 	for i, importPath := range public {
 		if packages[i], err = imports.Import(importPath); err != nil {

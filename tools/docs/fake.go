@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +9,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/timpush/timpush-go/tools"
 )
 
 // fake is timpush serve, a folder in which commands of the tool run, and their environment.
@@ -19,25 +19,7 @@ type fake struct {
 	dir    string
 	env    []string
 	cmd    *exec.Cmd
-	output output
-}
-
-// output is what a process has printed by now.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
+	output tools.Buffer // of the process
 }
 
 var setting = regexp.MustCompile(`(?m)^export (TIMPUSH_\w+=.*)$`)

@@ -5,15 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"go/ast"
-	"go/importer"
 	"go/parser"
 	"go/token"
 	"go/types"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/timpush/timpush-go/tools"
 )
 
 var (
@@ -70,26 +70,19 @@ func orElse(err, other error) error {
 
 // check parses and type-checks the package in dir.
 func (m *mutator) check(dir string) (names []string, files []*ast.File, err error) {
-	cmd := exec.Command("go", "list", "-deps", "-export", "-f", "{{.ImportPath}}\t{{.Export}}\t{{.Dir}}\t{{join .GoFiles \" \"}}", ".") //nolint:noctx // it ends by itself
-	cmd.Dir, cmd.Stderr = dir, os.Stderr
-	out, err := cmd.Output()
+	all, err := tools.Packages(dir, ".")
 	if err != nil {
-		return nil, nil, fmt.Errorf("go list: %w", err)
+		return nil, nil, err
 	}
-	exports, importPath := map[string]string{}, ""
-	for line := range strings.Lines(string(out)) {
-		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		exports[fields[0]] = fields[1]
-		importPath, names = fields[0], strings.Fields(fields[3]) // the last one is the package itself
-	}
-	for _, name := range names {
+	own := all[len(all)-1]
+	for _, name := range own.GoFiles {
 		file, err := parser.ParseFile(m.fset, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
 		if err != nil {
 			return nil, nil, err
 		}
 		files = append(files, file)
 	}
-	config := types.Config{Importer: importer.ForCompiler(m.fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })}
-	m.pkg, err = config.Check(importPath, m.fset, files, m.info)
-	return names, files, err
+	config := types.Config{Importer: tools.Importer(m.fset, all)}
+	m.pkg, err = config.Check(own.ImportPath, m.fset, files, m.info)
+	return own.GoFiles, files, err
 }

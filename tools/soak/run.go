@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
+	"github.com/timpush/timpush-go/tools"
 )
 
 const (
@@ -32,7 +32,7 @@ type world struct {
 	proxy   *proxy // nil: there is none
 	clients []*timpush.Client
 	stop    time.Time // no more calls after it
-	log     safeBuffer
+	log     tools.Buffer
 	faulty  atomic.Int64
 
 	mu     sync.Mutex
@@ -216,24 +216,6 @@ func goroutinesLeft(before int) int {
 func stacks() string {
 	text := make([]byte, 1<<20)
 	return string(text[:runtime.Stack(text, true)])
-}
-
-// safeBuffer is a bytes.Buffer for many goroutines.
-type safeBuffer struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.String()
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }

@@ -55,7 +55,7 @@ func run(pattern *regexp.Regexp, again bool, workers int) error {
 			return err
 		}
 	}
-	results, err := mutate(dir, pattern, before, workers, "-seeds", "20")
+	results, err := mutate(dir, pattern, before, workers)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func writeLast(results []result) error {
 }
 
 // mutate tries the mutants of the package in dir whose names match, but for those that were killed before.
-func mutate(dir string, pattern *regexp.Regexp, before map[string]bool, workers int, args ...string) ([]result, error) {
+func mutate(dir string, pattern *regexp.Regexp, before map[string]bool, workers int) ([]result, error) {
 	scratch, err := os.MkdirTemp("", "mutate")
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func mutate(dir string, pattern *regexp.Regexp, before map[string]bool, workers 
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{program: program, dir: dir, args: args}
+	r := &runner{program: program, dir: dir}
 	if err := r.record(scratch, workers); err != nil {
 		return nil, err
 	}

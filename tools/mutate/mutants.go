@@ -114,42 +114,29 @@ func (m *mutator) binary(n *ast.BinaryExpr) bool {
 		return named
 	}
 	switch n.Op {
-	case token.LSS:
-		m.call(n, "Less", "<=")
-	case token.LEQ:
-		m.call(n, "LessEqual", "<")
-	case token.GTR:
-		m.call(n, "More", ">=")
-	case token.GEQ:
-		m.call(n, "MoreEqual", ">")
 	case token.EQL, token.NEQ:
 		m.negate(n)
 	case token.LAND:
 		m.lazy(n, "And", "||")
 	case token.LOR:
 		m.lazy(n, "Or", "&&")
-	case token.ADD, token.SUB, token.MUL, token.QUO:
-		m.arithmetic(n)
 	case token.SHL, token.SHR:
 		return false // what a constant in it would be of type is not plain
+	default:
+		basic, ok := m.info.Types[n].Type.Underlying().(*types.Basic)
+		if ok && basic.Info()&(types.IsNumeric|types.IsBoolean) != 0 { // a sum of texts has no opposite
+			if other, ok := operators[n.Op]; ok {
+				m.call(n, other.name, other.instead)
+			}
+		}
 	}
 	return true
 }
 
-func (m *mutator) arithmetic(n *ast.BinaryExpr) {
-	if basic, ok := m.info.Types[n].Type.Underlying().(*types.Basic); !ok || basic.Info()&types.IsNumeric == 0 {
-		return
-	}
-	switch n.Op {
-	case token.ADD:
-		m.call(n, "Add", "-")
-	case token.SUB:
-		m.call(n, "Sub", "+")
-	case token.MUL:
-		m.call(n, "Mul", "/")
-	default:
-		m.call(n, "Div", "*")
-	}
+// operators has what another operator is put in place of, and the function of support.go.txt that is called for it.
+var operators = map[token.Token]struct{ name, instead string }{
+	token.LSS: {"Less", "<="}, token.LEQ: {"LessEqual", "<"}, token.GTR: {"More", ">="}, token.GEQ: {"MoreEqual", ">"},
+	token.ADD: {"Add", "-"}, token.SUB: {"Sub", "+"}, token.MUL: {"Mul", "/"}, token.QUO: {"Div", "*"},
 }
 
 // statement mutates a statement. One that only does something can be left out; it must stand in a list for that.

@@ -31,7 +31,6 @@ const (
 // runner runs a test program with one mutant switched on.
 type runner struct {
 	program, dir string
-	args         []string // for the tests
 	tests        []test
 }
 
@@ -55,7 +54,7 @@ func (r *runner) record(scratch string, workers int) error {
 	failed := make([]error, len(names))
 	concurrently(workers, len(names), func(n int) {
 		file := filepath.Join(scratch, "hits"+strconv.Itoa(n))
-		cmd := r.command(context.Background(), 0, append([]string{"-test.run", "^" + names[n] + "$"}, r.args...)...)
+		cmd := r.command(context.Background(), 0, "-test.run", "^"+names[n]+"$")
 		cmd.Env = append(cmd.Env, "MUTANT_HITS="+file)
 		began := time.Now()
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -111,8 +110,7 @@ func (r *runner) fails(id int, tests []test) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	args := append([]string{"-test.failfast", "-test.run", "^(" + strings.Join(names, "|") + ")$"}, r.args...)
-	return r.command(ctx, id, args...).Run() != nil
+	return r.command(ctx, id, "-test.failfast", "-test.run", "^("+strings.Join(names, "|")+")$").Run() != nil
 }
 
 func (r *runner) command(ctx context.Context, id int, args ...string) *exec.Cmd {

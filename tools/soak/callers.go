@@ -65,20 +65,21 @@ func (c *caller) note(account, value string, outcome timpush.Outcome) {
 // callers lets all kinds of callers work at once until it is time, and returns them.
 func (w *world) callers(seed uint64) []*caller {
 	kinds := []func(*caller){(*caller).calls, (*caller).calls, (*caller).stream, (*caller).stream, (*caller).removals}
-	all := make([]*caller, 0, len(kinds)+1)
-	for k := range kinds {
-		all = append(all, w.newCaller(seed, k))
+	numbered := func(k int) *caller {
+		return w.newCaller(fmt.Sprintf("caller%d", k), w.clients[k%len(w.clients)], seed, uint64(k)+2) //nolint:gosec // it is small
 	}
-	batching := w.newCaller(seed, len(kinds))
+	var all []*caller
 	var work sync.WaitGroup
 	for k, kind := range kinds {
+		c := numbered(k)
+		all = append(all, c)
 		work.Go(func() {
 			for time.Now().Before(w.stop) {
-				kind(all[k])
+				kind(c)
 			}
 		})
 	}
-	many := w.batching(batching)
+	many := w.batching(numbered(len(kinds)))
 	if seed%5 == 0 {
 		work.Go(func() { w.queue(seed) })
 	}
@@ -86,11 +87,8 @@ func (w *world) callers(seed uint64) []*caller {
 	return append(all, many()...)
 }
 
-func (w *world) newCaller(seed uint64, k int) *caller {
-	return &caller{
-		world: w, Rand: rand.New(rand.NewPCG(seed, uint64(k)+2)), client: w.clients[k%len(w.clients)], //nolint:gosec // it is to be repeated
-		name: fmt.Sprintf("caller%d", k), model: model{},
-	}
+func (w *world) newCaller(name string, client *timpush.Client, seed, more uint64) *caller {
+	return &caller{world: w, Rand: rand.New(rand.NewPCG(seed, more)), client: client, name: name, model: model{}} //nolint:gosec // it is to be repeated
 }
 
 // users returns some users with values that were never set before. An account may come several times.
@@ -116,9 +114,7 @@ func (c *caller) context() (context.Context, context.CancelFunc) {
 func (c *caller) calls() {
 	ctx, cancel := c.context()
 	defer cancel()
-	users := c.users(250)
-	result, err := c.client.SetAttr(ctx, users)
-	c.settle("SetAttr", users, outcomes(users, err), result, err, func(u timpush.UserAttrs) string { return u.Attrs["city"] })
+	users := c.set(ctx, 250)
 	if c.IntN(2) == 0 {
 		c.verify(ctx, users)
 	} else {
@@ -126,11 +122,19 @@ func (c *caller) calls() {
 	}
 }
 
+// set sets some users, and returns them.
+func (c *caller) set(ctx context.Context, most int) []timpush.UserAttrs {
+	users := c.users(most)
+	result, err := c.client.SetAttr(ctx, users)
+	c.settle("SetAttr", users, result, err, func(u timpush.UserAttrs) string { return u.Attrs["city"] })
+	return users
+}
+
 // settle takes over the outcomes of a call, and checks that they add up.
-func (c *caller) settle(what string, users []timpush.UserAttrs, ended []timpush.Outcome, result *timpush.Result, err error, value func(timpush.UserAttrs) string) {
+func (c *caller) settle(what string, users []timpush.UserAttrs, result *timpush.Result, err error, value func(timpush.UserAttrs) string) {
 	c.told(err)
 	count := map[timpush.Outcome]int{}
-	for i, outcome := range ended {
+	for i, outcome := range outcomes(users, err) {
 		count[outcome]++
 		c.note(users[i].ToAccount, value(users[i]), outcome)
 	}
@@ -211,15 +215,13 @@ func (c *caller) read(ctx context.Context, users []timpush.UserAttrs) {
 func (c *caller) removals() {
 	ctx, cancel := c.context()
 	defer cancel()
-	users := c.users(30)
-	result, err := c.client.SetAttr(ctx, users)
-	c.settle("SetAttr", users, outcomes(users, err), result, err, func(u timpush.UserAttrs) string { return u.Attrs["city"] })
+	users := c.set(ctx, 30)
 	names := make([]timpush.UserAttrNames, len(users))
 	for i, u := range users {
 		names[i] = timpush.UserAttrNames{ToAccount: u.ToAccount, Names: []string{"city"}}
 	}
-	result, err = c.client.RemoveAttr(ctx, names)
-	c.settle("RemoveAttr", users, outcomes(users, err), result, err, func(timpush.UserAttrs) string { return absent })
+	result, err := c.client.RemoveAttr(ctx, names)
+	c.settle("RemoveAttr", users, result, err, func(timpush.UserAttrs) string { return absent })
 }
 
 // stream sends users as they come. Now and then it is left early; what it has not told of by then may have been applied.
@@ -273,7 +275,7 @@ func (w *world) batching(c *caller) (wait func() []*caller) {
 	var all []*caller
 	var work sync.WaitGroup
 	for k := range 20 {
-		one := &caller{world: w, Rand: rand.New(rand.NewPCG(c.Uint64(), 0)), name: fmt.Sprintf("batched%d", k), model: model{}} //nolint:gosec // it is to be repeated
+		one := w.newCaller(fmt.Sprintf("batched%d", k), c.client, c.Uint64(), 0)
 		all = append(all, one)
 		work.Go(func() {
 			for time.Now().Before(w.stop) {

@@ -15,7 +15,7 @@ import (
 // values are what tests and benchmarks of another module have measured, by name. A benchmark that ran several times has several.
 type values map[string][]float64
 
-// failures is the value of how many tests failed.
+// failures has for each run of go test whether it failed: 1, or 0.
 const failures = "failures"
 
 // goTest runs tests or benchmarks in a folder of this repository. A test that fails because a figure falls short is no error: it
@@ -26,15 +26,14 @@ func goTest(ctx context.Context, dir string, env []string, args ...string) (valu
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
-	v := parse(out.String())
-	if failed := new(exec.ExitError); errors.As(err, &failed) && len(v) > 0 {
-		v[failures] = []float64{1}
-		return v, nil
-	}
-	v[failures] = []float64{0}
+	v, failed := parse(out.String()), 0.0
 	if err != nil {
-		return nil, fmt.Errorf("go test in %s: %w: %s", dir, err, out.String())
+		if exit := new(exec.ExitError); !errors.As(err, &exit) || len(v) == 0 {
+			return nil, fmt.Errorf("go test in %s: %w: %s", dir, err, out.String())
+		}
+		failed = 1
 	}
+	v[failures] = []float64{failed}
 	return v, nil
 }
 
@@ -68,6 +67,24 @@ func (v values) middle(name string) (median, least, most float64, err error) {
 		return 0, 0, 0, fmt.Errorf("%q was not measured", name)
 	}
 	return all[len(all)/2], all[0], all[len(all)-1], nil
+}
+
+// judge judges values by name, and then whether a test failed: it also holds what no value tells.
+func (v values) judge(all ...judgement) (checks []check, err error) {
+	for _, j := range all {
+		x, err := v.last(j.name)
+		if err != nil {
+			return nil, err
+		}
+		checks = append(checks, j.check(x))
+	}
+	return append(checks, atMost("runs of its tests that failed", slices.Max(v[failures]), 0, thousands)), nil
+}
+
+// judgement is the name of a value, and the check of it.
+type judgement struct {
+	name  string
+	check func(float64) check
 }
 
 // last returns a value that was measured once, or what it was in the end.

@@ -25,3 +25,16 @@ BenchmarkSetAttr/callers=1-2         	    6000	    150000 ns/op	         0.8900 
 		t.Error("what was not measured is no 0")
 	}
 }
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	v := values{"users": {1, 3}, failures: {0, 1, 0}}
+	atLeast2 := func(x float64) check { return atLeast("users", x, 2, thousands) }
+	checks, err := v.judge(judgement{"users", atLeast2})
+	if err != nil || len(checks) != 2 || !checks[0].reached || checks[1].reached {
+		t.Errorf("got %+v, %v: the last value counts, and a test that failed", checks, err)
+	}
+	if _, err := v.judge(judgement{"calls", atLeast2}); err == nil {
+		t.Error("what was not measured cannot be judged")
+	}
+}

@@ -49,15 +49,16 @@ var verdictColumns = []string{"what", "goal", "measured", ""}
 // verdictHead is the head of the table of verdicts in a document.
 var verdictHead = markdownRow(verdictColumns)
 
-func (r *report) verdicts(judged bool) table {
+// verdicts has what is below a goal marked as given. Without a mark nothing is judged.
+func (r *report) verdicts(short string) table {
 	t := table{head: verdictColumns}
 	for _, c := range r.checks {
 		verdict := "reached"
 		switch {
-		case !judged:
+		case short == "":
 			verdict = "not judged"
 		case !c.reached:
-			verdict = "**falls short**"
+			verdict = short
 		}
 		t.add(c.what, c.goal, c.measured, verdict)
 	}
@@ -66,7 +67,11 @@ func (r *report) verdicts(judged bool) table {
 
 func (r *report) print(out io.Writer, f figure, judged bool) {
 	_, _ = fmt.Fprintf(out, "%s: %s\n\n", f.name, f.title)
-	for _, t := range append([]table{r.verdicts(judged)}, r.tables...) {
+	short := ""
+	if judged {
+		short = "falls short"
+	}
+	for _, t := range append([]table{r.verdicts(short)}, r.tables...) {
 		t.text(out)
 		_, _ = fmt.Fprintln(out)
 	}
@@ -89,7 +94,7 @@ func (r *report) write(f figure) error {
 
 // section is the text below the heading of a figure.
 func (r *report) section(f figure, file string) string {
-	parts := []string{sectionHeading(f.name) + " " + f.title, f.about, r.verdicts(true).markdown()}
+	parts := []string{sectionHeading(f.name) + " " + f.title, f.about, r.verdicts("**falls short**").markdown()}
 	for _, t := range r.tables {
 		parts = append(parts, t.markdown())
 	}

@@ -24,22 +24,12 @@ func tool(ctx context.Context, s scale) (*report, error) {
 			v[key] = append(v[key], all...)
 		}
 	}
-	r := &report{}
-	for _, f := range []struct {
-		name  string
-		check func(float64) check
-	}{
-		{"memory", func(x float64) check { return atMost("resident memory at most, 10 million rows", x, 96, mebibytes) }},
-		{"cpu", func(x float64) check { return atMost("CPU time of a million rows, of the library's", x, 1.5, percent) }},
-		{"start", func(x float64) check {
+	checks, err := v.judge(
+		judgement{"memory", func(x float64) check { return atMost("resident memory at most, 10 million rows", x, 96, mebibytes) }},
+		judgement{"cpu", func(x float64) check { return atMost("CPU time of a million rows, of the library's", x, 1.5, percent) }},
+		judgement{"start", func(x float64) check {
 			return below("from the start to the first request", x, 100, func(x float64) string { return thousands(x) + " ms" })
 		}},
-	} {
-		x, err := v.last(f.name)
-		if err != nil {
-			return nil, err
-		}
-		r.checks = append(r.checks, f.check(x))
-	}
-	return r, nil
+	)
+	return &report{checks: checks}, err
 }

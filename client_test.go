@@ -353,7 +353,7 @@ func TestBodiesAreNotReusedWhileTheyAreRead(t *testing.T) {
 			_ = r.Body.Close()
 			_ = r.Body.Close()
 		})
-		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`))}, nil
+		return response(http.StatusOK, okAnswer), nil
 	}))
 	var callers sync.WaitGroup
 	for k := range 8 {

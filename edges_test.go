@@ -213,7 +213,7 @@ func TestRedactedTextSaysSo(t *testing.T) {
 		c := newClient(t, timpush.WithMaxAttempts(1), through(func(r *http.Request) (*http.Response, error) {
 			usersig := r.URL.Query().Get("usersig")
 			body := "was " + usersig + " or " + strings.ReplaceAll(usersig, "*", "%2A") + " and short"
-			return &http.Response{StatusCode: http.StatusBadGateway, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+			return response(http.StatusBadGateway, body), nil
 		}))
 		_, err := c.SetAttr(t.Context(), someUsers(1))
 		var page *timpush.HTTPError
@@ -221,7 +221,7 @@ func TestRedactedTextSaysSo(t *testing.T) {
 		assert.Equal(t, "was REDACTED or REDACTED and short", page.Snippet)
 
 		c = newClient(t, timpush.WithMaxAttempts(1), through(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: http.StatusBadGateway, Body: io.NopCloser(strings.NewReader(r.URL.Query().Get("usersig")[:16])), Request: r}, nil
+			return response(http.StatusBadGateway, r.URL.Query().Get("usersig")[:16]), nil
 		}))
 		_, err = c.SetAttr(t.Context(), someUsers(1))
 		require.ErrorAs(t, err, &page)
@@ -252,7 +252,7 @@ func TestBodyIsUsedAgainOnlyWhenItIsFree(t *testing.T) {
 				} else {
 					wrote(trace)
 				}
-				return accepted(r)
+				return response(http.StatusOK, okAnswer), nil
 			}))
 			for i := range 20 {
 				_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn(account(i), "Rome")})
@@ -263,11 +263,6 @@ func TestBodyIsUsedAgainOnlyWhenItIsFree(t *testing.T) {
 			assert.JSONEq(t, `{"UserAttrs":[{"To_Account":"user-0","Attrs":{"city":"Rome"}}]}`, string(body))
 		})
 	}
-}
-
-// accepted is an answer before the body was read.
-func accepted(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`)), Request: r}, nil
 }
 
 func wrote(trace *httptrace.ClientTrace) {
@@ -282,7 +277,7 @@ func TestNoCopyOfABodyThatIsUsedAgain(t *testing.T) {
 	c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
 		copies = append(copies, r.GetBody)
 		wrote(httptrace.ContextClientTrace(r.Context()))
-		return accepted(r)
+		return response(http.StatusOK, okAnswer), nil
 	}))
 	refused := 0
 	for i := range 20 {
@@ -380,7 +375,7 @@ func TestBodyOfAnAnswerIsClosed(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		var closed bool
 		c := newClient(t, through(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: http.StatusOK, Body: closer{strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`), &closed}, Request: r}, nil
+			return &http.Response{StatusCode: http.StatusOK, Body: closer{strings.NewReader(okAnswer), &closed}, Request: r}, nil
 		}))
 		_, err := c.SetAttr(t.Context(), someUsers(1))
 		require.NoError(t, err)

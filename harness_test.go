@@ -145,7 +145,9 @@ func sizes(calls []timpushtest.Call) []int {
 }
 
 // alwaysOK is a transport whose server applies everything.
-var alwaysOK = answering(`{"ActionStatus":"OK","ErrorCode":0}`)
+var alwaysOK = answering(okAnswer)
+
+const okAnswer = `{"ActionStatus":"OK","ErrorCode":0}`
 
 // applying is alwaysOK, and gives each account of a request to apply.
 func applying(t *testing.T, apply func(account string, attrs map[string]string)) roundTripper {
@@ -175,6 +177,10 @@ func applying(t *testing.T, apply func(account string, attrs map[string]string))
 func answering(body string) roundTripper {
 	return func(r *http.Request) (*http.Response, error) {
 		_, err := io.Copy(io.Discard, r.Body)
-		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body))}, err
+		return response(http.StatusOK, body), err
 	}
+}
+
+func response(status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body))}
 }

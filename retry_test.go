@@ -644,7 +644,7 @@ func TestManyStrangersMakeAShortError(t *testing.T) {
 		}
 		answer := `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[` + list.String()[1:] + `]}`
 		c := newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxInFlight(1), through(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(answer))}, nil
+			return response(http.StatusOK, answer), nil
 		}))
 		users := someUsers(1000)
 		result, err := c.SetAttr(t.Context(), users)
@@ -761,7 +761,7 @@ func TestAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(*http.Request) (*http.Response, error) {
-					return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(test.answer))}, nil
+					return response(http.StatusOK, test.answer), nil
 				}))
 				users := []timpush.UserAttrs{userIn("a", "x"), userIn("B", "y")}
 				result, err := c.SetAttr(t.Context(), users)
@@ -796,11 +796,11 @@ func TestStrangerIsNarrowedDownAndReported(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
 			body, err := io.ReadAll(r.Body)
-			answer := `{"ActionStatus":"OK","ErrorCode":0}`
+			answer := okAnswer
 			if strings.Contains(string(body), `" user-5"`) { // a server that trims names
 				answer = `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"user-5","ErrorCode":90035}]}`
 			}
-			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(answer))}, err
+			return response(http.StatusOK, answer), err
 		}))
 		users := someUsers(8)
 		users[5].ToAccount = " user-5"

@@ -97,7 +97,7 @@ func TestBar(t *testing.T) {
 			lines := screen(text)
 			assert.Equal(t, "u.csv:2: column To_Account: the account is empty", lines[0])
 			assert.Equal(t, "18000 done", lines[2], "%q", lines)
-			assert.Regexp(t, `^18\d requests in `, lines[4])
+			assert.Regexp(t, `^(1[89]|2\d)\d requests in `, lines[4], "more than 180 on a busy machine")
 			assert.Equal(t, "       2  the account is empty", lines[len(lines)-1])
 			assert.NotContains(t, strings.Join(lines, "\n"), "users/s", "the bar has gone")
 		})

@@ -21,11 +21,11 @@ Last run: %s, on %s.
 ` + "```sh" + `
 cd benchmarks
 go run .        # lists the figures
-go run . all    # measures all of them, about 20 minutes, and writes this file and its pictures
+go run . all    # measures all of them, about 40 minutes, and writes this file and its pictures
 go run . bulk   # measures one
 ` + "```" + `
 
-The exit status is 1 if a figure falls short of its goal. ` + "`-short`" + ` makes each run a tenth as long and writes nothing.
+The exit status is 1 if a figure falls short of its goal or cannot be measured for want of a program. ` + "`-short`" + ` makes each run a tenth as long and writes nothing.
 `
 
 // machine tells what a figure was measured on.
@@ -78,7 +78,7 @@ func withSection(document, name, section string) (sections []string) {
 
 // summary has the verdicts of all sections: the rows of the first table of each.
 func summary(sections []string) table {
-	t := table{head: []string{"figure", "what", "goal", "measured", ""}}
+	t := table{head: append([]string{"figure"}, verdictColumns...)}
 	for _, section := range sections {
 		name, _, _ := strings.Cut(strings.TrimPrefix(section, "## "), ":")
 		_, rows, _ := strings.Cut(section, verdictHead+"\n")

@@ -29,10 +29,10 @@ func TestWithSection(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	t.Parallel()
-	r := report{checks: []check{{"users", "at least 2", "3", true}, {"calls", "at most 2", "3", false}}, tables: []table{{head: []string{"a"}, rows: [][]string{{"b"}}}}}
+	r := report{checks: []check{{what: "users", goal: "at least 2", measured: "3", ratio: "1.5 × a loop", reached: true}, {what: "calls", goal: "at most 2", measured: "3"}}, tables: []table{{head: []string{"a"}, rows: [][]string{{"b"}}}}}
 	got := summary([]string{"## x: nothing\n", r.section(figure{name: "f", title: "a title, short"}, "")}).markdown()
-	const want = "| figure | what | goal | measured |  |\n| --- | --- | --- | --- | --- |\n" +
-		"| [f](#f-a-title-short) | users | at least 2 | 3 | reached |\n| [f](#f-a-title-short) | calls | at most 2 | 3 | **falls short** |"
+	const want = "| figure | what | goal | measured | ratio to a baseline |  |\n| --- | --- | --- | --- | --- | --- |\n" +
+		"| [f](#f-a-title-short) | users | at least 2 | 3 | 1.5 × a loop | reached |\n| [f](#f-a-title-short) | calls | at most 2 | 3 |  | **falls short** |"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

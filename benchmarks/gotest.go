@@ -21,7 +21,7 @@ const failures = "failures"
 // goTest runs tests or benchmarks in a folder of this repository. A test that fails because a figure falls short is no error: it
 // is counted in failures, beside what it has measured.
 func goTest(ctx context.Context, dir string, env []string, args ...string) (values, error) {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-v", "-timeout", "30m"}, args...)...) //nolint:gosec // they are ours
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-v", "-timeout", "60m"}, args...)...) //nolint:gosec // they are ours
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -85,6 +85,11 @@ func (v values) judge(all ...judgement) (checks []check, err error) {
 type judgement struct {
 	name  string
 	check func(float64) check
+}
+
+// none judges a count that must be 0.
+func none(name, what string) judgement {
+	return judgement{name, func(x float64) check { return atMost(what, x, 0, thousands) }}
 }
 
 // last returns a value that was measured once, or what it was in the end.

@@ -48,7 +48,7 @@ func memory(ctx context.Context, s scale) (*report, error) {
 		return nil, err
 	}
 	if len(samples) < 3 {
-		return nil, fmt.Errorf("only %d samples of the memory; it is read from /proc, which Linux has", len(samples))
+		return nil, fmt.Errorf("%w: only %d samples of the memory; it is read from /proc, which Linux has", errNotMeasured, len(samples))
 	}
 	return memoryReport(samples, total, time.Since(began)), nil
 }

@@ -21,18 +21,25 @@ type report struct {
 type check struct {
 	what, goal, measured string
 	reached              bool
+	ratio                string // to a baseline; "" where what is measured is one, or has none
+}
+
+// beside adds what the measured value is of that of a baseline.
+func (c check) beside(baseline string, ratio float64) check {
+	c.ratio = number(ratio) + " × " + baseline
+	return c
 }
 
 func atLeast(what string, measured, goal float64, format func(float64) string) check {
-	return check{what, "at least " + format(goal), format(measured), measured >= goal}
+	return check{what: what, goal: "at least " + format(goal), measured: format(measured), reached: measured >= goal}
 }
 
 func atMost(what string, measured, goal float64, format func(float64) string) check {
-	return check{what, "at most " + format(goal), format(measured), measured <= goal}
+	return check{what: what, goal: "at most " + format(goal), measured: format(measured), reached: measured <= goal}
 }
 
 func below(what string, measured, goal float64, format func(float64) string) check {
-	return check{what, "below " + format(goal), format(measured), measured < goal}
+	return check{what: what, goal: "below " + format(goal), measured: format(measured), reached: measured < goal}
 }
 
 func (r *report) reached() bool {
@@ -44,7 +51,7 @@ func (r *report) reached() bool {
 	return true
 }
 
-var verdictColumns = []string{"what", "goal", "measured", ""}
+var verdictColumns = []string{"what", "goal", "measured", "ratio to a baseline", ""}
 
 // verdictHead is the head of the table of verdicts in a document.
 var verdictHead = markdownRow(verdictColumns)
@@ -60,7 +67,7 @@ func (r *report) verdicts(short string) table {
 		case !c.reached:
 			verdict = short
 		}
-		t.add(c.what, c.goal, c.measured, verdict)
+		t.add(c.what, c.goal, c.measured, c.ratio, verdict)
 	}
 	return t
 }

@@ -290,10 +290,10 @@ var badServices = []struct {
 		return "TIMPUSH_BASE_URL=http://" + speaking(t, "SSH-2.0-OpenSSH\r\n")
 	}, "The server can be reached but does not speak HTTP. Is --base-url right?"},
 	{"clock that is 10 minutes late", func(t *testing.T, _ *world) string {
-		return "TIMPUSH_BASE_URL=" + dated(t, time.Now().Add(10*time.Minute))
+		return "TIMPUSH_BASE_URL=" + dated(t, 10*time.Minute+30*time.Second)
 	}, "differs from the server's by -10m"},
 	{"clock that is a year fast", func(t *testing.T, _ *world) string {
-		return "TIMPUSH_BASE_URL=" + dated(t, time.Now().Add(-365*24*time.Hour))
+		return "TIMPUSH_BASE_URL=" + dated(t, -365*24*time.Hour)
 	}, "Let NTP set it (timedatectl set-ntp true)"},
 	{"gateway that says 403", func(_ *testing.T, w *world) string {
 		w.fake.Inject(timpushtest.Fault{}, timpushtest.Status(403))
@@ -330,11 +330,11 @@ func speaking(t *testing.T, text string) (address string) {
 	return l.Addr().String()
 }
 
-// dated is a server with a clock of its own.
-func dated(t *testing.T, now time.Time) (url string) {
+// dated is a server whose clock is ahead.
+func dated(t *testing.T, ahead time.Duration) (url string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+		rw.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
 	}))
 	t.Cleanup(server.Close)
 	return server.URL

@@ -21,6 +21,7 @@ type caller struct {
 	name   string
 	value  int
 	number int // of calls made
+	untold int // users of streams that ended before their source had
 	model  model
 }
 
@@ -258,6 +259,8 @@ func (c *caller) stream() {
 	for i, u := range users[:taken] {
 		switch {
 		case told[i]:
+		case leave != 0 && i == taken-1: // the stream waits 100 ms for its source to yield a last time, and no longer
+			c.untold, ended[i] = c.untold+1, timpush.NotSent
 		case leave != 0:
 			c.fault("stream: user %d of %d is not accounted for", i, taken)
 		default:
@@ -312,8 +315,11 @@ func (c *caller) single(batcher *timpush.Batcher) {
 }
 
 // check compares what the fake has with what it may have. When the machine stands still, what was given up in favour of a
-// second attempt may arrive after a later value: then an older value is no fault.
+// second attempt may arrive after a later value, which is no fault; nor is it then that a stream did not wait for its source.
 func (c *caller) check(stalled bool) {
+	if c.untold > 0 && !stalled {
+		c.fault("stream: the last user is not accounted for")
+	}
 	for account, k := range c.model {
 		if value := orAbsent(c.fake.Attrs(account)["city"]); !k.may(value) && !(stalled && k.was(value)) {
 			c.fault("%s is %s; what was told: %v%s", account, value, k.told, c.history(account))

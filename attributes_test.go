@@ -130,6 +130,19 @@ func TestGetAttrReportsAnAccountThatIsNotAnswered(t *testing.T) {
 	})
 }
 
+func TestCheckpointStaysBelowAnAccountThatIsNotAnswered(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithKnownAccounts("mary"), timpushtest.WithNotFoundOmitted())
+		all := drain(t, client(s).GetAttrSeq(t.Context(), func(yield func(string, error) bool) {
+			for _, account := range []string{"mary", "lost", "mary"} {
+				yield(account, nil)
+			}
+		}))
+		assert.Equal(t, map[int64]timpush.Outcome{0: timpush.Done, 1: timpush.Unknown, 2: timpush.Done}, all.outcomes)
+		assert.EqualValues(t, 1, all.last.Checkpoint())
+	})
+}
+
 func TestGetAttrNeverPrintsValues(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		const value = "the value of an attribute"
@@ -338,6 +351,48 @@ func TestWithPreflight(t *testing.T) {
 		_, err = client(s, timpush.WithPreflight()).SetAttr(t.Context(), mixed[1:3])
 		require.ErrorIs(t, err, timpush.ErrAccountType)
 		assert.Empty(t, s.Attrs("both types"))
+	})
+}
+
+// TestNamesAreReadAgainOnlyForARefusal, which must not be foreseen from old ones.
+func TestNamesAreReadAgainOnlyForARefusal(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := appOfMixed(t)
+		c := client(s, timpush.WithPreflight(), timpush.WithAccountTypes(registrationIDs))
+		asked := func() (n int) {
+			for _, call := range s.Calls() {
+				if strings.HasSuffix(call.Path, "get_attr_name") {
+					n++
+				}
+			}
+			return n
+		}
+		set := func(ctx context.Context, user timpush.UserAttrs) error {
+			time.Sleep(time.Minute) // the names are old
+			_, err := c.SetAttr(ctx, []timpush.UserAttrs{user})
+			return err
+		}
+		for range 2 {
+			require.NoError(t, set(t.Context(), mixed[0]))
+			assert.Equal(t, 1, asked())
+		}
+		for n, refused := range []timpush.UserAttrs{mixed[5], mixed[1]} {
+			require.ErrorContains(t, set(t.Context(), refused), "foreseen")
+			assert.Equal(t, 2+n, asked())
+		}
+		s.Inject(timpushtest.AccountCode(90035, "fine"))
+		require.ErrorIs(t, set(t.Context(), mixed[0]), timpush.ErrAccountType)
+		require.NoError(t, set(t.Context(), mixed[0]))
+		assert.Equal(t, 4, asked(), "the server has contradicted them")
+
+		s.Inject(timpushtest.Hang())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Second)
+		defer cancel()
+		require.ErrorIs(t, set(ctx, mixed[1]), context.DeadlineExceeded)
+		assert.Equal(t, 5, asked())
+		_, err := c.SetAttr(t.Context(), mixed[1:2])
+		require.ErrorContains(t, err, "foreseen", "who gives up while the names are read does not keep others from them")
+		assert.Equal(t, 6, asked())
 	})
 }
 

@@ -69,7 +69,7 @@ func (c *Client) SetAttrNames(ctx context.Context, names []AttrName) error {
 	request, err := json.Marshal(struct {
 		AttrNames map[string]string
 		AttrTypes map[string]int `json:",omitempty"`
-	}{all, types}, json.Deterministic(true))
+	}{all, types})
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,6 @@ func (c *Client) ask(ctx context.Context, e *endpoint, request string, once bool
 // writeWhole writes a request that is not about users.
 func (p *plan) writeWhole(user *UserAttrs) bool {
 	p.json = append(p.json, user.ToAccount...)
-	p.json = append(p.json, ',')
 	return true
 }
 

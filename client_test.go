@@ -241,7 +241,7 @@ func TestNewClientAccepts(t *testing.T) {
 	newClient(t, timpush.WithLimiter(rate.NewLimiter(rate.Inf, 0)))
 	for _, region := range timpush.Regions() {
 		config := testConfig
-		config.Region = region
+		config.Region, config.SDKAppID = region, 1
 		_, err := timpush.NewClient(config)
 		require.NoError(t, err, region)
 	}

@@ -77,8 +77,9 @@
 // doubles to 16 s. Q is what the limiter lets through, and after throttle codes at least 10. With the defaults, up to 100
 // users take at most 42 s if faults pass or stay, and at most 101 s whatever happens. More is possible in these cases:
 // requests of other calls of the client use slots and quota too; a UserSig that has expired costs T more, and so does
-// [WithPreflight] where the names must be read; a Signer may take T before each attempt; a request that is divided counts as the requests that come of it, one after the other. A
-// deadline on ctx bounds all of it: when ctx ends a call returns at once with what is known.
+// [WithPreflight] where the names must be read; a Signer may take T before each attempt; a request that is divided counts
+// as the requests that come of it, one after the other. A deadline on ctx bounds all of it: when ctx ends a call returns
+// at once with what is known.
 //
 // # Quota
 //

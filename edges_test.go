@@ -226,6 +226,16 @@ func TestRedactedTextSaysSo(t *testing.T) {
 		_, err = c.SetAttr(t.Context(), someUsers(1))
 		require.ErrorAs(t, err, &page)
 		assert.Equal(t, "REDACTED", page.Snippet, "sixteen characters of it are enough")
+
+		const stars = "eJwVjEEL*gjAUhf-L*5xC7u9OE"
+		c = newClient(t, timpush.WithMaxAttempts(1), timpush.WithSigner(signerFunc(func(context.Context) (string, time.Time, error) {
+			return stars, time.Now().Add(time.Hour), nil
+		})), through(func(*http.Request) (*http.Response, error) {
+			return response(http.StatusBadGateway, strings.ReplaceAll(stars, "*", "%2a")), nil
+		}))
+		_, err = c.SetAttr(t.Context(), someUsers(1))
+		require.ErrorAs(t, err, &page)
+		assert.Equal(t, "REDACTED", page.Snippet, "also where no part between two escapes is that long")
 	})
 }
 
@@ -397,6 +407,17 @@ func TestLostAnswerHasNoStatus(t *testing.T) {
 			}
 		}
 		assert.Equal(t, []int{0, 200, 200}, status)
+	})
+}
+
+func TestNoTextIsNone(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"FAIL","ErrorCode":90009,"ErrorInfo":null}`))
+		_, err := client(s).SetAttr(t.Context(), someUsers(1))
+		var api *timpush.APIError
+		require.ErrorAs(t, err, &api)
+		assert.Empty(t, api.Info)
 	})
 }
 

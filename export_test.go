@@ -1,7 +1,5 @@
 package timpush
 
-import "time"
-
 // ClassName tells what the client does about a code, for the table in testdata.
 func ClassName(c Code) string {
 	return [...]string{
@@ -13,6 +11,3 @@ func ClassName(c Code) string {
 
 // CountCodes returns how many codes the client knows.
 func CountCodes() int { return len(codes) }
-
-// StartLate lets a call of a limiter start that has had its turn.
-func StartLate(l Limiter) time.Duration { return l.(*evenLimiter).start() }

@@ -96,6 +96,7 @@ func requireSum(t *testing.T, users []timpush.UserAttrs, r *timpush.Result, err 
 	seen.Done, seen.Requests = r.Done, r.Requests
 	require.Equal(t, seen, *r)
 	require.LessOrEqual(t, len(err.Error()), 1200, "the text is bounded")
+	require.NotContains(t, err.Error(), "%!", "what fmt writes for an argument that is not there")
 }
 
 func outcomes(p *timpush.PartialError) map[string]timpush.Outcome {

@@ -166,19 +166,22 @@ func keepCalling(t *testing.T, c *timpush.Client, goroutines int, d time.Duratio
 	callers.Wait()
 }
 
-// TestLimiterBoundsItsWindow starts calls as they come if all were late, without the limiter's turns.
+// TestLimiterBoundsItsWindow lets calls start as they come after they were all held up, without the limiter's turns.
 func TestLimiterBoundsItsWindow(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		for rate, most := range map[float64]int{97.5: 100, 48.75: 50, 1: 1} {
 			l := timpush.NewLimiter(rate)
-			for range most {
-				require.Zero(t, timpush.StartLate(l))
+			l.(interface{ SetBurst(int) }).SetBurst(1000)
+			time.Sleep(time.Hour)
+			var starts []time.Duration
+			for began := time.Now(); len(starts) < 3*most; starts = append(starts, time.Since(began)) {
+				require.NoError(t, l.Wait(t.Context()))
 			}
-			wait := timpush.StartLate(l)
-			assert.Greater(t, wait, 990*time.Millisecond)
-			assert.Less(t, wait, 1026*time.Millisecond)
-			time.Sleep(wait)
-			require.Zero(t, timpush.StartLate(l))
+			for n := range most {
+				assert.Zero(t, starts[n])
+				assert.InDelta(t, 1.01, starts[most+n].Seconds(), 0.016)
+				assert.Equal(t, 2*starts[most], starts[2*most+n])
+			}
 		}
 	})
 }

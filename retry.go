@@ -305,7 +305,7 @@ func (d delivery) settle(n int, f *finding) {
 		s.err = then(s.err, f.err)
 		return
 	}
-	*s = state{f.effect, f.err, true}
+	*s = state{f.effect, f.err, f.effect != Unknown}
 }
 
 // refusedBefore reports whether what an entry is refused for now was so at each attempt. The server may refuse what it has
@@ -322,9 +322,9 @@ func (d delivery) note(entries []int, f finding) {
 	for _, n := range entries {
 		s := &d.plan.states[n]
 		if f.effect >= s.outcome && !d.over() {
-			*s = state{f.effect, f.err, false}
+			*s = state{outcome: f.effect, err: f.err}
 		} else {
-			*s = state{max(f.effect, s.outcome), then(s.err, f.err), false}
+			*s = state{outcome: max(f.effect, s.outcome), err: then(s.err, f.err)}
 		}
 	}
 }

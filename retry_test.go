@@ -261,6 +261,25 @@ func TestTooLongABodyIsHalvedAndRemembered(t *testing.T) {
 	}
 }
 
+// TestOneAccountCannotBeHalved: it is sent although the server has refused a smaller request.
+func TestOneAccountCannotBeHalved(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		s.Inject(timpushtest.ErrorCode(93000))
+		result, err := c.SetAttr(t.Context(), someUsers(2))
+		require.NoError(t, err)
+		assert.Equal(t, 3, result.Requests)
+		long := userIn(strings.Repeat("x", 200), "Rome")
+		result, err = c.SetAttr(t.Context(), []timpush.UserAttrs{long})
+		require.NoError(t, err)
+		assert.Equal(t, 1, result.Requests)
+		result, err = c.SetAttr(t.Context(), []timpush.UserAttrs{long, userIn("mary", "Rome")})
+		require.NoError(t, err)
+		assert.Equal(t, 2, result.Requests)
+	})
+}
+
 func TestAccountsRefusedForTheirDataAreIsolated(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{90001, 90033, 60003, 70107, 70402} {
@@ -435,6 +454,18 @@ func TestOneThrottleCostsLittle(t *testing.T) {
 }
 
 // TestCallersThatGiveUpTakeNobodysTime: after a throttle, short calls come and go, and some get through all the time.
+// TestGatewayThatThrottles: its status slows the client as a code does, each time anew.
+func TestGatewayThatThrottles(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Status(429), timpushtest.Status(429))
+		began := time.Now()
+		_, err := client(s).SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		assert.Equal(t, 3*time.Second, time.Since(began).Round(100*time.Millisecond), "1 s and then 2 s")
+	})
+}
+
 func TestCallersThatGiveUpTakeNobodysTime(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
@@ -570,6 +601,41 @@ func TestContextThatEnds(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		})
 	})
+}
+
+// TestNobodyWaitsForACallThatHasStopped: here the limiter would let no other request through.
+func TestNobodyWaitsForACallThatHasStopped(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]func(context.Context, *timpush.Client) error{
+		"SetAttr": func(ctx context.Context, c *timpush.Client) error {
+			_, err := c.SetAttr(ctx, someUsers(300))
+			return err
+		},
+		"SetAttrSeq": func(ctx context.Context, c *timpush.Client) (last error) {
+			for _, err := range c.SetAttrSeq(ctx, from(someUsers(300))) {
+				last = err
+			}
+			return last
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t, timpushtest.WithLatency(time.Second, 0))
+				s.Inject(timpushtest.ErrorCode(90009))
+				var first sync.Once
+				began := time.Now()
+				err := set(t.Context(), client(s, timpush.WithLimiter(limiterFunc(func(ctx context.Context) error {
+					wait := true
+					if first.Do(func() { wait = false }); wait {
+						<-ctx.Done()
+					}
+					return ctx.Err()
+				}))))
+				require.ErrorIs(t, err, timpush.ErrNotAdmin)
+				assert.Equal(t, time.Second, time.Since(began))
+			})
+		})
+	}
 }
 
 func TestRequestsUnderWayEndWhenTheCallStops(t *testing.T) {
@@ -809,6 +875,10 @@ func TestStrangerIsNarrowedDownAndReported(t *testing.T) {
 		assert.Equal(t, map[string]timpush.Outcome{" user-5": timpush.Unknown}, outcomes(p))
 		require.ErrorIs(t, err, timpush.ErrAccountType)
 		assert.ErrorContains(t, err, `"user-5", which was not in the request`)
+		var ours, stranger *timpush.UserError
+		require.ErrorAs(t, err, &ours)
+		require.ErrorAs(t, ours.Err, &stranger)
+		assert.Equal(t, -1, stranger.Index)
 	})
 }
 
@@ -829,13 +899,14 @@ func TestTransportsMadeForTests(t *testing.T) {
 func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		began := time.Now()
+		patience := 5 * time.Second
 		ends := map[string]time.Duration{}
 		var mu sync.Mutex
 		c := newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(5*time.Second),
 			through(func(r *http.Request) (*http.Response, error) { // which knows no more than that its context has ended
 				end, ok := r.Context().Deadline()
 				assert.True(t, ok)
-				assert.Equal(t, 5*time.Second, time.Until(end))
+				assert.Equal(t, patience, time.Until(end))
 				body, _ := io.ReadAll(r.Body)
 				if bytes.Contains(body, []byte("user-1")) {
 					r.Body = io.NopCloser(bytes.NewReader(body))
@@ -864,5 +935,10 @@ func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
 		assert.Equal(t, map[string]time.Duration{
 			"user-0": 5 * time.Second, "user-1": time.Second, "user-2": 7 * time.Second, "user-3": 8 * time.Second,
 		}, ends)
+		patience = 3 * time.Second // what is left of the call
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		_, err := c.SetAttr(ctx, someUsers(1))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }

@@ -184,13 +184,9 @@ func (s *stream) leave() {
 
 // take takes what the source yields, and returns false to end it.
 func (s *stream) take(position int64, user UserAttrs, err error) bool {
-	s.mu.Lock()
-	if s.over {
-		s.mu.Unlock()
+	if !s.mayTell() {
 		return false
 	}
-	s.telling.Add(1)
-	s.mu.Unlock()
 	defer s.telling.Done()
 	if err != nil {
 		s.notices <- notice{batch: &BatchResult{}, err: err}
@@ -206,6 +202,16 @@ func (s *stream) take(position int64, user UserAttrs, err error) bool {
 	return true
 }
 
+// mayTell reports whether what the source yields is still told. If so, telling is to be done.
+func (s *stream) mayTell() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.telling.Add(1)
+	}
+	return !s.over
+}
+
 // join puts a user into the joiner as soon as there is room, or returns false once the stream has ended.
 func (s *stream) join(position int64, user UserAttrs) bool {
 	select {
@@ -213,11 +219,7 @@ func (s *stream) join(position int64, user UserAttrs) bool {
 	case <-s.call.lasts.Done():
 		return false
 	}
-	joined := s.joiner.add(user, position)
-	if !joined {
-		<-s.room
-	}
-	return joined
+	return s.joiner.add(user, position)
 }
 
 func (s *stream) reject(position int64, user UserAttrs, faults []error) bool {
@@ -364,17 +366,13 @@ func (m *rateMeter) at(now time.Duration, count int) float64 {
 type source struct {
 	returned chan struct{} // closed when it has
 	panicked any
-	exited   bool // by runtime.Goexit
+	exited   bool // by a panic or runtime.Goexit
 }
 
 func (s *source) read(users iter.Seq2[UserAttrs, error], take func(int64, UserAttrs, error) bool) {
 	defer close(s.returned)
 	s.exited = true
-	defer func() {
-		if s.panicked = recover(); s.panicked != nil {
-			s.exited = false
-		}
-	}()
+	defer func() { s.panicked = recover() }()
 	position := int64(0)
 	for user, err := range users {
 		if !take(position, user, err) {

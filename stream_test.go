@@ -506,6 +506,75 @@ func TestProgressCounts(t *testing.T) {
 	})
 }
 
+// TestRate follows a source that becomes slower: it is that of the last five to ten seconds.
+func TestRate(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		began := time.Now()
+		for b, err := range client(fake(t)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+			pause := 10 * time.Millisecond
+			for i := 0; yield(userIn(account(i), "x"), nil) && time.Since(began) < 30*time.Second; time.Sleep(pause) {
+				if i++; i == 1500 {
+					pause = 100 * time.Millisecond
+				}
+			}
+		}) {
+			require.NoError(t, err)
+			switch at := b.Progress.Elapsed; {
+			case at > time.Second && at < 15*time.Second:
+				assert.InDelta(t, 100, b.Progress.Rate, 10, at)
+			case at > 16*time.Second && at < 20*time.Second:
+				assert.Less(t, b.Progress.Rate, 95.0, at)
+				assert.Greater(t, b.Progress.Rate, 20.0, at)
+			case at > 25*time.Second:
+				assert.InDelta(t, 10, b.Progress.Rate, 2, at)
+			}
+		}
+	})
+}
+
+// TestSourceThatWatchesNothing blocks for a while and then yields once more, when the stream has ended. Within a tenth of a
+// second that user is told of, as one that was not sent.
+func TestSourceThatWatchesNothing(t *testing.T) {
+	t.Parallel()
+	for blocks, told := range map[time.Duration]int{90 * time.Millisecond: 2, 110 * time.Millisecond: 1} {
+		t.Run(blocks.String(), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var more bool
+				all := drain(t, client(fake(t)).SetAttrSeq(ctx, func(yield func(timpush.UserAttrs, error) bool) {
+					yield(userIn("mary", "x"), nil)
+					cancel()
+					time.Sleep(blocks)
+					more = yield(userIn("late", "x"), nil)
+				}))
+				assert.Len(t, all.outcomes, told)
+				assert.Equal(t, timpush.NotSent, all.outcomes[1])
+				time.Sleep(time.Second)
+				assert.False(t, more)
+			})
+		})
+	}
+}
+
+// TestSlowLoop is one that takes longer for a step than the stream waits for its source.
+func TestSlowLoop(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		told := 0
+		for b := range client(fake(t)).SetAttrSeq(ctx, func(yield func(timpush.UserAttrs, error) bool) { //nolint:errcheck // each user is invalid
+			for yield(timpush.UserAttrs{}, nil) {
+			}
+		}) {
+			told += b.Rejected
+			cancel()
+			time.Sleep(time.Second)
+		}
+		assert.Equal(t, 2, told, "the second was yielded when the stream ended")
+	})
+}
+
 func TestBatchResultIsInOrder(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))

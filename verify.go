@@ -75,13 +75,11 @@ func (v *verification) read(ctx context.Context, entries []int) (missing []int) 
 		for k, n := range entries { // no account comes twice, so that entries have the same places here and there
 			s := p.states[k]
 			switch {
-			case s.outcome == Done && v.want[n].storedIn(p.read[k]):
-				s = state{outcome: Done, settled: true}
-			case s.outcome == Done:
-				s = state{Rejected, ErrNotStored, false}
+			case s.outcome == Done && !v.want[n].storedIn(p.read[k]):
+				s = state{outcome: Rejected, err: ErrNotStored}
 				missing = append(missing, n)
 			case s.outcome == Rejected && errors.Is(s.err, ErrNoSuchAccount):
-				s = state{Rejected, fmt.Errorf("%w: %w", ErrNotStored, s.err), false}
+				s = state{outcome: Rejected, err: fmt.Errorf("%w: %w", ErrNotStored, s.err)}
 				missing = append(missing, n)
 			}
 			v.plan.states[n] = s
@@ -95,7 +93,7 @@ func (v *verification) read(ctx context.Context, entries []int) (missing []int) 
 func (v *verification) giveUp(entries []int, cause error) {
 	for _, n := range entries {
 		s := &v.plan.states[n]
-		*s = state{Unknown, then(s.err, cause), false}
+		*s = state{outcome: Unknown, err: then(s.err, cause)}
 	}
 }
 

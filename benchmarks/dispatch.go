@@ -21,8 +21,12 @@ func measureDispatch(ctx context.Context, s scale) (*report, error) {
 		return nil, err
 	}
 	all := []judgement{
-		{"throughput.stored", func(x float64) check { return atLeast("throughput: updates stored a second, of 10,000", x/fullRate, 0.99, percent) }},
-		{"throughput.sent", func(x float64) check { return atLeast("throughput: updates sent a second, of 10,000", x/fullRate, 0.95, percent) }},
+		{"throughput.stored", func(x float64) check {
+			return atLeast("throughput: updates stored a second, of 10,000", x/fullRate, 0.99, percent)
+		}},
+		{"throughput.sent", func(x float64) check {
+			return atLeast("throughput: updates sent a second, of 10,000", x/fullRate, 0.95, percent)
+		}},
 		none("throughput.lost", "throughput: updates lost"),
 	}
 	for _, figure := range []string{"workers", "servers"} {
@@ -30,7 +34,9 @@ func measureDispatch(ctx context.Context, s scale) (*report, error) {
 			none(figure+".lost", figure+": updates lost"),
 			none(figure+".refused", figure+": updates refused"),
 			none(figure+".disordered", figure+": accounts with an earlier value after a later one"),
-			judgement{figure + ".bound", func(x float64) check { return atMost(figure+": sent twice, of what may be under way at each cut", x, 1, percent) }},
+			judgement{figure + ".bound", func(x float64) check {
+				return atMost(figure+": sent twice, of what may be under way at each cut", x, 1, percent)
+			}},
 		)
 	}
 	all = append(all, judgement{"start.first", func(x float64) check { return below("start: first request after", x, 2, seconds) }})

@@ -160,7 +160,7 @@ func newMachine(t *testing.T, args string) *machine {
 	m := &machine{world: newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0)), errs: &bytes.Buffer{}}
 	m.write("u.csv", users(10000))
 	m.write("key", m.key)
-	m.with("TIMPUSH_RATE=100")
+	m.with("TIMPUSH_RATE=25") // so that it is still under way when a busy machine comes to disturb it
 	m.cmd = m.command(append([]string{"set-attr", "u.csv"}, strings.Fields(args)...)...)
 	m.cmd.Stderr = m.errs
 	return m

@@ -231,8 +231,9 @@ func (c *caller) stream() {
 	defer cancel()
 	users := c.users(600)
 	leave := c.IntN(40)
-	told, taken := make([]bool, len(users)), 0
+	told, taken, over := make([]bool, len(users)), 0, make(chan struct{})
 	source := func(yield func(timpush.UserAttrs, error) bool) {
+		defer close(over)
 		for _, u := range users {
 			if taken++; !yield(u, nil) {
 				return
@@ -255,6 +256,7 @@ func (c *caller) stream() {
 			break
 		}
 	}
+	<-over
 	count := map[timpush.Outcome]int{}
 	for i, u := range users[:taken] {
 		switch {

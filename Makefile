@@ -160,10 +160,11 @@ mutate: ## how many changes of the code the tests notice, half an hour; writes d
 
 .PHONY: nightly
 nightly: ## what takes hours: 1,000 seeds, 10 minutes of each fuzz target, mutation testing
+	go test -run Outcomes . -seeds 1000
 	go run ./tools/soak -seeds 1000
 	$(MAKE) fuzz FUZZTIME=10m
 	$(MAKE) mutate
 
 .PHONY: figures
-figures: ## all figures that the client is made to reach, 20 minutes on a quiet machine; writes BENCHMARKS.md
+figures: ## all figures that the client is made to reach, 40 minutes on a quiet machine; writes BENCHMARKS.md
 	cd benchmarks && go run . all

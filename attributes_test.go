@@ -552,7 +552,7 @@ func TestNamesReadBeforeTheyWereSetAreNotBelieved(t *testing.T) {
 
 func TestPreflightThatFailsDoesNotSlowDown(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		for fault, others := range map[int]int{91000: 20, 70009: 0} {
+		for fault, others := range map[int]int{91000: 5, 70009: 0} {
 			s := fake(t, timpushtest.WithLatency(100*time.Millisecond, 0))
 			asked := 0
 			var mu sync.Mutex
@@ -565,7 +565,7 @@ func TestPreflightThatFailsDoesNotSlowDown(t *testing.T) {
 				asked++
 				return timpushtest.ErrorCode(fault)
 			})
-			all := drain(t, client(s, timpush.WithPreflight()).SetAttrSeq(t.Context(), from(someUsers(2000))))
+			all := drain(t, client(s, timpush.WithPreflight()).SetAttrSeq(t.Context(), from(someUsers(500))))
 			assert.Equal(t, 1, asked)
 			assert.Len(t, s.Calls(), 1+others)
 			assert.Equal(t, others*100, all.last.Progress.Done)

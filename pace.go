@@ -27,6 +27,9 @@ type Limiter interface {
 	Wait(ctx context.Context) error
 }
 
+// maxStarts bounds what a limiter remembers, for one that is faster than the service has ever been.
+const maxStarts = 10 * DefaultQPS
+
 // slack is how much later a call may start than it should without those after it starting later, too.
 const slack = 5 * time.Millisecond
 
@@ -35,7 +38,7 @@ const slack = 5 * time.Millisecond
 // starts late, because the machine is busy, does not let more than that many follow within a second, as a *rate.Limiter
 // would: it catches up. It is safe for concurrent use.
 func NewLimiter(callsPerSecond float64) Limiter {
-	calls := max(1, int(math.Round(callsPerSecond*DefaultQPS/defaultPace)))
+	calls := int(min(max(1, math.Round(callsPerSecond*DefaultQPS/defaultPace)), maxStarts))
 	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
 	return &evenLimiter{Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - min(slack, span/100), starts: make([]time.Time, calls)}
 }

@@ -453,7 +453,6 @@ func TestOneThrottleCostsLittle(t *testing.T) {
 	})
 }
 
-// TestCallersThatGiveUpTakeNobodysTime: after a throttle, short calls come and go, and some get through all the time.
 // TestGatewayThatThrottles: its status slows the client as a code does, each time anew.
 func TestGatewayThatThrottles(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
@@ -466,6 +465,7 @@ func TestGatewayThatThrottles(t *testing.T) {
 	})
 }
 
+// TestCallersThatGiveUpTakeNobodysTime: after a throttle, short calls come and go, and some get through all the time.
 func TestCallersThatGiveUpTakeNobodysTime(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/time/rate"
-
 	"github.com/timpush/timpush-go"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
@@ -48,7 +46,7 @@ func (j *job) dryClient(options []timpush.Option) (*timpush.Client, *settings.Se
 		s, t.real = real, http.DefaultTransport
 	}
 	options = append(s.Options(), options...)
-	options = append(options, timpush.WithLimiter(rate.NewLimiter(rate.Limit(math.MaxInt32), 1)), timpush.WithHTTPClient(&http.Client{Transport: t}))
+	options = append(options, timpush.WithLimiter(timpush.NewLimiter(math.MaxInt32)), timpush.WithHTTPClient(&http.Client{Transport: t}))
 	client, err := timpush.NewClient(s.Config, options...)
 	return client, s, usage(err)
 }

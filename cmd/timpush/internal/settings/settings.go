@@ -16,8 +16,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/time/rate"
-
 	"github.com/timpush/timpush-go"
 )
 
@@ -270,7 +268,7 @@ func (s *Source) readLine(line string) error {
 
 // Options returns the options of a client.
 func (r *Settings) Options() []timpush.Option {
-	options := []timpush.Option{timpush.WithLimiter(rate.NewLimiter(rate.Limit(r.Rate), 1))}
+	options := []timpush.Option{timpush.WithLimiter(timpush.NewLimiter(r.Rate))}
 	if r.BaseURL != "" {
 		options = append(options, timpush.WithBaseURL(r.BaseURL))
 	}

@@ -127,6 +127,11 @@ func TestGetAttrReportsAnAccountThatIsNotAnswered(t *testing.T) {
 		require.ErrorIs(t, err, timpush.ErrNotAnswered)
 		assert.Equal(t, map[string]timpush.Attrs{"mary": {}}, attrs)
 		assert.Len(t, s.Calls(), 1)
+
+		s.Inject(timpushtest.AccountCode(91000, "mary"))
+		_, err = client(s).GetAttr(t.Context(), []string{"mary", "lost"})
+		require.ErrorIs(t, err, timpush.ErrNotAnswered)
+		assert.Equal(t, []string{"mary"}, s.Calls()[2].Accounts, "it is not asked again along with others")
 	})
 }
 

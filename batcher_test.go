@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"strconv"
 	"sync"
 	"testing"
@@ -350,6 +351,53 @@ func TestBatcherClosesInTime(t *testing.T) {
 		require.ErrorIs(t, b.Close(ctx), context.DeadlineExceeded)
 		assert.Equal(t, time.Second, time.Since(began))
 		callers.Wait()
+	})
+}
+
+// TestCloseLeavesNothingBehind, also with a transport that goes on for a while when its request is broken off.
+func TestCloseLeavesNothingBehind(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		ended := make(chan struct{})
+		b := timpush.NewBatcher(newClient(t, through(func(r *http.Request) (*http.Response, error) {
+			defer close(ended)
+			<-r.Context().Done()
+			time.Sleep(time.Second)
+			return nil, r.Context().Err()
+		})), timpush.WithLinger(0))
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			requireUser(t, b.SetAttr(t.Context(), userIn("a", "x")), timpush.Unknown, timpush.ErrBatcherClosed)
+		})
+		synctest.Wait()
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, b.Close(over), context.Canceled)
+		select {
+		case <-ended:
+		default:
+			assert.Fail(t, "the request is still under way")
+		}
+		callers.Wait()
+	})
+}
+
+// TestCallerGivesUpWhenTheAnswerComes: whichever of the two it is told, it is never that nothing was sent.
+func TestCallerGivesUpWhenTheAnswerComes(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var cancel context.CancelFunc
+		b := batcher(t, newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			cancel()
+			return alwaysOK(r)
+		})), timpush.WithLinger(0))
+		for range 1000 {
+			var ctx context.Context
+			ctx, cancel = context.WithCancel(t.Context())
+			if err := b.SetAttr(ctx, userIn("a", "x")); err != nil {
+				requireUser(t, err, timpush.Unknown, context.Canceled)
+			}
+			synctest.Wait()
+			cancel()
+		}
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,7 +24,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/time/rate"
 
 	"github.com/timpush/timpush-go"
 )
@@ -133,7 +131,7 @@ func TestFedFromMemory(t *testing.T) { //nolint:paralleltest // it measures
 		}}
 	}
 	client, err := timpush.NewClient(timpush.Config{SDKAppID: 1400000000, Identifier: "administrator", SecretKey: strings.Repeat("x", 64), Region: timpush.RegionChina},
-		timpush.WithBaseURL(os.Getenv("TIMPUSH_FED_URL")), timpush.WithLimiter(rate.NewLimiter(math.MaxInt32, 1)))
+		timpush.WithBaseURL(os.Getenv("TIMPUSH_FED_URL")), timpush.WithLimiter(timpush.NewLimiter(1e6)))
 	require.NoError(t, err)
 	var from iter.Seq2[timpush.UserAttrs, error] = func(yield func(timpush.UserAttrs, error) bool) {
 		for _, u := range users {

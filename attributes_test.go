@@ -318,7 +318,9 @@ func TestWithPreflight(t *testing.T) {
 			},
 			"SetAttrSeq": func(c *timpush.Client) map[string]timpush.Outcome {
 				refused := map[string]timpush.Outcome{}
-				for position, outcome := range drain(t, c.SetAttrSeq(t.Context(), from(mixed))).outcomes {
+				all := drain(t, c.SetAttrSeq(t.Context(), from(mixed)))
+				assert.EqualValues(t, len(mixed), all.last.Checkpoint(), "who is foreseen to be refused is settled")
+				for position, outcome := range all.outcomes {
 					if outcome != timpush.Done {
 						refused[mixed[position].ToAccount] = outcome
 					}

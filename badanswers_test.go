@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/internal/doctable"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
@@ -90,9 +91,9 @@ var badFaults = []struct {
 
 func TestBadFaults(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badFaults {
-		rows = append(rows, tableRow{test.input, test.want, t.Name() + "/" + test.input})
+		table.Add(test.input, test.want, t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				s := fake(t)
@@ -103,7 +104,7 @@ func TestBadFaults(t *testing.T) {
 			})
 		})
 	}
-	requireTable(t, "Faults of the server", rows)
+	badInput.Require(t, "Faults of the server", &table)
 }
 
 // badNetworks are what can lie between the client and the service.
@@ -135,9 +136,9 @@ func failing(err error) roundTripper {
 
 func TestBadNetworks(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badNetworks {
-		rows = append(rows, tableRow{test.input, test.want, t.Name() + "/" + test.input})
+		table.Add(test.input, test.want, t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				users := []timpush.UserAttrs{userIn("a", "Rome")}
@@ -147,7 +148,7 @@ func TestBadNetworks(t *testing.T) {
 			})
 		})
 	}
-	requireTable(t, "Faults of the network", rows)
+	badInput.Require(t, "Faults of the network", &table)
 }
 
 // badAnswers are bodies of status 200 for the users a and B.
@@ -188,9 +189,9 @@ var badAnswers = []struct{ input, body, want string }{
 
 func TestBadAnswers(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badAnswers {
-		rows = append(rows, tableRow{test.input, test.want, t.Name() + "/" + test.input})
+		table.Add(test.input, test.want, t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				users := []timpush.UserAttrs{userIn("a", "x"), userIn("B", "y")}
@@ -199,7 +200,7 @@ func TestBadAnswers(t *testing.T) {
 			})
 		})
 	}
-	requireTable(t, "Answers", rows)
+	badInput.Require(t, "Answers", &table)
 }
 
 // causes are what errors.Is and errors.As find if it is neither a page nor a code.

@@ -2,14 +2,9 @@ package timpush_test
 
 import (
 	"crypto/tls"
-	"flag"
-	"fmt"
 	"net/http"
-	"os"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,40 +13,10 @@ import (
 	"golang.org/x/time/rate"
 
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/internal/doctable"
 )
 
-var writeTable = flag.Bool("badinput", false, "write the tables of docs/bad-input.md instead of comparing them")
-
-// tableRow is a row of docs/bad-input.md: a bad input, what it must give, and the test that holds it to that.
-type tableRow struct{ input, gives, test string }
-
-// page is written by tests that run at the same time.
-var page sync.Mutex
-
-// requireTable compares the table of a section of docs/bad-input.md with the rows that are tested, or writes it.
-func requireTable(t *testing.T, section string, rows []tableRow) {
-	t.Helper()
-	page.Lock()
-	defer page.Unlock()
-	const name = "docs/bad-input.md"
-	var table strings.Builder
-	table.WriteString("| input | what it gives | test |\n| --- | --- | --- |\n")
-	for _, row := range rows {
-		row.test = regexp.MustCompile(`\s`).ReplaceAllString(row.test, "_") // as go test -run wants it
-		fmt.Fprintf(&table, "| %s | %s | `%s` |\n", row.input, row.gives, row.test)
-	}
-	text, err := os.ReadFile(name)
-	require.NoError(t, err)
-	place := regexp.MustCompile(`(?s)(\n## ` + section + `\n[^|#]*\n\n)((?:\|[^\n]*\n)*)`)
-	found := place.FindSubmatch(text)
-	require.NotNil(t, found, "%s has no section %s", name, section)
-	if *writeTable {
-		changed := strings.Replace(string(text), string(found[0]), string(found[1])+table.String(), 1)
-		require.NoError(t, os.WriteFile(name, []byte(changed), 0o600))
-		return
-	}
-	require.Equal(t, table.String(), string(found[2]), "%s is not what is tested: go test -run 'TestBad' -badinput . writes it", name)
-}
+const badInput = doctable.Document("docs/bad-input.md")
 
 // badConfigs are configurations that NewClient refuses, with what its error says.
 var badConfigs = []struct {
@@ -109,9 +74,9 @@ func blind() *http.Transport {
 
 func TestBadConfiguration(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badConfigs {
-		rows = append(rows, tableRow{test.input, "`" + test.want + "`", t.Name() + "/" + test.input})
+		table.Add(test.input, "`"+test.want+"`", t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			t.Parallel()
 			config, opts := testConfig, []timpush.Option{test.option}
@@ -128,7 +93,7 @@ func TestBadConfiguration(t *testing.T) {
 			}
 		})
 	}
-	requireTable(t, "Configuration", rows)
+	badInput.Require(t, "Configuration", &table)
 }
 
 // badUsers are users that no call sends, with the Reason of the *InputError.
@@ -166,9 +131,9 @@ func manyAttrs(n int) timpush.Attrs {
 
 func TestBadUsers(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badUsers {
-		rows = append(rows, tableRow{test.input, "`" + test.want + "`", t.Name() + "/" + test.input})
+		table.Add(test.input, "`"+test.want+"`", t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				s := fake(t)
@@ -188,7 +153,7 @@ func TestBadUsers(t *testing.T) {
 			})
 		})
 	}
-	requireTable(t, "Users", rows)
+	badInput.Require(t, "Users", &table)
 }
 
 // requireInputError checks an error of the input; it is short, and has no value in it.
@@ -243,9 +208,9 @@ func setNames(names ...timpush.AttrName) func(*testing.T, *timpush.Client) error
 
 func TestBadCalls(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badCalls {
-		rows = append(rows, tableRow{test.input, "`" + test.want + "`", t.Name() + "/" + test.input})
+		table.Add(test.input, "`"+test.want+"`", t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				s := fake(t)
@@ -257,5 +222,5 @@ func TestBadCalls(t *testing.T) {
 			})
 		})
 	}
-	requireTable(t, "Other calls", rows)
+	badInput.Require(t, "Other calls", &table)
 }

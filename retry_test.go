@@ -745,6 +745,18 @@ func TestLimiter(t *testing.T) {
 			}
 		})
 	})
+	t.Run("deadline too near for the only one", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			l := rate.NewLimiter(0.1, 1)
+			require.True(t, l.Allow())
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			began := time.Now()
+			_, err := client(fake(t), timpush.WithLimiter(l)).SetAttr(ctx, someUsers(1))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Zero(t, time.Since(began), "to try again would be of no use")
+		})
+	})
 	t.Run("fails for a while", func(t *testing.T) {
 		inFakeTime(t, func(t *testing.T) {
 			s := fake(t)

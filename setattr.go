@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -165,10 +166,7 @@ func (p *plan) writeMerged(same []int) error {
 
 // withoutComma takes back the comma behind the last of several.
 func withoutComma(json []byte) []byte {
-	if last := len(json) - 1; last >= 0 && json[last] == ',' {
-		return json[:last]
-	}
-	return json
+	return bytes.TrimSuffix(json, []byte{','})
 }
 
 // appendText appends s as a JSON string, and makes good false if it is not UTF-8. A request has hundreds of short texts,

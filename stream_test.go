@@ -511,6 +511,9 @@ func TestProgressCounts(t *testing.T) {
 // TestRate follows a source that becomes slower: it is that of the last five to ten seconds.
 func TestRate(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
+		for b := range client(fake(t)).SetAttrSeq(t.Context(), from([]timpush.UserAttrs{{}})) { //nolint:errcheck // it is invalid
+			assert.Zero(t, b.Progress.Rate, "there is none at the first moment")
+		}
 		began := time.Now()
 		for b, err := range client(fake(t)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
 			pause := 10 * time.Millisecond

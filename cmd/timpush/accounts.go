@@ -32,16 +32,7 @@ func newGetAttr() *cobra.Command {
 		Use: "get-attr [ACCOUNT...]", Short: "Read attributes of accounts", Example: getAttrExample,
 		Long: "Read the attributes of accounts, given as arguments or, one a line, in a file.\n\nEach line of the output is an object, {\"To_Account\":\"mary\",\"Attrs\":{\"city\":\"Rome\"}}. What cannot be read is said on standard error.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			accounts, closes, err := accountsOf(cmd, args, file)
-			if err != nil {
-				return err
-			}
-			defer closes()
-			client, _, err := newClient(cmd)
-			if err != nil {
-				return err
-			}
-			return getAttr(cmd, client, accounts)
+			return withAccounts(cmd, args, file, getAttr)
 		},
 	}
 	cmd.Flags().StringVar(&file, "file", "", "`file` with an account on each line, - for standard input")
@@ -49,9 +40,22 @@ func newGetAttr() *cobra.Command {
 	return cmd
 }
 
+// withAccounts does something with the accounts of the arguments or of a file.
+func withAccounts(cmd *cobra.Command, args []string, file string, do func(*cobra.Command, *timpush.Client, iter.Seq2[string, error]) error) error {
+	accounts, closes, err := accountsOf(cmd, args, file)
+	if err != nil {
+		return err
+	}
+	defer closes()
+	client, _, err := newClient(cmd)
+	if err != nil {
+		return err
+	}
+	return do(cmd, client, accounts)
+}
+
 func getAttr(cmd *cobra.Command, client *timpush.Client, accounts iter.Seq2[string, error]) error {
-	out := json.NewEncoder(cmd.OutOrStdout())
-	out.SetEscapeHTML(false)
+	out := plainJSON(cmd.OutOrStdout())
 	some := false
 	for batch, err := range client.GetAttrSeq(cmd.Context(), accounts) {
 		for i, user := range batch.Users {
@@ -101,16 +105,9 @@ func newRemoveAttr() *cobra.Command {
 			if len(names) == 0 {
 				return usage(errors.New("which attributes? give --names, and see --help"))
 			}
-			accounts, closes, err := accountsOf(cmd, args, file)
-			if err != nil {
-				return err
-			}
-			defer closes()
-			client, _, err := newClient(cmd)
-			if err != nil {
-				return err
-			}
-			return removeAttr(cmd, client, names, accounts)
+			return withAccounts(cmd, args, file, func(cmd *cobra.Command, client *timpush.Client, accounts iter.Seq2[string, error]) error {
+				return removeAttr(cmd, client, names, accounts)
+			})
 		},
 	}
 	cmd.Flags().StringSliceVar(&names, "names", nil, "`names` of the attributes")

@@ -1,17 +1,13 @@
 package main_test
 
 import (
-	"flag"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,41 +15,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/timpush/timpush-go/internal/doctable"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-var writeTable = flag.Bool("badinput", false, "write the tables of docs/bad-input.md instead of comparing them")
-
-// tableRow is a row of docs/bad-input.md: a bad input, what it must give, and the test that holds it to that.
-type tableRow struct{ input, gives, test string }
-
-// page is written by tests that run at the same time.
-var page sync.Mutex
-
-// requireTable compares the table of a section of docs/bad-input.md with the rows that are tested, or writes it.
-func requireTable(t *testing.T, section string, rows []tableRow) {
-	t.Helper()
-	page.Lock()
-	defer page.Unlock()
-	const name = "../../docs/bad-input.md"
-	var table strings.Builder
-	table.WriteString("| input | what it gives | test |\n| --- | --- | --- |\n")
-	for _, row := range rows {
-		row.test = regexp.MustCompile(`\s`).ReplaceAllString(row.test, "_") // as go test -run wants it
-		fmt.Fprintf(&table, "| %s | %s | `%s` |\n", row.input, row.gives, row.test)
-	}
-	text, err := os.ReadFile(name)
-	require.NoError(t, err)
-	place := regexp.MustCompile(`(?s)(\n## ` + section + `\n[^|#]*\n\n)((?:\|[^\n]*\n)*)`)
-	found := place.FindSubmatch(text)
-	require.NotNil(t, found, "%s has no section %s", name, section)
-	if *writeTable {
-		changed := strings.Replace(string(text), string(found[0]), string(found[1])+table.String(), 1)
-		require.NoError(t, os.WriteFile(name, []byte(changed), 0o600))
-		return
-	}
-	require.Equal(t, table.String(), string(found[2]), "%s is not what is tested: go test -run 'TestBad' -badinput . writes it", name)
-}
+const badInput = doctable.Document("../../docs/bad-input.md")
 
 const header = "To_Account,city\n"
 
@@ -86,9 +52,9 @@ var badFiles = []struct{ input, file, text, want string }{
 
 func TestBadFiles(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badFiles {
-		rows = append(rows, tableRow{test.input, "`" + test.want + "`", t.Name() + "/" + test.input})
+		table.Add(test.input, "`"+test.want+"`", t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -108,7 +74,7 @@ func TestBadFiles(t *testing.T) {
 			assert.False(t, w.has("good.csv.checkpoint"))
 		})
 	}
-	requireTable(t, "Files", rows)
+	badInput.Require(t, "Files", &table)
 }
 
 // badEnds are files that begin with 2000 good rows.
@@ -132,9 +98,9 @@ func badEnds(t *testing.T) []struct{ input, file, text, mended, want string } {
 
 func TestBadEnds(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badEnds(t) {
-		rows = append(rows, tableRow{test.input, "`" + test.want + "`", t.Name() + "/" + test.input})
+		table.Add(test.input, "`"+test.want+"`", t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -149,7 +115,7 @@ func TestBadEnds(t *testing.T) {
 			w.stored(2000)
 		})
 	}
-	requireTable(t, "Files that end badly", rows)
+	badInput.Require(t, "Files that end badly", &table)
 }
 
 // badRows are rows between two good ones. CSV has the columns To_Account, city and sex.
@@ -173,9 +139,9 @@ var badRows = []struct{ input, format, row, want string }{
 
 func TestBadRows(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badRows {
-		rows = append(rows, tableRow{test.input + " (" + test.format + ")", "`" + test.want + "`", t.Name() + "/" + test.input})
+		table.Add(test.input+" ("+test.format+")", "`"+test.want+"`", t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -195,7 +161,7 @@ func TestBadRows(t *testing.T) {
 			assert.NotContains(t, r.err, "xxx", "values are not shown")
 		})
 	}
-	requireTable(t, "Rows of files", rows)
+	badInput.Require(t, "Rows of files", &table)
 }
 
 // badSettings are configurations with which nothing is done.
@@ -240,9 +206,9 @@ var badSettings = []struct {
 
 func TestBadSettings(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badSettings {
-		rows = append(rows, tableRow{test.input, "`" + test.want + "`", t.Name() + "/" + test.input})
+		table.Add(test.input, "`"+test.want+"`", t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -267,7 +233,7 @@ func TestBadSettings(t *testing.T) {
 			assert.Empty(t, w.fake.Calls())
 		})
 	}
-	requireTable(t, "Environment and flags", rows)
+	badInput.Require(t, "Environment and flags", &table)
 }
 
 // badServices are what can be wrong between this machine and the service; each returns the environment.
@@ -342,9 +308,9 @@ func dated(t *testing.T, ahead time.Duration) (url string) {
 
 func TestBadServices(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badServices {
-		rows = append(rows, tableRow{test.input, "`" + test.want + "`", t.Name() + "/" + test.input})
+		table.Add(test.input, "`"+test.want+"`", t.Name()+"/"+test.input)
 		t.Run(test.input, func(t *testing.T) {
 			t.Parallel()
 			var options []timpushtest.Option
@@ -359,5 +325,5 @@ func TestBadServices(t *testing.T) {
 			assert.Empty(t, w.fake.Accounts())
 		})
 	}
-	requireTable(t, "The way to the service", rows)
+	badInput.Require(t, "The way to the service", &table)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/timpush/timpush-go/internal/doctable"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
@@ -180,10 +181,10 @@ func (m *machine) came(want string) string {
 
 func TestBadMachines(t *testing.T) {
 	t.Parallel()
-	var rows []tableRow
+	var table doctable.Table
 	for _, test := range badMachines {
 		name := strings.NewReplacer("(", "", ")", "").Replace(test.input)
-		rows = append(rows, tableRow{test.input, test.want, t.Name() + "/" + name})
+		table.Add(test.input, test.want, t.Name()+"/"+name)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMachine(t, test.args)
@@ -206,5 +207,5 @@ func TestBadMachines(t *testing.T) {
 			m.stored(10000)
 		})
 	}
-	requireTable(t, "Signals, disks and permissions", rows)
+	badInput.Require(t, "Signals, disks and permissions", &table)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -216,11 +215,4 @@ func age(d time.Duration) string {
 		return d.Round(100 * time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
-}
-
-func sourceOf(cmd *cobra.Command) settings.Source {
-	s := settings.Source{Flags: map[string]string{}, Env: os.Getenv}
-	cmd.Flags().Visit(func(f *pflag.Flag) { s.Flags[f.Name] = f.Value.String() })
-	s.File = s.Flags["config"]
-	return s
 }

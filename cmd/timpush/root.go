@@ -104,15 +104,17 @@ func appFlags(flags *pflag.FlagSet) {
 	flags.String(settings.InFlight, "", "`requests` at a time, at most (32)")
 }
 
-// loadSettings finds the settings of a command.
-func loadSettings(cmd *cobra.Command) (*settings.Settings, error) {
-	return loadFrom(cmd, settings.Source{})
+// sourceOf is where the settings of a command come from.
+func sourceOf(cmd *cobra.Command) settings.Source {
+	s := settings.Source{Flags: map[string]string{}, Env: os.Getenv, Stdin: cmd.InOrStdin()}
+	cmd.Flags().Visit(func(f *pflag.Flag) { s.Flags[f.Name] = f.Value.String() })
+	s.File = s.Flags["config"]
+	return s
 }
 
-func loadFrom(cmd *cobra.Command, source settings.Source) (*settings.Settings, error) {
-	source.Flags, source.Env, source.Stdin = map[string]string{}, os.Getenv, cmd.InOrStdin()
-	cmd.Flags().Visit(func(f *pflag.Flag) { source.Flags[f.Name] = f.Value.String() })
-	source.File = source.Flags["config"]
+// loadSettings finds the settings of a command.
+func loadSettings(cmd *cobra.Command) (*settings.Settings, error) {
+	source := sourceOf(cmd)
 	s, err := source.Load()
 	return s, usage(err)
 }

@@ -135,9 +135,10 @@ func (s *serving) check() (faults, error) {
 
 // app finds out which app is served. What is missing is made up, and made tells whether the key is.
 func (s *serving) app() (app *settings.Settings, made bool, err error) {
-	app, err = loadFrom(s.cmd, settings.Source{Optional: true})
-	if err != nil {
-		return nil, false, err
+	source := sourceOf(s.cmd)
+	source.Optional = true
+	if app, err = source.Load(); err != nil {
+		return nil, false, usage(err)
 	}
 	if app.SDKAppID == 0 {
 		app.SDKAppID = 1400000000

@@ -103,6 +103,11 @@ func (n *ndjsonReader) object(r *record) error {
 		}
 		return fmt.Errorf("it begins with %v", kind)
 	}
+	return n.members(func(name string) error { return n.member(name, r) })
+}
+
+// members calls read with the name of each member of the object that comes next.
+func (n *ndjsonReader) members(read func(name string) error) error {
 	if _, err := n.decoder.ReadToken(); err != nil {
 		return err
 	}
@@ -111,7 +116,7 @@ func (n *ndjsonReader) object(r *record) error {
 		if err != nil {
 			return err
 		}
-		if err := n.member(token.String(), r); err != nil {
+		if err := read(token.String()); err != nil {
 			return err
 		}
 	}
@@ -123,7 +128,7 @@ func (n *ndjsonReader) object(r *record) error {
 func (n *ndjsonReader) member(name string, r *record) error {
 	switch {
 	case name == "Attrs" && n.decoder.PeekKind() == '{':
-		return n.attrs(r)
+		return n.members(func(name string) error { return n.attr(name, name, r) })
 	case name == n.options.Account || name == toAccount && r.account == "":
 		value, _, err := n.value(name, r)
 		r.account = value
@@ -136,24 +141,6 @@ func (n *ndjsonReader) member(name string, r *record) error {
 		name = mapped
 	}
 	return n.attr(column, name, r)
-}
-
-func (n *ndjsonReader) attrs(r *record) error {
-	if _, err := n.decoder.ReadToken(); err != nil {
-		return err
-	}
-	for n.decoder.PeekKind() != '}' {
-		token, err := n.decoder.ReadToken()
-		if err != nil {
-			return err
-		}
-		name := token.String()
-		if err := n.attr(name, name, r); err != nil {
-			return err
-		}
-	}
-	_, err := n.decoder.ReadToken()
-	return err
 }
 
 func (n *ndjsonReader) attr(column, name string, r *record) error {

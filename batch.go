@@ -36,6 +36,7 @@ type plan struct {
 	endpoint *endpoint
 	users    []UserAttrs
 	json     []byte
+	columns  []column // of the user that was written last
 	entries  []entry
 	entryOf  []int        // number of the entry of each user
 	table    []int32      // hash table of the accounts: numbers of entries, from 1
@@ -77,8 +78,9 @@ func (p *plan) free() {
 		return
 	}
 	clear(p.states)
+	clear(p.columns)
 	*p = plan{
-		json: p.json[:0], entries: p.entries[:0], entryOf: p.entryOf[:0], table: p.table[:0],
+		json: p.json[:0], columns: p.columns[:0], entries: p.entries[:0], entryOf: p.entryOf[:0], table: p.table[:0],
 		numbers: p.numbers[:0], requests: p.requests[:0], states: p.states[:0],
 	}
 	plans.Put(p)

@@ -126,6 +126,29 @@ func TestSameAccountTwiceIsMergedInOrder(t *testing.T) {
 	})
 }
 
+// TestUsersWithOtherAttributes: names are written once for users that have the same ones.
+func TestUsersWithOtherAttributes(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithAttrNames("a", "b", "c", `"d"`))
+		var users []timpush.UserAttrs
+		for i, attrs := range []timpush.Attrs{
+			{"a": "1", "b": "2"}, {"a": "3", "b": "4"}, {"a": "5", "c": "6"}, {"c": "7"}, {"b": "8"}, {"b": "9", "c": "10"},
+			{"c": "11", "b": `"`}, {`"d"`: "12"}, {`"d"`: ""}, {"a": "13", "b": "14", "c": "15", `"d"`: "16"},
+		} {
+			users = append(users, timpush.UserAttrs{ToAccount: account(i), Attrs: attrs})
+		}
+		_, err := client(s).SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		assertStored(t, s, users...)
+
+		long := strings.Repeat("x", 51)
+		_, err = client(s).SetAttr(t.Context(), []timpush.UserAttrs{
+			{ToAccount: "a", Attrs: timpush.Attrs{long: "x"}}, {ToAccount: "b", Attrs: timpush.Attrs{long: "x"}}, userIn("c", "x"), userIn("d", long),
+		})
+		require.ErrorContains(t, err, "3 faults in the input")
+	})
+}
+
 func TestAnyTextTravelsUnchanged(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)

@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -122,15 +121,53 @@ func (p *plan) validate() (faults []error) {
 func (p *plan) writeAttrs(user *UserAttrs) bool {
 	dst, good := appendAccount(p.json, user)
 	dst = append(dst, '{')
-	for name, value := range user.Attrs {
-		good = good && name != "" && len(name) <= MaxNameBytes && len(value) <= MaxValueBytes
-		dst, good = appendText(dst, name, good)
-		dst = append(dst, ':')
-		dst, good = appendText(dst, value, good)
-		dst = append(dst, ',')
-	}
+	dst, good = p.appendAttrs(dst, user.Attrs, good)
 	p.json = append(withoutComma(dst), `}},`...)
 	return good
+}
+
+// column is the name of an attribute, and where it stands in the plan's JSON with a colon behind it.
+type column struct {
+	name     string
+	from, to int
+	good     bool
+}
+
+// appendAttrs appends the attributes of a user. Most users of a call have the same ones: to look these up, and to copy what was
+// written for the user before, takes half the time of going through the map and writing the names again.
+func (p *plan) appendAttrs(dst []byte, attrs Attrs, good bool) ([]byte, bool) {
+	if len(attrs) == len(p.columns) {
+		if all, valid, same := p.appendColumns(dst, attrs); same {
+			return all, good && valid
+		}
+	}
+	p.columns = p.columns[:0]
+	for name, value := range attrs {
+		c := column{name: name, from: len(dst)}
+		dst, c.good = appendText(dst, name, name != "" && len(name) <= MaxNameBytes)
+		dst = append(dst, ':')
+		c.to = len(dst)
+		p.columns = append(p.columns, c)
+		dst, good = appendText(dst, value, good && c.good && len(value) <= MaxValueBytes)
+		dst = append(dst, ',')
+	}
+	return dst, good
+}
+
+// appendColumns appends attributes that have the names of the columns, or reports that they have others.
+func (p *plan) appendColumns(dst []byte, attrs Attrs) (all []byte, good, same bool) {
+	good = true
+	for k := range p.columns {
+		c := &p.columns[k]
+		value, ok := attrs[c.name]
+		if !ok {
+			return nil, false, false
+		}
+		dst = append(dst, dst[c.from:c.to]...)
+		dst, good = appendText(dst, value, good && c.good && len(value) <= MaxValueBytes)
+		dst = append(dst, ',')
+	}
+	return dst, good, true
 }
 
 // appendAccount appends the JSON of a user as far as its attributes.
@@ -166,7 +203,10 @@ func (p *plan) writeMerged(same []int) error {
 
 // withoutComma takes back the comma behind the last of several.
 func withoutComma(json []byte) []byte {
-	return bytes.TrimSuffix(json, []byte{','})
+	if last := len(json) - 1; json[last] == ',' {
+		return json[:last]
+	}
+	return json
 }
 
 // appendText appends s as a JSON string, and makes good false if it is not UTF-8. A request has hundreds of short texts,

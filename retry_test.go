@@ -870,6 +870,35 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestSameTextIsNotTheSameAnswer: what has once said that all is well says so with its status, of its endpoint, and with that
+// text only.
+func TestSameTextIsNotTheSameAnswer(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s, timpush.WithMaxAttempts(1))
+		users := someUsers(1)
+		for range 2 {
+			s.Inject(timpushtest.Answer(200, okAnswer))
+			_, err := c.SetAttr(t.Context(), users)
+			require.NoError(t, err)
+		}
+		for _, fault := range []timpushtest.Fault{
+			timpushtest.Answer(502, okAnswer), timpushtest.Answer(204, okAnswer), timpushtest.Answer(200, okAnswer[:len(okAnswer)-1]),
+			timpushtest.Answer(200, strings.Replace(okAnswer, "OK", "NO", 1)), timpushtest.Answer(200, strings.Replace(okAnswer, ":0", ":1", 1)),
+		} {
+			s.Inject(fault)
+			_, err := c.SetAttr(t.Context(), users)
+			require.Error(t, err)
+		}
+		s.Inject(timpushtest.Answer(200, okAnswer))
+		_, err := c.GetAttr(t.Context(), []string{"a"})
+		require.ErrorIs(t, err, timpush.ErrNotAnswered)
+		s.Inject(timpushtest.Answer(200, okAnswer))
+		_, err = c.RemoveAttr(t.Context(), []timpush.UserAttrNames{{ToAccount: "a", Names: []string{"city"}}})
+		require.NoError(t, err)
+	})
+}
+
 func TestStrangerIsNarrowedDownAndReported(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {

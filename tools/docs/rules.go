@@ -26,7 +26,7 @@ var rules = []rule{
 	{match: rx(`^go run \./tools/\S+ -w(rite)?$`), skip: "it writes; without the flag it is a step of .ci/run"},
 	{match: rx(`^go test -run TestBad -badinput \.$`), skip: "it writes; without the flag it is a test", exists: "tests"},
 	{match: rx(`^go test -run 'NAME' \.$`), skip: "NAME is one of those in the tables, which tests compare"},
-	{match: rx(`^go run \. (all|call|bulk|batcher|memory|latency|pace|replicas|tool)\b`), skip: figures},
+	{match: rx(`^go run \. (all|call|bulk|batcher|memory|latency|pace|replicas|dispatch|tool)\b`), skip: figures},
 	{match: rx(`^go run \. (&|-debug)`), skip: "it runs for ever; the tests of oteltimpush/stack run it"},
 	{match: rx(`^prometheus `), skip: "it runs for ever; the tests of oteltimpush/stack run it"},
 	{match: rx(`^apt-get install `), skip: "it installs packages"},

@@ -389,7 +389,7 @@ func TestCallerGivesUpWhenTheAnswerComes(t *testing.T) {
 			cancel()
 			return alwaysOK(r)
 		})), timpush.WithLinger(0))
-		for range 1000 {
+		for range 300 {
 			var ctx context.Context
 			ctx, cancel = context.WithCancel(t.Context())
 			if err := b.SetAttr(ctx, userIn("a", "x")); err != nil {

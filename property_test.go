@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 30, "how many random runs of each kind the property test makes")
+	seeds = flag.Int("seeds", 25, "how many random runs of each kind the property test makes")
 	seed  = flag.Uint64("seed", 0, "the first seed of the property test: the number in the name of a failed run")
 )
 

@@ -78,7 +78,7 @@ func withSection(document, name, section string) (sections []string) {
 
 // summary has the verdicts of all sections: the rows of the first table of each.
 func summary(sections []string) table {
-	t := table{head: append([]string{"figure"}, verdictColumns...)}
+	t := table{head: summaryColumns}
 	for _, section := range sections {
 		name, _, _ := strings.Cut(strings.TrimPrefix(section, "## "), ":")
 		_, rows, _ := strings.Cut(section, verdictHead+"\n")

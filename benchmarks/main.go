@@ -128,7 +128,7 @@ func smoke(ctx context.Context, chosen []figure, out io.Writer) error {
 // measureAll measures figures, and goes on with the next one where one falls short or cannot be measured.
 func measureAll(ctx context.Context, chosen []figure, out io.Writer) error {
 	var short []string
-	all := table{head: append([]string{"figure"}, verdictColumns...)}
+	all := table{head: summaryColumns}
 	for _, f := range chosen {
 		r, err := f.run(ctx, scale{1})
 		if errors.Is(err, errNotMeasured) {

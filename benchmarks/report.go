@@ -51,7 +51,10 @@ func (r *report) reached() bool {
 	return true
 }
 
-var verdictColumns = []string{"what", "goal", "measured", "ratio to a baseline", ""}
+var (
+	verdictColumns = []string{"what", "goal", "measured", "ratio to a baseline", ""}
+	summaryColumns = append([]string{"figure"}, verdictColumns...) // of the verdicts of several figures
+)
 
 // verdictHead is the head of the table of verdicts in a document.
 var verdictHead = markdownRow(verdictColumns)

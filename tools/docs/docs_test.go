@@ -6,9 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // check runs all checks on a repository of the files given, and returns what they find.
@@ -17,18 +18,13 @@ func check(t *testing.T, files map[string]string) string {
 	c := &checker{root: t.TempDir(), rules: rules, hosts: hosts}
 	for name, text := range files {
 		path := filepath.Join(c.root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	}
 	git := exec.CommandContext(t.Context(), "git", "init", "-q")
 	git.Dir = c.root
-	if out, err := git.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	out, err := git.CombinedOutput()
+	require.NoError(t, err, string(out))
 	if err := c.run(t.Context()); err != nil {
 		return err.Error()
 	}
@@ -83,8 +79,9 @@ func TestChecks(t *testing.T) {
 				files[name] = text
 			}
 			found := check(t, files)
-			if test.want == "" && found != "" || !strings.Contains(found, test.want) {
-				t.Errorf("found %q, want %q", found, test.want)
+			assert.Contains(t, found, test.want)
+			if test.want == "" {
+				assert.Empty(t, found)
 			}
 		})
 	}
@@ -98,30 +95,22 @@ func TestLinksAreFetchedIfAsked(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	if err := fetch(t.Context(), server.URL+"/here"); err != nil {
-		t.Error(err)
-	}
-	if err := fetch(t.Context(), server.URL+"/gone"); err == nil || !strings.Contains(err.Error(), "404") {
-		t.Error(err)
-	}
+	require.NoError(t, fetch(t.Context(), server.URL+"/here"))
+	assert.ErrorContains(t, fetch(t.Context(), server.URL+"/gone"), "404")
 }
 
 // The rules have a reason for each command that is not run.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	for _, r := range rules {
-		if (r.skip == "") == (r.as == "") {
-			t.Errorf("%v: either it is run in another way, or there is a reason", r.match)
-		}
+		assert.NotEqual(t, r.skip == "", r.as == "", "%v: either it is run in another way, or there is a reason", r.match)
 	}
 	d := parse("x.md", "`go test ./...` and `timpush check`\n\n```sh\nA=b timpush check   # c\n```\n")
 	var texts []string
 	for _, cmd := range d.commands() {
 		texts = append(texts, cmd.text)
 	}
-	if want := []string{"go test ./...", "timpush check", "A=b timpush check"}; !slices.Equal(texts, want) {
-		t.Errorf("%q, want %q", texts, want)
-	}
+	assert.Equal(t, []string{"go test ./...", "timpush check", "A=b timpush check"}, texts)
 }
 
 // What the repository's own documents show of the tool runs against a fake.
@@ -131,7 +120,6 @@ func TestTheToolRunsAgainstAFake(t *testing.T) {
 	c.docs = []*document{parse("a.md", "    $ timpush get-attr mary\n    {\"To_Account\":\"mary\",\"Attrs\":{}}\n\n`timpush explain 1`\n")}
 	defer func() { c.fake.stop() }()
 	c.checkCommands(t.Context())
-	if len(c.faults) != 1 || !strings.Contains(c.faults[0].Error(), "a.md:4: timpush explain 1: exit status 1") {
-		t.Errorf("%v", c.faults)
-	}
+	require.Len(t, c.faults, 1)
+	assert.ErrorContains(t, c.faults[0], "a.md:4: timpush explain 1: exit status 1")
 }

@@ -23,7 +23,7 @@ var rules = []rule{
 	{match: rx(`^go test (-race )?(-shuffle=on )?\./\.\.\.`), skip: elsewhere},
 	{match: rx(`^bash (scripts/test\.sh|\.ci/run)$`), skip: elsewhere},
 	{match: rx(`^make (.*)$`), as: "make --dry-run $1 >/dev/null"},
-	{match: rx(`^go run \./tools/\S+ -w(rite)?$`), skip: "it writes; without the flag it is a step of .ci/run"},
+	{match: rx(`^go run \./tools/\S+ -write$`), skip: "it writes; without the flag it is a step of .ci/run"},
 	{match: rx(`^go test -run TestBad -badinput \.$`), skip: "it writes; without the flag it is a test", exists: "tests"},
 	{match: rx(`^go test -run 'NAME' \.$`), skip: "NAME is one of those in the tables, which tests compare"},
 	{match: rx(`^go run \. (all|call|bulk|batcher|memory|latency|pace|replicas|dispatch|tool)\b`), skip: figures},

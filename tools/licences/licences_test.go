@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestRecognise(t *testing.T) {
@@ -26,58 +29,42 @@ func TestRecognise(t *testing.T) {
 		"Business Source License 1.1":                                                                           "",
 		"":                                                                                                      "",
 	} {
-		got, err := recognise(text)
-		if strings.Join(got, ",") != want || (err == nil) != (want != "") {
-			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
-		}
+		names, err := recognise(text)
+		assert.Equal(t, want, strings.Join(names, ","), text)
+		assert.Equal(t, want != "", err == nil, "%q: %v", text, err)
 	}
 }
 
 func TestEachModuleNeedsALicence(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if name, err := licenceOf(dir); err == nil {
-		t.Errorf("no file is %q", name)
-	}
+	_, err := licenceOf(dir)
+	require.ErrorContains(t, err, "has no file of a licence")
 	write(t, filepath.Join(dir, "LICENSE"), "Do what you like.")
-	if name, err := licenceOf(dir); err == nil {
-		t.Errorf("an unknown text is %q", name)
-	}
+	_, err = licenceOf(dir)
+	require.ErrorContains(t, err, "none of those that are known")
 	write(t, filepath.Join(dir, "LICENSE"), "Permission is hereby granted, free of charge, to any person obtaining a copy")
 	write(t, filepath.Join(dir, "LICENSE-more"), "Mozilla Public License, version 2.0")
-	if name, err := licenceOf(dir); name != "MIT and MPL-2.0" {
-		t.Errorf("%q, %v", name, err)
-	}
+	name, err := licenceOf(dir)
+	require.NoError(t, err)
+	assert.Equal(t, "MIT and MPL-2.0", name)
 }
 
 func TestThePageIsCompared(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
-	write(t, filepath.Join(root, "go.work"), "go 1.26.0\n\nuse .\n")
+	root, folders := t.TempDir(), []string{"."}
 	write(t, filepath.Join(root, "go.mod"), "module example.com/m\n\ngo 1.26.0\n")
 	write(t, filepath.Join(root, "go.sum"), "")
 	write(t, filepath.Join(root, "m.go"), "package m\n")
-	if err := os.Mkdir(filepath.Join(root, "docs"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := run(root, false); err == nil {
-		t.Error("a page that is missing is no error")
-	}
-	if err := run(root, true); err != nil {
-		t.Fatal(err)
-	}
-	if err := run(root, false); err != nil {
-		t.Error(err)
-	}
+	require.NoError(t, os.Mkdir(filepath.Join(root, "docs"), 0o700))
+	require.ErrorIs(t, run(root, folders, false), os.ErrNotExist)
+	require.NoError(t, run(root, folders, true))
+	require.NoError(t, run(root, folders, false))
 	write(t, filepath.Join(root, page), "| nothing |")
-	if err := run(root, false); err == nil {
-		t.Error("another page is no error")
-	}
+	require.ErrorContains(t, run(root, folders, false), "is not what is built")
 }
 
 func write(t *testing.T, path, text string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }

@@ -1,7 +1,7 @@
 // Licences lists the modules that this repository's modules are built on, with their licences.
 //
-//	go run ./tools/licences      # compares docs/dependencies.md with what is so
-//	go run ./tools/licences -w   # writes it
+//	go run ./tools/licences          # compares docs/dependencies.md with what is so
+//	go run ./tools/licences -write   # writes it
 //
 // It is run in the root of the repository. A licence that it does not know makes it fail.
 package main
@@ -13,23 +13,25 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/timpush/timpush-go/tools"
 )
 
 // page is where the list is, from the root of the repository.
 const page = "docs/dependencies.md"
 
 func main() {
-	write := flag.Bool("w", false, "write "+page)
+	write := flag.Bool("write", false, "write "+page)
 	flag.Parse()
-	if err := run(".", *write); err != nil {
+	if err := run(".", tools.Published(), *write); err != nil {
 		fmt.Fprintln(os.Stderr, "licences:", err)
 		os.Exit(1)
 	}
 }
 
-// run writes the page of the repository at root, or compares it.
-func run(root string, write bool) error {
-	found, err := survey(root)
+// run writes the page of the modules in some folders of the repository at root, or compares it.
+func run(root string, folders []string, write bool) error {
+	found, err := survey(root, folders)
 	if err != nil {
 		return err
 	}
@@ -43,7 +45,7 @@ func run(root string, write bool) error {
 		return err
 	}
 	if !bytes.Equal(old, text) {
-		return errors.New(page + " is not what is built: go run ./tools/licences -w")
+		return errors.New(page + " is not what is built: go run ./tools/licences -write")
 	}
 	return nil
 }

@@ -14,9 +14,6 @@ import (
 	"strings"
 )
 
-// unpublished modules are nobody's dependency.
-var unpublished = []string{"./benchmarks", "./oteltimpush/stack", "./tools"}
-
 // platforms whose builds are looked at: some modules are linked on one of them only.
 var platforms = []string{"linux", "darwin", "windows"}
 
@@ -36,11 +33,8 @@ type use struct {
 // listing has the dependencies of all published modules.
 type listing map[module]*use
 
-func survey(root string) (listing, error) {
-	folders, err := published(root)
-	if err != nil {
-		return nil, err
-	}
+// survey looks at the modules in some folders of the repository at root.
+func survey(root string, folders []string) (listing, error) {
 	found := listing{}
 	for _, folder := range folders {
 		if err := found.add(root, folder); err != nil {
@@ -48,30 +42,12 @@ func survey(root string) (listing, error) {
 		}
 	}
 	for m, u := range found {
+		var err error
 		if u.licence, err = licenceOf(u.dir); err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Path, err)
 		}
 	}
 	return found, nil
-}
-
-// published returns the folders of the workspace whose modules others can depend on.
-func published(root string) ([]string, error) {
-	out, err := golang(root, nil, "work", "edit", "-json")
-	if err != nil {
-		return nil, err
-	}
-	var work struct{ Use []struct{ DiskPath string } }
-	if err := json.Unmarshal(out, &work); err != nil {
-		return nil, err
-	}
-	var folders []string
-	for _, use := range work.Use {
-		if !slices.Contains(unpublished, use.DiskPath) {
-			folders = append(folders, use.DiskPath)
-		}
-	}
-	return folders, nil
 }
 
 // add asks for the dependencies of one module as it is for those who depend on it, outside of the workspace.
@@ -186,7 +162,7 @@ func (l listing) page() []byte {
 	b.WriteString(`# Dependencies
 
 Every module whose code is linked into a build of the repository's published modules, on Linux, macOS or Windows, and its licence.
-This page is written by ` + "`go run ./tools/licences -w`" + `, and ` + "`make licences`" + ` compares it with what is built. The licences are read from the
+This page is written by ` + "`go run ./tools/licences -write`" + `, and ` + "`make licences`" + ` compares it with what is built. The licences are read from the
 files in the modules; one that is not MIT, ISC, BSD, Apache-2.0 or MPL-2.0 fails the check. Go's own library is BSD-3-Clause.
 `)
 	b.WriteString("\n| module | version | licence | linked into |\n| --- | --- | --- | --- |\n")
@@ -210,7 +186,7 @@ func (l listing) rows(b *bytes.Buffer, by func(*use) map[string]bool) {
 	for _, m := range sorted {
 		var names []string
 		for _, folder := range slices.Sorted(maps.Keys(by(l[m]))) {
-			names = append(names, strings.TrimPrefix(strings.Replace(folder, ".", "timpush", 1), "timpush/"))
+			names = append(names, strings.Replace(folder, ".", "timpush", 1))
 		}
 		if len(names) > 0 {
 			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", m.Path, m.Version, l[m].licence, strings.Join(names, ", "))

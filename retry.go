@@ -397,10 +397,6 @@ func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
 	if stranger != nil {
 		verdict = verdict.doubted(stranger)
 	}
-	if verdict.final && listed == nil && d.plan.endpoint.keep == nil {
-		d.accept(open)
-		return nil, finding{}
-	}
 	accepted := false
 	for k, n := range open {
 		f := &verdict
@@ -425,14 +421,6 @@ func (d delivery) judge(open []int, a *answer) (rest []int, worst finding) {
 		d.alone.Store(0)
 	}
 	return rest, worst
-}
-
-// accept settles entries that are all Done: what nearly every answer says.
-func (d delivery) accept(open []int) {
-	for _, n := range open {
-		d.plan.states[n] = state{outcome: Done, settled: true}
-	}
-	d.alone.Store(0)
 }
 
 // keep keeps what the answer has for an entry that is Done. If it lacks that, to ask again would hardly help.

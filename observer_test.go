@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,25 @@ import (
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
 )
+
+// recorder is an observer that keeps what it sees.
+type recorder struct {
+	mu     sync.Mutex
+	events []timpush.Event
+}
+
+func (r *recorder) Observe(ctx context.Context, e timpush.Event) context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+	return ctx
+}
+
+func (r *recorder) all() []timpush.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.events
+}
 
 func TestObserverSeesCallsAttemptsAndWaits(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

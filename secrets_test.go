@@ -235,22 +235,3 @@ func (*withURL) Error() string { return "something went wrong" }
 type withRequest struct{ query string }
 
 func (*withRequest) Error() string { return "something went wrong" }
-
-// recorder is an observer that keeps what it sees.
-type recorder struct {
-	mu     sync.Mutex
-	events []timpush.Event
-}
-
-func (r *recorder) Observe(ctx context.Context, e timpush.Event) context.Context {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, e)
-	return ctx
-}
-
-func (r *recorder) all() []timpush.Event {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.events
-}

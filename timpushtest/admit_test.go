@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func assertEnvelope(t testing.TB, a answer, further ...string) {
 	t.Helper()
 	var fields map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal([]byte(a.Raw), &fields), a.Raw)
-	assert.Subset(t, append(further, "ActionStatus", "ErrorInfo", "ErrorCode", "ErrorList"), keys(fields))
+	assert.Subset(t, append(further, "ActionStatus", "ErrorInfo", "ErrorCode", "ErrorList"), slices.Collect(maps.Keys(fields)))
 	assert.NotContains(t, a.Header, "Content-Type")
 	require.NotNil(t, a.Info)
 	if a.Code == 0 {
@@ -88,14 +89,6 @@ func assertEnvelope(t testing.TB, a answer, further ...string) {
 	}
 	assert.Equal(t, "FAIL", a.Status)
 	assert.NotEmpty(t, *a.Info)
-}
-
-func keys[V any](m map[string]V) []string {
-	var out []string
-	for k := range maps.Keys(m) {
-		out = append(out, k)
-	}
-	return out
 }
 
 func TestPlainAndEscapedStarInQuery(t *testing.T) {

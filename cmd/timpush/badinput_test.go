@@ -183,6 +183,7 @@ var badSettings = []struct {
 	{input: "rate of NaN", env: "TIMPUSH_RATE=NaN", want: "rate (from TIMPUSH_RATE) is no number above 0"},
 	{input: "rate without end", env: "TIMPUSH_RATE=Inf", want: "rate (from TIMPUSH_RATE) is no number above 0"},
 	{input: "half a request in flight", env: "TIMPUSH_IN_FLIGHT=0.5", want: "in-flight (from TIMPUSH_IN_FLIGHT) is no whole number above 0"},
+	{input: "requests in flight that are no number", env: "TIMPUSH_IN_FLIGHT=NaN", want: "in-flight (from TIMPUSH_IN_FLIGHT) is no whole number above 0"},
 	{input: "region that there is not", env: "TIMPUSH_REGION=mars", want: `unknown region "mars", want one of china, singapore`},
 	{input: "base URL with plain HTTP", env: "TIMPUSH_BASE_URL=http://example.com", want: "http would show the UserSig to everybody on the way"},
 	{input: "base URL without a scheme", env: "TIMPUSH_BASE_URL=example.com", want: "there is no scheme"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -39,7 +40,7 @@ var badMachines = []struct {
 	{input: "Ctrl-C (SIGINT)", during: signals(syscall.SIGINT), want: "exit status 3, `interrupted`"},
 	{input: "SIGTERM", during: signals(syscall.SIGTERM), want: "exit status 3, `interrupted`"},
 	{input: "Ctrl-C twice, while the server never answers", wrong: hanging, during: signals(syscall.SIGINT, syscall.SIGINT), want: "exit status 3, `interrupted`"},
-	{input: "terminal that is closed (SIGHUP)", during: signals(syscall.SIGHUP), want: "signal: hangup"},
+	{input: "terminal that is closed (SIGHUP)", wrong: inTerminal, during: signals(syscall.SIGHUP), want: "signal: hangup"},
 	{input: "kill -9", during: signals(syscall.SIGKILL), want: "signal: killed"},
 	{input: "reader of standard output that is gone (EPIPE)", args: "--json", wrong: deafReader, want: "signal: broken pipe"},
 	{input: "standard output on a full disk", wrong: fullOutput, want: "exit status 3, `standard output: write /dev/stdout: no space left on device`"},
@@ -49,10 +50,11 @@ var badMachines = []struct {
 	{input: "users that may not be read", wrong: unreadable("u.csv"), want: "exit status 3, `open u.csv: permission denied`"},
 	{input: "key file that may not be read", args: "--secret-key-file key", wrong: unreadable("key"), want: "exit status 2, `the secret key: open key: permission denied`"},
 	{input: "second run at the same time", wrong: another, want: "exit status 3, `another run is using it`"},
+	{input: "second run at the same time, with --restart", args: "--restart", wrong: another, want: "exit status 3, `another run is using it`"},
 	{input: "file that has changed since the interrupted run", wrong: changed, want: "exit status 3, `it was begun with another file u.csv`"},
 	{input: "checkpoint that is none", wrong: there("u.csv.checkpoint"), want: "exit status 3, `u.csv.checkpoint: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`"},
 	{input: "checkpoint that is the input", args: "--checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`"},
-	{input: "the same with --restart", args: "--restart --checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`"},
+	{input: "checkpoint that is the input, with --restart", args: "--restart --checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`"},
 	{input: "failures that are the input", args: "--restart --failures u.csv", want: "exit status 3, `--failures u.csv: it is the input: give another file`"},
 	{input: "failures of an earlier run", wrong: there("u.csv.failed.ndjson"), want: "exit status 3, `is there already, from an earlier run: feed it in, and then move it away`"},
 }
@@ -66,6 +68,14 @@ func signals(all ...os.Signal) func(*machine) {
 			time.Sleep(200 * time.Millisecond)
 		}
 	}
+}
+
+// inTerminal lets SIGHUP do what it does there. Where nohup runs the tests, the run would inherit that it is ignored, but what
+// its parent handles it does not inherit.
+func inTerminal(m *machine) {
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, syscall.SIGHUP)
+	m.t.Cleanup(func() { signal.Stop(handled) })
 }
 
 func hanging(m *machine) {

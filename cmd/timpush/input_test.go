@@ -85,12 +85,10 @@ func TestDamagedParquet(t *testing.T) {
 		assert.NotContains(t, r.err, "goroutine")
 		assert.Contains(t, []int{0, 1, 3}, r.code, "a changed value need not be found: %s", r.err)
 	}
-	for name, text := range map[string]string{"cut": whole[:len(whole)-500], "short": "PAR1", "footer": "PAR1xxxx\xff\xff\xff\x7fPAR1"} {
-		w.write("u.parquet", text)
-		r := w.run("set-attr", "u.parquet")
-		assert.Equal(t, 3, r.code, name)
-		assert.Contains(t, r.err, "damaged Parquet", name)
-	}
+	w.write("u.parquet", whole[:len(whole)-500])
+	r := w.run("set-attr", "u.parquet")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "damaged Parquet")
 }
 
 func gzipped(t *testing.T, text string) string {

@@ -226,21 +226,6 @@ func TestCheckpointFindsALateChange(t *testing.T) {
 	assert.Contains(t, r.err, "the input is not the one that the interrupted run has read")
 }
 
-func TestCheckpointIsLocked(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0))
-	w.write("u.csv", users(20000))
-	first := w.with("TIMPUSH_RATE=100").command("set-attr", "u.csv")
-	require.NoError(t, first.Start())
-	defer func() { _ = first.Process.Kill(); _ = first.Wait() }()
-	require.Eventually(t, func() bool { return len(w.fake.Calls()) > 2 }, 10*time.Second, 5*time.Millisecond)
-	for _, args := range [][]string{{"u.csv"}, {"--restart", "u.csv"}} {
-		r := w.run(append([]string{"set-attr"}, args...)...)
-		require.Equal(t, 3, r.code)
-		assert.Contains(t, r.err, "another run is using it")
-	}
-}
-
 // A write that was torn, or garbage at the end, costs the last lines only.
 func TestCheckpointThatIsTorn(t *testing.T) {
 	t.Parallel()
@@ -288,27 +273,4 @@ func TestCheckpointWithoutItsFailures(t *testing.T) {
 			w.stored(6000)
 		})
 	}
-}
-
-// A full disk ends the run, and loses nothing.
-func TestFullDisk(t *testing.T) {
-	t.Parallel()
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("there is no /dev/full here")
-	}
-	w := newWorld(t)
-	w.write("u.csv", users(3000))
-	r := w.run("set-attr", "--checkpoint", "/dev/full", "u.csv")
-	require.Equal(t, 3, r.code)
-	assert.Contains(t, r.err, "must be a regular file")
-	assert.Zero(t, len(w.fake.Calls()))
-
-	w.fake.Refuse(90035, "u500")
-	r = w.run("set-attr", "--rejects", "/dev/full", "u.csv")
-	require.Equal(t, 3, r.code, r.out)
-	assert.Contains(t, r.err, "no space left on device")
-	w.fake.Refuse(0, "u500")
-	r = w.run("set-attr", "--rejects", "/dev/full", "u.csv")
-	require.Equal(t, 0, r.code, r.err)
-	w.stored(3000)
 }

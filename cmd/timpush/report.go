@@ -70,13 +70,7 @@ func newReporter(out, err io.Writer, asJSON, quiet bool) *reporter {
 // Bad shows a row that was refused.
 func (r *reporter) Bad(f *input.Fault) {
 	if r.asJSON {
-		r.event("row", struct {
-			File    string `json:"file"`
-			Line    int64  `json:"line"`
-			Column  string `json:"column,omitempty"`
-			Account string `json:"account,omitempty"`
-			Reason  string `json:"reason"`
-		}{f.Place.File, f.Place.Line, f.Column, f.Account, f.Reason})
+		r.event("row", f)
 		return
 	}
 	r.mu.Lock()

@@ -122,13 +122,7 @@ func (r *Run) reject(text []byte, o *outcome) []byte {
 	}
 	r.Reasons.Add(fault.Reason)
 	r.Reporter.Bad(fault)
-	return appendJSON(text, struct {
-		File    string `json:"file"`
-		Line    int64  `json:"line"`
-		Column  string `json:"column,omitempty"`
-		Account string `json:"account,omitempty"`
-		Reason  string `json:"reason"`
-	}{fault.Place.File, fault.Place.Line, fault.Column, fault.Account, fault.Reason})
+	return appendJSON(text, fault)
 }
 
 func appendFailure(text []byte, o *outcome, result, reason string) []byte {

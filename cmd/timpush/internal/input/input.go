@@ -2,6 +2,7 @@
 package input
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -75,6 +76,17 @@ func (f *Fault) Error() string {
 		return fmt.Sprintf("%s: %s", f.Place, f.Reason)
 	}
 	return fmt.Sprintf("%s: column %s: %s", f.Place, f.Column, f.Reason)
+}
+
+// MarshalJSON writes the members that the manual has.
+func (f *Fault) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		File    string `json:"file"`
+		Line    int64  `json:"line"`
+		Column  string `json:"column,omitempty"`
+		Account string `json:"account,omitempty"`
+		Reason  string `json:"reason"`
+	}{f.Place.File, f.Place.Line, f.Column, f.Account, f.Reason})
 }
 
 // Input is all files in their order.

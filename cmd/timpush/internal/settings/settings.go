@@ -86,10 +86,8 @@ func (s *Source) Load() (*Settings, error) {
 		if t == "" {
 			return 0
 		}
-		n, err := strconv.Atoi(t)
-		if err != nil || n <= 0 {
-			faults = append(faults, fmt.Errorf("%s (from %s) is no whole number above 0", key, r.From[key]))
-		}
+		n, err := parseWhole(key, Value{t, r.From[key]})
+		faults = appendError(faults, err)
 		return n
 	}
 	r.SDKAppID = whole(SDKAppID, true)
@@ -108,6 +106,27 @@ func (s *Source) Load() (*Settings, error) {
 	key, err := s.secretKey(r)
 	r.SecretKey, faults = key, appendError(faults, err)
 	return r, errors.Join(faults...)
+}
+
+// LoadApp finds only which app it is, for what needs no key.
+func (s *Source) LoadApp() (sdkAppID int, err error) {
+	if err := s.readFile(); err != nil {
+		return 0, err
+	}
+	v := s.value(SDKAppID)
+	if v.Text == "" {
+		return 0, missing(SDKAppID)
+	}
+	return parseWhole(SDKAppID, v)
+}
+
+// parseWhole reads a number that counts something.
+func parseWhole(key string, v Value) (int, error) {
+	n, err := strconv.Atoi(v.Text)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("%s (from %s) is no whole number above 0", key, v.From)
+	}
+	return n, nil
 }
 
 // parseRate reads calls a second. Neither infinity nor NaN is one, although strconv takes them for numbers.

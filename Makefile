@@ -166,5 +166,5 @@ nightly: ## what takes hours: 1,000 seeds, 10 minutes of each fuzz target, mutat
 	$(MAKE) mutate
 
 .PHONY: figures
-figures: ## all figures that the client is made to reach, 40 minutes on a quiet machine; writes BENCHMARKS.md
+figures: ## all figures that the client is made to reach, half an hour on a quiet machine; writes BENCHMARKS.md
 	cd benchmarks && go run . all

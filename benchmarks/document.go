@@ -21,7 +21,7 @@ Last run: %s, on %s.
 ` + "```sh" + `
 cd benchmarks
 go run .        # lists the figures
-go run . all    # measures all of them, about 40 minutes, and writes this file and its pictures
+go run . all    # measures all of them, about half an hour, and writes this file and its pictures
 go run . bulk   # measures one
 ` + "```" + `
 

@@ -94,7 +94,7 @@ func list(out io.Writer) {
 	for _, f := range figures() {
 		t.add(f.name, f.title)
 	}
-	t.add("all", "all of them, about 40 minutes")
+	t.add("all", "all of them, about half an hour")
 	t.text(out)
 }
 

@@ -68,7 +68,7 @@ func Feed(ctx context.Context, db *sql.DB, q *dispatch.Queue) error {
 }
 
 // feedSome moves at most a hundred entries and returns how many. After a crash between storing and deleting they come
-// again, with the same ids, and are not stored twice.
+// again, with the same ids: within the duplicate window they are not stored twice, and after it they are, in the same order.
 func feedSome(ctx context.Context, db *sql.DB, q *dispatch.Queue) (int, error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

@@ -312,66 +312,69 @@ func TestIsolationIsBounded(t *testing.T) {
 		assert.Equal(t, 199+49*2, result.Requests, "each account of the first request alone, then one of each request")
 		assert.Equal(t, 5000, result.Rejected)
 	})
-	t.Run("bad ones first do not condemn the others", func(t *testing.T) {
-		inFakeTime(t, func(t *testing.T) {
-			s := fake(t)
-			users := someUsers(1000)
-			for i := range users {
-				if i < 100 || i%100 == 50 {
-					s.Poison(90033, users[i].ToAccount)
-				}
-			}
-			for { // the one of 100 that is tried first may be the bad one
-				result, err := client(s, timpush.WithMaxInFlight(1)).SetAttr(t.Context(), users)
-				partial(t, users, result, err)
-				if result.Done == 891 {
-					break
-				}
-				require.Zero(t, (891-result.Done)%99)
-				require.GreaterOrEqual(t, result.Done, 891-3*99)
-			}
-		})
-	})
-	t.Run("a lost answer stays unknown", func(t *testing.T) {
-		inFakeTime(t, func(t *testing.T) {
-			s := fake(t)
-			users := someUsers(200)
-			for i := range 100 {
+}
+
+func TestBadAccountsInFrontDoNotCondemnTheOthers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := someUsers(1000)
+		for i := range users {
+			if i < 100 || i%100 == 50 {
 				s.Poison(90033, users[i].ToAccount)
 			}
-			lost := false
-			s.Handle(func(c timpushtest.Call) timpushtest.Fault {
-				switch {
-				case c.Accounts[0] == "user-100" && !lost:
-					lost = true
-					return timpushtest.CutAfter()
-				case lost:
-					return timpushtest.ErrorCode(90001)
-				}
-				return timpushtest.Fault{}
-			})
+		}
+		for { // the one of 100 that is tried first may be the bad one
 			result, err := client(s, timpush.WithMaxInFlight(1)).SetAttr(t.Context(), users)
-			p := partial(t, users, result, err)
-			assert.Equal(t, 99, result.Unknown, "all but the one that was refused alone")
-			for account, outcome := range outcomes(p) {
-				if outcome == timpush.Unknown {
-					assert.NotNil(t, s.Attrs(account))
-				}
-			}
-		})
-	})
-	t.Run("a good account among bad ones is found", func(t *testing.T) {
-		inFakeTime(t, func(t *testing.T) {
-			s := fake(t)
-			users := someUsers(100)
-			for i := range users[:99] {
-				s.Poison(90033, users[i].ToAccount)
-			}
-			result, err := client(s).SetAttr(t.Context(), users)
 			partial(t, users, result, err)
-			assert.Equal(t, 1, result.Done)
-			assertStored(t, s, users[99])
+			if result.Done == 891 {
+				break
+			}
+			require.Zero(t, (891-result.Done)%99)
+			require.GreaterOrEqual(t, result.Done, 891-3*99)
+		}
+	})
+}
+
+func TestLostAnswerStaysUnknownBehindBadAccounts(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := someUsers(200)
+		for i := range 100 {
+			s.Poison(90033, users[i].ToAccount)
+		}
+		lost := false
+		s.Handle(func(c timpushtest.Call) timpushtest.Fault {
+			switch {
+			case c.Accounts[0] == "user-100" && !lost:
+				lost = true
+				return timpushtest.CutAfter()
+			case lost:
+				return timpushtest.ErrorCode(90001)
+			}
+			return timpushtest.Fault{}
 		})
+		result, err := client(s, timpush.WithMaxInFlight(1)).SetAttr(t.Context(), users)
+		p := partial(t, users, result, err)
+		assert.Equal(t, 99, result.Unknown, "all but the one that was refused alone")
+		for account, outcome := range outcomes(p) {
+			if outcome == timpush.Unknown {
+				assert.NotNil(t, s.Attrs(account))
+			}
+		}
+	})
+}
+
+func TestAGoodAccountAmongBadOnesIsFound(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := someUsers(100)
+		for i := range users[:99] {
+			s.Poison(90033, users[i].ToAccount)
+		}
+		result, err := client(s).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, 1, result.Done)
+		assertStored(t, s, users[99])
 	})
 }
 
@@ -572,34 +575,36 @@ func TestContextThatEnds(t *testing.T) {
 			})
 		})
 	}
-	t.Run("before the call", func(t *testing.T) {
-		inFakeTime(t, func(t *testing.T) {
-			s := fake(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			users := someUsers(3)
-			result, err := client(s).SetAttr(ctx, users)
-			partial(t, users, result, err)
-			assert.Equal(t, timpush.Result{NotSent: 3}, *result)
-			assert.Empty(t, s.Calls())
-			_, err = client(s).SetAttr(ctx, []timpush.UserAttrs{{}})
-			var fault *timpush.InputError
-			require.ErrorAs(t, err, &fault, "validation comes first")
-		})
+}
+
+func TestContextThatHasEndedSendsNothing(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		users := someUsers(3)
+		result, err := client(s).SetAttr(ctx, users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{NotSent: 3}, *result)
+		assert.Empty(t, s.Calls())
+		_, err = client(s).SetAttr(ctx, []timpush.UserAttrs{{}})
+		var fault *timpush.InputError
+		require.ErrorAs(t, err, &fault, "validation comes first")
 	})
-	t.Run("while others use all slots", func(t *testing.T) {
-		inFakeTime(t, func(t *testing.T) {
-			s := fake(t, timpushtest.WithLatency(5*time.Second, 0))
-			c := client(s, timpush.WithMaxInFlight(1))
-			go func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) }()
-			synctest.Wait()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			result, err := c.SetAttr(ctx, someUsers(1))
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Equal(t, timpush.Result{NotSent: 1}, *result)
-			time.Sleep(10 * time.Second)
-		})
+}
+
+func TestContextEndsTheWaitForASlot(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(5*time.Second, 0))
+		c := client(s, timpush.WithMaxInFlight(1))
+		go func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		result, err := c.SetAttr(ctx, someUsers(1))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, timpush.Result{NotSent: 1}, *result)
+		time.Sleep(10 * time.Second)
 	})
 }
 
@@ -724,82 +729,83 @@ func TestManyStrangersMakeAShortError(t *testing.T) {
 	})
 }
 
-func TestLimiter(t *testing.T) {
-	t.Parallel()
-	t.Run("deadline too near", func(t *testing.T) {
-		inFakeTime(t, func(t *testing.T) {
-			type embedded struct{ *rate.Limiter }
-			for _, l := range []timpush.Limiter{rate.NewLimiter(1, 1), embedded{rate.NewLimiter(1, 1)}} {
-				s := fake(t)
-				c := client(s, timpush.WithLimiter(l))
-				ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
-				defer cancel()
-				users := someUsers(1000)
-				began := time.Now()
-				result, err := c.SetAttr(ctx, users)
-				partial(t, users, result, err)
-				assert.Equal(t, 3, result.Requests)
-				assert.Equal(t, 700, result.NotSent)
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				assert.Equal(t, 2*time.Second, time.Since(began).Round(10*time.Millisecond), "the limiter says so at once")
-			}
-		})
-	})
-	t.Run("deadline too near for the only one", func(t *testing.T) {
-		inFakeTime(t, func(t *testing.T) {
-			l := rate.NewLimiter(0.1, 1)
-			require.True(t, l.Allow())
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+func TestLimiterThatKnowsTheDeadline(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		type embedded struct{ *rate.Limiter }
+		for _, l := range []timpush.Limiter{rate.NewLimiter(1, 1), embedded{rate.NewLimiter(1, 1)}} {
+			s := fake(t)
+			c := client(s, timpush.WithLimiter(l))
+			ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
 			defer cancel()
+			users := someUsers(1000)
 			began := time.Now()
-			_, err := client(fake(t), timpush.WithLimiter(l)).SetAttr(ctx, someUsers(1))
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Zero(t, time.Since(began), "to try again would be of no use")
-		})
-	})
-	t.Run("fails for a while", func(t *testing.T) {
-		inFakeTime(t, func(t *testing.T) {
-			s := fake(t)
-			failures := 2
-			c := client(s, timpush.WithLimiter(limiterFunc(func(context.Context) error {
-				if failures--; failures >= 0 {
-					return errors.New("no connection to the limiter")
-				}
-				return nil
-			})))
-			result, err := c.SetAttr(t.Context(), someUsers(1))
-			require.NoError(t, err)
-			assert.Equal(t, 1, result.Requests)
-		})
-	})
-	t.Run("fails for good", func(t *testing.T) {
-		inFakeTime(t, func(t *testing.T) {
-			s := fake(t)
-			down := errors.New("no connection to the limiter")
-			c := client(s, timpush.WithLimiter(limiterFunc(func(context.Context) error { return down })))
-			users := someUsers(1)
-			result, err := c.SetAttr(t.Context(), users)
+			result, err := c.SetAttr(ctx, users)
 			partial(t, users, result, err)
-			require.ErrorIs(t, err, down)
-			assert.Equal(t, timpush.Result{NotSent: 1}, *result)
-		})
+			assert.Equal(t, 3, result.Requests)
+			assert.Equal(t, 700, result.NotSent)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, 2*time.Second, time.Since(began).Round(10*time.Millisecond), "the limiter says so at once")
+		}
 	})
-	t.Run("shared by two clients", func(t *testing.T) {
-		inFakeTime(t, func(t *testing.T) {
-			s := fake(t, timpushtest.WithQuota(timpush.DefaultQPS))
-			shared := timpush.WithLimiter(rate.NewLimiter(97.5, 1))
-			began := time.Now()
-			var calls sync.WaitGroup
-			for range 2 {
-				calls.Go(func() {
-					result, err := s.Client(shared).SetAttr(t.Context(), someUsers(100*78))
-					assert.NoError(t, err)
-					assert.Equal(t, 78, result.Requests)
-				})
+}
+
+func TestLimiterThatKnowsTheDeadlineOfTheOnlyRequest(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		l := rate.NewLimiter(0.1, 1)
+		require.True(t, l.Allow())
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err := client(fake(t), timpush.WithLimiter(l)).SetAttr(ctx, someUsers(1))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Zero(t, time.Since(began), "to try again would be of no use")
+	})
+}
+
+func TestLimiterThatFailsForAWhile(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		failures := 2
+		c := client(s, timpush.WithLimiter(limiterFunc(func(context.Context) error {
+			if failures--; failures >= 0 {
+				return errors.New("no connection to the limiter")
 			}
-			calls.Wait()
-			assert.InDelta(t, 1.6, time.Since(began).Seconds(), 0.1)
-		})
+			return nil
+		})))
+		result, err := c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		assert.Equal(t, 1, result.Requests)
+	})
+}
+
+func TestLimiterThatFailsForGood(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		down := errors.New("no connection to the limiter")
+		c := client(s, timpush.WithLimiter(limiterFunc(func(context.Context) error { return down })))
+		users := someUsers(1)
+		result, err := c.SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		require.ErrorIs(t, err, down)
+		assert.Equal(t, timpush.Result{NotSent: 1}, *result)
+	})
+}
+
+func TestLimiterOfTwoClients(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithQuota(timpush.DefaultQPS))
+		shared := timpush.WithLimiter(rate.NewLimiter(97.5, 1))
+		began := time.Now()
+		var calls sync.WaitGroup
+		for range 2 {
+			calls.Go(func() {
+				result, err := s.Client(shared).SetAttr(t.Context(), someUsers(100*78))
+				assert.NoError(t, err)
+				assert.Equal(t, 78, result.Requests)
+			})
+		}
+		calls.Wait()
+		assert.InDelta(t, 1.6, time.Since(began).Seconds(), 0.1)
 	})
 }
 

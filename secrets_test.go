@@ -93,6 +93,15 @@ func printed(v any) []string {
 // TestSecretsStayInside drives every path that fails and searches all that comes out of it.
 func TestSecretsStayInside(t *testing.T) {
 	t.Parallel()
+	for name, fault := range leaks() {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) { searchCalls(t, fault) })
+		})
+	}
+}
+
+// leaks are faults of the fake, and transports that do worse.
+func leaks() map[string]any {
 	echo := func(r *http.Request, status int) (*http.Response, error) {
 		page := "<p>cannot serve " + r.URL.String() + " or " + r.URL.Query().Get("usersig") + "</p>"
 		return httpmock.NewStringResponse(status, page), nil
@@ -102,7 +111,7 @@ func TestSecretsStayInside(t *testing.T) {
 			return httpmock.NewStringResponse(502, make(r.URL.Query().Get("usersig"))), nil
 		}
 	}
-	for name, fault := range map[string]any{
+	return map[string]any{
 		"cut off":      pageOf(func(u string) string { return "bad sig " + u[:len(u)-7] + "..." }),
 		"in lines":     pageOf(func(u string) string { return u[:64] + "\n" + u[64:128] + "\n" + u[128:192] + "\n" + u[192:] }),
 		"at the edge":  pageOf(func(u string) string { return strings.Repeat(u+" ", 40) }),
@@ -133,55 +142,55 @@ func TestSecretsStayInside(t *testing.T) {
 			return httpmock.NewStringResponse(200, `{"ActionStatus":"FAIL","ErrorCode":70009,"ErrorInfo":"bad sig `+r.URL.Query().Get("usersig")+
 				`","ErrorList":[{"To_Account":"user-1","ErrorCode":1,"ErrorInfo":"`+url.QueryEscape(r.URL.Query().Get("usersig"))+`"}]}`), nil
 		}),
-	} {
-		t.Run(name, func(t *testing.T) {
-			inFakeTime(t, func(t *testing.T) {
-				s := fake(t)
-				var next http.RoundTripper
-				switch f := fault.(type) {
-				case timpushtest.Fault:
-					s.Handle(func(timpushtest.Call) timpushtest.Fault { return f })
-					next = s.HTTPClient().Transport
-				case http.RoundTripper:
-					next = f
-				}
-				_, _, key := s.App()
-				transport := watch(next, key)
-				var log bytes.Buffer
-				events := &recorder{}
-				c := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithObserver(events),
-					timpush.WithLogger(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))))
-				ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second) // ends some paths by the context
-				defer cancel()
-				users := someUsers(3)
-				for i := range users {
-					users[i].Attrs["city"] = "a-city-of-no-concern"
-				}
-				result, err := c.SetAttr(ctx, users)
-				p := partial(t, users, result, err)
-				transport.search(t, printed(err)...)
-				for u := range p.Users() {
-					transport.search(t, printed(u)...)
-				}
-				for _, call := range otherCalls(t, c, users) {
-					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-					if err := call(ctx); err != nil {
-						transport.search(t, printed(err)...)
-						assert.NotContains(t, fmt.Sprintf("%+v", err), "a-city-of-no-concern")
-					}
-					cancel()
-				}
-				transport.search(t, printed(c)...)
-				transport.search(t, printed(result)...)
-				transport.search(t, printed(s.Config())[:8]...)
-				transport.search(t, log.String(), fmt.Sprintf("%#v", events.all()))
-				for _, text := range append(printed(err), log.String()) {
-					assert.NotContains(t, text, "a-city-of-no-concern", "no attribute value")
-				}
-				assert.NotContains(t, log.String(), "user-0", "no account in the log")
-			})
-		})
 	}
+}
+
+// searchCalls makes all calls while one thing goes wrong.
+func searchCalls(t *testing.T, fault any) {
+	t.Helper()
+	s := fake(t)
+	var next http.RoundTripper
+	switch f := fault.(type) {
+	case timpushtest.Fault:
+		s.Handle(func(timpushtest.Call) timpushtest.Fault { return f })
+		next = s.HTTPClient().Transport
+	case http.RoundTripper:
+		next = f
+	}
+	_, _, key := s.App()
+	transport := watch(next, key)
+	var log bytes.Buffer
+	events := &recorder{}
+	c := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithObserver(events),
+		timpush.WithLogger(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))))
+	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second) // ends some paths by the context
+	defer cancel()
+	users := someUsers(3)
+	for i := range users {
+		users[i].Attrs["city"] = "a-city-of-no-concern"
+	}
+	result, err := c.SetAttr(ctx, users)
+	p := partial(t, users, result, err)
+	transport.search(t, printed(err)...)
+	for u := range p.Users() {
+		transport.search(t, printed(u)...)
+	}
+	for _, call := range otherCalls(t, c, users) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if err := call(ctx); err != nil {
+			transport.search(t, printed(err)...)
+			assert.NotContains(t, fmt.Sprintf("%+v", err), "a-city-of-no-concern")
+		}
+		cancel()
+	}
+	transport.search(t, printed(c)...)
+	transport.search(t, printed(result)...)
+	transport.search(t, printed(s.Config())[:8]...)
+	transport.search(t, log.String(), fmt.Sprintf("%#v", events.all()))
+	for _, text := range append(printed(err), log.String()) {
+		assert.NotContains(t, text, "a-city-of-no-concern", "no attribute value")
+	}
+	assert.NotContains(t, log.String(), "user-0", "no account in the log")
 }
 
 // otherCalls are all ways to call the API but SetAttr.

@@ -90,14 +90,15 @@ platforms: ## the code and its tests compile for the other platforms
 
 # A nested module must stand alone, as it does for those who depend on it: the
 # workspace could hide that its go.mod is wrong. The tool cannot, since it may have
-# no replace: rehearse looks at that.
+# no replace: rehearse looks at that. Each module would be warned of the exclusions
+# that are for others, hence LOG_LEVEL.
 .PHONY: modules
 modules: $(GOLANGCI_LINT) ## the nested modules: go.mod, vet and linters
 	@set -e; for module in $(MODULES); do \
 		echo "module $$module"; \
 		cd "$(CURDIR)/$$module"; \
 		if [ "$$module" != cmd/timpush ]; then GOWORK=off go mod tidy -diff; GOWORK=off go vet ./...; else go vet ./...; fi; \
-		"$(CURDIR)/$(GOLANGCI_LINT)" run --config "$(CURDIR)/.golangci.yml" ./...; \
+		LOG_LEVEL=error "$(CURDIR)/$(GOLANGCI_LINT)" run --config "$(CURDIR)/.golangci.yml" ./...; \
 	done
 
 # The download is the only step that may use the network. offline.sh empties the

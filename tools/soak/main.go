@@ -2,7 +2,7 @@
 // after each run that what must hold does. One number, the seed, decides all that is random in a run; the timing is the machine's.
 //
 //	go run ./tools/soak                  # 50 runs, seeds 1 to 50, half a minute
-//	go run ./tools/soak -seeds 1000      # about six minutes
+//	go run ./tools/soak -seeds 1000      # about twelve minutes
 //	go run ./tools/soak -seed 37 -seeds 1 -v
 //
 // In each run SetAttr, streams, a Batcher, removals and readings share one or two clients and one limiter, and in every fifth

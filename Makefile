@@ -123,7 +123,7 @@ staticcheck: $(STATICCHECK) ## staticcheck, with its own defaults
 	$(STATICCHECK) ./...
 
 .PHONY: vuln
-vuln: $(GOVULNCHECK) ## no known vulnerability is reachable
+vuln: $(GOVULNCHECK) ## no known vulnerability is reachable, from any module
 	@bash scripts/vuln.sh $(GOVULNCHECK)
 
 .PHONY: lint

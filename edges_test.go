@@ -280,7 +280,7 @@ func wrote(trace *httptrace.ClientTrace) {
 	trace.WroteRequest(httptrace.WroteRequestInfo{})
 }
 
-// A transport may ask for a copy of a body when its request is over: it must not get that of another.
+// A transport may ask for a copy of a body when its request is over: it might get that of another.
 func TestNoCopyOfABodyThatIsUsedAgain(t *testing.T) {
 	t.Parallel()
 	var copies []func() (io.ReadCloser, error)
@@ -289,22 +289,14 @@ func TestNoCopyOfABodyThatIsUsedAgain(t *testing.T) {
 		wrote(httptrace.ContextClientTrace(r.Context()))
 		return response(http.StatusOK, okAnswer), nil
 	}))
-	refused := 0
 	for i := range 20 {
 		_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn(account(i), "Rome")})
 		require.NoError(t, err)
 	}
-	for i, copied := range copies {
-		body, err := copied()
-		if err != nil {
-			refused++
-			continue
-		}
-		text, err := io.ReadAll(body)
-		require.NoError(t, err)
-		assert.Contains(t, string(text), account(i)+`"`)
+	for _, copied := range copies {
+		_, err := copied()
+		require.ErrorContains(t, err, "the request is over")
 	}
-	assert.Positive(t, refused, "memory is used again")
 }
 
 func TestOwnTransport(t *testing.T) {

@@ -35,6 +35,19 @@ func TestMutate(t *testing.T) {
 	}, got)
 }
 
+// A test that fails now and then, for the machine, kills nothing.
+func TestOneFailureIsNoKill(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]outcome{"exit 0": survived, "exit 1": killed, "test -e ran || ! touch ran": survived} {
+		dir := t.TempDir()
+		program := filepath.Join(dir, "program")
+		require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700)) //nolint:gosec // it is run
+		r := &runner{program: program, dir: dir, tests: []test{{"TestA", 0, map[int]bool{1: true}}}}
+		assert.Equal(t, want, r.try(1), script)
+		assert.Equal(t, unreached, r.try(2), script)
+	}
+}
+
 func TestReport(t *testing.T) {
 	t.Parallel()
 	one := func(from string, o outcome) result {

@@ -100,7 +100,8 @@ func (r *runner) try(id int) outcome {
 	return end
 }
 
-// fails reports whether one of some tests fails with a mutant. One that does not end fails.
+// fails reports whether one of some tests fails with a mutant, and again: once, it may be for the machine. One that does not
+// end fails.
 func (r *runner) fails(id int, tests []test) bool {
 	limit := 5 * time.Second
 	var names []string
@@ -108,9 +109,15 @@ func (r *runner) fails(id int, tests []test) bool {
 		names = append(names, t.name)
 		limit += t.took // alone; they run beside each other
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	return r.command(ctx, id, "-test.failfast", "-test.run", "^("+strings.Join(names, "|")+")$").Run() != nil
+	for range 2 {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		err := r.command(ctx, id, "-test.failfast", "-test.run", "^("+strings.Join(names, "|")+")$").Run()
+		cancel()
+		if err == nil {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *runner) command(ctx context.Context, id int, args ...string) *exec.Cmd {

@@ -167,12 +167,12 @@ func TestAnyTextTravelsUnchanged(t *testing.T) {
 func TestInputIsValidatedAsAWhole(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
-		users, want := []timpush.UserAttrs{userIn("fine", "fine")}, []int{}
+		users, want := []timpush.UserAttrs{userIn("fine", "fine"), userIn("just fits", strings.Repeat("x", 50))}, []int{}
 		for i, bad := range badUsers {
 			if bad.user.ToAccount == "a" {
 				bad.user.ToAccount = account(i) // together they would have more attributes than an account may
 			}
-			users, want = append(users, bad.user), append(want, i+1)
+			users, want = append(users, bad.user), append(want, i+2)
 		}
 		want = append(want, len(users), len(users)) // one with two faults
 		users = append(users, timpush.UserAttrs{ToAccount: "two", Attrs: timpush.Attrs{"a": strings.Repeat("x", 51), "b": strings.Repeat("x", 51)}})

@@ -182,10 +182,17 @@ var badSettings = []struct {
 	{input: "rate of 0", env: "TIMPUSH_RATE=0", want: "rate (from TIMPUSH_RATE) is no number above 0"},
 	{input: "rate of NaN", env: "TIMPUSH_RATE=NaN", want: "rate (from TIMPUSH_RATE) is no number above 0"},
 	{input: "rate without end", env: "TIMPUSH_RATE=Inf", want: "rate (from TIMPUSH_RATE) is no number above 0"},
+	{input: "rate of 0 by a flag", args: "--rate 0", want: "rate (from --rate) is no number above 0"},
+	{input: "rate of NaN by a flag", args: "--rate NaN", want: "rate (from --rate) is no number above 0"},
+	{input: "rate without end by a flag", args: "--rate Inf", want: "rate (from --rate) is no number above 0"},
+	{input: "SDKAppID that is a fraction by a flag", args: "--sdkappid 1400000000.5", want: "sdkappid (from --sdkappid) is no whole number above 0"},
+	{input: "half a request in flight by a flag", args: "--in-flight 0.5", want: "in-flight (from --in-flight) is no whole number above 0"},
+	{input: "requests in flight by a flag that are no number", args: "--in-flight NaN", want: "in-flight (from --in-flight) is no whole number above 0"},
 	{input: "half a request in flight", env: "TIMPUSH_IN_FLIGHT=0.5", want: "in-flight (from TIMPUSH_IN_FLIGHT) is no whole number above 0"},
 	{input: "requests in flight that are no number", env: "TIMPUSH_IN_FLIGHT=NaN", want: "in-flight (from TIMPUSH_IN_FLIGHT) is no whole number above 0"},
 	{input: "region that there is not", env: "TIMPUSH_REGION=mars", want: `unknown region "mars", want one of china, singapore`},
 	{input: "base URL with plain HTTP", env: "TIMPUSH_BASE_URL=http://example.com", want: "http would show the UserSig to everybody on the way"},
+	{input: "base URL with plain HTTP by a flag", args: "--base-url http://example.com", want: "http on a loopback host"},
 	{input: "base URL without a scheme", env: "TIMPUSH_BASE_URL=example.com", want: "there is no scheme"},
 	{input: "key in quotes", env: `TIMPUSH_SECRET_KEY="quoted"`, want: "Config.SecretKey begins or ends with a quotation mark"},
 	{input: "key of white space", env: "TIMPUSH_SECRET_KEY=  ", want: "Config.SecretKey is empty"},
@@ -201,6 +208,7 @@ var badSettings = []struct {
 	{input: "configuration with half a line", args: "--config half", want: "half:1: want a line such as: region = singapore"},
 	{input: "configuration with a line of 1 MiB", args: "--config long", want: "long:2: the line is too long"},
 	{input: "configuration with a key that others can read", env: "TIMPUSH_SECRET_KEY=", args: "--config open.conf", want: "the secret key: others can read open.conf: chmod 600 open.conf"},
+	{input: "configuration with a key that the group can read", env: "TIMPUSH_SECRET_KEY=", args: "--config group.conf", want: "the secret key: others can read group.conf: chmod 600 group.conf"},
 	{input: "flag that there is not", args: "--nonsense", want: "unknown flag: --nonsense"},
 	{input: "argument too many", args: "users.csv", want: `unknown command "users.csv" for "timpush check"`},
 }
@@ -220,8 +228,9 @@ func TestBadSettings(t *testing.T) {
 			w.write("half", "region\n")
 			w.write("long", "region = seoul\nidentifier = "+strings.Repeat("x", 1<<20))
 			w.write("open.conf", "secret-key = "+w.key)
-			for _, name := range []string{"open", "open.conf"} {
-				require.NoError(t, os.Chmod(filepath.Join(w.dir, name), 0o644))
+			w.write("group.conf", "secret-key = "+w.key)
+			for name, mode := range map[string]os.FileMode{"open": 0o644, "open.conf": 0o644, "group.conf": 0o640} {
+				require.NoError(t, os.Chmod(filepath.Join(w.dir, name), mode))
 			}
 			if test.env != "" {
 				w.with(test.env)

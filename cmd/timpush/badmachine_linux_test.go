@@ -35,6 +35,7 @@ var badMachines = []struct {
 	wrong  func(*machine)
 	during func(*machine)
 	want   string
+	unsent bool   // nothing is
 	again  string // arguments of the second run beside u.csv
 }{
 	{input: "Ctrl-C (SIGINT)", during: signals(syscall.SIGINT), want: "exit status 3, `interrupted`"},
@@ -45,18 +46,18 @@ var badMachines = []struct {
 	{input: "reader of standard output that is gone (EPIPE)", args: "--json", wrong: deafReader, want: "signal: broken pipe"},
 	{input: "standard output on a full disk", wrong: fullOutput, want: "exit status 3, `standard output: write /dev/stdout: no space left on device`"},
 	{input: "rejects on a full disk", args: "--rejects /dev/full", wrong: refusing, want: "exit status 3, `no space left on device`", again: "--rejects /dev/full"},
-	{input: "checkpoint on a device", args: "--checkpoint /dev/full", want: "exit status 3, `a checkpoint must be a regular file`"},
-	{input: "folder that is read-only", wrong: readOnly, want: "exit status 3, `give --checkpoint in a directory that can be written to`"},
-	{input: "users that may not be read", wrong: unreadable("u.csv"), want: "exit status 3, `open u.csv: permission denied`"},
-	{input: "key file that may not be read", args: "--secret-key-file key", wrong: unreadable("key"), want: "exit status 2, `the secret key: open key: permission denied`"},
+	{input: "checkpoint on a device", args: "--checkpoint /dev/full", want: "exit status 3, `a checkpoint must be a regular file`", unsent: true},
+	{input: "folder that is read-only", wrong: readOnly, want: "exit status 3, `give --checkpoint in a directory that can be written to`", unsent: true},
+	{input: "users that may not be read", wrong: unreadable("u.csv"), want: "exit status 3, `open u.csv: permission denied`", unsent: true},
+	{input: "key file that may not be read", args: "--secret-key-file key", wrong: unreadable("key"), want: "exit status 2, `the secret key: open key: permission denied`", unsent: true},
 	{input: "second run at the same time", wrong: another, want: "exit status 3, `another run is using it`"},
 	{input: "second run at the same time, with --restart", args: "--restart", wrong: another, want: "exit status 3, `another run is using it`"},
 	{input: "file that has changed since the interrupted run", wrong: changed, want: "exit status 3, `it was begun with another file u.csv`"},
-	{input: "checkpoint that is none", wrong: there("u.csv.checkpoint"), want: "exit status 3, `u.csv.checkpoint: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`"},
-	{input: "checkpoint that is the input", args: "--checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`"},
-	{input: "checkpoint that is the input, with --restart", args: "--restart --checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`"},
-	{input: "failures that are the input", args: "--restart --failures u.csv", want: "exit status 3, `--failures u.csv: it is the input: give another file`"},
-	{input: "failures of an earlier run", wrong: there("u.csv.failed.ndjson"), want: "exit status 3, `is there already, from an earlier run: feed it in, and then move it away`"},
+	{input: "checkpoint that is none", wrong: there("u.csv.checkpoint"), want: "exit status 3, `u.csv.checkpoint: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`", unsent: true},
+	{input: "checkpoint that is the input", args: "--checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`", unsent: true},
+	{input: "checkpoint that is the input, with --restart", args: "--restart --checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`", unsent: true},
+	{input: "failures that are the input", args: "--restart --failures u.csv", want: "exit status 3, `--failures u.csv: it is the input: give another file`", unsent: true},
+	{input: "failures of an earlier run", wrong: there("u.csv.failed.ndjson"), want: "exit status 3, `is there already, from an earlier run: feed it in, and then move it away`", unsent: true},
 }
 
 // signals sends signals once requests are under way, with a pause between them.
@@ -208,6 +209,9 @@ func TestBadMachines(t *testing.T) {
 			_ = m.cmd.Wait()
 			assert.Equal(t, test.want, m.came(test.want))
 			assert.NotContains(t, m.errs.String(), m.key)
+			if test.unsent {
+				assert.Empty(t, m.fake.Calls())
+			}
 			if m.mend != nil {
 				m.mend()
 			}

@@ -34,7 +34,7 @@ func tool(t *testing.T, name string) string {
 		return path
 	}
 	missing := fmt.Sprintf("%s is missing, which Debian's package prometheus has: apt-get install -y prometheus", name)
-	if os.Getenv("CI") != "" {
+	if os.Getenv("CI") == "true" {
 		t.Fatal(missing)
 	}
 	t.Skip(missing)

@@ -9,9 +9,12 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/timpush/timpush-go/tools"
 )
 
 // platforms whose builds are looked at: some modules are linked on one of them only.
@@ -101,11 +104,12 @@ func standalone(root, folder, temp string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, replaced := range []string{"", "/dispatch"} {
-		if !strings.Contains(string(text), "\t"+own+replaced+" v") {
+	for _, sibling := range tools.Published() {
+		required := path.Join(own, sibling)
+		if !strings.Contains(string(text), "\t"+required+" v") {
 			continue
 		}
-		replace := "-replace=" + own + replaced + "=" + root + replaced
+		replace := "-replace=" + required + "=" + filepath.Join(root, sibling)
 		if _, err := golang(root, nil, "mod", "edit", replace, modfile); err != nil {
 			return "", err
 		}

@@ -86,7 +86,7 @@ func (s *Source) Load() (*Settings, error) {
 		if t == "" {
 			return 0
 		}
-		n, err := parseWhole(key, Value{t, r.From[key]})
+		n, err := parseWhole(key, t, r.From[key])
 		faults = appendError(faults, err)
 		return n
 	}
@@ -117,14 +117,14 @@ func (s *Source) LoadApp() (sdkAppID int, err error) {
 	if v.Text == "" {
 		return 0, missing(SDKAppID)
 	}
-	return parseWhole(SDKAppID, v)
+	return parseWhole(SDKAppID, v.Text, v.From)
 }
 
 // parseWhole reads a number that counts something.
-func parseWhole(key string, v Value) (int, error) {
-	n, err := strconv.Atoi(v.Text)
+func parseWhole(key, text, from string) (int, error) {
+	n, err := strconv.Atoi(text)
 	if err != nil || n <= 0 {
-		return 0, fmt.Errorf("%s (from %s) is no whole number above 0", key, v.From)
+		return 0, fmt.Errorf("%s (from %s) is no whole number above 0", key, from)
 	}
 	return n, nil
 }

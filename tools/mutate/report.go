@@ -74,7 +74,7 @@ func (r *report) page(when time.Time) []byte {
 	fmt.Fprintf(&b, `# Mutation testing
 
 Each mutant is the code of the client with one change: a comparison, a condition, a number, an operator, a statement left out, an error that is not
-returned. It is killed if a test fails, and survives otherwise. `+"`make mutate`"+` wrote this page on %s: **%d of %d mutants are killed, %.1f %%**, of at
+returned. It is killed if a test fails twice in a row, and survives otherwise. `+"`make mutate`"+` wrote this page on %s: **%d of %d mutants are killed, %.1f %%**, of at
 least %d %% wanted, with the tests of package timpush alone, without the race detector.
 
 | file | mutants | killed | |

@@ -1,6 +1,7 @@
 package timpush_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -48,6 +49,24 @@ func TestWorkflowsArePinnedAndMayOnlyRead(t *testing.T) {
 		assert.Equal(t, []string{"permissions:\n  contents: read\n"}, regexp.MustCompile(`(?m)^.*permissions:\n(?:  .*\n)*`).FindAllString(string(text), -1), file)
 		assert.NotContains(t, string(text), "secrets.", file)
 	}
+}
+
+// What a test or an example does is copied. The one that turns verification off shows that the client refuses that.
+func TestNothingElseTurnsTLSVerificationOff(t *testing.T) {
+	t.Parallel()
+	off := regexp.MustCompile(`InsecureSkipVerify\s*[:=]+\s*true`)
+	var found []string
+	require.NoError(t, filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		if off.Match(source) {
+			found = append(found, path)
+		}
+		return err
+	}))
+	assert.Equal(t, []string{"badinput_test.go"}, found)
 }
 
 // TestLostAnswer is in the README.

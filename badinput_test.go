@@ -69,7 +69,7 @@ var badConfigs = []struct {
 }
 
 func blind() *http.Transport {
-	return &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // refused: that is the test
+	return &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // refused: that is the test
 }
 
 func TestBadConfiguration(t *testing.T) {

@@ -112,8 +112,8 @@ func (m *machine) unprivileged() {
 	if os.Getuid() != 0 {
 		return
 	}
-	require.NoError(m.t, os.Chmod(filepath.Dir(tool), 0o755))  //nolint:gosec // there is only the tool in it
-	require.NoError(m.t, os.Chmod(filepath.Dir(m.dir), 0o755)) //nolint:gosec // of the test
+	require.NoError(m.t, os.Chmod(filepath.Dir(tool), 0o755))
+	require.NoError(m.t, os.Chmod(filepath.Dir(m.dir), 0o755))
 	for _, name := range []string{".", "u.csv", "key"} {
 		require.NoError(m.t, os.Chown(filepath.Join(m.dir, name), nobody, nobody))
 	}
@@ -122,8 +122,8 @@ func (m *machine) unprivileged() {
 
 func readOnly(m *machine) {
 	m.unprivileged()
-	require.NoError(m.t, os.Chmod(m.dir, 0o500))                     //nolint:gosec // a folder needs the right to enter
-	m.mend = func() { require.NoError(m.t, os.Chmod(m.dir, 0o700)) } //nolint:gosec // the same
+	require.NoError(m.t, os.Chmod(m.dir, 0o500))
+	m.mend = func() { require.NoError(m.t, os.Chmod(m.dir, 0o700)) }
 }
 
 func unreadable(name string) func(*machine) {

@@ -74,7 +74,7 @@ func run(pattern *regexp.Regexp, again bool, workers int) error {
 		if err := writeLast(results); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, page), r.page(time.Now()), 0o644); err != nil { //nolint:gosec // for everybody
+		if err := os.WriteFile(filepath.Join(dir, page), r.page(time.Now()), 0o644); err != nil {
 			return err
 		}
 	}

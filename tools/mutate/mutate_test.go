@@ -41,7 +41,7 @@ func TestOneFailureIsNoKill(t *testing.T) {
 	for script, want := range map[string]outcome{"exit 0": survived, "exit 1": killed, "test -e ran || ! touch ran": survived} {
 		dir := t.TempDir()
 		program := filepath.Join(dir, "program")
-		require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700)) //nolint:gosec // it is run
+		require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700))
 		r := &runner{program: program, dir: dir, tests: []test{{"TestA", 0, map[int]bool{1: true}}}}
 		assert.Equal(t, want, r.try(1), script)
 		assert.Equal(t, unreached, r.try(2), script)

@@ -121,7 +121,7 @@ func (r *runner) fails(id int, tests []test) bool {
 }
 
 func (r *runner) command(ctx context.Context, id int, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, r.program, args...) //nolint:gosec // the program is ours
+	cmd := exec.CommandContext(ctx, r.program, args...)
 	cmd.Dir, cmd.Env = r.dir, append(os.Environ(), "MUTANT="+strconv.Itoa(id))
 	cmd.WaitDelay = time.Second
 	return cmd

@@ -67,7 +67,7 @@ func (c *caller) note(account, value string, outcome timpush.Outcome) {
 func (w *world) callers(seed uint64) []*caller {
 	kinds := []func(*caller){(*caller).calls, (*caller).calls, (*caller).stream, (*caller).stream, (*caller).removals}
 	numbered := func(k int) *caller {
-		return w.newCaller(fmt.Sprintf("caller%d", k), w.clients[k%len(w.clients)], seed, uint64(k)+2) //nolint:gosec // it is small
+		return w.newCaller(fmt.Sprintf("caller%d", k), w.clients[k%len(w.clients)], seed, uint64(k)+2)
 	}
 	var all []*caller
 	var work sync.WaitGroup
@@ -89,7 +89,7 @@ func (w *world) callers(seed uint64) []*caller {
 }
 
 func (w *world) newCaller(name string, client *timpush.Client, seed, more uint64) *caller {
-	return &caller{world: w, Rand: rand.New(rand.NewPCG(seed, more)), client: client, name: name, model: model{}} //nolint:gosec // it is to be repeated
+	return &caller{world: w, Rand: rand.New(rand.NewPCG(seed, more)), client: client, name: name, model: model{}}
 }
 
 // users returns some users with values that were never set before. An account may come several times.

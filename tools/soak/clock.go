@@ -28,7 +28,7 @@ type jumpingSigner struct {
 
 func newJumpingSigner(fake *timpushtest.Server, seed uint64) *jumpingSigner {
 	id, admin, key := fake.App()
-	return &jumpingSigner{id: id, admin: admin, key: key, random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // it is to be repeated
+	return &jumpingSigner{id: id, admin: admin, key: key, random: rand.New(rand.NewPCG(seed, 0))}
 }
 
 // UserSig makes a UserSig for a day by the clock that jumps.

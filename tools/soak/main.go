@@ -50,7 +50,7 @@ func soak(first uint64, seeds int, verbose bool) error {
 	late := heap()
 	fmt.Printf("soak: %v\nsoak: all well after %v; memory in use after a tenth %.1f MiB, in the end %.1f MiB\n",
 		all, time.Since(began).Round(time.Second), float64(early)/(1<<20), float64(late)/(1<<20))
-	if late > early+8<<20+uint64(all.queues)<<19 { //nolint:gosec // it is small
+	if late > early+8<<20+uint64(all.queues)<<19 {
 		return errors.New("memory has grown")
 	}
 	return nil

@@ -28,7 +28,7 @@ func newProxy(target string, seed uint64) *proxy {
 	if err != nil {
 		panic(err)
 	}
-	p := &proxy{listener: listener, target: target, random: rand.New(rand.NewPCG(seed, 0)), open: map[net.Conn]bool{}} //nolint:gosec // it is to be repeated
+	p := &proxy{listener: listener, target: target, random: rand.New(rand.NewPCG(seed, 0)), open: map[net.Conn]bool{}}
 	p.work.Go(p.serve)
 	return p
 }

@@ -30,7 +30,7 @@ func (w *world) queue(seed uint64) {
 		return
 	}
 	defer func() { w.told(q.Close()) }()
-	client := w.clients[int(seed)%len(w.clients)] //nolint:gosec // it is small
+	client := w.clients[int(seed)%len(w.clients)]
 	stopped := w.dispatch(q, client)
 	last := w.publish(q)
 	stopped()

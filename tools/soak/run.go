@@ -43,7 +43,7 @@ type world struct {
 // run makes one run and returns what it did, and what did not hold. lie is the transport of a client that a test has made
 // wrong, or nil.
 func run(seed uint64, lie func(http.RoundTripper) http.RoundTripper) (summary, []string) {
-	w := &world{random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // it is to be repeated
+	w := &world{random: rand.New(rand.NewPCG(seed, 0))}
 	late := stalls()
 	w.begin(lie)
 	all := w.callers(seed)
@@ -113,7 +113,7 @@ func (w *world) begin(lie func(http.RoundTripper) http.RoundTripper) {
 
 // disturb returns what goes wrong with a call.
 func (w *world) disturb(share float64, seed uint64) func(timpushtest.Call) timpushtest.Fault {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // it is to be repeated
+	r := rand.New(rand.NewPCG(seed, 1))
 	var mu sync.Mutex
 	return func(c timpushtest.Call) timpushtest.Fault {
 		mu.Lock()

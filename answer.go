@@ -2,10 +2,10 @@ package timpush
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,8 +14,8 @@ import (
 // maxAnswer bounds what is read of an answer, in bytes. An ErrorList of 100 accounts takes a tenth of it.
 const maxAnswer = 1 << 20
 
-// maxListed bounds ErrorList, which names each of at most 100 accounts once.
-const maxListed = 10 * MaxUsersPerRequest
+// maxListed bounds ErrorList, which names each of at most 500 accounts once.
+const maxListed = 1000
 
 var (
 	errTooLong   = errors.New("the answer is longer than 1 MiB")
@@ -29,13 +29,8 @@ type answer struct {
 	code   Code
 	info   string
 	list   []listed
-	rest   rest
-	attrs  map[string]Attrs // of accounts, if the endpoint reads them
-	names  []AttrName       // if the endpoint reads them
+	value  any // what the command reads besides
 }
-
-// rest is what only the endpoints that read something look at.
-type rest struct{ UserAttrs, AttrNames, AttrTypes jsontext.Value }
 
 // listed is one entry of ErrorList.
 type listed struct {
@@ -47,32 +42,198 @@ type listed struct {
 // ok reports whether the server says that it applied the request to all accounts that it does not list.
 func (a *answer) ok() bool { return a.code == 0 && strings.EqualFold(a.status, "OK") }
 
-// readAnswer makes an answer of what came with an HTTP status, or an *HTTPError. Texts of the server are kept without
-// the UserSig, which a gateway may repeat.
-func (e *endpoint) readAnswer(status int, body []byte, usersig string) (answer, error) {
-	if status == http.StatusOK {
-		a, ok := decodeAnswer(body)
-		a.redact(usersig)
-		if ok && (!a.ok() || e.read == nil || e.read(&a) == nil) {
-			return a, nil
-		}
-	}
-	if e.read != nil {
-		body = nil // it may hold values
-	}
-	return answer{}, &HTTPError{status, clip(redactText(string(body[:min(len(body), 4096)]), usersig), 200)}
+// verdict is what an attempt says about entries.
+type verdict struct {
+	class      class
+	outcome    Outcome // what they end in if nothing else follows
+	err        error   // nil if the outcome is Done
+	final      bool    // nothing else follows
+	epoch      int     // of the attempt, in the throttle
+	retryAfter time.Duration
 }
 
-// redact removes the UserSig from the texts of the server, and bounds those that are only read by people.
-func (a *answer) redact(usersig string) {
-	a.info = redactText(clip(a.info, maxInfo), usersig)
+// read decodes an answer that came with an HTTP status, and classifies it. Texts of the server are kept without what was sent.
+func (x *exchange) read(status int, body []byte) (answer, verdict) {
+	if status == http.StatusOK {
+		if a, ok := x.decode(body); ok {
+			return a, x.classify(&a)
+		}
+	}
+	page := &HTTPError{StatusCode: status}
+	if x.command.read == nil { // else the page may hold values
+		page.Snippet = clip(x.sent.snippet(string(body[:min(len(body), 4096)])), 200)
+	}
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		page.RetryAfter = retryAfter(x.header.Get("Retry-After"), time.Now())
+	}
+	v := verdict{class: statusClass(status), outcome: statusOutcome(status), err: page, retryAfter: page.RetryAfter}
+	return answer{}, x.command.restrict(v)
+}
+
+func (x *exchange) decode(body []byte) (a answer, ok bool) {
+	if a, ok = decodeAnswer(body); !ok {
+		return a, false
+	}
+	if a.ok() && x.command.read != nil {
+		value, err := x.command.read(body)
+		if err != nil {
+			return a, false
+		}
+		a.value = value
+	}
+	a.info = x.sent.text(clip(a.info, maxInfo))
 	for i := range a.list {
 		item := &a.list[i]
-		item.account, item.info = redactText(item.account, usersig), redactText(clip(item.info, maxInfo), usersig)
+		item.account, item.info = redactUserSig(item.account, x.sent.usersig), x.sent.text(clip(item.info, maxInfo))
 	}
+	return a, true
 }
 
 const maxInfo = 1000 // bytes
+
+// classify tells what the answer says of all entries that ErrorList does not name.
+func (x *exchange) classify(a *answer) verdict {
+	if a.ok() {
+		return verdict{outcome: Done, final: true}
+	}
+	v := x.command.refusal(a.code, a.info)
+	if api, ok := errors.AsType[*APIError](v.err); ok && a.code == ErrUserSigExpired {
+		api.ClockAhead = clockAhead(x.header.Get("Date"), time.Now())
+	}
+	return v
+}
+
+// refusal is the verdict of a code that the server gave.
+func (c *command) refusal(code Code, info string) verdict {
+	if c.refused != nil {
+		c.refused(code)
+	}
+	return c.restrict(verdict{class: code.class(), outcome: code.outcome(), err: &APIError{Code: code, Info: info, Endpoint: c.path}})
+}
+
+// restrict takes the hope of another attempt from a verdict where a repetition may do harm: if the request may have been
+// applied, nothing follows.
+func (c *command) restrict(v verdict) verdict {
+	if c.repeatable || v.outcome == NotSent {
+		return v
+	}
+	switch v.class {
+	case classTransient, classAccountCheck, classUnproven:
+		v.class, v.outcome, v.final = classNone, Unknown, true
+	}
+	return v
+}
+
+// statusClass classifies an answer that is not the API's. Status 200 has a body that is not the documented JSON.
+func statusClass(status int) class {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return classThrottle
+	case status == http.StatusRequestEntityTooLarge:
+		return classTooLong
+	case status == http.StatusRequestTimeout, status >= 500, status < 300:
+		return classTransient
+	}
+	return classOther
+}
+
+// statusOutcome: only a gateway that says that the request is at fault has certainly not passed it on.
+func statusOutcome(status int) Outcome {
+	if status >= 300 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusSeeOther {
+		return Rejected
+	}
+	return Unknown
+}
+
+// retryAfter reads a Retry-After header: seconds, or a date. It returns 0 for what is neither, or over.
+func retryAfter(header string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(strings.TrimSpace(header), 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return max(date.Sub(now), 0).Round(time.Second)
+	}
+	return 0
+}
+
+// clockAhead returns how much this machine's clock is ahead of a Date header, or 0 if that is less than a minute or not known.
+func clockAhead(header string, now time.Time) time.Duration {
+	date, err := http.ParseTime(header)
+	if err != nil || now.Sub(date).Abs() < time.Minute {
+		return 0
+	}
+	return now.Sub(date).Round(time.Second)
+}
+
+// match finds the entries that ErrorList names. named has one verdict for each of open, without an error for those that
+// are not named, or is nil. unasked is not nil if the list names an account that was not in the request.
+func (c *command) match(open []*entry, a *answer) (named []verdict, unasked error) {
+	if len(a.list) == 0 {
+		return nil, nil
+	}
+	named = make([]verdict, len(open))
+	repeated, unknown := make([]int, len(open)), 0
+	for _, item := range a.list {
+		v := c.itemVerdict(item)
+		switch k := find(open, item.account); {
+		case k < 0:
+			if unknown++; unknown <= maxTold {
+				unasked = together(unasked, &UserError{-1, item.account, Rejected, v.err})
+			}
+		case named[k].err == nil:
+			named[k] = v
+		case repeated[k] < maxTold:
+			named[k].err = together(named[k].err, v.err) // the first code is the one that counts
+			repeated[k]++
+		}
+	}
+	return named, unasked
+}
+
+const maxTold = 3 // accounts or codes that are too many in an ErrorList, in one error
+
+// itemVerdict classifies a code in ErrorList: a fault that may pass is repeated for that account, anything else is its own.
+func (c *command) itemVerdict(item listed) verdict {
+	v := c.refusal(item.code, item.info)
+	switch v.class {
+	case classNone, classThrottle, classTransient, classTooMany, classTooLong:
+		return v
+	}
+	if item.code == 0 {
+		v.class, v.outcome = classTransient, Unknown
+		return c.restrict(v)
+	}
+	v.class, v.final = classData, true
+	return v
+}
+
+// unproven is the verdict if ErrorList names an account that was not in the request: it may mean one that was, so that
+// none is Done that is not known to be another.
+func (v verdict) unproven(unasked error) verdict {
+	if v.outcome == Done {
+		return verdict{class: classUnproven, outcome: Unknown, err: unasked}
+	}
+	v.err = together(v.err, unasked)
+	return v
+}
+
+// find returns the place in open of an account, or of the only one that differs in nothing but case, or -1.
+func find(open []*entry, account string) int {
+	folded, alike := -1, 0
+	for k, e := range open {
+		if e.account == account {
+			return k
+		}
+		if strings.EqualFold(e.account, account) {
+			folded = k
+			alike++
+		}
+	}
+	if alike > 1 {
+		return -1
+	}
+	return folded
+}
 
 // decodeAnswer reports false for anything that does not say clearly how the request ended: not JSON, no ErrorCode, or
 // code 0 with another status than OK.
@@ -86,13 +247,12 @@ func decodeAnswer(body []byte) (a answer, ok bool) {
 			ErrorCode number
 			ErrorInfo text
 		}
-		rest
 	}
 	// A gateway may answer in another encoding: the code is worth more than the characters of its text.
-	if err := json.Unmarshal(body, &wire, jsontext.AllowInvalidUTF8(true)); err != nil || !wire.ErrorCode.set {
+	if err := unmarshal(body, &wire); err != nil || !wire.ErrorCode.set {
 		return answer{}, false
 	}
-	a = answer{status: string(wire.ActionStatus), code: wire.ErrorCode.code, info: string(wire.ErrorInfo), rest: wire.rest}
+	a = answer{status: string(wire.ActionStatus), code: wire.ErrorCode.code, info: string(wire.ErrorInfo)}
 	if a.code == 0 && !a.ok() || len(wire.ErrorList) > maxListed {
 		return answer{}, false
 	}
@@ -102,12 +262,9 @@ func decodeAnswer(body []byte) (a answer, ok bool) {
 	return a, true
 }
 
-// unmarshalRest reads what may be absent.
-func unmarshalRest(from jsontext.Value, to any) error {
-	if len(from) == 0 {
-		return nil
-	}
-	return json.Unmarshal(from, to, jsontext.AllowInvalidUTF8(true))
+// unmarshal reads an answer, which may have invalid UTF-8 from a gateway.
+func unmarshal(body []byte, to any) error {
+	return json.Unmarshal(body, to, jsontext.AllowInvalidUTF8(true))
 }
 
 // text is a string; a number or a literal in its place is taken as it is written, null and anything else as "".
@@ -147,23 +304,4 @@ func (n *number) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	n.code, n.set = Code(code), true
 	return nil
-}
-
-// readLimited reads at most limit bytes and fails if there are more.
-func readLimited(r io.Reader, into []byte, limit int) ([]byte, error) {
-	for {
-		if len(into) == cap(into) {
-			into = append(into, 0)[:len(into)]
-		}
-		n, err := r.Read(into[len(into):cap(into)])
-		into = into[:len(into)+n]
-		switch {
-		case err == io.EOF:
-			return into, nil
-		case err != nil:
-			return into, err
-		case len(into) > limit:
-			return into, errTooLong
-		}
-	}
 }

@@ -47,12 +47,3 @@ func zeros(v any) any {
 	}
 	return v
 }
-
-func TestAnswerIsBounded(t *testing.T) {
-	t.Parallel()
-	text, err := readLimited(strings.NewReader(strings.Repeat("x", maxAnswer)), nil, maxAnswer)
-	require.NoError(t, err)
-	assert.Len(t, text, maxAnswer)
-	_, err = readLimited(strings.NewReader(strings.Repeat("x", maxAnswer+1)), nil, maxAnswer)
-	require.ErrorIs(t, err, errTooLong)
-}

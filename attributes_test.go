@@ -384,7 +384,7 @@ func TestNamesAreReadAgainOnlyForARefusal(t *testing.T) {
 			assert.Equal(t, 1, asked())
 		}
 		for n, refused := range []timpush.UserAttrs{mixed[5], mixed[1]} {
-			require.ErrorContains(t, set(t.Context(), refused), "foreseen")
+			require.ErrorContains(t, set(t.Context(), refused), "predicted")
 			assert.Equal(t, 2+n, asked())
 		}
 		s.Inject(timpushtest.AccountCode(90035, "fine"))
@@ -398,7 +398,7 @@ func TestNamesAreReadAgainOnlyForARefusal(t *testing.T) {
 		require.ErrorIs(t, set(ctx, mixed[1]), context.DeadlineExceeded)
 		assert.Equal(t, 5, asked())
 		_, err := c.SetAttr(t.Context(), mixed[1:2])
-		require.ErrorContains(t, err, "foreseen", "who gives up while the names are read does not keep others from them")
+		require.ErrorContains(t, err, "predicted", "who gives up while the names are read does not keep others from them")
 		assert.Equal(t, 6, asked())
 	})
 }

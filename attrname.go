@@ -2,15 +2,14 @@ package timpush
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// AccountType is the type of the accounts that have an attribute. An attribute belongs to one type for ever
+// AccountType is the type of the accounts that have an attribute. The type of an attribute never changes
 // (tencentcloud.com/document/product/1047/67816).
 type AccountType int
 
@@ -42,22 +41,36 @@ type AttrName struct {
 }
 
 var (
-	setAttrName = endpoint{path: "/v4/timpush/set_attr_name", onceOnly: true, write: (*plan).writeWhole}
-	getAttrName = endpoint{path: "/v4/timpush/get_attr_name", write: (*plan).writeWhole, read: readAttrNames, keep: keepAttrNames}
+	setAttrName = command{
+		path: "v4/timpush/set_attr_name", quota: QuotaUsers, repeatable: true, refusesRepeats: true,
+	}
+	getAttrName = command{path: "v4/timpush/get_attr_name", quota: QuotaUsers, repeatable: true, read: readAttrNames}
 )
 
 // SetAttrNames sets names of attributes of the app, all or none. A name must be set before [Client.SetAttr] can use it;
 // indexes that are not given keep their names. The account type of a name can never be changed.
 //
-// The error is an [*InputError] for each fault of names, and nothing was sent; or why they were not set. An error that
-// leaves open whether they were, such as a lost answer, is found out about by [Client.AttrNames]; to set the same names
-// once more is not documented as an error, nor as none. What renaming does to values that users have is not documented either.
+// The error is an [*InputErrors] with each fault of names, and nothing was sent; or a [*CallError], whose Outcome tells
+// whether they were set. [Client.AttrNames] finds out about one that is Unknown, as after a lost answer; whether to set the
+// same names again is an error is not documented. What renaming does to values that users have is not documented either.
 //
 // API: tencentcloud.com/document/product/1047/60563.
 func (c *Client) SetAttrNames(ctx context.Context, names []AttrName) error {
-	if faults := nameFaults(names); len(faults) > 0 {
-		return &inputErrors{faults}
+	if err := invalid(attrNameFaults(names)); err != nil {
+		return err
 	}
+	body, err := attrNamesBody(names)
+	if err != nil {
+		return err
+	}
+	call := newCall(ctx, c.engine)
+	defer call.end()
+	_, err = call.ask(ctx, &setAttrName, body)
+	c.preflight.forget()
+	return err
+}
+
+func attrNamesBody(names []AttrName) ([]byte, error) {
 	all, types := map[string]string{}, map[string]int{}
 	for _, name := range names {
 		index := strconv.Itoa(name.Index)
@@ -66,47 +79,29 @@ func (c *Client) SetAttrNames(ctx context.Context, names []AttrName) error {
 			types[index] = int(name.AccountType) - 1
 		}
 	}
-	request, err := json.Marshal(struct {
+	return json.Marshal(struct {
 		AttrNames map[string]string
 		AttrTypes map[string]int `json:",omitempty"`
 	}{all, types})
-	if err != nil {
-		return err
-	}
-	_, err = c.ask(ctx, &setAttrName, string(request), false)
-	c.forgetNames()
-	return err
 }
 
 // AttrNames returns the names of the app's attributes by index. AccountType is AccountTypeUnknown if the server does not
-// tell it. The error is nil, or why they could not be read.
+// tell it. The error is nil, or a [*CallError] if they could not be read.
 //
 // API: tencentcloud.com/document/product/1047/60562.
 func (c *Client) AttrNames(ctx context.Context) ([]AttrName, error) {
-	return c.attrNames(ctx, false)
+	call := newCall(ctx, c.engine)
+	defer call.end()
+	return call.attrNames(ctx)
 }
 
-func (c *Client) attrNames(ctx context.Context, once bool) ([]AttrName, error) {
-	return c.ask(ctx, &getAttrName, "{}", once)
-}
-
-// ask sends a request that is not about users. To the engine it is a request with one entry.
-func (c *Client) ask(ctx context.Context, e *endpoint, request string, once bool) (names []AttrName, err error) {
-	r := &call{client: c, once: once}
-	_, err = r.take(ctx, e, []UserAttrs{{ToAccount: request}}, func(p *plan) { names = p.names })
-	if partial, ok := errors.AsType[*PartialError](err); ok {
-		return nil, partial.failed[0].Err
-	}
+func (c *call) attrNames(ctx context.Context) ([]AttrName, error) {
+	a, err := c.ask(ctx, &getAttrName, []byte("{}"))
+	names, _ := a.value.([]AttrName)
 	return names, err
 }
 
-// writeWhole writes a request that is not about users.
-func (p *plan) writeWhole(user *UserAttrs) bool {
-	p.json = append(p.json, user.ToAccount...)
-	return true
-}
-
-func nameFaults(names []AttrName) (faults []error) {
+func attrNameFaults(names []AttrName) (faults []*InputError) {
 	indexes, texts := map[int]bool{}, map[string]bool{}
 	for i, n := range names {
 		add := func(reason string) { faults = append(faults, &InputError{Index: i, Attr: n.Name, Reason: reason}) }
@@ -116,14 +111,9 @@ func nameFaults(names []AttrName) (faults []error) {
 		case indexes[n.Index]:
 			add(fmt.Sprintf("the index %d comes twice", n.Index))
 		}
-		switch {
-		case n.Name == "":
-			add("the name is empty")
-		case len(n.Name) > MaxNameBytes:
-			add(fmt.Sprintf("the name has %d bytes, at most %d are allowed", len(n.Name), MaxNameBytes))
-		case !utf8.ValidString(n.Name):
-			add("the name " + notUTF8)
-		case texts[n.Name]:
+		if fault := nameFault(n.Name); fault != "" {
+			add(fault)
+		} else if texts[n.Name] {
 			add("the name comes twice")
 		}
 		if n.AccountType < AccountTypeUnknown || n.AccountType > AccountTypeRegistrationID {
@@ -132,37 +122,36 @@ func nameFaults(names []AttrName) (faults []error) {
 		indexes[n.Index], texts[n.Name] = true, true
 	}
 	if len(names) == 0 {
-		faults = append(faults, &InputError{Reason: "there are no names"})
+		faults = append(faults, &InputError{Index: -1, Reason: "there are no names to set"})
 	}
 	return faults
 }
 
-// readAttrNames reads what get_attr_name answers. Names and types may both be absent: an app has none at first, and older
+// readAttrNames reads the answer of get_attr_name. Names and types may both be absent: an app has none at first, and older
 // editions of the documentation do not have types. Types that cannot be read are not known.
-func readAttrNames(a *answer) error {
-	var names map[string]text
-	var types map[string]number
-	if err := unmarshalRest(a.rest.AttrNames, &names); err != nil {
-		return err
+func readAttrNames(body []byte) (any, error) {
+	var wire struct {
+		AttrNames map[string]text
+		AttrTypes jsontext.Value
 	}
-	if unmarshalRest(a.rest.AttrTypes, &types) != nil {
+	if err := unmarshal(body, &wire); err != nil {
+		return nil, err
+	}
+	var types map[string]number
+	if len(wire.AttrTypes) > 0 && unmarshal(wire.AttrTypes, &types) != nil {
 		types = nil
 	}
+	var names []AttrName
 	for index := range MaxAttrsPerUser {
 		key := strconv.Itoa(index)
-		if names[key] == "" {
+		if wire.AttrNames[key] == "" {
 			continue
 		}
-		n := AttrName{Index: index, Name: string(names[key])}
+		n := AttrName{Index: index, Name: string(wire.AttrNames[key])}
 		if t := types[key]; t.set && t.code >= 0 && t.code <= 1 {
 			n.AccountType = AccountType(t.code) + 1
 		}
-		a.names = append(a.names, n)
+		names = append(names, n)
 	}
-	return nil
-}
-
-func keepAttrNames(p *plan, _ int, a *answer) error {
-	p.names = a.names
-	return nil
+	return names, nil
 }

@@ -1,17 +1,12 @@
 package timpush_test
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -335,96 +330,4 @@ func TestDefaultPaceKeepsTheQuota(t *testing.T) {
 		assert.InDelta(t, 2, time.Since(began).Seconds(), 0.1)
 		assert.LessOrEqual(t, s.PeakRate(), timpush.DefaultQPS)
 	})
-}
-
-func TestBodiesAreNotReusedWhileTheyAreRead(t *testing.T) {
-	t.Parallel()
-	var late sync.WaitGroup
-	defer late.Wait()
-	c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
-		want := r.ContentLength
-		copied, err := r.GetBody()
-		if err != nil {
-			return nil, err
-		}
-		whole, err := io.ReadAll(copied)
-		if err != nil || int64(len(whole)) != want {
-			return nil, errors.New("GetBody gives another body")
-		}
-		_ = copied.Close()
-		late.Go(func() { // goes on after RoundTrip has returned, as net/http may
-			var got strings.Builder
-			buffer := make([]byte, 64)
-			for {
-				n, err := r.Body.Read(buffer)
-				got.Write(buffer[:n])
-				if err != nil {
-					break
-				}
-			}
-			assert.Equal(t, string(whole), got.String())
-			_ = r.Body.Close()
-			_ = r.Body.Close()
-		})
-		return response(http.StatusOK, okAnswer), nil
-	}))
-	var callers sync.WaitGroup
-	for k := range 8 {
-		callers.Go(func() {
-			for i := range 50 {
-				users := someUsers(1 + (i*k)%20)
-				_, err := c.SetAttr(t.Context(), users)
-				assert.NoError(t, err)
-			}
-		})
-	}
-	callers.Wait()
-}
-
-// TestBodiesAreNotReusedByTheStandardTransport: a server that answers before it reads lets net/http write the body while
-// the call is over already, and other calls are made.
-func TestBodiesAreNotReusedByTheStandardTransport(t *testing.T) {
-	t.Parallel()
-	var wrong atomic.Int32
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).EnableFullDuplex()
-		_, _ = io.WriteString(w, `{"ActionStatus":"OK","ErrorCode":0}`)
-		_ = http.NewResponseController(w).Flush()
-		time.Sleep(time.Millisecond)
-		var request struct {
-			UserAttrs []struct {
-				ToAccount string `json:"To_Account"`
-				Attrs     map[string]string
-			}
-		}
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return // the connection is closed when the client has its answer first
-		}
-		if json.Unmarshal(body, &request) != nil {
-			wrong.Add(1)
-		}
-		for _, u := range request.UserAttrs {
-			if !strings.HasPrefix(u.Attrs["city"], u.ToAccount) {
-				wrong.Add(1)
-			}
-		}
-	}))
-	defer server.Close()
-	c := newClient(t, timpush.WithBaseURL(server.URL), timpush.WithLimiter(unlimited{}), timpush.WithMaxAttempts(1))
-	var callers sync.WaitGroup
-	for k := range 8 {
-		callers.Go(func() {
-			for range 20 {
-				users := make([]timpush.UserAttrs, 100)
-				for i := range users {
-					account := fmt.Sprintf("user-%d-%d", k, i)
-					users[i] = userIn(account, account+strings.Repeat(string(rune('a'+k)), 30))
-				}
-				_, _ = c.SetAttr(t.Context(), users)
-			}
-		})
-	}
-	callers.Wait()
-	assert.Zero(t, wrong.Load())
 }

@@ -93,7 +93,7 @@ func (c Code) Error() string {
 // too large, not of the data. An undocumented code is not retryable.
 func (c Code) Retryable() bool {
 	switch c.class() {
-	case classThrottle, classTransient, classAccountCheck, classStale, classTooMany, classTooLong:
+	case classThrottle, classTransient, classAccountCheck, classExpired, classTooMany, classTooLong:
 		return true
 	}
 	return false
@@ -115,17 +115,17 @@ type class uint8
 
 const (
 	classNone         class = iota
-	classTransient          // try again after a pause
+	classTransient          // retry after a pause
 	classTooMany            // halve the request and remember its size
 	classTooLong            // halve the request and remember its length
-	classThrottle           // slow everybody down, then try again
+	classThrottle           // slow down all calls of the quota, then retry
 	classUnproven           // the answer leaves open whom it means: find out
 	classData               // an account's fault: find out whose
 	classMalformed          // the request's fault, perhaps through one account: find out whose
 	classOther              // not expected: the request fails, the call goes on
 	classAccountCheck       // transient twice, then fatal
-	classStale              // sign anew and try again, once
-	classCoolDown           // stop the call, and send nothing for a minute
+	classExpired            // sign again and retry, once
+	classCooldown           // stop the call, and send nothing for a minute
 	classFatal              // stop the call
 )
 
@@ -136,13 +136,24 @@ func (c Code) class() class {
 	return classOther
 }
 
-// effect is what a request that was answered with c ends in, if nothing else follows. After a passing fault it may have been
-// applied all the same, unless that was in what comes before.
-func (c Code) effect() Outcome {
+// outcome is what a request that was answered with c ends in, if nothing else follows. After a fault that may pass it may have
+// been applied, unless the fault was in what comes before that.
+func (c Code) outcome() Outcome {
 	if c.class() == classTransient && c != ErrAccountCheckTimeout {
 		return Unknown
 	}
 	return Rejected
+}
+
+// aboutUserSig reports whether the code says that the UserSig is wrong, so that the next one must be newly made: the key may
+// have been changed.
+func (c Code) aboutUserSig() bool {
+	switch c {
+	case 70002, ErrUserSigMalformed, 70004, 70005, 70006, 70007, 70008, ErrUserSigMismatch, 70010, ErrIdentifierMismatch, ErrSDKAppIDMismatch,
+		70015, 70019, ErrTooManyBadUserSigs:
+		return true
+	}
+	return false
 }
 
 type codeInfo struct {
@@ -197,14 +208,14 @@ var namedCodes = map[Code]codeInfo{
 	ErrWrongRegion:          {classFatal, "the host does not belong to the app's region", "choose the app's Region"},
 	ErrProductNotAllowed:    {classFatal, "the app's product type does not allow this API", "check the product type of the app"},
 	ErrTrialQuota:           {classFatal, "the trial edition's requests of 24 hours are used up", "upgrade, or wait up to a day"},
-	ErrUserSigExpired:       {classStale, "the UserSig has expired, also when newly made", "check this machine's clock and the UserSig TTL"},
+	ErrUserSigExpired:       {classExpired, "the UserSig has expired, also when newly made", "check this machine's clock and the UserSig TTL"},
 	ErrUserSigMalformed:     {classFatal, "the UserSig cannot be decoded", "check the Signer, and proxies that alter the query"},
 	ErrUserSigMismatch:      {classFatal, "the UserSig does not verify", "check the SecretKey: it may be another app's"},
 	ErrIdentifierMismatch:   {classFatal, "the UserSig was made for another identifier", "check the Signer and the Identifier"},
 	ErrSDKAppIDMismatch:     {classFatal, "the UserSig was made for another SDKAppID", "check the Signer and the SDKAppID"},
 	ErrNoKey:                {classFatal, "the app has no key here", remedyRegion},
 	ErrNoSuchApp:            {classFatal, "there is no such SDKAppID here", remedyRegion},
-	ErrTooManyBadUserSigs:   {classCoolDown, "too many tries with a UserSig that does not verify", "correct the SecretKey, or find the program that signs with a wrong one; the client sends nothing for a minute"},
+	ErrTooManyBadUserSigs:   {classCooldown, "too many tries with a UserSig that does not verify", "correct the SecretKey, or find the program that signs with a wrong one; the client sends nothing for a minute"},
 	ErrBlocked:              {classFatal, "the account is on the block list", "ask the vendor's support"},
 	ErrNoSuchAccount:        {classData, "the account is not known to the app", "import the account, or let its device register for push"},
 	ErrInternalTimeout:      {classTransient, "internal timeout", remedySupport},
@@ -236,7 +247,7 @@ var otherCodes = []struct {
 	codes []Code
 }{
 	{codeInfo{classFatal, "the UserSig is faulty", remedyConfig}, []Code{70002, 70004, 70005, 70006, 70007, 70008, 70010, 70015, 70019}},
-	{codeInfo{classStale, "the UserSig has lapsed", "check this machine's clock and the UserSig TTL"}, []Code{70052, 70221, 70347}},
+	{codeInfo{classExpired, "the UserSig has expired", "check this machine's clock and the UserSig TTL"}, []Code{70052, 70221, 70347}},
 	{codeInfo{classTransient, "internal error or timeout", remedySupport}, []Code{
 		70017, 70201, 70202, 70203, 70205, 70207, 70208, 70212, 70213, 70222, 70225, 70231, 70308, 70348, 70362, 70401,
 		90992, 90994, 90995,

@@ -43,7 +43,7 @@ func TestLimitsIncludeTheirEnds(t *testing.T) {
 
 		full.Attrs[name] = value + "v"
 		_, err = client(s).SetAttr(t.Context(), []timpush.UserAttrs{full, first})
-		require.ErrorContains(t, err, "timpush: 1 fault in the input, nothing was sent: user 0 \"full\" attribute ")
+		require.ErrorContains(t, err, "timpush: invalid input, nothing was sent: user 0 \"full\" attribute ")
 		_, err = client(s).RemoveAttr(t.Context(), []timpush.UserAttrNames{{ToAccount: "merged", Names: names}})
 		require.NoError(t, err)
 		require.NoError(t, client(s).SetAttrNames(t.Context(), []timpush.AttrName{{Index: 9, Name: strings.Repeat("m", 50)}}))
@@ -239,64 +239,9 @@ func TestRedactedTextSaysSo(t *testing.T) {
 	})
 }
 
-// TestBodyIsUsedAgainOnlyWhenItIsFree keeps the body of one request and reads it after many others. What a transport tells of its
-// connections decides when its memory is free.
-func TestBodyIsUsedAgainOnlyWhenItIsFree(t *testing.T) {
-	t.Parallel()
-	for name, told := range map[string]func(*http.Request, *httptrace.ClientTrace){
-		"nothing is told":           func(*http.Request, *httptrace.ClientTrace) {},
-		"it is still being written": func(_ *http.Request, trace *httptrace.ClientTrace) { trace.GotConn(httptrace.GotConnInfo{}) },
-		"one of two connections writes yet": func(_ *http.Request, trace *httptrace.ClientTrace) {
-			wrote(trace)
-			trace.GotConn(httptrace.GotConnInfo{})
-		},
-		"there is a copy": func(r *http.Request, trace *httptrace.ClientTrace) { _, _ = r.GetBody(); wrote(trace) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var kept *http.Request
-			c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
-				if trace := httptrace.ContextClientTrace(r.Context()); kept == nil {
-					kept = r
-					told(r, trace)
-				} else {
-					wrote(trace)
-				}
-				return response(http.StatusOK, okAnswer), nil
-			}))
-			for i := range 20 {
-				_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn(account(i), "Rome")})
-				require.NoError(t, err)
-			}
-			body, err := io.ReadAll(kept.Body)
-			require.NoError(t, err)
-			assert.JSONEq(t, `{"UserAttrs":[{"To_Account":"user-0","Attrs":{"city":"Rome"}}]}`, string(body))
-		})
-	}
-}
-
 func wrote(trace *httptrace.ClientTrace) {
 	trace.GotConn(httptrace.GotConnInfo{})
 	trace.WroteRequest(httptrace.WroteRequestInfo{})
-}
-
-// A transport may ask for a copy of a body when its request is over: it might get that of another.
-func TestNoCopyOfABodyThatIsUsedAgain(t *testing.T) {
-	t.Parallel()
-	var copies []func() (io.ReadCloser, error)
-	c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
-		copies = append(copies, r.GetBody)
-		wrote(httptrace.ContextClientTrace(r.Context()))
-		return response(http.StatusOK, okAnswer), nil
-	}))
-	for i := range 20 {
-		_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn(account(i), "Rome")})
-		require.NoError(t, err)
-	}
-	for _, copied := range copies {
-		_, err := copied()
-		require.ErrorContains(t, err, "the request is over")
-	}
 }
 
 func TestOwnTransport(t *testing.T) {

@@ -1,6 +1,9 @@
 package timpush_test
 
 import (
+	"bytes"
+	"encoding/asn1"
+	"encoding/gob"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -47,7 +50,7 @@ func TestEveryDocumentedCode(t *testing.T) {
 			assert.True(t, strings.HasPrefix(code.Error(), strconv.Itoa(n)+": "), code)
 			assert.NotContains(t, code.Error(), "undocumented")
 			assert.Equal(t, class, timpush.ClassName(code), n)
-			assert.Equal(t, strings.Contains("throttle transient accountcheck stale toomany toolong", class), code.Retryable(), n)
+			assert.Equal(t, strings.Contains("throttle transient accountcheck expired toomany toolong", class), code.Retryable(), n)
 			assert.Equal(t, class == "throttle", code.Throttling(), n)
 			assert.Equal(t, class == "data" || class == "malformed", code.DataFault(), n)
 			count++
@@ -94,7 +97,7 @@ func TestErrorTexts(t *testing.T) {
 	assert.Equal(t, "HTTP status 302 Found (redirects are not followed; check the base URL)", (&timpush.HTTPError{StatusCode: 302}).Error())
 	assert.Equal(t, `user 2 "a" attribute "city": too long`, (&timpush.InputError{Index: 2, ToAccount: "a", Attr: "city", Reason: "too long"}).Error())
 	_, err := newClient(t).SetAttr(t.Context(), []timpush.UserAttrs{userIn("", "Rome")})
-	require.EqualError(t, err, `timpush: 1 fault in the input, nothing was sent: entry 0: ToAccount is empty`)
+	require.EqualError(t, err, `timpush: invalid input, nothing was sent: item 0: ToAccount is empty`)
 	long := strings.Repeat("字", 1000)
 	assert.Less(t, len((&timpush.UserError{ToAccount: long, Err: &timpush.APIError{Info: long}}).Error()), 600)
 	assert.Equal(t, "done rejected unknown not sent Outcome(9)", fmt.Sprint(timpush.Done, timpush.Rejected, timpush.Unknown, timpush.NotSent, timpush.Outcome(9)))
@@ -127,6 +130,11 @@ func TestConfigNeverShowsItsKey(t *testing.T) {
 	data, err = xml.Marshal(testConfig)
 	require.NoError(t, err)
 	assert.NotContains(t, string(data), testConfig.SecretKey)
+	var encoded bytes.Buffer
+	require.NoError(t, gob.NewEncoder(&encoded).Encode(struct{ C timpush.Config }{testConfig}))
+	assert.NotContains(t, encoded.String(), testConfig.SecretKey)
+	_, err = asn1.Marshal(testConfig)
+	require.Error(t, err, "encoding/asn1 asks no method of a type")
 	for _, handler := range []func(*strings.Builder) slog.Handler{
 		func(b *strings.Builder) slog.Handler { return slog.NewTextHandler(b, nil) },
 		func(b *strings.Builder) slog.Handler { return slog.NewJSONHandler(b, nil) },
@@ -156,7 +164,7 @@ func TestRegions(t *testing.T) {
 		timpush.RegionJakarta:       {"adminapiidn.im.qcloud.com", "adminapiidn.my-imcloud.com"},
 		timpush.RegionTokyo:         {"adminapijpn.im.qcloud.com", "adminapijpn.my-imcloud.com"},
 		timpush.RegionMumbai:        {"adminapiind.im.qcloud.com", "adminapiind.my-imcloud.com"},
-		timpush.RegionSaudiArabia:   {"adminapiksa.im.qcloud.com", "adminapiksa.my-imcloud.com"},
+		timpush.RegionSaudiArabia:   {"adminapiksa.im.qcloud.com", ""},
 	}
 	assert.Len(t, timpush.Regions(), len(hosts))
 	for _, region := range timpush.Regions() {

@@ -4,7 +4,7 @@ package timpush
 func ClassName(c Code) string {
 	return [...]string{
 		classTransient: "transient", classTooMany: "toomany", classTooLong: "toolong", classThrottle: "throttle", classData: "data",
-		classMalformed: "malformed", classOther: "other", classAccountCheck: "accountcheck", classStale: "stale", classCoolDown: "cooldown",
+		classMalformed: "malformed", classOther: "other", classAccountCheck: "accountcheck", classExpired: "expired", classCooldown: "cooldown",
 		classFatal: "fatal",
 	}[c.class()]
 }

@@ -10,12 +10,26 @@ import (
 )
 
 // ErrNotAnswered is why the outcome of a [Client.GetAttr] is Unknown for an account: the server says that it has read the
-// attributes, and mentions the account neither among those found nor among the others, or twice with different attributes.
+// attributes, and mentions the account neither among those found nor among the others, or with different attributes.
 var ErrNotAnswered = errors.New("the server's answer does not mention the account")
 
-var getAttr = endpoint{
-	path: "/v4/timpush/get_attr", open: `{"To_Account":[`, close: `]}`, accountsOnly: true,
-	write: (*plan).writeAccount, read: readUserAttrs, keep: keepUserAttrs,
+var getAttr = endpoint[string]{
+	command: command{
+		path: "v4/timpush/get_attr", open: `{"To_Account":[`, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
+		repeatable: true, divisible: true, read: readUserAttrs,
+	},
+	account:  func(account string) string { return account },
+	validate: accountFaults,
+	merge:    func(earlier, _ string) (string, string) { return earlier, "" },
+	encode:   appendText,
+}
+
+// accountFaults is for the endpoints whose input is accounts.
+func accountFaults(i int, account string) []*InputError {
+	if fault := accountFault(account); fault != "" {
+		return []*InputError{{Index: i, ToAccount: account, Reason: fault}}
+	}
+	return nil
 }
 
 // GetAttr reads the attributes of accounts: UserIDs or RegistrationIDs, any number of them. The map has every account
@@ -23,24 +37,20 @@ var getAttr = endpoint{
 //
 // The error is nil exactly if all were read. Otherwise it is a [*PartialError], whose outcomes mean: Rejected, the server
 // refused to read the account, with [ErrNoSuchAccount] if it does not know it; Unknown, no answer came; NotSent, nothing
-// was asked. Remaining of the error is of no use here. If an account is not valid the map is nil, the error holds an
-// [*InputError] for each, and nothing was asked.
+// was asked. [Remaining] returns the accounts that are worth reading again. If an account is not valid the map is nil, the
+// error is an [*InputErrors], and nothing was asked.
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) GetAttr(ctx context.Context, accounts []string) (map[string]Attrs, error) {
-	users := make([]UserAttrs, len(accounts))
-	for i, account := range accounts {
-		users[i].ToAccount = account
+	call := newCall(ctx, c.engine)
+	defer call.end()
+	found := make(map[string]Attrs, len(accounts))
+	e := getAttr
+	e.found = func(i int, attrs any) { found[accounts[i]] = attrsOf(attrs) }
+	result, err := execute(ctx, call, &e, accounts)
+	if result == nil {
+		return nil, err
 	}
-	var found map[string]Attrs
-	_, err := (&call{client: c}).take(ctx, &getAttr, users, func(p *plan) {
-		found = make(map[string]Attrs, len(p.entries))
-		for n := range p.entries {
-			if p.states[n].outcome == Done {
-				found[p.account(n)] = p.read[n]
-			}
-		}
-	})
 	return found, err
 }
 
@@ -50,44 +60,44 @@ func (c *Client) GetAttr(ctx context.Context, accounts []string) (map[string]Att
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) GetAttrSeq(ctx context.Context, accounts iter.Seq2[string, error], opts ...SeqOption) iter.Seq2[*BatchResult, error] {
-	users := func(yield func(UserAttrs, error) bool) {
-		for account, err := range accounts {
-			if !yield(UserAttrs{ToAccount: account}, err) {
-				return
-			}
+	return stream(ctx, c.engine, &getAttr, accounts, opts, func(account string, found any) UserAttrs {
+		return UserAttrs{account, maps.Clone(attrsOf(found))} // an account may come twice
+	})
+}
+
+// attrsOf returns what was found for an account, or nil if that is nothing.
+func attrsOf(found any) Attrs {
+	attrs, _ := found.(Attrs)
+	return attrs
+}
+
+// readUserAttrs reads the attributes of accounts. An account that comes with different attributes counts as not mentioned.
+func readUserAttrs(body []byte) (any, error) {
+	var wire struct {
+		UserAttrs []struct {
+			ToAccount text `json:"To_Account"`
+			Attrs     map[string]value
 		}
 	}
-	return c.stream(ctx, &getAttr, users, opts)
-}
-
-// writeAccount writes a user that is only read.
-func (p *plan) writeAccount(user *UserAttrs) bool {
-	var good bool
-	p.json, good = appendText(p.json, user.ToAccount, user.ToAccount != "")
-	p.json = append(p.json, ',')
-	return good
-}
-
-func readUserAttrs(a *answer) error {
-	var users []struct {
-		ToAccount text `json:"To_Account"`
-		Attrs     map[string]value
+	if err := unmarshal(body, &wire); err != nil {
+		return nil, err
 	}
-	if err := unmarshalRest(a.rest.UserAttrs, &users); err != nil {
-		return err
-	}
-	a.attrs = make(map[string]Attrs, len(users))
-	for _, user := range users {
+	found, contradicted := make(map[string]Attrs, len(wire.UserAttrs)), map[string]bool{}
+	for _, user := range wire.UserAttrs {
 		attrs := make(Attrs, len(user.Attrs))
 		for name, value := range user.Attrs {
 			attrs[name] = string(value)
 		}
-		if other, twice := a.attrs[string(user.ToAccount)]; twice && !maps.Equal(attrs, other) {
-			attrs = nil // one of them is wrong
+		account := string(user.ToAccount)
+		if other, repeated := found[account]; repeated && !maps.Equal(attrs, other) {
+			contradicted[account] = true
 		}
-		a.attrs[string(user.ToAccount)] = attrs
+		found[account] = attrs
 	}
-	return nil
+	return lookup(func(account string) (any, bool) {
+		attrs, ok := found[account]
+		return attrs, ok && !contradicted[account]
+	}), nil
 }
 
 // value is a text that must be one, since it is given to the caller.
@@ -99,13 +109,4 @@ func (v *value) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		return errors.New("the value of an attribute is no text")
 	}
 	return (*text)(v).UnmarshalJSONFrom(d)
-}
-
-func keepUserAttrs(p *plan, n int, a *answer) error {
-	attrs := a.attrs[p.account(n)]
-	if attrs == nil {
-		return ErrNotAnswered
-	}
-	p.read[n] = attrs
-	return nil
 }

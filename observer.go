@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -46,39 +47,68 @@ type Event struct {
 	Kind     EventKind
 	Endpoint string        // the path, such as "v4/timpush/set_attr"
 	Host     string        // host of the base URL
-	Users    int           // users of the call, or accounts in the request
+	Users    int           // users of the call, or accounts in the request; 0 if it is not about users
 	Attempt  int           // from 1, of this request (AttemptStart, AttemptEnd, WaitEnd)
 	Wait     WaitReason    // WaitEnd
 	Duration time.Duration // CallEnd, AttemptEnd, WaitEnd
-	Status   int           // AttemptEnd: HTTP status, 0 if no answer came
+	Status   int           // AttemptEnd: HTTP status, 0 if no answer came; CallEnd: that of the first failure, if Failure is http
 	Code     Code          // AttemptEnd: the ErrorCode of the answer; CallEnd: that of the first user that is not Done
-	Failure  string        // with Code: "" or one of timeout, canceled, unreachable, connection, http, malformed, api, unsent
+	Failure  string        // with Code: "" or one of timeout, canceled, unreachable, connection, http, malformed, api, unsent, panic
 	Result   Result        // CallEnd
 }
 
-// firstFailure is what a CallEnd tells of the first user that is not Done: no more than an attempt tells, since what else
-// there is in an error may name an account.
-func firstFailure(err error) (Code, string) {
-	partial, ok := errors.AsType[*PartialError](err)
-	if !ok {
-		return 0, ""
+// firstFailure is what a CallEnd tells of the first user that is not Done, or of the call if it is not about users: no more than
+// an attempt tells, since what else there is in an error may name an account.
+func firstFailure(err error) (code Code, failure string, status int) {
+	cause := err
+	if partial, ok := errors.AsType[*PartialError](err); ok {
+		cause = partial.failed[0].Err
 	}
-	cause := partial.failed[0].Err
-	if api, ok := errors.AsType[*APIError](cause); ok {
-		return api.Code, "api"
+	code, failure = failureOf(cause)
+	if _, ok := errors.AsType[*url.Error](cause); !ok && failure == "connection" {
+		failure = "unsent" // without a UserSig, for example
 	}
-	name := failureName(cause)
-	if _, ok := errors.AsType[*url.Error](cause); !ok && name == "connection" {
-		name = "unsent" // without a UserSig, for example
+	if page, ok := errors.AsType[*HTTPError](cause); ok {
+		status = page.StatusCode
 	}
-	return 0, name
+	return code, failure, status
 }
 
-func (c *Client) observe(ctx context.Context, e Event) context.Context {
-	for _, o := range c.observers {
-		e.Host = c.request.Host
-		next := o.Observe(ctx, e)
-		if e.Kind == CallStart || e.Kind == AttemptStart {
+// failureOf returns the code and the kind of a failure.
+func failureOf(err error) (Code, string) {
+	if code := codeOf(err); code != 0 {
+		return code, "api"
+	}
+	var timeout interface{ Timeout() bool }
+	page, isPage := errors.AsType[*HTTPError](err)
+	switch {
+	case err == nil:
+		return 0, ""
+	case isPage && page.StatusCode == http.StatusOK:
+		return 0, "malformed"
+	case isPage:
+		return 0, "http"
+	case errors.Is(err, context.Canceled):
+		return 0, "canceled"
+	case notDialled(err):
+		return 0, "unreachable"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return 0, "timeout"
+	}
+	return 0, "connection"
+}
+
+// codeOf returns the first code in an error, or 0.
+func codeOf(err error) Code {
+	code, _ := errors.AsType[Code](err)
+	return code
+}
+
+func (e *engine) observe(ctx context.Context, event Event) context.Context {
+	for _, o := range e.observers {
+		event.Host = e.hosts.base.Host
+		next := o.Observe(ctx, event)
+		if event.Kind == CallStart || event.Kind == AttemptStart {
 			ctx = next
 		}
 	}
@@ -86,7 +116,7 @@ func (c *Client) observe(ctx context.Context, e Event) context.Context {
 }
 
 // logObserver writes events as structured records: everything at debug level, and one warning for a call that left
-// users undone, since each retry may still end well.
+// users that are not done, since each retry may still end well.
 type logObserver struct{ log *slog.Logger }
 
 func (l logObserver) Observe(ctx context.Context, e Event) context.Context {
@@ -101,13 +131,13 @@ func (l logObserver) Observe(ctx context.Context, e Event) context.Context {
 			slog.Duration("duration", e.Duration), slog.String("for", string(e.Wait)))
 	case CallEnd:
 		level := slog.LevelDebug
-		if e.Result.Done != e.Users {
+		if e.Failure != "" {
 			level = slog.LevelWarn
 		}
 		r := e.Result
 		l.log.LogAttrs(ctx, level, "timpush call", where, slog.Duration("duration", e.Duration),
 			slog.Int("done", r.Done), slog.Int("rejected", r.Rejected), slog.Int("unknown", r.Unknown),
-			slog.Int("not_sent", r.NotSent), slog.Int("requests", r.Requests), slog.Int("code", int(e.Code)),
+			slog.Int("not_sent", r.NotSent), slog.Int("requests", r.Requests), slog.Int("status", e.Status), slog.Int("code", int(e.Code)),
 			slog.String("failure", e.Failure))
 	}
 	return ctx

@@ -2,7 +2,8 @@ package timpush
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,8 +13,31 @@ const namesLife = 10 * time.Minute
 // namesFresh is how old they may be where a user is said to be refused for them: a name may have been added since.
 const namesFresh = 5 * time.Second
 
-// namesRest is how long SetAttr does without the names when they could not be read: each try may take long.
-const namesRest = time.Minute
+// namesRetry is how long SetAttr does without the names when they could not be read: each try may take long.
+const namesRetry = time.Minute
+
+// WithPreflight lets [Client.SetAttr], [Client.SetAttrSeq] and [Batcher.SetAttr] run [Client.Preflight] first: users that
+// it predicts to be refused are Rejected without being sent. That saves the calls that it takes to find the users for
+// whom a request was refused. If the names cannot be read, all users are sent. If not given, nothing is predicted.
+func WithPreflight() Option { return func(s *settings) { s.preflight = true } }
+
+// WithAccountTypes tells the client which type an account has, or AccountTypeUnknown, so that [Client.Preflight] can
+// predict [ErrAccountType]: the text of an account does not tell its type. typeOf is called concurrently. If not given,
+// that is predicted only for an account with attributes of both types.
+func WithAccountTypes(typeOf func(account string) AccountType) Option {
+	return func(s *settings) {
+		s.accountType = typeOf
+		s.require(typeOf != nil, "WithAccountTypes(nil): want a function")
+	}
+}
+
+// preflight predicts which users set_attr is certain to refuse, from the names of the app's attributes.
+type preflight struct {
+	engine *engine
+	typeOf func(account string) AccountType
+	names  atomic.Pointer[knownNames]
+	lock   chan struct{} // held while the names are read
+}
 
 // knownNames is what is known of the app's attributes.
 type knownNames struct {
@@ -22,150 +46,177 @@ type knownNames struct {
 	failed error // why they are not known
 }
 
-// WithPreflight lets [Client.SetAttr], [Client.SetAttrSeq] and [Batcher.SetAttr] run [Client.Preflight] first: users that
-// it foresees to be refused are Rejected without being sent. That saves the calls that it takes to find the users for
-// whom a request was refused. If the names cannot be read, all users are sent. If not given, nothing is foreseen.
-func WithPreflight() Option { return func(s *settings) { s.preflight = true } }
+func newPreflight(e *engine, typeOf func(account string) AccountType) *preflight {
+	return &preflight{engine: e, typeOf: typeOf, lock: make(chan struct{}, 1)}
+}
 
-// WithAccountTypes tells the client which type an account has, or AccountTypeUnknown, so that [Client.Preflight] can
-// foresee [ErrAccountType]: the text of an account does not tell its type. typeOf is called concurrently. If not given,
-// that is foreseen only for an account with attributes of both types.
-func WithAccountTypes(typeOf func(account string) AccountType) Option {
-	return func(s *settings) {
-		s.accountType = typeOf
-		s.require(typeOf != nil, "WithAccountTypes(nil)")
+// newSetAttr returns the endpoint of a client, with the precheck if it is wanted.
+func (p *preflight) newSetAttr(precheck bool) *endpoint[UserAttrs] {
+	e := setAttr
+	e.refused = func(code Code) {
+		if code == ErrInvalidAttr || code == ErrAccountType {
+			p.contradicted()
+		}
 	}
+	if precheck {
+		e.precheck = p.precheck
+	}
+	return &e
 }
 
 // Preflight tells which of users are certain to be refused by [Client.SetAttr], without setting anything: those with an
 // attribute that the app does not have ([ErrInvalidAttr]), and those with an attribute that is of another account type
 // than theirs ([ErrAccountType]). It knows an account's type from [WithAccountTypes], and otherwise only that no account has
-// both. Where the server does not tell the types of names, nothing is said about types. A user that is not named may be
-// refused all the same, for instance because the app does not know its account. Names are compared byte by byte; whether
-// the server does is not documented.
+// both. Where the server does not tell the types of names, nothing is said about types. A user that is not named may still
+// be refused, for instance because the app does not know its account. Names are compared byte by byte; whether the server
+// does is not documented.
 //
-// The error is nil if nobody is; a [*PartialError] with the users that are, as SetAttr would return it; the
-// [*InputError] of each fault of users; or why the names could not be read.
+// The error is nil if no user is certain to be refused; a [*PartialError] with those that are, as SetAttr would return it,
+// without an Info of the server; an [*InputErrors] with each fault of users; or a [*CallError] if the names could not be read.
 //
 // It costs a call of get_attr_name, or two. The names are kept for ten minutes, but read again before a user is said to be
 // refused, unless they were read in the last five seconds; and they are forgotten when the server contradicts them.
 func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
-	p := newPlan(&setAttr, users)
-	defer p.free()
-	if err := p.fill(); err != nil {
+	if err := validate(c.setAttr, users); err != nil {
 		return err
 	}
-	if err := c.foresee(ctx, p, false); err != nil {
+	items, itemOf, err := merge(c.setAttr, users)
+	if err != nil {
 		return err
 	}
-	for n := range p.states {
-		if s := &p.states[n]; s.err == nil {
-			s.outcome = Done // as far as can be foreseen
+	entries := encode(c.setAttr, items)
+	if err := c.preflight.predict(ctx, items, entries, false); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.err == nil {
+			e.outcome = Done // as far as can be predicted
 		}
 	}
-	_, err := p.gather()
+	_, err = gather(c.setAttr, users, entries, itemOf, 0)
 	return err
 }
 
 // contradicted forgets the names, after the server has refused attributes that they allowed.
-func (c *Client) contradicted() {
-	if known := c.names.Load(); known != nil && time.Since(known.read) > namesFresh {
-		c.forgetNames()
+func (p *preflight) contradicted() {
+	if known := p.names.Load(); known != nil && time.Since(known.read) > namesFresh {
+		p.forget()
 	}
 }
 
-// forgetNames stores a value of its own, so that who is reading the names just now notices.
-func (c *Client) forgetNames() { c.names.Store(new(knownNames)) }
+// forget stores a value of its own, so that a call that is reading the names just now notices.
+func (p *preflight) forget() { p.names.Store(new(knownNames)) }
 
-// foresee makes the entries Rejected that are certain to be refused. If the names cannot be read, it leaves it to the server
+// precheck rejects the entries that are certain to be refused. If the names cannot be read, it leaves it to the server
 // to tell, unless the reason stops the call.
-func (d delivery) foresee() {
-	c := d.client
-	if !c.preflight || d.plan.endpoint != &setAttr || d.over() {
+func (p *preflight) precheck(s *sender, items []UserAttrs, entries []*entry) {
+	if s.over() {
 		return
 	}
-	err := c.foresee(d.waits, d.plan, true)
-	if code, _ := errors.AsType[Code](err); code.class() == classFatal || code.class() == classCoolDown {
-		d.stop(err)
+	switch err := p.predict(s.waiting, items, entries, true); codeOf(err).class() {
+	case classFatal, classCooldown:
+		s.stop(err)
 	}
 }
 
-// foresee returns an error if the names cannot be read. In a hurry it tries once, and not again for a minute.
-func (c *Client) foresee(ctx context.Context, p *plan, hurry bool) error {
-	names, err := c.knownNames(ctx, namesLife, hurry)
+// predict returns an error if the names cannot be read. In a hurry it tries once, and not again for a minute.
+func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []*entry, hurry bool) error {
+	names, err := p.known(ctx, namesLife, hurry)
 	if err != nil {
 		return err
 	}
-	refusals, any := p.refusals(names.types, c.accountType)
-	if any && time.Since(names.read) > namesFresh {
-		if names, err = c.knownNames(ctx, namesFresh, hurry); err != nil {
+	refusals := p.refusals(items, names.types)
+	if len(refusals) > 0 && time.Since(names.read) > namesFresh {
+		if names, err = p.known(ctx, namesFresh, hurry); err != nil {
 			return err
 		}
-		refusals, _ = p.refusals(names.types, c.accountType)
+		refusals = p.refusals(items, names.types)
 	}
-	for n, code := range refusals {
-		if code != 0 {
-			p.states[n] = state{Rejected, &APIError{code, "foreseen from the names of the app's attributes, not sent", p.endpoint.name()}, true}
-		}
+	for n, refusal := range refusals {
+		entries[n].settle(Rejected, refusal, true)
 	}
 	return nil
 }
 
-// knownNames returns the names, which are not older than life. One call at a time reads them, for all that wait.
-func (c *Client) knownNames(ctx context.Context, life time.Duration, hurry bool) (*knownNames, error) {
+// known returns the names, which are not older than life. One call at a time reads them, for all that wait.
+func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (*knownNames, error) {
 	select {
-	case c.asking <- struct{}{}:
-		defer func() { <-c.asking }()
+	case p.lock <- struct{}{}:
+		defer func() { <-p.lock }()
 	case <-ctx.Done():
 		return nil, ended(ctx)
 	}
 	for {
-		known := c.names.Load()
+		known := p.names.Load()
 		switch {
 		case known != nil && known.failed == nil && time.Since(known.read) <= life:
 			return known, nil
-		case known != nil && known.failed != nil && time.Since(known.read) < namesRest && hurry:
+		case known != nil && known.failed != nil && time.Since(known.read) < namesRetry && hurry:
 			return nil, known.failed
 		}
-		if read, err := c.readNames(ctx, hurry); err != nil && ctx.Err() != nil {
+		if read, err := p.read(ctx, hurry); err != nil && ctx.Err() != nil {
 			return nil, err
-		} else if c.names.CompareAndSwap(known, read) { // else they have changed meanwhile
+		} else if p.names.CompareAndSwap(known, read) { // else they have changed meanwhile
 			return read, err
 		}
 	}
 }
 
-func (c *Client) readNames(ctx context.Context, once bool) (*knownNames, error) {
+func (p *preflight) read(ctx context.Context, hurry bool) (*knownNames, error) {
+	call := newCall(ctx, p.engine)
+	defer call.end()
+	call.hurry = hurry
 	known := &knownNames{types: map[string]AccountType{}, read: time.Now()}
 	var names []AttrName
-	names, known.failed = c.attrNames(ctx, once)
+	names, known.failed = call.attrNames(ctx)
 	for _, n := range names {
 		known.types[n.Name] = n.AccountType
 	}
 	return known, known.failed
 }
 
-// refusals returns the code that each entry is certain to be refused with, or 0, and whether there is any.
-func (p *plan) refusals(types map[string]AccountType, typeOf func(string) AccountType) (codes []Code, any bool) {
-	codes = make([]Code, len(p.entries))
-	seen := make([]AccountType, len(p.entries)) // the type that an account must have so far
-	for n := range seen {
-		if typeOf != nil {
-			seen[n] = typeOf(p.account(n))
+// refusals returns why an item is certain to be refused, by its place.
+func (p *preflight) refusals(items []UserAttrs, types map[string]AccountType) map[int]error {
+	refusals := map[int]error{}
+	for n, user := range items {
+		if code, name := p.refusal(user, types); code != 0 {
+			refusals[n] = &predictedError{&APIError{Code: code, Endpoint: setAttrPath}, name}
 		}
 	}
-	for user, n := range p.entryOf {
-		for name := range p.users[user].Attrs {
-			switch needed, known := types[name]; {
-			case !known:
-				codes[n], any = ErrInvalidAttr, true
-			case needed == AccountTypeUnknown || needed == seen[n]:
-			case seen[n] == AccountTypeUnknown:
-				seen[n] = needed
-			case codes[n] == 0:
-				codes[n], any = ErrAccountType, true
-			}
+	return refusals
+}
+
+// predictedError says that the server would refuse a user for an attribute.
+type predictedError struct {
+	api  *APIError
+	attr string
+}
+
+// Error tells the attribute and the code.
+func (e *predictedError) Error() string {
+	return fmt.Sprintf("attribute %s: %s (predicted from the app's attribute names, not sent)", quote(e.attr), e.api.text())
+}
+
+// Unwrap returns the error that the server would give.
+func (e *predictedError) Unwrap() error { return e.api }
+
+// refusal returns the code that a user is certain to be refused with, or 0, and the attribute. An unknown name comes first.
+func (p *preflight) refusal(user UserAttrs, types map[string]AccountType) (code Code, attr string) {
+	must := AccountTypeUnknown // the type that the account must have so far
+	if p.typeOf != nil {
+		must = p.typeOf(user.ToAccount)
+	}
+	for name := range user.Attrs {
+		needs, known := types[name]
+		switch {
+		case !known:
+			return ErrInvalidAttr, name
+		case needs == AccountTypeUnknown || needs == must:
+		case must == AccountTypeUnknown:
+			must = needs
+		default:
+			code, attr = ErrAccountType, name
 		}
 	}
-	return codes, any
+	return code, attr
 }

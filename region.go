@@ -24,21 +24,21 @@ const (
 	RegionTokyo Region = "tokyo"
 	// RegionMumbai is named by older editions of the documentation only: treat it as legacy.
 	RegionMumbai Region = "mumbai"
-	// RegionSaudiArabia has been seen in public client code, on no page of the vendor.
+	// RegionSaudiArabia is Riyadh, named by the pages of 2026 only (1047/78839); no page names a backup host.
 	RegionSaudiArabia Region = "saudiarabia"
 )
 
-type hosts struct{ host, backup string }
+type hostNames struct{ host, backup string }
 
 // place makes the two hosts of a region outside China from the short name that they share.
-func place(name string) hosts {
-	return hosts{"adminapi" + name + ".im.qcloud.com", "adminapi" + name + ".my-imcloud.com"}
+func place(name string) hostNames {
+	return hostNames{"adminapi" + name + ".im.qcloud.com", "adminapi" + name + ".my-imcloud.com"}
 }
 
-func (r Region) hosts() hosts {
+func (r Region) hosts() hostNames {
 	switch r {
 	case RegionChina:
-		return hosts{"console.tim.qq.com", "adminapi.my-imcloud.com"}
+		return hostNames{"console.tim.qq.com", "adminapi.my-imcloud.com"}
 	case RegionSingapore:
 		return place("sgp")
 	case RegionSeoul:
@@ -54,9 +54,9 @@ func (r Region) hosts() hosts {
 	case RegionMumbai:
 		return place("ind")
 	case RegionSaudiArabia:
-		return place("ksa")
+		return hostNames{host: place("ksa").host}
 	}
-	return hosts{}
+	return hostNames{}
 }
 
 // Regions returns all regions, the documented ones first.
@@ -71,7 +71,7 @@ func Regions() []Region {
 func (r Region) Host() string { return r.hosts().host }
 
 // BackupHost returns the host name that the vendor keeps beside [Region.Host] for networks whose DNS is hijacked,
-// or "" for an unknown region. The client never turns to it by itself; give it to [WithBaseURL].
+// or "" for an unknown region and for one without a documented backup host. The client calls it only with [WithBackupHost].
 func (r Region) BackupHost() string { return r.hosts().backup }
 
 // ParseRegion reads a region from a configuration file or a flag. Case, spaces, hyphens and underscores do not

@@ -1,6 +1,10 @@
 package timpush
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"slices"
+)
 
 // UserAttrNames is one user and the names of the attributes to remove from it.
 type UserAttrNames struct {
@@ -8,36 +12,86 @@ type UserAttrNames struct {
 	Names     []string // 1 to MaxAttrsPerUser; those not named are left alone
 }
 
-var removeAttr = endpoint{path: "/v4/timpush/remove_attr", open: `{"UserAttrs":[`, close: `]}`, onceOnly: true, write: (*plan).writeNames}
+var removeAttr = endpoint[UserAttrNames]{
+	command: command{
+		path: "v4/timpush/remove_attr", open: `{"UserAttrs":[`, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
+		repeatable: true, divisible: true, refusesRepeats: true,
+	},
+	account:  func(u UserAttrNames) string { return u.ToAccount },
+	validate: userAttrNamesFaults,
+	merge:    mergeNames,
+	encode:   appendUserAttrNames,
+}
 
 // RemoveAttr removes attributes from users. It works as [Client.SetAttr] does, with the same outcomes and errors. An
-// account that comes twice is sent once, with the names of both.
+// account that comes twice is sent once, with the names of both. [Remaining] returns what is worth removing again.
 //
 // Whether it is an error to remove an attribute that a user does not have is not documented; if it is, what is Unknown after
 // a lost answer stays so, since a refusal may mean that it is done. To remove again what is Unknown does no harm, unless
-// somebody else has set a new value since. PartialError.Remaining is of no use here: see the indexes of its Users.
+// somebody else has set a new value since.
 //
 // API: tencentcloud.com/document/product/1047/60566.
 func (c *Client) RemoveAttr(ctx context.Context, users []UserAttrNames) (*Result, error) {
-	named := make([]UserAttrs, len(users))
-	for i, user := range users {
-		named[i] = UserAttrs{user.ToAccount, make(Attrs, len(user.Names))}
-		for _, name := range user.Names {
-			named[i].Attrs[name] = ""
-		}
-	}
-	return (&call{client: c}).take(ctx, &removeAttr, named, nil)
+	call := newCall(ctx, c.engine)
+	defer call.end()
+	return execute(ctx, call, &removeAttr, users)
 }
 
-// writeNames writes a user with the names of its attributes.
-func (p *plan) writeNames(user *UserAttrs) bool {
-	dst, good := appendAccount(p.json, user)
+func userAttrNamesFaults(i int, user UserAttrNames) (faults []*InputError) {
+	add := func(attr, reason string) {
+		faults = append(faults, &InputError{Index: i, ToAccount: user.ToAccount, Attr: attr, Reason: reason})
+	}
+	if fault := accountFault(user.ToAccount); fault != "" {
+		add("", fault)
+	}
+	switch n := len(distinct(user.Names)); {
+	case n == 0:
+		add("", "there are no names of attributes to remove")
+	case n > MaxAttrsPerUser:
+		add("", fmt.Sprintf("there are %d names, at most %d can exist", n, MaxAttrsPerUser))
+	}
+	for _, name := range user.Names {
+		if fault := nameFault(name); fault != "" {
+			add(name, fault)
+		}
+	}
+	return faults
+}
+
+// distinct returns the texts without those that come again, in their order.
+func distinct(texts []string) []string {
+	kept := make([]string, 0, len(texts))
+	for _, text := range texts {
+		if !slices.Contains(kept, text) {
+			kept = append(kept, text)
+		}
+	}
+	return kept
+}
+
+func mergeNames(earlier, later UserAttrNames) (UserAttrNames, string) {
+	names := distinct(slices.Concat(earlier.Names, later.Names))
+	if len(names) > MaxAttrsPerUser {
+		return earlier, fmt.Sprintf("with those before, the account has more than %d attributes", MaxAttrsPerUser)
+	}
+	return UserAttrNames{earlier.ToAccount, names}, ""
+}
+
+func appendUserAttrNames(dst []byte, user UserAttrNames) []byte {
+	dst = append(dst, `{"To_Account":`...)
+	dst = appendText(dst, user.ToAccount)
+	dst = append(dst, `,"Attrs":`...)
+	dst = appendTexts(dst, distinct(user.Names))
+	return append(dst, '}')
+}
+
+// appendTexts appends texts, at least one, as a JSON array.
+func appendTexts(dst []byte, texts []string) []byte {
 	dst = append(dst, '[')
-	for name := range user.Attrs {
-		good = good && name != "" && len(name) <= MaxNameBytes
-		dst, good = appendText(dst, name, good)
+	for _, text := range texts {
+		dst = appendText(dst, text)
 		dst = append(dst, ',')
 	}
-	p.json = append(withoutComma(dst), `]},`...)
-	return good
+	dst[len(dst)-1] = ']'
+	return dst
 }

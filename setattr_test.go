@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -17,12 +18,10 @@ import (
 
 func TestRequestIsTheDocumentedOne(t *testing.T) {
 	t.Parallel()
-	p := newPlan(&setAttr, []UserAttrs{
+	body := setAttr.body(encode(&setAttr, []UserAttrs{
 		{"379C2F0D-290D-47AE-94D1-919058C39C77", Attrs{"sex": "female"}},
 		{"xiaoming", Attrs{"city": "ShenZhen"}},
-	})
-	require.Empty(t, p.validate())
-	body := p.appendRequest(nil, []int{0, 1})
+	}))
 	assert.Equal(t, `{"UserAttrs":[{"To_Account":"379C2F0D-290D-47AE-94D1-919058C39C77","Attrs":{"sex":"female"}},`+
 		`{"To_Account":"xiaoming","Attrs":{"city":"ShenZhen"}}]}`, string(body))
 }
@@ -34,9 +33,7 @@ func FuzzAppendRequest(f *testing.F) {
 	f.Add("\x00\x1f\x7f", "<&>", "\u2028\u2029", "\ufffd", "tab\t")
 	f.Fuzz(func(t *testing.T, account, name1, value1, name2, value2 string) {
 		user := UserAttrs{account, Attrs{name1: value1, name2: value2}}
-		p := newPlan(&setAttr, []UserAttrs{user, user})
-		defer p.free()
-		if len(p.validate()) > 0 {
+		if user.Validate() != nil {
 			return
 		}
 		var got struct {
@@ -45,7 +42,7 @@ func FuzzAppendRequest(f *testing.F) {
 				Attrs     Attrs
 			}
 		}
-		body := p.appendRequest(nil, []int{1, 0})
+		body := setAttr.body(encode(&setAttr, []UserAttrs{user, user}))
 		require.NoError(t, json.Unmarshal(body, &got), string(body))
 		require.Len(t, got.UserAttrs, 2)
 		for _, u := range got.UserAttrs {
@@ -56,7 +53,7 @@ func FuzzAppendRequest(f *testing.F) {
 
 // valid says in the plainest way which users may be sent.
 func valid(u UserAttrs) bool {
-	ok := u.ToAccount != "" && utf8.ValidString(u.ToAccount) && len(u.Attrs) >= 1 && len(u.Attrs) <= 10
+	ok := u.ToAccount != "" && utf8.ValidString(u.ToAccount) && !strings.ContainsFunc(u.ToAccount, unicode.IsControl) && len(u.Attrs) >= 1 && len(u.Attrs) <= 10
 	for name, value := range u.Attrs {
 		ok = ok && name != "" && len(name) <= 50 && len(value) <= 50 && utf8.ValidString(name) && utf8.ValidString(value)
 	}
@@ -82,17 +79,20 @@ func FuzzValidate(f *testing.F) {
 				want = append(want, i)
 			}
 		}
-		p := newPlan(&setAttr, users)
-		defer p.free()
 		var got []int
-		for _, fault := range p.validate() {
-			in, _ := errors.AsType[*InputError](fault)
-			got = append(got, in.Index)
-			assert.LessOrEqual(t, len(fault.Error()), 700, "64 bytes of the account and of the name, each four when quoted, and the reason")
+		if err := validate(&setAttr, users); err != nil {
+			faulty, ok := errors.AsType[*InputErrors](err)
+			require.True(t, ok)
+			for _, fault := range faulty.Faults {
+				got = append(got, fault.Index)
+				assert.LessOrEqual(t, len(fault.Error()), 700, "64 bytes of the account and of the name, each four when quoted, and the reason")
+			}
 		}
 		assert.True(t, slices.IsSorted(got))
 		assert.Equal(t, want, slices.Compact(got))
-		assert.Len(t, p.entries, len(users))
+		for i, u := range users {
+			assert.Equal(t, !slices.Contains(want, i), u.Validate() == nil, "a user alone is judged as in a slice")
+		}
 	})
 }
 
@@ -112,56 +112,48 @@ func FuzzMergeAndSplit(f *testing.F) {
 			}
 			maps.Copy(model[account], users[i].Attrs)
 		}
-		p := newPlan(&setAttr, users)
-		defer p.free()
-		require.Empty(t, p.validate())
-		require.Empty(t, p.merge())
-		p.begin()
-		requests := p.split(limit)
+		items, itemOf, err := merge(&setAttr, users)
+		require.NoError(t, err)
+		entries := encode(&setAttr, items)
 
 		got := map[string]Attrs{}
-		for _, e := range p.entries {
+		for _, e := range entries {
 			var u struct {
 				ToAccount string `json:"To_Account"`
 				Attrs     Attrs
 			}
-			require.NoError(t, json.Unmarshal(p.json[e.from:e.to-1], &u))
+			require.NoError(t, json.Unmarshal(e.json, &u))
+			require.Equal(t, e.account, u.ToAccount)
 			require.NotContains(t, got, u.ToAccount, "each account once")
 			got[u.ToAccount] = u.Attrs
 		}
 		assert.Equal(t, model, got)
 		for i, u := range users {
-			assert.Equal(t, u.ToAccount, users[p.entries[p.entryOf[i]].user].ToAccount)
+			assert.Equal(t, u.ToAccount, entries[itemOf[i]].account)
 		}
-		var all []int
-		for _, request := range requests {
+		var all []*entry
+		for _, request := range split(entries, limit) {
 			assert.NotEmpty(t, request)
 			assert.LessOrEqual(t, len(request), limit)
 			all = append(all, request...)
 		}
-		assert.True(t, slices.Equal(p.numbers, all), "in order, and none left out")
-		assert.Len(t, all, len(p.entries))
+		assert.True(t, slices.Equal(entries, all), "in order, and none left out")
 	})
 }
 
 // BenchmarkEncode makes the body of a request for 100 users with 3 attributes each, in three ways.
 func BenchmarkEncode(b *testing.B) {
 	users := make([]UserAttrs, 100)
-	numbers := make([]int, 100)
 	for i := range users {
-		numbers[i] = i
 		users[i] = UserAttrs{"user-" + strconv.Itoa(i), Attrs{"sex": "female", "city": "NewYork", "country": "US"}}
 	}
 	b.Run("by=timpush", func(b *testing.B) { // which validates, too
 		b.ReportAllocs()
-		var body []byte
 		for b.Loop() {
-			p := newPlan(&setAttr, users)
-			if faults := p.validate(); len(faults) > 0 {
-				b.Fatal(faults)
+			if err := validate(&setAttr, users); err != nil {
+				b.Fatal(err)
 			}
-			body = p.appendRequest(body[:0], numbers)
-			p.free()
+			setAttr.body(encode(&setAttr, users))
 		}
 	})
 	b.Run("by=jsontext", func(b *testing.B) { // each text quoted, without a look at it before

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"math"
 	"math/bits"
-	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,14 +21,16 @@ var ErrTooManyInvalid = errors.New("more invalid users than the stream may have"
 // be told to end before it yields again.
 const sourceGrace = 100 * time.Millisecond
 
-// SeqOption changes how [Client.SetAttrSeq] works.
-type SeqOption func(*stream)
+// SeqOption changes how [Client.SetAttrSeq] works. A nil one changes nothing.
+type SeqOption func(*seqSettings)
+
+type seqSettings struct{ maxInvalid int }
 
 // WithMaxInvalid ends the stream with [ErrTooManyInvalid] when more than n of its users are invalid: the input may be
-// another than is thought. If not given, any number is Rejected.
-func WithMaxInvalid(n int) SeqOption { return func(s *stream) { s.maxInvalid = n } }
+// another than was meant. If not given, any number is Rejected.
+func WithMaxInvalid(n int) SeqOption { return func(s *seqSettings) { s.maxInvalid = n } }
 
-// BatchResult is what became of some users of a stream: those of one request, or one that was not fit to be sent.
+// BatchResult tells how some users of a stream ended: those of one request, or one that was not valid.
 type BatchResult struct {
 	Result                // of these users
 	Users     []UserAttrs // in the order of the stream
@@ -40,6 +41,9 @@ type BatchResult struct {
 
 	checkpoint int64
 }
+
+// String returns the counts of the batch as one line.
+func (b *BatchResult) String() string { return b.Result.String() }
 
 // Checkpoint returns how many users at the beginning of the stream are all settled, in this result or an earlier one:
 // Done, or Rejected for what is their own. It is the position to go on from with another stream. It stays below a user that
@@ -64,7 +68,7 @@ func (p Progress) String() string {
 // SetAttrSeq sets attributes for users as they come, any number of them in constant memory. It sends full requests in
 // parallel, at the pace of the limiter; one that is not full goes 20 ms after its first user, if the source is slow.
 //
-// Each step of the result tells what became of the users of a request, as soon as it is known and so not in the
+// Each step of the result tells how the users of a request ended, as soon as it is known and so not in the
 // order of the stream. The *BatchResult is never nil. The error is a [*PartialError] if some users of this step are not
 // [Done]; its indexes are positions in the stream, and its Remaining takes BatchResult.Users. An error that the source
 // yields is passed on, and the stream goes on; it takes no position, and the BatchResult has no users. A stream that
@@ -75,11 +79,11 @@ func (p Progress) String() string {
 // Nothing can be checked in advance here: an invalid user is Rejected alone, with an [*InputError], and the others are
 // sent. See [WithMaxInvalid].
 //
-// Two values for one account are never under way together, and so a later one is never overtaken; it waits for the
+// Two values for one account are never in flight together, and so a later one is never overtaken; it waits for the
 // request of the earlier one to end, retries included, while the rest of the stream goes on. Those that wait together
 // are merged. When 200 x MaxInFlight users have been taken and not told of, the source has to wait.
 //
-// The source runs in a goroutine of its own. Once the loop has been left, or ctx has ended, what is under way is broken off;
+// The source runs in a goroutine of its own. Once the loop has been left, or ctx has ended, what is in flight is broken off;
 // once a code has stopped the stream, it ends by itself. In either case the next yield tells the source to end. SetAttrSeq
 // waits 100 ms for that: a source that can block for longer should watch ctx, or it may still be running when the loop is
 // over, and what it yields then is not told. A panic in the source comes out of the loop. A map must not be changed before
@@ -87,44 +91,50 @@ func (p Progress) String() string {
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (c *Client) SetAttrSeq(ctx context.Context, users iter.Seq2[UserAttrs, error], opts ...SeqOption) iter.Seq2[*BatchResult, error] {
-	return c.stream(ctx, &setAttr, users, opts)
+	return stream(ctx, c.engine, c.setAttr, users, opts, func(user UserAttrs, _ any) UserAttrs { return user })
 }
 
-func (c *Client) stream(ctx context.Context, e *endpoint, users iter.Seq2[UserAttrs, error], opts []SeqOption) iter.Seq2[*BatchResult, error] {
+// stream runs a stream of items. user makes the user of a BatchResult from an item and what was read for it.
+func stream[T any](
+	ctx context.Context, e *engine, to *endpoint[T], items iter.Seq2[T, error], opts []SeqOption, user func(item T, found any) UserAttrs,
+) iter.Seq2[*BatchResult, error] {
 	return func(yield func(*BatchResult, error) bool) {
-		s := newStream(ctx, c, e, opts)
+		s := newStreaming(ctx, e, to, opts, user)
 		defer s.leave()
-		go s.run(users)
+		go s.run(items)
 		for n := range s.notices {
 			if !yield(s.tell(n), n.err) {
 				s.leave()
 				break
 			}
 		}
-		s.source.rethrow()
+		s.source.resume()
+		s.panicked.Load().resume()
 		if s.early != nil && !s.left {
 			yield(s.tell(notice{batch: &BatchResult{}}), s.early)
 		}
 	}
 }
 
-// stream is a SetAttrSeq or a GetAttrSeq under way. The source's goroutine puts users into the joiner, its requests and the
-// invalid users become notices, and the loop takes these.
-type stream struct {
+// streaming is a stream that is running. The source's goroutine puts items into the collector, its batches and the invalid
+// items become notices, and the loop takes these.
+type streaming[T any] struct {
 	ctx        context.Context // ends when the loop is left
 	cancel     context.CancelFunc
-	endpoint   *endpoint
+	endpoint   *endpoint[T]
+	user       func(item T, found any) UserAttrs
 	maxInvalid int
-	joiner     *joiner[int64] // tickets are positions
+	collector  *collector[T, int64] // tickets are positions
 	call       *call
-	room       chan struct{} // a place for each user in the joiner, until it has been told
+	room       chan struct{} // a place for each item in the collector, until it has been told
 	notices    chan notice
 	source     source
-	early      error // why the stream has ended before its source; set before notices is closed
+	panicked   atomic.Pointer[escape] // of a request
+	early      error                  // why the stream has ended before its source; set before notices is closed
 
 	mu      sync.Mutex
 	over    bool           // what the source yields is no longer told
-	telling sync.WaitGroup // users that the source has just yielded
+	telling sync.WaitGroup // items that the source has just yielded
 
 	left     bool // the following is the loop's
 	began    time.Time
@@ -140,42 +150,55 @@ type notice struct {
 	room  int // places that its users had
 }
 
-func newStream(ctx context.Context, c *Client, e *endpoint, opts []SeqOption) *stream {
-	s := &stream{
-		endpoint: e, maxInvalid: math.MaxInt, notices: make(chan notice), room: make(chan struct{}, 2*MaxUsersPerRequest*cap(c.slots)),
+func newStreaming[T any](
+	ctx context.Context, e *engine, to *endpoint[T], opts []SeqOption, user func(item T, found any) UserAttrs,
+) *streaming[T] {
+	settings := seqSettings{maxInvalid: math.MaxInt}
+	for _, option := range opts {
+		if option != nil {
+			option(&settings)
+		}
+	}
+	s := &streaming[T]{
+		endpoint: to, user: user, maxInvalid: settings.maxInvalid, notices: make(chan notice), room: make(chan struct{}, 2*to.size*cap(e.slots)),
 		began: time.Now(), settled: settled{open: math.MaxInt64}, source: source{returned: make(chan struct{})},
 	}
-	for _, option := range opts {
-		option(s)
-	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.joiner = newJoiner(s.ctx, c, e, defaultLinger, false, s.finish)
-	s.call = s.joiner.call
+	s.collector = newCollector(s.ctx, e, to, defaultLinger, false, s.finish)
+	s.call = s.collector.call
 	return s
 }
 
 // run takes the stream from its source until it is over.
-func (s *stream) run(users iter.Seq2[UserAttrs, error]) {
-	go s.source.read(users, s.take)
+func (s *streaming[T]) run(items iter.Seq2[T, error]) {
+	go readSource(&s.source, items, s.take)
 	select {
 	case <-s.source.returned:
-	case <-s.call.lasts.Done():
+	case <-s.call.ctx.Done():
 	}
-	if cause := s.call.ended(s.ctx); cause != nil {
+	if cause := s.cause(); cause != nil {
 		s.early = fmt.Errorf("timpush: the stream has ended before its source: %w", cause)
 	}
-	s.joiner.close()
+	s.collector.close()
 	s.source.wait(sourceGrace)
 	s.mu.Lock()
 	s.over = true
 	s.mu.Unlock()
 	s.telling.Wait()
-	s.joiner.wait()
+	s.collector.wait()
 	close(s.notices)
 }
 
+// cause returns why the stream goes no further, or nil.
+func (s *streaming[T]) cause() error {
+	if err := ended(s.ctx); err != nil {
+		return err
+	}
+	return s.call.stopCause()
+}
+
 // leave ends the stream, if it has not ended, and returns when nothing of it is left.
-func (s *stream) leave() {
+func (s *streaming[T]) leave() {
 	s.left = true
 	s.cancel()
 	for range s.notices {
@@ -183,27 +206,27 @@ func (s *stream) leave() {
 }
 
 // take takes what the source yields, and returns false to end it.
-func (s *stream) take(position int64, user UserAttrs, err error) bool {
+func (s *streaming[T]) take(position int64, item T, err error) bool {
 	if !s.mayTell() {
 		return false
 	}
 	defer s.telling.Done()
 	if err != nil {
 		s.notices <- notice{batch: &BatchResult{}, err: err}
-		return s.call.lasts.Err() == nil
+		return s.call.ctx.Err() == nil
 	}
-	if faults := s.endpoint.inputFaults(int(position), user); len(faults) > 0 {
-		return s.reject(position, user, faults)
+	if faults := s.endpoint.validate(int(position), item); len(faults) > 0 {
+		return s.reject(position, item, faults)
 	}
-	if !s.join(position, user) {
-		s.notices <- s.noticeOf(position, user, NotSent, s.call.ended(s.ctx))
+	if !s.add(position, item) {
+		s.notices <- s.noticeOf(position, item, NotSent, s.cause())
 		return false
 	}
 	return true
 }
 
 // mayTell reports whether what the source yields is still told. If so, telling is to be done.
-func (s *stream) mayTell() bool {
+func (s *streaming[T]) mayTell() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.over {
@@ -212,63 +235,74 @@ func (s *stream) mayTell() bool {
 	return !s.over
 }
 
-// join puts a user into the joiner as soon as there is room, or returns false once the stream has ended.
-func (s *stream) join(position int64, user UserAttrs) bool {
+// add puts an item into the collector as soon as there is room, or returns false once the stream has ended.
+func (s *streaming[T]) add(position int64, item T) bool {
 	select {
 	case s.room <- struct{}{}:
-	case <-s.call.lasts.Done():
+	case <-s.call.ctx.Done():
 		return false
 	}
-	return s.joiner.add(user, position)
+	return s.collector.add(item, position)
 }
 
-func (s *stream) reject(position int64, user UserAttrs, faults []error) bool {
-	var err error = &inputErrors{faults}
+func (s *streaming[T]) reject(position int64, item T, faults []*InputError) bool {
+	err := invalid(faults)
 	if len(faults) == 1 {
 		err = faults[0]
 	}
-	s.notices <- s.noticeOf(position, user, Rejected, err)
+	s.notices <- s.noticeOf(position, item, Rejected, err)
 	if s.maxInvalid--; s.maxInvalid < 0 {
 		s.call.stop(ErrTooManyInvalid)
 	}
-	return s.call.lasts.Err() == nil
+	return s.call.ctx.Err() == nil
 }
 
-// noticeOf is about one user that was not sent.
-func (s *stream) noticeOf(position int64, user UserAttrs, outcome Outcome, err error) notice {
-	failed := failure{&UserError{int(position), user.ToAccount, outcome, err}, 0, outcome == Rejected}
+// noticeOf is about one item that was not sent.
+func (s *streaming[T]) noticeOf(position int64, item T, outcome Outcome, err error) notice {
+	failed := failure{
+		UserError: &UserError{int(position), s.endpoint.account(item), outcome, err},
+		again:     outcome == NotSent, settled: outcome == Rejected,
+	}
 	result := Result{}
 	result.count(outcome)
 	return notice{
-		batch: &BatchResult{Result: result, Users: []UserAttrs{user}, Outcomes: []Outcome{outcome}, Positions: []int64{position}},
-		err:   &PartialError{s.endpoint.name(), result, []failure{failed}},
+		batch: &BatchResult{Result: result, Users: []UserAttrs{s.user(item, nil)}, Outcomes: []Outcome{outcome}, Positions: []int64{position}},
+		err:   &PartialError{s.endpoint.path, result, []failure{failed}},
 	}
 }
 
-// finish makes a notice of a request.
-func (s *stream) finish(b *joined[int64]) {
-	n := len(b.users)
-	batch := &BatchResult{Result: *b.result, Users: make([]UserAttrs, n), Outcomes: make([]Outcome, n), Positions: make([]int64, n)}
+// finish makes a notice of a batch.
+func (s *streaming[T]) finish(b *batch[T, int64]) {
+	if b.panicked != nil {
+		s.panicked.CompareAndSwap(nil, b.panicked)
+		return
+	}
+	n := len(b.items)
+	told := &BatchResult{Result: *b.result, Users: make([]UserAttrs, n), Outcomes: make([]Outcome, n), Positions: make([]int64, n)}
 	failed := make([]failure, n)
 	for _, u := range b.failed {
 		failed[u.Index] = u
 	}
-	partial := &PartialError{endpoint: s.endpoint.name(), result: *b.result}
+	partial := &PartialError{endpoint: s.endpoint.path, result: *b.result}
 	for k, i := range inOrder(b.tickets) {
-		batch.Users[k], batch.Positions[k], batch.Outcomes[k] = b.users[i], b.tickets[i], Done
-		if b.plan.read != nil {
-			batch.Users[k].Attrs = maps.Clone(b.plan.read[b.plan.entryOf[i]]) // an account may come twice
-		}
+		told.Users[k], told.Positions[k], told.Outcomes[k] = s.user(b.items[i], b.foundFor(i)), b.tickets[i], Done
 		if u := failed[i]; u.UserError != nil {
-			u.Index, u.place, batch.Outcomes[k] = int(b.tickets[i]), k, u.Outcome
+			u.Index, u.place, told.Outcomes[k] = int(b.tickets[i]), k, u.Outcome
 			partial.failed = append(partial.failed, u)
 		}
 	}
-	next := notice{batch: batch, room: n}
+	next := notice{batch: told, room: n}
 	if len(partial.failed) > 0 {
 		next.err = partial
 	}
 	s.notices <- next
+}
+
+func (b *batch[T, K]) foundFor(i int) any {
+	if b.found == nil {
+		return nil
+	}
+	return b.found[i]
 }
 
 // inOrder returns the places of the positions in their order: who waited behind a request comes after later ones.
@@ -284,7 +318,7 @@ func inOrder(positions []int64) []int {
 }
 
 // tell makes the result of the next step, in the loop's goroutine.
-func (s *stream) tell(n notice) *BatchResult {
+func (s *streaming[T]) tell(n notice) *BatchResult {
 	for range n.room {
 		<-s.room
 	}
@@ -365,24 +399,22 @@ func (m *rateMeter) at(now time.Duration, count int) float64 {
 // source runs the caller's iterator.
 type source struct {
 	returned chan struct{} // closed when it has
-	panicked any
-	exited   bool // by a panic or runtime.Goexit
+	panicked *escape
 }
 
-func (s *source) read(users iter.Seq2[UserAttrs, error], take func(int64, UserAttrs, error) bool) {
+func readSource[T any](s *source, items iter.Seq2[T, error], take func(int64, T, error) bool) {
 	defer close(s.returned)
-	s.exited = true
-	defer func() { s.panicked = recover() }()
-	position := int64(0)
-	for user, err := range users {
-		if !take(position, user, err) {
-			break
+	guard(func() {
+		position := int64(0)
+		for item, err := range items {
+			if !take(position, item, err) {
+				break
+			}
+			if err == nil {
+				position++
+			}
 		}
-		if err == nil {
-			position++
-		}
-	}
-	s.exited = false
+	}, func(e *escape) { s.panicked = e })
 }
 
 // wait returns when the source has returned, or after the grace.
@@ -395,17 +427,11 @@ func (s *source) wait(grace time.Duration) {
 	}
 }
 
-// rethrow lets a panic of the source go on in the loop's goroutine.
-func (s *source) rethrow() {
+// resume lets a panic of the source go on in the loop's goroutine.
+func (s *source) resume() {
 	select {
 	case <-s.returned:
+		s.panicked.resume()
 	default:
-		return
-	}
-	switch {
-	case s.panicked != nil:
-		panic(s.panicked)
-	case s.exited:
-		runtime.Goexit()
 	}
 }

@@ -15,7 +15,7 @@ import (
 // The UserSig must be made for the SDKAppID and the Identifier of the client's [Config].
 //
 // UserSig returns a new UserSig and the time at which it expires. The client keeps it until four fifths of its life
-// are over, or until the server calls it expired; with a zero time it keeps nothing and asks for every attempt.
+// are over, or until the server calls it expired or wrong; with a zero time it keeps nothing and asks for every attempt.
 // It is called for one request at a time; ctx ends with the call that needs the UserSig, and after the attempt timeout
 // (see [WithAttemptTimeout]). An error costs one attempt.
 type Signer interface {
@@ -39,64 +39,68 @@ func localSigner(cfg Config, ttl time.Duration) Signer {
 // userSigAlphabet is base64 with "*", "-" and "_" in place of "+", "/" and "=". It needs no escape in a query.
 const userSigAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-_"
 
-// signFunc returns the UserSig to use now, and asks for a new one if the server called that one expired.
-type signFunc func(ctx context.Context, expired string) (string, error)
-
-// cached keeps the UserSig of s, in a closure for the same reason as the key: see usersigs.
-func cached(s Signer, patience time.Duration) signFunc {
-	u := &usersigs{signer: s, patience: patience, turn: make(chan struct{}, 1)}
-	return func(ctx context.Context, expired string) (string, error) { return u.get(ctx, expired) }
+// signing gives the UserSig to use. Its functions share a userSigs, in closures for the same reason as the key.
+type signing struct {
+	get     func(ctx context.Context, expired string) (string, error) // a new one if the server called that one expired
+	recheck func(usersig string) (now string, good bool)              // what to use instead if it has expired since it was given
+	drop    func(usersig string)                                      // the server says that it is wrong
 }
 
-// renewPause is how long after a failed renewal the next is tried, while the UserSig at hand is still good.
+// newSigning keeps the UserSig of s.
+func newSigning(s Signer, patience time.Duration) signing {
+	u := &userSigs{signer: s, patience: patience, lock: make(chan struct{}, 1)}
+	return signing{u.get, u.recheck, u.drop}
+}
+
+// renewPause is how long after a failed renewal the next is tried, while the UserSig in use is still good.
 const renewPause = time.Minute
 
-// usersigs keeps the last UserSig. One request at a time asks the signer for a new one, for at most patience; the others
-// use the one at hand as long as it is good.
-type usersigs struct {
+// userSigs keeps the last UserSig. One request at a time asks the signer for a new one, for at most patience; the others
+// use the last one as long as it is good.
+type userSigs struct {
 	signer   Signer
 	patience time.Duration
-	turn     chan struct{}
+	lock     chan struct{} // held while the signer is asked
 
 	mu               sync.Mutex // guards the following
-	usersig          string
+	usersig          string     // "": none
 	renewAt, expires time.Time
 }
 
-func (u *usersigs) get(ctx context.Context, expired string) (string, error) {
-	usersig, good, young := u.atHand(expired)
-	if young {
+func (u *userSigs) get(ctx context.Context, expired string) (string, error) {
+	usersig, usable, fresh := u.last(expired)
+	if fresh {
 		return usersig, nil
 	}
-	if !takeTurn(ctx, u.turn, !good) {
+	if !acquire(ctx, u.lock, !usable) {
 		return usersig, ended(ctx) // which is nil if another request is renewing it
 	}
-	defer func() { <-u.turn }()
-	if usersig, good, young = u.atHand(expired); young {
+	defer func() { <-u.lock }()
+	if usersig, usable, fresh = u.last(expired); fresh {
 		return usersig, nil
 	}
-	fresh, err := u.renew(ctx)
-	if err != nil && good {
+	renewed, err := u.renew(ctx)
+	if err != nil && usable {
 		return usersig, nil // early renewal leaves a fifth of its life for the signer to come back
 	}
-	return fresh, err
+	return renewed, err
 }
 
-// atHand returns the last UserSig, whether it can be used, and whether it should.
-func (u *usersigs) atHand(expired string) (usersig string, good, young bool) {
+// last returns the last UserSig, whether it can be used, and whether it should.
+func (u *userSigs) last(expired string) (usersig string, usable, fresh bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now().Round(0)
-	good = u.usersig != "" && u.usersig != expired && now.Before(u.expires)
-	return u.usersig, good, good && now.Before(u.renewAt)
+	usable = u.usersig != "" && u.usersig != expired && now.Before(u.expires)
+	return u.usersig, usable, usable && now.Before(u.renewAt)
 }
 
-func (u *usersigs) renew(ctx context.Context) (string, error) {
+func (u *userSigs) renew(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.patience)
 	defer cancel()
-	fresh, expires, err := u.signer.UserSig(ctx)
-	if err == nil && (fresh == "" || strings.Trim(fresh, userSigAlphabet) != "") {
-		err = errors.New("the Signer returned what cannot be a UserSig")
+	renewed, expires, err := u.signer.UserSig(ctx)
+	if err == nil && (renewed == "" || strings.Trim(renewed, userSigAlphabet) != "") {
+		err = errors.New("the Signer returned a text that cannot be a UserSig")
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -105,15 +109,37 @@ func (u *usersigs) renew(ctx context.Context) (string, error) {
 		u.renewAt = now.Add(renewPause)
 		return "", fmt.Errorf("no UserSig: %w", err)
 	}
-	u.usersig, u.expires = fresh, expires.Round(0)
+	u.usersig, u.expires = renewed, expires.Round(0)
 	u.renewAt = now.Add(u.expires.Sub(now) / 5 * 4)
-	return fresh, nil
+	return renewed, nil
 }
 
-// takeTurn takes the turn if it is free, or waits for it until ctx ends.
-func takeTurn(ctx context.Context, turn chan struct{}, wait bool) bool {
+// recheck returns the last UserSig, which may be a newer one than that given, if it can still be used. What the signer lets
+// nothing be kept of is good.
+func (u *userSigs) recheck(usersig string) (now string, good bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.expires.IsZero() || u.usersig == "":
+		return usersig, true
+	case time.Now().Round(0).Before(u.expires):
+		return u.usersig, true
+	}
+	return usersig, false
+}
+
+func (u *userSigs) drop(usersig string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.usersig == usersig {
+		u.usersig = ""
+	}
+}
+
+// acquire takes a lock if it is free, or waits for it until ctx ends.
+func acquire(ctx context.Context, lock chan struct{}, wait bool) bool {
 	select {
-	case turn <- struct{}{}:
+	case lock <- struct{}{}:
 		return true
 	default:
 	}
@@ -121,7 +147,7 @@ func takeTurn(ctx context.Context, turn chan struct{}, wait bool) bool {
 		return false
 	}
 	select {
-	case turn <- struct{}{}:
+	case lock <- struct{}{}:
 		return true
 	case <-ctx.Done():
 		return false

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 )
 
@@ -32,19 +31,15 @@ var verifyPauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecon
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) Verify(ctx context.Context, users []UserAttrs) (*Result, error) {
-	p := newPlan(&setAttr, users)
-	defer p.free()
-	if err := p.fill(); err != nil {
+	if err := validate(&setAttr, users); err != nil {
 		return nil, err
 	}
-	v := verification{client: c, plan: p, want: make([]Attrs, len(p.entries))}
-	for i, n := range p.entryOf {
-		if v.want[n] == nil {
-			v.want[n] = Attrs{}
-		}
-		maps.Copy(v.want[n], users[i].Attrs)
+	items, itemOf, err := merge(&setAttr, users)
+	if err != nil {
+		return nil, err
 	}
-	open := v.read(ctx, p.numbers)
+	v := verification{engine: c.engine, items: items, entries: encode(&setAttr, items)}
+	open := v.read(ctx, places(len(items)))
 	for _, pause := range verifyPauses {
 		if len(open) == 0 {
 			break
@@ -55,46 +50,70 @@ func (c *Client) Verify(ctx context.Context, users []UserAttrs) (*Result, error)
 		}
 		open = v.read(ctx, open)
 	}
-	return p.gather()
+	return gather(&setAttr, users, v.entries, itemOf, v.requests)
 }
 
-// verification is a Verify under way.
+// verification is a Verify that is running.
 type verification struct {
-	client *Client
-	plan   *plan // of what should be stored
-	want   []Attrs
+	engine   *engine
+	items    []UserAttrs // what should be stored
+	entries  []*entry
+	requests int64
 }
 
-// read reads the accounts of entries, and returns those whose attributes are not stored.
-func (v *verification) read(ctx context.Context, entries []int) (missing []int) {
-	accounts := make([]UserAttrs, len(entries))
-	for k, n := range entries {
-		accounts[k].ToAccount = v.plan.account(n)
+// read reads the accounts of the items at places, and returns the places of those whose attributes are not stored.
+func (v *verification) read(ctx context.Context, at []int) (missing []int) {
+	accounts := make([]string, len(at))
+	for k, n := range at {
+		accounts[k] = v.items[n].ToAccount
 	}
-	result, _ := (&call{client: v.client}).take(ctx, &getAttr, accounts, func(p *plan) {
-		for k, n := range entries { // no account comes twice, so that entries have the same places here and there
-			s := p.states[k]
-			switch {
-			case s.outcome == Done && !v.want[n].storedIn(p.read[k]):
-				s = state{outcome: Rejected, err: ErrNotStored}
-				missing = append(missing, n)
-			case s.outcome == Rejected && errors.Is(s.err, ErrNoSuchAccount):
-				s = state{outcome: Rejected, err: fmt.Errorf("%w: %w", ErrNotStored, s.err)}
-				missing = append(missing, n)
-			}
-			v.plan.states[n] = s
+	states := make([]state, len(at))
+	e := getAttr
+	e.found = func(k int, attrs any) {
+		states[k] = state{outcome: Done, settled: true}
+		if !v.items[at[k]].Attrs.storedIn(attrsOf(attrs)) {
+			states[k] = state{outcome: Rejected, err: ErrNotStored}
 		}
-	})
-	v.plan.sent.Add(int64(result.Requests))
+	}
+	call := newCall(ctx, v.engine)
+	defer call.end()
+	result, err := execute(ctx, call, &e, accounts)
+	v.requests += int64(result.Requests)
+	if partial, ok := errors.AsType[*PartialError](err); ok {
+		for _, u := range partial.failed { // no account comes twice: they have the same places here and there
+			states[u.Index] = notRead(u)
+		}
+	}
+	for k, n := range at {
+		v.entries[n].state = states[k]
+		if errors.Is(states[k].err, ErrNotStored) {
+			missing = append(missing, n)
+		}
+	}
 	return missing
 }
 
-// giveUp leaves open what was not stored when it was last looked at, since it may show yet.
-func (v *verification) giveUp(entries []int, cause error) {
-	for _, n := range entries {
-		s := &v.plan.states[n]
-		*s = state{outcome: Unknown, err: then(s.err, cause)}
+// notRead returns what is known of a user whose attributes could not be read.
+func notRead(u failure) state {
+	if u.Outcome == Rejected && errors.Is(u.Err, ErrNoSuchAccount) {
+		return state{outcome: Rejected, err: fmt.Errorf("%w: %w", ErrNotStored, u.Err)}
 	}
+	return state{u.Outcome, u.Err, u.settled}
+}
+
+// giveUp leaves open what was not stored when it was last looked at, since it may show yet.
+func (v *verification) giveUp(at []int, cause error) {
+	for _, n := range at {
+		v.entries[n].state = state{outcome: Unknown, err: followedBy(v.entries[n].err, cause)}
+	}
+}
+
+func places(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 func (a Attrs) storedIn(has Attrs) bool {

@@ -83,7 +83,7 @@ func (l *evenLimiter) start() time.Duration {
 type reserver interface{ Reserve() *rate.Reservation }
 
 // waitLimiter waits for l. A *rate.Limiter says with an error of its own that the deadline of ctx comes too early.
-func waitLimiter(ctx context.Context, l Limiter) error {
+func waitLimiter(ctx context.Context, l Limiter, counts bool, n int) error {
 	err := l.Wait(ctx)
 	if err == nil || ctx.Err() != nil {
 		return err
@@ -112,7 +112,8 @@ const (
 //
 // The calls wait in a queue, and only the first waits for its time: nothing is booked ahead, so that who gives up takes
 // no one's time, and a rate that has recovered holds for all.
-type pace struct {
+type throttle struct {
+	quota float64
 	first chan struct{} // taken by the first in the queue
 
 	mu      sync.Mutex // guards the following
@@ -129,7 +130,7 @@ type pace struct {
 }
 
 // wait returns when the next call may start, and its turn: the number of throttle codes that were noted before it.
-func (p *pace) wait(ctx context.Context) (turn int, err error) {
+func (p *throttle) wait(ctx context.Context) (turn int, err error) {
 	if turn, free := p.free(); free {
 		return turn, nil
 	}
@@ -151,14 +152,14 @@ func (p *pace) wait(ctx context.Context) (turn int, err error) {
 }
 
 // free reports whether there is no brake.
-func (p *pace) free() (turn int, free bool) {
+func (p *throttle) free() (turn int, free bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.noted, p.rate == 0 && !time.Now().Before(p.resume)
 }
 
 // sends takes note of a call that is being sent. It reports false if its turn is over, since a throttle code came after it.
-func (p *pace) sends(turn int) bool {
+func (p *throttle) sends(turn int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if turn == p.noted {
@@ -168,7 +169,7 @@ func (p *pace) sends(turn int) bool {
 }
 
 // start lets a call start and returns 0, or returns how long it has to wait before it asks again.
-func (p *pace) start() (turn int, wait time.Duration) {
+func (p *throttle) start() (turn int, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -188,7 +189,7 @@ func (p *pace) start() (turn int, wait time.Duration) {
 }
 
 // recover raises the rate by what has become of it since it was last looked at.
-func (p *pace) recover(now time.Time) {
+func (p *throttle) recover(now time.Time) {
 	left := now.Sub(p.updated).Seconds()
 	if p.rate == 0 || left <= 0 {
 		return
@@ -209,7 +210,7 @@ func (p *pace) recover(now time.Time) {
 	}
 }
 
-func (p *pace) count(now time.Time) {
+func (p *throttle) count(now time.Time) {
 	switch age := now.Sub(p.second); {
 	case age >= 2*time.Second:
 		p.second, p.was, p.now = now, 0, 0
@@ -220,7 +221,7 @@ func (p *pace) count(now time.Time) {
 }
 
 // current is the rate of the calls in the last second or two, or since they began.
-func (p *pace) current(now time.Time) float64 {
+func (p *throttle) current(now time.Time) float64 {
 	span := now.Sub(p.second)
 	if p.was > 0 {
 		span += time.Second
@@ -230,12 +231,35 @@ func (p *pace) current(now time.Time) float64 {
 
 // throttled takes note of a throttle code, the answer to the call of a turn: nobody starts for a while, and then at a lower
 // rate. What calls are answered that were sent before the last code tells nothing new.
-func (p *pace) throttled(turn int) {
+func (p *throttle) refused(turn int, retryAfter time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if turn != p.noted {
-		return
+		return false
 	}
+	p.refuse(retryAfter)
+	return true
+}
+
+func (p *throttle) refusedNow(retryAfter time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuse(retryAfter)
+}
+
+func newThrottle(quota float64) *throttle {
+	return &throttle{quota: quota, first: make(chan struct{}, 1)}
+}
+
+const defaultShare = 0.975
+
+type recipientLimiter struct{ Limiter }
+
+func (l recipientLimiter) WaitN(ctx context.Context, n int) error { return l.Wait(ctx) }
+
+func newRecipientLimiter(perSecond int) Limiter { return recipientLimiter{NewLimiter(0.975)} }
+
+func (p *throttle) refuse(retryAfter time.Duration) {
 	p.noted++
 	now := time.Now()
 	if !p.resume.IsZero() && now.Sub(p.resume) < time.Second {
@@ -250,7 +274,7 @@ func (p *pace) throttled(turn int) {
 	}
 	p.tooHigh = max(p.tooHigh, lowestRate)
 	p.rate = max(p.tooHigh*slowDown, lowestRate)
-	p.resume = now.Add(p.pause)
+	p.resume = now.Add(max(p.pause, retryAfter))
 	p.updated = p.resume
 }
 

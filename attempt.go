@@ -1,0 +1,293 @@
+package timpush
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/timpush/timpush-go/internal/beforesend"
+)
+
+// attempt sends the body of a request once, and returns the answer and what it means for what the answer does not name.
+func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict) {
+	h.begin()
+	e := Event{Endpoint: s.command.path, Users: accounts, Attempt: h.attempts}
+	usersig, epoch, err := s.admit(h, e)
+	if err != nil {
+		return answer{}, s.notAdmitted(err)
+	}
+	defer s.release()
+	a, v := s.post(&exchange{command: s.command, sent: sent{usersig, body, s.command.personal}}, e)
+	v.epoch = epoch
+	s.learn(h, &v, usersig)
+	return a, v
+}
+
+// admit returns when a request may leave: with a good UserSig, a slot, and a token of the limiter. Signing may take its time,
+// so it comes first: nothing stands between the token and the request. Where the UserSig has expired meanwhile, and no other
+// request has had a new one made, it begins again; a limiter that is slower than a UserSig's life ends that. If it returns no
+// error, the slot must be given back by release.
+func (s *sender) admit(h *history, e Event) (usersig string, epoch int, err error) {
+	for tries := 1; ; tries++ {
+		if usersig, err = s.signing.get(s.waiting, h.expired); err != nil {
+			return "", 0, err
+		}
+		if epoch, err = s.acquire(e); err != nil {
+			return "", 0, err
+		}
+		usersig, good := s.signing.recheck(usersig)
+		if good || tries == maxSignings {
+			return usersig, epoch, nil
+		}
+		s.release()
+	}
+}
+
+const maxSignings = 3 // for one attempt
+
+// acquire waits for a slot, the throttle and the limiter.
+func (s *sender) acquire(e Event) (epoch int, err error) {
+	e.Kind, e.Wait = WaitEnd, WaitSlot
+	began := time.Now()
+	select {
+	case s.slots <- struct{}{}:
+	case <-s.waiting.Done():
+		return 0, s.waiting.Err()
+	}
+	acquired := false
+	defer func() {
+		if !acquired { // also if an Observer or a Limiter panics
+			s.release()
+		}
+	}()
+	queued := time.Now()
+	e.Duration = queued.Sub(began)
+	s.observe(s.waiting, e)
+	epoch, err = s.waitQuota(e.Users)
+	e.Wait, e.Duration = WaitQuota, time.Since(queued)
+	s.observe(s.waiting, e)
+	acquired = err == nil
+	return epoch, err
+}
+
+func (s *sender) release() { <-s.slots }
+
+// waitQuota waits for the throttle and then for the limiter: those who wait for the throttle all go on when it ends. If a
+// throttle code comes meanwhile, it begins again.
+func (s *sender) waitQuota(accounts int) (epoch int, err error) {
+	quota := s.command.quota
+	throttle, limiter := s.throttles[quota], s.limiters[quota]
+	for {
+		if epoch, err = throttle.wait(s.waiting); err != nil {
+			return 0, err
+		}
+		if err = waitLimiter(s.waiting, limiter, quota == QuotaRecipients, accounts); err != nil {
+			return 0, err
+		}
+		if throttle.sends(epoch) {
+			return epoch, s.cooling()
+		}
+	}
+}
+
+// notAdmitted is the verdict where a request did not get as far as the network. If the call has a deadline, and the limiter
+// says that it comes too early, no further request has time either.
+func (s *sender) notAdmitted(err error) verdict {
+	v := verdict{class: classTransient, outcome: NotSent, err: err}
+	if _, cooling := errors.AsType[*cooldownError](err); cooling {
+		v.class = classFatal
+	} else if _, ok := s.ctx.Deadline(); ok && errors.Is(err, context.DeadlineExceeded) {
+		v.class, v.final = classNone, true
+		s.stopNew(err)
+	}
+	return v
+}
+
+// learn notes what the verdict says of the UserSig, and makes fatal what was hoped to pass and has come again.
+func (s *sender) learn(h *history, v *verdict, usersig string) {
+	if code, ok := errors.AsType[Code](v.err); ok && code.aboutUserSig() {
+		s.signing.drop(usersig)
+	}
+	switch v.class {
+	case classExpired:
+		if h.expired != "" {
+			v.class = classFatal // newly signed, and still expired
+		}
+		h.expired = usersig
+	case classAccountCheck:
+		if h.accountChecks++; h.accountChecks > maxAccountChecks {
+			v.class = classFatal
+		}
+	}
+}
+
+// exchange is one HTTP request and its answer.
+type exchange struct {
+	command *command
+	sent    sent
+	reader  bytes.Reader
+	used    atomic.Bool // the transport has found a connection, or asked for another copy of the body
+	trace   httptrace.ClientTrace
+	header  http.Header // of the answer
+}
+
+// post sends one signed request and classifies its answer. What it returns is without the UserSig.
+func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
+	e.Kind = AttemptStart
+	ctx := s.observe(s.ctx, e)
+	began := time.Now()
+	host := s.hosts.choose()
+	status, text, err := s.roundTrip(ctx, x, host)
+	if err != nil {
+		v = s.classifyFailure(x, host, err)
+	} else {
+		s.hosts.note(host, true)
+		a, v = x.read(status, text)
+	}
+	e.Kind, e.Duration, e.Status = AttemptEnd, time.Since(began), status
+	e.Code, e.Failure = failureOf(v.err)
+	s.observe(ctx, e)
+	return a, v
+}
+
+// roundTrip returns the status and the body of the answer. It calls the transport itself, since an http.Client follows
+// redirects, and a redirect would pass the UserSig on.
+func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int, []byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.attemptTimeout, errAttemptTimeout)
+	defer cancel()
+	req := s.newRequest(ctx, x, host)
+	if err := beforesend.Check(ctx); err != nil {
+		return 0, nil, &withheldError{err}
+	}
+	s.requests.Add(1)
+	resp, err := s.transport.RoundTrip(req)
+	switch {
+	case err != nil:
+		return 0, nil, s.timedOut(ctx, err)
+	case resp == nil:
+		return 0, nil, errors.New("the transport returned neither an answer nor an error")
+	}
+	x.header = resp.Header
+	if resp.Body == nil {
+		return resp.StatusCode, nil, nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return resp.StatusCode, text, nil // the status says enough
+	case err == nil && len(text) > maxAnswer:
+		err = errTooLong
+	}
+	return resp.StatusCode, text, s.timedOut(ctx, err)
+}
+
+func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *http.Request {
+	where := *host
+	where.Path += "/" + x.command.path
+	if where.RawPath != "" {
+		where.RawPath += "/" + x.command.path
+	}
+	where.RawQuery = s.query + "&usersig=" + x.sent.usersig + "&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10)
+	x.reader.Reset(x.sent.body)
+	x.trace.GotConn = func(httptrace.GotConnInfo) { x.used.Store(true) }
+	req := &http.Request{
+		Method: http.MethodPost, URL: &where, Host: where.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
+		Body:   io.NopCloser(&x.reader), ContentLength: int64(len(x.sent.body)),
+		GetBody: func() (io.ReadCloser, error) {
+			x.used.Store(true)
+			return io.NopCloser(bytes.NewReader(x.sent.body)), nil
+		},
+	}
+	return req.WithContext(httptrace.WithClientTrace(ctx, &x.trace))
+}
+
+var contentType = []string{"application/json"}
+
+// untouched reports whether the transport has found no connection and has not looked at the body, and so has sent nothing. A
+// transport that retries by itself has done so for an earlier try.
+func (x *exchange) untouched() bool { return !x.used.Load() && x.reader.Len() == len(x.sent.body) }
+
+var errAttemptTimeout error = timeout{}
+
+type timeout struct{}
+
+func (timeout) Error() string { return "no answer within the attempt's timeout" }
+func (timeout) Unwrap() error { return context.DeadlineExceeded }
+func (timeout) Timeout() bool { return true }
+
+// timedOut returns the error of an attempt. If that was ended by its timeout, a transport may know no more than that its context
+// was canceled; and the connection may be dead, as may others that are idle: the next attempt must not use one of them.
+func (s *sender) timedOut(ctx context.Context, err error) error {
+	if err == nil || context.Cause(ctx) != errAttemptTimeout { //nolint:errorlint // this very one
+		return err
+	}
+	if t, ok := s.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+	return errAttemptTimeout
+}
+
+// withheldError says that a request was not sent since the caller's check did not let it.
+type withheldError struct{ error }
+
+// Unwrap returns the error of the check.
+func (e *withheldError) Unwrap() error { return e.error }
+
+// classifyFailure is the verdict where no answer of the API came. NotSent needs proof: the transport has used nothing of the
+// request, and it is the standard one, or its error says that there was no connection.
+func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
+	if withheld, ok := errors.AsType[*withheldError](err); ok {
+		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
+	}
+	v := verdict{class: classTransient, outcome: Unknown}
+	_, standard := s.transport.(*http.Transport)
+	if x.untouched() && (standard || notDialled(err) || certificateFails(err)) {
+		v.outcome = NotSent
+	}
+	if proxyRefuses(err) && v.outcome == NotSent || certificateFails(err) {
+		v.class = classFatal
+	}
+	if notDialled(err) && !proxyUnreachable(err) {
+		s.hosts.note(host, false)
+	}
+	v.err = x.sent.error(err, host.String()+"/"+x.command.path)
+	return s.command.restrict(v)
+}
+
+// cooldown is a time in which the client sends nothing, because of err.
+type cooldown struct {
+	until time.Time
+	err   error
+}
+
+const cooldownTime = time.Minute // the advice that comes with 70050
+
+// cooldownError says why nothing is sent.
+type cooldownError struct{ cooldown }
+
+// Error tells until when, and why.
+func (e *cooldownError) Error() string {
+	return fmt.Sprintf("the client sends nothing until %s: %v", e.until.Format(time.TimeOnly), e.err)
+}
+
+// Unwrap returns why.
+func (e *cooldownError) Unwrap() error { return e.err }
+
+// cooling returns why nothing is sent now, or nil.
+func (e *engine) cooling() error {
+	if c := e.cooldown.Load(); c != nil && time.Now().Before(c.until) {
+		return &cooldownError{*c}
+	}
+	return nil
+}

@@ -1,0 +1,279 @@
+package timpush
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// endpoint is a command whose requests are about accounts, and what it does with an item of its input.
+type endpoint[T any] struct {
+	command
+	account  func(item T) string
+	validate func(index int, item T) []*InputError
+	merge    func(earlier, later T) (merged T, fault string) // as if applied in turn
+	encode   func(dst []byte, item T) []byte                 // appends the item's JSON
+
+	precheck func(s *sender, items []T, entries []*entry) // may reject entries before anything is sent; nil: none
+	found    func(index int, value any)                   // takes what was read for an input that is Done; nil: nothing is
+}
+
+// execute takes an input all the way. The Result is nil if the input is not valid.
+func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (result *Result, err error) {
+	if err := validate(e, input); err != nil {
+		return nil, err
+	}
+	items, itemOf, err := merge(e, input)
+	if err != nil {
+		return nil, err
+	}
+	entries := encode(e, items)
+	s, finish := c.begin(ctx, &e.command, len(input))
+	defer func() { finish(result, err) }()
+	if e.precheck != nil {
+		e.precheck(s, items, entries)
+	}
+	s.send(split(entries, s.limit(&e.command)))
+	return gather(e, input, entries, itemOf, s.requests.Load())
+}
+
+// command is an endpoint of the API as the engine sees it: requests and answers, whatever they carry.
+type command struct {
+	path           string // "v4/timpush/set_attr"
+	quota          Quota
+	open, close    string // of a request's JSON; the entries stand between them
+	size           int    // of a request, in entries
+	repeatable     bool   // to send a request again does no harm
+	divisible      bool   // a refused request may be halved to find the entry at fault
+	serial         bool   // one request at a time
+	refusesRepeats bool   // the server may refuse what it has already done
+	personal       bool   // the values in a request are kept out of error texts
+
+	// read takes from an answer what it says besides; for a command with accounts that is a lookup. nil: nothing. What the
+	// answer to such a command holds is never printed.
+	read func(body []byte) (any, error)
+
+	refused func(code Code) // is told of each code that the server gives; nil: is not
+}
+
+// lookup returns what an answer holds for an account. ok is false if it does not mention the account.
+type lookup func(account string) (value any, ok bool)
+
+// body returns the JSON of a request.
+func (c *command) body(entries []*entry) []byte {
+	length := len(c.open) + len(c.close)
+	for _, e := range entries {
+		length += len(e.json) + 1
+	}
+	body := append(make([]byte, 0, length), c.open...)
+	for k, e := range entries {
+		if k > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, e.json...)
+	}
+	return append(body, c.close...)
+}
+
+// certain reports whether an account that is refused with err now was so at each attempt.
+func (c *command) certain(err error) bool {
+	code := codeOf(err)
+	return code.DataFault() && (!c.refusesRepeats || code == ErrNoSuchAccount)
+}
+
+// engine is what the calls of a client share. It knows no endpoint.
+type engine struct {
+	hosts          *hosts
+	query          string // what the queries have in common
+	userAgent      []string
+	transport      http.RoundTripper
+	signing        signing
+	limiters       [quotaCount]Limiter
+	throttles      [quotaCount]*throttle
+	slots          chan struct{} // one for each request in flight
+	observers      []Observer
+	maxAttempts    int
+	retryBudget    time.Duration // 0: no limit
+	attemptTimeout time.Duration
+	cooldown       atomic.Pointer[cooldown]
+
+	mu     sync.Mutex
+	limits map[string]sizeLimit // of the requests to a path, where the server has refused larger ones
+}
+
+// slowDown makes the throttle of a quota slower after a throttle code, or all of them if the code is about the whole app.
+func (e *engine) slowDown(q Quota, v verdict) {
+	pause := min(v.retryAfter, maxRetryAfter)
+	if e.throttles[q].refused(v.epoch, pause) && codeOf(v.err) == ErrAppRateLimited {
+		for other, t := range e.throttles {
+			if Quota(other) != q {
+				t.refusedNow(pause)
+			}
+		}
+	}
+}
+
+// call is what the requests of one call share. A stream is one call, and so is a Batcher until a code stops it.
+type call struct {
+	*engine
+	ctx    context.Context // of waits: ends with the caller's, or when the call is stopped
+	cancel context.CancelFunc
+	cause  atomic.Pointer[error] // why it was stopped
+	hurry  bool                  // no attempt is repeated after a pause
+
+	unknownCodes   atomic.Int64 // requests in a row that failed with an undocumented code
+	unknowns       atomic.Int64 // requests in a row that may have been applied and must not be repeated
+	singleFailures atomic.Int64 // accounts in a row that were sent alone and not accepted
+}
+
+// newCall begins a call. It ends with end.
+func newCall(ctx context.Context, e *engine) *call {
+	c := &call{engine: e}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	return c
+}
+
+// stopNew lets no further request begin, because of cause. Those that wait for their turns go on.
+func (c *call) stopNew(cause error) { c.cause.CompareAndSwap(nil, &cause) }
+
+// stop lets no further request leave, because of cause. Those in flight go on.
+func (c *call) stop(cause error) {
+	c.stopNew(cause)
+	c.end()
+}
+
+// end releases what the call holds.
+func (c *call) end() { c.cancel() }
+
+// stopCause returns why the call was stopped, or nil.
+func (c *call) stopCause() error {
+	if cause := c.cause.Load(); cause != nil {
+		return *cause
+	}
+	return nil
+}
+
+// sender sends the requests of one execute.
+type sender struct {
+	*call
+	command  *command
+	ctx      context.Context // of requests
+	waiting  context.Context // of the waits before them: ends with ctx, or when the call is stopped
+	requests atomic.Int64
+}
+
+// begin returns the sender of an execute, which tells observers of its beginning and, with finish, of its end.
+func (c *call) begin(ctx context.Context, cmd *command, users int) (s *sender, finish func(*Result, error)) {
+	began := time.Now()
+	s = &sender{call: c, command: cmd}
+	s.ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: cmd.path, Users: users})
+	waiting, cancel := context.WithCancel(s.ctx)
+	s.waiting = waiting
+	unlink := context.AfterFunc(c.ctx, cancel)
+	return s, func(result *Result, err error) {
+		unlink()
+		cancel()
+		e := Event{Kind: CallEnd, Endpoint: cmd.path, Users: users, Duration: time.Since(began), Failure: "panic"}
+		if result != nil {
+			e.Result = *result
+			e.Code, e.Failure, e.Status = firstFailure(err)
+		}
+		c.observe(s.ctx, e)
+	}
+}
+
+// stopped returns why the sender goes no further, or nil: its context has ended, or the call was stopped.
+func (s *sender) stopped() error {
+	if err := ended(s.ctx); err != nil {
+		return err
+	}
+	if cause := s.stopCause(); cause != nil {
+		return cause
+	}
+	return ended(s.call.ctx)
+}
+
+func (s *sender) over() bool { return s.waiting.Err() != nil || s.call.ctx.Err() != nil || s.stopCause() != nil }
+
+// send sends requests, as many at a time as the client may have in flight, and returns when each of their entries has its
+// outcome.
+func (s *sender) send(requests [][]*entry) {
+	parallel := min(len(requests), cap(s.slots))
+	if s.command.serial {
+		parallel = 1
+	}
+	var next atomic.Int64
+	work := func() {
+		for n := next.Add(1); n <= int64(len(requests)); n = next.Add(1) {
+			s.request(requests[n-1], history{})
+		}
+	}
+	if parallel == 1 {
+		work()
+		return
+	}
+	var workers sync.WaitGroup
+	var panicked atomic.Pointer[escape]
+	for range parallel {
+		workers.Go(func() {
+			guard(work, func(e *escape) {
+				panicked.CompareAndSwap(nil, e)
+				s.stop(errPanic)
+			})
+		})
+	}
+	workers.Wait()
+	panicked.Load().resume()
+}
+
+// sizeLimit is what the server takes in one request to an endpoint, as far as is known.
+type sizeLimit struct {
+	entries, bytes int
+	since          time.Time
+}
+
+// sizeLimitStep is the time in which a limit doubles, until it is gone: one stray code must not slow down a client for long, and
+// where the limit is real it costs one refused request each time.
+const sizeLimitStep = 10 * time.Second
+
+// now returns what is left of a limit.
+func (l sizeLimit) now(size int) sizeLimit {
+	doubled := min(int(time.Since(l.since)/sizeLimitStep), 20)
+	l.entries = min(l.entries<<doubled, size)
+	if l.bytes > maxBody>>doubled {
+		l.bytes = maxBody
+	} else {
+		l.bytes <<= doubled
+	}
+	return l
+}
+
+// maxBody is more bytes than any request has.
+const maxBody = 1 << 30
+
+func (e *engine) sizeLimit(c *command) sizeLimit {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l, ok := e.limits[c.path]; ok {
+		return l.now(c.size)
+	}
+	return sizeLimit{entries: c.size, bytes: maxBody}
+}
+
+// limit returns how many entries a request to an endpoint may have.
+func (e *engine) limit(c *command) int { return e.sizeLimit(c).entries }
+
+func (e *engine) tooLarge(c *command, entries, bytes int) bool {
+	l := e.sizeLimit(c)
+	return entries > l.entries || bytes > l.bytes
+}
+
+// lower notes that the server has refused a request with more entries or bytes than these.
+func (e *engine) lower(c *command, entries, bytes int) {
+	now := e.sizeLimit(c)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.limits[c.path] = sizeLimit{min(now.entries, entries), min(now.bytes, bytes), time.Now()}
+}

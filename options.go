@@ -1,0 +1,200 @@
+package timpush
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Option changes how a [Client] works.
+type Option func(*settings)
+
+type settings struct {
+	httpClient     *http.Client
+	baseURL        string
+	backupHost     bool
+	limiters       [quotaCount]Limiter // nil: the client makes its own
+	recipientRate  int
+	maxAttempts    int // 0 if not given
+	retryBudget    time.Duration
+	attemptTimeout time.Duration
+	maxInFlight    int
+	userSigTTL     time.Duration
+	signer         Signer
+	observers      []Observer
+	userAgent      string
+	preflight      bool
+	accountType    func(account string) AccountType
+	faults         []error
+}
+
+// require records a fault of an option unless ok, so that NewClient reports all of them together.
+func (s *settings) require(ok bool, fault string) {
+	if !ok {
+		s.faults = append(s.faults, errors.New("timpush: "+fault))
+	}
+}
+
+// WithHTTPClient sends requests through the Transport of h, within its Timeout; the rest of h is not used: the API has no
+// cookies, and redirects are not followed, since one would pass the UserSig on. The transport sees the UserSig in each
+// URL: mind what it logs. It must verify TLS, its MaxIdleConnsPerHost should be no less than [WithMaxInFlight], and its
+// HTTP2 should have a SendPingTimeout and a PingTimeout well below [WithAttemptTimeout], without which an HTTP/2 connection
+// that has died silently is used until the kernel gives it up. A transport that retries by itself may have a
+// request applied more than once.
+// If not given, the client has a transport of its own, with as many connections as MaxInFlight.
+func WithHTTPClient(h *http.Client) Option {
+	return func(s *settings) {
+		s.httpClient = h
+		s.require(h != nil, "WithHTTPClient(nil): want an *http.Client")
+	}
+}
+
+// WithBaseURL sends requests to base instead of the host of the region: a proxy, a backup host, or a fake. It takes
+// https, and http on a loopback host only. If not given, it is "https://" and [Region.Host].
+func WithBaseURL(base string) Option {
+	return func(s *settings) {
+		s.baseURL = base
+		s.require(base != "", `WithBaseURL(""): want https://HOST[/PATH]`)
+	}
+}
+
+// WithBackupHost sends a request to [Region.BackupHost] while the region's host does not resolve or cannot be dialled, as where
+// its DNS answers are forged. A proxy that cannot be reached does not count. The client tries the region's host again after a
+// minute. Not for a region without a documented backup host, nor together with [WithBaseURL]. If not given, the client calls
+// the region's host only.
+func WithBackupHost() Option { return func(s *settings) { s.backupHost = true } }
+
+// WithLimiter paces the calls about attributes and tags with l; it is WithQuota(QuotaUsers, l). If not given, the client has a
+// limiter of its own, NewLimiter(97.5), which keeps each second at the service below [DefaultQPS].
+func WithLimiter(l Limiter) Option {
+	return func(s *settings) { s.limit("WithLimiter", QuotaUsers, l) }
+}
+
+// WithQuota paces the calls of a quota with l; share it among all clients of an app. For [QuotaRecipients], l must also have
+// the method WaitN(ctx context.Context, n int) error, which waits until n more recipients may be sent to. If not given, the
+// client has a limiter of its own for each: 97.5 calls a second for users, one push a second, one revocation a second, five
+// calls a second for tasks and one for statistics, and [WithRecipientRate].
+func WithQuota(q Quota, l Limiter) Option {
+	return func(s *settings) {
+		if q < 0 || q >= quotaCount {
+			s.require(false, "WithQuota: there is no such Quota")
+			return
+		}
+		s.limit("WithQuota", q, l)
+	}
+}
+
+func (s *settings) limit(option string, q Quota, l Limiter) {
+	s.limiters[q] = l
+	s.require(l != nil, option+": the Limiter is nil; NewLimiter makes one, and without the option the client has its own")
+	_, waitsN := l.(nWaiter)
+	s.require(l == nil || q != QuotaRecipients || waitsN, option+": for QuotaRecipients the Limiter needs a method WaitN(ctx, n)")
+	r, ok := l.(interface {
+		Burst() int
+		Limit() rate.Limit
+	})
+	s.require(!ok || r.Burst() > 0 || r.Limit() == rate.Inf, option+": a burst of 0 lets nothing through")
+}
+
+// nWaiter is a Limiter that can let n through at once.
+type nWaiter interface {
+	WaitN(ctx context.Context, n int) error
+}
+
+// WithRecipientRate sets how many recipients a second PushTo sends to, at least 1: 30 with the free plan, 500 with the standard
+// and 800 with the advanced one (tencentcloud.com/document/product/1047/67553). If not given, it is 30.
+func WithRecipientRate(perSecond int) Option {
+	return func(s *settings) {
+		s.recipientRate = perSecond
+		s.require(perSecond >= 1, "WithRecipientRate wants at least 1")
+	}
+}
+
+// WithMaxAttempts bounds how often a request is sent when it fails for a reason that may pass; at least 1. If not given, it
+// is 4, or without a bound if there is a [WithRetryBudget].
+func WithMaxAttempts(n int) Option {
+	return func(s *settings) {
+		s.maxAttempts = n
+		s.require(n >= 1, "WithMaxAttempts wants at least 1")
+	}
+}
+
+// WithRetryBudget bounds how long one request may be retried, from its first attempt on: a repetition that would have to wait
+// beyond it is not made. More than 0. If not given, there is no such bound; given without [WithMaxAttempts], only the budget
+// ends retries.
+func WithRetryBudget(d time.Duration) Option {
+	return func(s *settings) {
+		s.retryBudget = d
+		s.require(d > 0, "WithRetryBudget wants more than 0")
+	}
+}
+
+// WithAttemptTimeout bounds how long an attempt may take from the moment it is sent. If not given, it is 10 seconds. It
+// should be well above 3 seconds, which the gateway gives its backend: an attempt that is given up earlier is Unknown
+// although an answer would have come.
+func WithAttemptTimeout(d time.Duration) Option {
+	return func(s *settings) {
+		s.attemptTimeout = d
+		s.require(d > 0, "WithAttemptTimeout wants more than 0")
+	}
+}
+
+// WithMaxInFlight bounds how many requests the client has in flight at a time; at least 1, and more than 10,000 are taken for
+// 10,000. To use the whole quota it must be 100 x the latency in seconds. If not given, it is 32, which is enough for
+// latencies of 300 ms.
+func WithMaxInFlight(n int) Option {
+	return func(s *settings) {
+		s.maxInFlight = min(n, 10000)
+		s.require(n >= 1, "WithMaxInFlight wants at least 1")
+	}
+}
+
+// WithUserSigTTL sets the life of a UserSig, in whole seconds; a new one is made when four fifths of it are over. If not
+// given, it is 24 hours, the least that the vendor advises (tencentcloud.com/document/product/1047/34348, 70001).
+func WithUserSigTTL(d time.Duration) Option {
+	return func(s *settings) {
+		s.userSigTTL = d
+		s.require(d >= time.Second && d/time.Second <= math.MaxInt32, "WithUserSigTTL wants at least 1 second and at most 68 years")
+	}
+}
+
+// WithSigner takes UserSigs from elsewhere; Config.SecretKey may then be empty. If not given, they are made from it.
+func WithSigner(sg Signer) Option {
+	return func(s *settings) {
+		s.signer = sg
+		s.require(sg != nil, "WithSigner(nil): want a Signer")
+	}
+}
+
+// WithLogger logs attempts and waits at level debug, and one warning for a call that is not done for all of its users, with
+// the code or the kind of failure of the first of them. What is logged is what an [Observer] sees. If not given, nothing is logged.
+func WithLogger(l *slog.Logger) Option {
+	return func(s *settings) {
+		if s.require(l != nil, "WithLogger(nil): want a *slog.Logger"); l != nil {
+			s.observers = append(s.observers, logObserver{l})
+		}
+	}
+}
+
+// WithObserver tells o of calls, attempts and waits; it may be given several times. If not given, there is none.
+func WithObserver(o Observer) Option {
+	return func(s *settings) {
+		if s.require(o != nil, "WithObserver(nil): want an Observer"); o != nil {
+			s.observers = append(s.observers, o)
+		}
+	}
+}
+
+// WithUserAgent sets the User-Agent header. If not given, it is "timpush-go/" and the module's version.
+func WithUserAgent(ua string) Option {
+	return func(s *settings) {
+		s.userAgent = ua
+		s.require(ua != "" && !strings.ContainsFunc(ua, func(r rune) bool { return r < ' ' || r > '~' }), "WithUserAgent wants printable ASCII")
+	}
+}

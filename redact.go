@@ -1,0 +1,214 @@
+package timpush
+
+import (
+	"errors"
+	"fmt"
+	"html"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The UserSig travels in the query string, which net/http prints in its errors and a gateway may print on its page. A
+// gateway or the server may repeat what was sent. This file keeps both out of everything that leaves the client.
+
+const redacted = "REDACTED"
+
+// sent is what texts of other origin must not repeat.
+type sent struct {
+	usersig string
+	body    []byte
+	values  bool // the values in the body are personal
+}
+
+// text returns a text of the server or of a transport without what was sent.
+func (s *sent) text(text string) string {
+	text = redactUserSig(text, s.usersig)
+	if text == "" || !s.values {
+		return text
+	}
+	for _, value := range s.personal() {
+		text = strings.ReplaceAll(text, value, redacted)
+	}
+	return text
+}
+
+// snippet returns the beginning of a page, or nothing if it repeats a part of the request.
+func (s *sent) snippet(page string) string {
+	page = redactUserSig(page, s.usersig)
+	if s.values && (repeatsPart(page, string(s.body)) || slices.ContainsFunc(s.personal(), func(v string) bool { return strings.Contains(page, v) })) {
+		return ""
+	}
+	return page
+}
+
+// shortestValue is the length in bytes from which a value is kept out of texts: a shorter one is in too many words.
+const shortestValue = 4
+
+// personal returns the values of the body's JSON objects, except accounts, in each form in which a text may repeat them; the
+// longest come first, since one may be a part of another.
+func (s *sent) personal() (forms []string) {
+	var add func(value jsontext.Value)
+	add = func(value jsontext.Value) {
+		switch value.Kind() {
+		case '{':
+			var members map[string]jsontext.Value
+			_ = json.Unmarshal(value, &members)
+			for name, member := range members {
+				if name != "To_Account" && name != "From_Account" {
+					add(member)
+				}
+			}
+		case '[':
+			var elements []jsontext.Value
+			_ = json.Unmarshal(value, &elements)
+			for _, element := range elements {
+				if element.Kind() != '"' { // a list of texts has accounts, names or tags
+					add(element)
+				}
+			}
+		case '"':
+			var text string
+			if json.Unmarshal(value, &text) == nil && len(text) >= shortestValue {
+				forms = append(forms, writings(text, value)...)
+			}
+		}
+	}
+	add(jsontext.Value(s.body))
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(forms)
+}
+
+// writings returns the forms in which a text repeats a value: as it is, in JSON, in HTML, in a URL.
+func writings(text string, quoted jsontext.Value) []string {
+	ascii := strconv.QuoteToASCII(text)
+	forHTML, _ := json.Marshal(text, jsontext.EscapeForHTML(true))
+	return []string{
+		text, string(quoted[1 : len(quoted)-1]), ascii[1 : len(ascii)-1], string(forHTML[1 : len(forHTML)-1]),
+		html.EscapeString(text), url.QueryEscape(text),
+	}
+}
+
+// shortestPart is the length in bytes from which a part of a UserSig is a secret, since a server may cut it off or break it
+// into lines, and from which a text that has a part of a request repeats it.
+const shortestPart = 16
+
+func repeatsPart(text, whole string) bool {
+	for i := 0; i+shortestPart <= len(text); i++ {
+		if strings.Contains(whole, text[i:i+shortestPart]) {
+			return true
+		}
+	}
+	return false
+}
+
+// plainStars undoes the escape that some give in a query to the one letter of a UserSig that can have one.
+var plainStars = strings.NewReplacer("%2A", "*", "%2a", "*")
+
+// redactUserSig removes all parts of the UserSig from a text.
+func redactUserSig(s, usersig string) string {
+	if len(s) < shortestPart {
+		return s
+	}
+	var out strings.Builder
+	s = plainStars.Replace(s)
+	for len(s) > 0 {
+		n := 0
+		if len(s) >= shortestPart && strings.Contains(usersig, s[:shortestPart]) {
+			for n = shortestPart; n < len(s) && strings.Contains(usersig, s[:n+1]); n++ {
+			}
+			out.WriteString(redacted)
+		} else {
+			out.WriteByte(s[0])
+			n = 1
+		}
+		s = s[n:]
+	}
+	return out.String()
+}
+
+// error returns a transport's error as a *url.Error whose URL has no query. Errors within it are kept, unless one of them
+// prints what was sent.
+func (s *sent) error(err error, where string) error {
+	for {
+		outer, ok := err.(*url.Error) //nolint:errorlint // only the outermost wrapper is replaced, one inside is checked below
+		if !ok {
+			break
+		}
+		err = outer.Err
+	}
+	if err != nil && s.leaks(err) {
+		err = newOpaqueError(err, s.text(err.Error()))
+	}
+	return &url.Error{Op: "Post", URL: where, Err: err}
+}
+
+func (s *sent) leaks(err error) bool {
+	text := fmt.Sprintf("%v %+v %#v", err, err, err)
+	if data, fails := json.Marshal(err); fails == nil {
+		text += string(data)
+	}
+	for _, inner := range unwrapped(err) {
+		if s.leaks(inner) {
+			return true
+		}
+	}
+	return s.text(text) != plainStars.Replace(text)
+}
+
+func unwrapped(err error) []error {
+	switch e := err.(type) { //nolint:errorlint // this is what walks the chain
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			return []error{inner}
+		}
+	case interface{ Unwrap() []error }:
+		return e.Unwrap()
+	}
+	return nil
+}
+
+// opaqueError stands for an error that holds what was sent. It still matches what that error matches, and is a timeout
+// if that error is one, but it does not give it away.
+type opaqueError struct {
+	text    string
+	timeout bool
+	is      func(target error) bool
+}
+
+func newOpaqueError(err error, text string) *opaqueError {
+	var timeout interface{ Timeout() bool }
+	return &opaqueError{
+		text:    text,
+		timeout: errors.As(err, &timeout) && timeout.Timeout(),
+		is:      func(target error) bool { return errors.Is(err, target) },
+	}
+}
+
+func (e *opaqueError) Error() string        { return e.text }
+func (e *opaqueError) Timeout() bool        { return e.timeout }
+func (e *opaqueError) Is(target error) bool { return e.is(target) }
+
+// quote quotes an account or a name for an error text and bounds its length.
+func quote(s string) string { return fmt.Sprintf("%q", clip(s, 64)) }
+
+// oneLine makes one bounded line of a text of unknown origin.
+func oneLine(s string) string {
+	return clip(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }), " "), 200)
+}
+
+// clip bounds s to n bytes and does not cut a character.
+func clip(s string, n int) string {
+	const rest = "..."
+	if len(s) <= n {
+		return s
+	}
+	for n -= len(rest); n > 0 && !utf8.RuneStart(s[n]); n-- {
+	}
+	return s[:n] + rest
+}

@@ -1,0 +1,294 @@
+package timpush
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	backoffBase      = 200 * time.Millisecond
+	backoffCap       = 20 * time.Second
+	maxRetryAfter    = time.Minute
+	maxAccountChecks = 2 // repetitions after 60004 and 60005: they may pass, but more often the configuration is wrong
+	maxUnknownCodes  = 3 // requests in a row that fail with an undocumented code
+	maxUnknowns      = 3 // requests in a row that may have been applied and must not be repeated
+)
+
+// history is what a request has behind it. Its halves inherit it, so that a request cannot live longer by being divided.
+type history struct {
+	began         time.Time
+	attempts      int
+	failures      int    // attempts that failed for a reason that may pass
+	accountChecks int    // of these, answered with 60004 or 60005
+	expired       string // the UserSig that the server called expired
+}
+
+func (h *history) begin() {
+	if h.attempts++; h.attempts == 1 {
+		h.began = time.Now()
+	}
+}
+
+// step is what to do with the entries that an attempt leaves open.
+type step int
+
+const (
+	stepEnd   step = iota // nothing: they have ended
+	stepAgain             // send them again
+	stepSplit             // send the halves
+	stepProbe             // send one of them, and the others only if it is accepted
+)
+
+// request sends the entries in open, one attempt after the other, until each has its outcome.
+func (s *sender) request(open []*entry, h history) {
+	for len(open) > 0 {
+		if cause := s.stopped(); cause != nil {
+			abort(open, cause)
+			return
+		}
+		body := s.command.body(open)
+		if len(open) > 1 && s.tooLarge(s.command, len(open), len(body)) {
+			s.halve(open, h)
+			return
+		}
+		size := len(open)
+		a, v := s.attempt(&h, body, size)
+		s.countUnknown(v)
+		open, v = s.distribute(open, &a, v)
+		s.apply(v)
+		switch s.next(open, v, &h, size, len(body)) {
+		case stepEnd:
+			return
+		case stepSplit:
+			s.halve(open, h)
+			return
+		case stepProbe:
+			open = s.probe(open, h)
+		}
+	}
+}
+
+// halve sends the two halves one after the other: a request keeps to the one slot that it has.
+func (s *sender) halve(open []*entry, h history) {
+	s.request(open[:len(open)/2], h)
+	s.request(open[len(open)/2:], h)
+}
+
+// probe sends one of the entries alone. If it is not accepted either, nothing is left to send: the others end as the answer
+// to all of them has made them.
+func (s *sender) probe(open []*entry, h history) []*entry {
+	k := rand.IntN(len(open))
+	open[0], open[k] = open[k], open[0]
+	s.request(open[:1], h)
+	if s.onlySinglesFail() {
+		return nil
+	}
+	return open[1:]
+}
+
+// apply does what an answer means for more than its own request.
+func (s *sender) apply(v verdict) {
+	if v.class == classOther {
+		if s.unknownCodes.Add(1) >= maxUnknownCodes {
+			s.stop(v.err)
+		}
+	} else {
+		s.unknownCodes.Store(0)
+	}
+	switch v.class {
+	case classThrottle:
+		s.slowDown(s.command.quota, v)
+	case classCooldown:
+		s.cooldown.Store(&cooldown{time.Now().Add(cooldownTime), v.err})
+		s.stop(v.err)
+	case classFatal:
+		s.stop(v.err)
+	}
+}
+
+// countUnknown stops a call whose requests must not be repeated when several in a row may have been applied.
+func (s *sender) countUnknown(v verdict) {
+	if v.outcome != Unknown || s.command.repeatable {
+		s.unknowns.Store(0)
+	} else if s.unknowns.Add(1) >= maxUnknowns {
+		s.stop(v.err)
+	}
+}
+
+// distribute settles the entries that the answer settles. It returns those that it leaves open, and the verdict that decides what
+// becomes of them.
+func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry, worst verdict) {
+	named, unasked := s.command.match(open, a)
+	if unasked != nil {
+		v = s.command.restrict(v.unproven(unasked))
+	}
+	accepted := false
+	for k, e := range open {
+		mine := v
+		if named != nil && named[k].err != nil {
+			mine = named[k]
+		}
+		accepted = accepted || mine.outcome == Done
+		if mine.outcome == Done {
+			mine = e.keep(a.value, mine)
+		}
+		if mine.final {
+			e.settle(mine.outcome, mine.err, s.command.certain(mine.err))
+			continue
+		}
+		e.record(mine.outcome, mine.err, s.over())
+		rest = append(rest, e)
+		if mine.class > worst.class {
+			worst = mine
+		}
+	}
+	if accepted {
+		s.singleFailures.Store(0)
+	}
+	worst.epoch, worst.retryAfter = v.epoch, v.retryAfter
+	return rest, worst
+}
+
+// next decides what to do with the entries still open, of a request that had size entries and a body of length bytes.
+func (s *sender) next(open []*entry, v verdict, h *history, size, length int) step {
+	switch v.class {
+	case classData, classMalformed, classUnproven:
+		if s.command.divisible {
+			return s.isolate(open, v, size)
+		}
+		s.reject(open, v)
+	case classTooMany, classTooLong:
+		if s.command.divisible {
+			return s.shrink(open, v, size, length)
+		}
+		s.reject(open, v)
+	default:
+		if len(open) > 0 && s.repeat(v, h, len(open)) {
+			return stepAgain
+		}
+	}
+	if len(open) > 0 && !s.command.divisible && v.outcome == Rejected && v.class != classData {
+		s.stop(v.err)
+	}
+	return stepEnd
+}
+
+// repeat reports whether a request is to be sent again, after the pause that it needs. For what is not retried it is false.
+func (s *sender) repeat(v verdict, h *history, accounts int) bool {
+	var pause time.Duration
+	switch v.class {
+	case classExpired:
+		return true
+	case classThrottle: // the throttle makes it wait
+	case classTransient, classAccountCheck:
+		pause = backoff(h.failures)
+	default:
+		return false
+	}
+	if s.over() {
+		return true // and then it finds that the call has ended
+	}
+	h.failures++
+	pause = max(pause, min(v.retryAfter, maxRetryAfter))
+	if h.failures >= s.maxAttempts || s.beyondBudget(h, max(pause, v.retryAfter)) || s.hurry {
+		return false
+	}
+	if pause > 0 {
+		began := time.Now()
+		_ = sleep(s.waiting, pause)
+		s.observe(s.waiting, Event{
+			Kind: WaitEnd, Endpoint: s.command.path, Users: accounts, Attempt: h.attempts, Wait: WaitBackoff, Duration: time.Since(began),
+		})
+	}
+	return true
+}
+
+func (s *sender) beyondBudget(h *history, pause time.Duration) bool {
+	return s.retryBudget > 0 && time.Since(h.began)+pause > s.retryBudget
+}
+
+// backoff is full jitter: any pause up to a bound that doubles with each failure.
+func backoff(failures int) time.Duration {
+	bound := min(backoffCap, backoffBase<<min(failures, 10))
+	return rand.N(bound) + 1
+}
+
+// isolate finds out which accounts a request was refused for: those that the server named are settled already, and the
+// rest goes again; otherwise its halves go alone. When as many accounts in a row as fit into a request were sent alone
+// and none accepted, the fault is hardly one account's: then one is tried before the others.
+func (s *sender) isolate(open []*entry, v verdict, size int) step {
+	switch {
+	case len(open) < size:
+		return stepAgain
+	case len(open) > 1 && s.onlySinglesFail():
+		return stepProbe
+	case len(open) > 1:
+		return stepSplit
+	case v.class != classUnproven:
+		s.reject(open, v)
+	}
+	s.singleFailures.Add(1)
+	return stepEnd
+}
+
+func (c *call) onlySinglesFail() bool { return c.singleFailures.Load() >= MaxUsersPerRequest }
+
+// shrink makes the client's requests to this endpoint smaller after one was refused for its size. One account cannot be halved.
+// What ErrorList says of some accounts is no measure for a request.
+func (s *sender) shrink(open []*entry, v verdict, size, length int) step {
+	switch {
+	case size == 1:
+		return stepEnd
+	case len(open) < size:
+	case v.class == classTooMany:
+		s.lower(s.command, size/2, maxBody)
+	default:
+		s.lower(s.command, s.command.size, length-1)
+	}
+	return stepAgain
+}
+
+func (s *sender) reject(open []*entry, v verdict) {
+	for _, e := range open {
+		e.settle(Rejected, v.err, s.command.certain(v.err))
+	}
+}
+
+func abort(entries []*entry, cause error) {
+	for _, e := range entries {
+		e.abort(cause)
+	}
+}
+
+// ask sends one request that is not about accounts, until it is answered or given up. The error is a *CallError.
+func (c *call) ask(ctx context.Context, cmd *command, body []byte) (a answer, err error) {
+	var end state
+	var result *Result
+	s, finish := c.begin(ctx, cmd, 0)
+	defer func() { finish(result, err) }()
+	var h history
+	for {
+		if cause := s.stopped(); cause != nil {
+			end.abort(cause)
+			break
+		}
+		var v verdict
+		a, v = s.attempt(&h, body, 0)
+		if v.outcome == Done {
+			result = &Result{Requests: int(s.requests.Load())}
+			return a, nil
+		}
+		s.apply(v)
+		if v.class == classData || v.class == classMalformed {
+			end.settle(Rejected, v.err, cmd.certain(v.err))
+			break
+		}
+		end.record(v.outcome, v.err, s.over())
+		if !s.repeat(v, &h, 0) {
+			break
+		}
+	}
+	result = &Result{Requests: int(s.requests.Load())}
+	return answer{}, &CallError{cmd.path, end.outcome, end.err}
+}

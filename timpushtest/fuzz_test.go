@@ -67,7 +67,7 @@ func requireSigned(t *testing.T, text string) {
 	assert.Equal(t, s.mac(), fields["TLS.sig"])
 }
 
-// fuzzBodies sends bodies to a command, with the documented rules and with many switches set otherwise. Each answer must
+// fuzzBodies sends bodies to a command, with the documented rules and with many fields of the Variant set. Each answer must
 // be a proper one, and the store and the names legal.
 func fuzzBodies(f *testing.F, command string, further []string, seeds ...string) {
 	for _, body := range append(seeds, "", "{", "{}", "null", "[]", "\xff") {
@@ -75,10 +75,12 @@ func fuzzBodies(f *testing.F, command string, further []string, seeds ...string)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, opts := range [][]timpushtest.Option{nil, {
-			timpushtest.WithInvalidAttrPerAccount(), timpushtest.WithLongValue(timpushtest.LongValueCut),
-			timpushtest.WithDuplicates(timpushtest.DuplicatesListed), timpushtest.WithEmptyAccepted(),
-			timpushtest.WithUnknownNamesIgnored(), timpushtest.WithPartialApply(), timpushtest.WithEscapedLength(),
-			timpushtest.WithEmptyNameClears(), timpushtest.WithFoldedNames(), timpushtest.WithKnownAccounts("a", "xiaoming"),
+			timpushtest.WithKnownAccounts("a", "xiaoming"),
+			with(variant{
+				InvalidAttrPerAccount: true, LongValue: timpushtest.LongValueCut, Duplicates: timpushtest.DuplicatesListed,
+				EmptyAccepted: true, UnknownNamesIgnored: true, PartialApply: true, EscapedLength: true, EmptyNameClears: true,
+				FoldedNames: true,
+			}),
 		}} {
 			fx := start(t, opts...)
 			fx.post(okBody)

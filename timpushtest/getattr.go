@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// toAccounts reads the accounts of a body of get_attr without judging it.
+// toAccounts reads the accounts of a body of get_attr without checking it.
 func toAccounts(body []byte) []string {
 	var fields object
 	var entries []json.RawMessage
@@ -29,7 +29,7 @@ func (j job) checkReading(raw json.RawMessage) (change, *refusal) {
 		return change{}, refuse(codeBadRequest, "an element of To_Account is empty or not a string")
 	}
 	c := change{account: account}
-	if j.settings.notFoundOmitted && !j.knows(account) {
+	if j.settings.NotFoundOmitted && !j.knows(account) {
 		c.omitted = true
 		return c, nil
 	}
@@ -46,10 +46,10 @@ func (j job) showAttrs(changes []change) map[string]any {
 			list = append(list, map[string]any{"To_Account": c.account, "Attrs": attrs})
 		}
 	}
-	if len(list) == 0 && j.settings.emptyFieldsAbsent {
+	if len(list) == 0 && j.settings.EmptyFieldsAbsent {
 		return nil
 	}
-	if !j.settings.answersInOrder {
+	if !j.settings.AnswersInOrder {
 		rand.Shuffle(len(list), func(a, b int) { list[a], list[b] = list[b], list[a] })
 	}
 	return map[string]any{"UserAttrs": list}

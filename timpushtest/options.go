@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Option changes one setting of a new [Server]. Of two options for the same setting the later one holds. An option whose
-// description asks a question is about something that is not documented.
+// Option changes one setting of a new [Server]. Of two options for the same setting the later one holds.
 type Option func(*settings)
 
 const (
@@ -23,16 +22,18 @@ type settings struct {
 	identifier, secretKey string
 
 	userNames, registrationNames []string
-	names                        attrNames              // of both lists, in this order
-	types                        map[string]accountType // of declared accounts
-	known                        map[string]bool        // nil: all accounts are known
+	names                        attrNames       // of both lists, in this order
+	registrationIDs              map[string]bool // declared as such
+	known                        map[string]bool // nil: all accounts are known
 
 	plain, http2, inMemory bool
 	latencyBase, jitter    time.Duration
 	maxUsers               int
 	maxAccounts, keptCalls int // 0: any number
+	quota                  int // calls a second; 0: any number
+	regionHost             string
 
-	switches
+	Variant
 }
 
 func newSettings(opts []Option) *settings {
@@ -41,9 +42,10 @@ func newSettings(opts []Option) *settings {
 		identifier: "administrator",
 		secretKey:  strings.Repeat("0123456789abcdef", 4),
 		userNames:  []string{"sex", "city", "country"},
-		types:      map[string]accountType{},
-		maxUsers:   maxUsers,
-		switches:   defaultSwitches(),
+
+		registrationIDs: map[string]bool{},
+		maxUsers:        maxUsers,
+		quota:           defaultQuota,
 	}
 	for _, opt := range opts {
 		opt(set)
@@ -55,10 +57,7 @@ func newSettings(opts []Option) *settings {
 var upperUUID = regexp.MustCompile(`^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$`)
 
 func (set *settings) typeOf(account string) accountType {
-	if t, ok := set.types[account]; ok {
-		return t
-	}
-	if upperUUID.MatchString(account) {
+	if set.registrationIDs[account] || upperUUID.MatchString(account) {
 		return typeRegistrationID
 	}
 	return typeUserID
@@ -84,7 +83,7 @@ func WithApp(sdkAppID int, identifier, secretKey string) Option {
 }
 
 // WithAttrNames sets the attribute names for UserIDs. The default is "sex", "city" and "country", the sample of page
-// tencentcloud.com/document/product/1047/60565; with no names at all the app begins as a new one does. Both kinds
+// tencentcloud.com/document/product/1047/60565; with no names the app starts as a new one does. Both kinds
 // together may have 10 names of 1 to 50 bytes (page 67816), none twice; NewServer panics otherwise. Their indices count
 // from 0 in the order given, UserIDs first. [Server.AttrNames] has them, and those that set_attr_name set.
 func WithAttrNames(names ...string) Option {
@@ -98,18 +97,31 @@ func WithRegistrationAttrNames(names ...string) Option {
 
 // WithRegistrationIDs declares accounts to be RegistrationIDs. Others are one if they have the form of an upper-case
 // UUID, as in the sample of page tencentcloud.com/document/product/1047/60565.
-func WithRegistrationIDs(accounts ...string) Option { return withType(typeRegistrationID, accounts) }
-
-// WithUserIDs declares accounts to be UserIDs, whatever they look like.
-func WithUserIDs(accounts ...string) Option { return withType(typeUserID, accounts) }
-
-func withType(t accountType, accounts []string) Option {
+func WithRegistrationIDs(accounts ...string) Option {
 	return func(set *settings) {
 		for _, account := range accounts {
-			set.types[account] = t
+			set.registrationIDs[account] = true
 		}
 	}
 }
+
+// WithKnownAccounts makes all other accounts fail with 70107 in ErrorList, as pages 60564 and 60566 of
+// tencentcloud.com/document/product/1047 have it for get_attr and remove_attr. Used twice, the lists add up. Default: all
+// accounts are known.
+func WithKnownAccounts(accounts ...string) Option {
+	return func(set *settings) {
+		if set.known == nil {
+			set.known = map[string]bool{}
+		}
+		for _, account := range accounts {
+			set.known[account] = true
+		}
+	}
+}
+
+// WithRegionHost refuses requests for other hosts with 60026 (page tencentcloud.com/document/product/1047/34348). The
+// port does not matter. The certificate is valid for this host too. Default: any host will do.
+func WithRegionHost(host string) Option { return func(set *settings) { set.regionHost = host } }
 
 // WithPlainHTTP serves without TLS.
 func WithPlainHTTP() Option { return func(set *settings) { set.plain = true } }
@@ -121,7 +133,7 @@ func WithHTTP2() Option { return func(set *settings) { set.http2 = true } }
 // bubble of testing/synctest, all its waiting follows the clock of the bubble; it must be closed there.
 func WithInMemory() Option { return func(set *settings) { set.inMemory = true } }
 
-// WithLatency delays every answer by base plus or minus jitter, evenly spread. Requests are judged by the rate when they
+// WithLatency delays every answer by base plus or minus jitter, evenly spread. The rate of requests is checked when they
 // arrive and carried out after the delay. Nothing is carried out if the client goes before. A negative delay is none, which is the default.
 func WithLatency(base, jitter time.Duration) Option {
 	return func(set *settings) { set.latencyBase, set.jitter = base, jitter }

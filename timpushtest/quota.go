@@ -38,7 +38,7 @@ func (w *slidingWindow) allow(now time.Time, countRefused bool) bool {
 	return ok
 }
 
-// fixedWindow starts anew with each second of the clock. Within one window refused calls change nothing.
+// fixedWindow starts again with each second of the clock. Within one window refused calls change nothing.
 type fixedWindow struct {
 	calls, used int
 	second      int64
@@ -65,14 +65,14 @@ func (s *Server) checkRate(path, host string, now time.Time) *refusal {
 		w = s.settings.newLimiter()
 		s.quota[key] = w
 	}
-	if !w.allow(now, !s.settings.refusedCallsFree) {
-		return refuse(s.settings.throttleCode, "more than %d calls in one second", s.settings.quota)
+	if !w.allow(now, !s.settings.RefusedCallsFree) {
+		return refuse(orElse(s.settings.ThrottleCode, codeTooFast), "more than %d calls in one second", s.settings.quota)
 	}
 	return nil
 }
 
 func (set *settings) quotaKey(path, host string) string {
-	switch set.quotaScope {
+	switch set.QuotaScope {
 	case QuotaPerApp:
 		return strconv.Itoa(set.sdkAppID)
 	case QuotaPerHost:
@@ -83,13 +83,13 @@ func (set *settings) quotaKey(path, host string) string {
 }
 
 func (set *settings) newLimiter() limiter {
-	if set.fixedWindow {
+	if set.FixedWindow {
 		return &fixedWindow{calls: set.quota}
 	}
 	return newSlidingWindow(set.quota, time.Second)
 }
 
-// tooManyBadSigs reports whether an identifier is shut out, see WithBadSignatureLimit.
+// tooManyBadSigs reports whether an identifier is blocked, see BadSignatureLimit.
 func (s *Server) tooManyBadSigs(identifier string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

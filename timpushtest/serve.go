@@ -63,7 +63,7 @@ func (s *Server) newJob(call Call, fault Fault) job {
 	return job{Server: s, command: commands[call.Path], body: call.Body, fault: fault, names: s.names}
 }
 
-// serve answers one request. What needs no body is decided on arrival, the rest after the latency.
+// serve answers one request. Checks that need no body are made on arrival, the rest after the latency.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if !s.begin() {
 		panic(http.ErrAbortHandler)
@@ -74,7 +74,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	call, kept := s.record(r, body)
-	defer s.tell(kept)
+	defer s.notify(kept)
 	bad := s.admit(r, call.Time) // before anything that may take time
 	fault := s.nextFault(call)
 	if !s.wait(r.Context(), s.settings.latency()+fault.delay) {
@@ -85,7 +85,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		x.deliver(fault, reply{})
 		return
 	}
-	if s.settings.http405 && r.Method != http.MethodPost {
+	if s.settings.HTTP405 && r.Method != http.MethodPost {
 		x.methodNotAllowed()
 		return
 	}
@@ -119,7 +119,7 @@ func (s *Server) work(call Call, fault Fault, bad *refusal) reply {
 
 func injected(f Fault) *refusal { return refuse(f.code, "injected fault") }
 
-// wait sleeps, and reports false if the client went or the server closed meanwhile.
+// wait sleeps, and reports false if the client left or the server closed first.
 func (s *Server) wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true

@@ -44,7 +44,7 @@ func (st store) accounts() []string { return slices.Sorted(maps.Keys(st)) }
 // version is what an account had before a change.
 type version struct {
 	values map[int]string
-	until  time.Time // when get_attr ceases to show it
+	until  time.Time // when get_attr stops showing it
 }
 
 func (s *Server) apply(changes []change) {
@@ -55,21 +55,21 @@ func (s *Server) apply(changes []change) {
 			continue
 		}
 		s.keepVersion(c.account)
-		s.store.apply(c, s.settings.replace)
+		s.store.apply(c, s.settings.Replace)
 		if s.settings.known != nil {
-			s.met[c.account] = true
+			s.created[c.account] = true
 		}
 	}
 }
 
-// keepVersion remembers what a delayed read has to show.
+// keepVersion remembers what a delayed read shows.
 func (s *Server) keepVersion(account string) {
-	if s.settings.readDelay <= 0 {
+	if s.settings.ReadDelay <= 0 {
 		return
 	}
 	now := time.Now()
 	past := slices.DeleteFunc(s.past[account], func(v version) bool { return !now.Before(v.until) })
-	s.past[account] = append(past, version{values: s.store[account], until: now.Add(s.settings.readDelay)})
+	s.past[account] = append(past, version{values: s.store[account], until: now.Add(s.settings.ReadDelay)})
 }
 
 // visible returns the values of an account that get_attr shows now.
@@ -99,5 +99,5 @@ func (s *Server) knows(account string) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.met[account]
+	return s.created[account]
 }

@@ -24,7 +24,7 @@ func refuse(code int, format string, args ...any) *refusal {
 }
 
 // admit makes the checks that do not need the body, in the order of the package comment. Arrival counts for the rate.
-func (s *Server) admit(r *http.Request, arrived time.Time) *refusal {
+func (s *Server) admit(r *http.Request, call Call) *refusal {
 	if _, ok := commands[r.URL.Path]; !ok || r.Method != http.MethodPost {
 		return refuse(codeNoResource, "no such resource")
 	}
@@ -39,10 +39,10 @@ func (s *Server) admit(r *http.Request, arrived time.Time) *refusal {
 		return refuse(codeWrongRegion, "the app does not belong to the region of this host")
 	}
 	identifier := query.Get("identifier")
-	if bad := s.checkSignature(query, identifier, arrived); bad != nil {
+	if bad := s.checkSignature(query, identifier, call.Time); bad != nil {
 		return bad
 	}
-	if bad := s.checkRate(r.URL.Path, r.Host, arrived); bad != nil {
+	if bad := s.checkRate(call, r.Host); bad != nil {
 		return bad
 	}
 	if identifier != s.settings.identifier {

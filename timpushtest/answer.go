@@ -13,6 +13,7 @@ type reply struct {
 	info   string
 	list   []failure
 	fields map[string]any // beside the envelope, on success
+	onFail map[string]any // the same, on failure
 	noList bool           // the command has no ErrorList
 }
 
@@ -36,6 +37,8 @@ func (set *settings) encode(rep reply) []byte {
 	}
 	if rep.code == 0 {
 		maps.Copy(fields, rep.fields)
+	} else {
+		maps.Copy(fields, rep.onFail)
 	}
 	if !rep.noList {
 		set.addErrorList(fields, set.distort(rep))

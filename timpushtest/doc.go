@@ -33,6 +33,10 @@
 //   - /v4/timpush/remove_attr, page 60566
 //   - /v4/timpush/set_attr_name, page 60563
 //   - /v4/timpush/get_attr_name, page 60562
+//   - /v4/timpush/add_tag, get_tag, remove_tag and clear_all_tags, pages 60567 to 60570
+//   - /v4/timpush/push, pages 60561 and 67814
+//   - /v4/timpush/batch, page 67553
+//   - /v4/timpush/revoke, page 60571
 //
 // The older family of pages 37167 to 37171 is there as well: /v4/all_member_push/im_set_attr and so on, with the same
 // names and attributes. It knows no types of accounts: AttrTypes is ignored, and all attributes are for all accounts.
@@ -50,7 +54,8 @@
 //  4. The app: 70020 if it is another.
 //  5. The UserSig. Undecodable: 70003. Made for another app: 70014. For another identifier: 70013. HMAC wrong: 70009.
 //     Expired: 70001. See page 34385.
-//  6. The rate of 100 calls of this endpoint in any one second: 60007. Refused calls count.
+//  6. The rate of 100 calls of this endpoint in any one second: 60007. Refused calls count. Others have rates of their own:
+//     one push a second, 90024; one revoke a second, 90051; so many accounts of batch a second as [WithPlan] says, 60007.
 //  7. The identifier must be the administrator of the app: 90009.
 //  8. The body. Empty, not JSON or not UTF-8: 60003. Of the wrong shape: 90001. More than 100 accounts: 90018. Field
 //     names must match in case; unknown fields are ignored.
@@ -66,6 +71,24 @@
 // AttrTypes, and a type other than 0 and 1: 90001. A name of no or over 50 bytes, one that another index has, and a type
 // other than the one that the index was given with its first name: 90033. Its requests succeed or fail as a whole. Names
 // and types that the options set count as set by an earlier request.
+//
+// # Tags and pushes
+//
+// Their requests may have documented fields only: another one is refused with 90001. An account has at most 100 tags of at
+// most 50 bytes, the app 1000; add_tag takes 10 for each account, 100 with Replace. Too long: 90020, too many: 90032. A tag
+// belongs to the type of the account that has it first; an account of the other type fails with 90035.
+//
+// A push needs MsgRandom, else 90005, and OfflinePushInfo, or MsgBody, with members of the documented types, else 90001.
+// Faults of a Condition: a tag that TagsAnd and TagsOr share 90022, more than 10 tags 90032, tags and attributes together
+// 90039, an empty tag 90040, an unknown attribute 90033. A body of more than 10 KB: 90056. After 10 or 100 pushes of a
+// day: 90047. A push without Condition is for all accounts that the fake knows: those with attributes or tags, and those that
+// an option names. [Server.Pushes] has each push with its accounts, exactly if it went out.
+//
+// A batch takes 500 accounts, else 90011. A DataId of more than 64 bytes: 90057. An account that is not known is in
+// ErrorList with 70107. revoke refuses an unknown TaskId with 90049, one that was revoked with 90050, one of more than 24
+// hours ago with 90052, and a request without OfflinePushInfo with 90053.
+//
+// # Sources
 //
 // The codes and the limits are documented on the pages of the endpoints and on pages 67816, 34348 and 34620 of
 // tencentcloud.com/document/product/1047. All texts in ErrorInfo, except for a name that another

@@ -3,7 +3,9 @@ package timpushtest
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -54,7 +56,23 @@ func (j job) readObject() (object, *refusal) {
 	if json.Unmarshal(j.body, &fields) != nil || fields == nil {
 		return nil, refuse(codeBadRequest, "the body is not an object")
 	}
+	if j.fields != nil {
+		return fields, j.settings.checkFields(fields, j.fields...)
+	}
 	return fields, nil
+}
+
+// checkFields refuses fields other than those documented. The commands of attributes ignore them.
+func (set *settings) checkFields(fields object, documented ...string) *refusal {
+	if set.UndocumentedAccepted {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(documented, name) {
+			return refuse(codeBadRequest, "%q is not a field of this request", name)
+		}
+	}
+	return nil
 }
 
 // readEntries splits the body into its entries.
@@ -70,8 +88,12 @@ func (j job) readEntries() ([]json.RawMessage, *refusal) {
 	if len(entries) == 0 && !j.settings.EmptyAccepted {
 		return nil, refuse(codeBadRequest, "%s is empty", j.field)
 	}
-	if len(entries) > j.settings.maxUsers {
-		return nil, refuse(codeTooManyAccounts, "more than %d accounts", j.settings.maxUsers)
+	limit, code := j.settings.maxUsers, codeTooManyAccounts
+	if j.recipients {
+		limit, code = maxRecipients, orElse(j.settings.BatchSizeCode, codeTooManyRecipients)
+	}
+	if len(entries) > limit {
+		return nil, refuse(code, "more than %d accounts", limit)
 	}
 	return entries, nil
 }
@@ -127,11 +149,14 @@ func readEntry[T object | []json.RawMessage](set *settings, raw json.RawMessage)
 }
 
 // userAttrsAccounts reads the accounts of a body without checking it.
-func userAttrsAccounts(body []byte) []string {
+func userAttrsAccounts(body []byte) []string { return listedAccounts(body, "UserAttrs") }
+
+// listedAccounts reads the accounts of the elements of a field without checking them.
+func listedAccounts(body []byte, field string) []string {
 	var fields object
 	var entries []object
 	if !utf8.Valid(body) || json.Unmarshal(body, &fields) != nil ||
-		json.Unmarshal(fields["UserAttrs"], &entries) != nil || entries == nil {
+		json.Unmarshal(fields[field], &entries) != nil || entries == nil {
 		return nil
 	}
 	accounts := make([]string, len(entries))
@@ -139,6 +164,12 @@ func userAttrsAccounts(body []byte) []string {
 		_ = json.Unmarshal(e["To_Account"], &accounts[i]) // stays "" if it is not a string
 	}
 	return accounts
+}
+
+// readInt reads an integer and nothing else.
+func readInt(raw json.RawMessage) (int64, bool) {
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	return n, err == nil
 }
 
 // readText reads a string and nothing else: json.Unmarshal takes null for one. The JSON must be valid.
@@ -197,7 +228,7 @@ func (j job) interfere(changes []change) *refusal {
 	if j.settings.maxAccounts > 0 {
 		j.limitAccounts(changes)
 	}
-	return nil
+	return j.limitTags(changes)
 }
 
 // limitAccounts fails the accounts that the app has no room for. It runs under the lock.

@@ -169,7 +169,7 @@ func TestHang(t *testing.T) {
 	t.Parallel()
 	eachTransport(t, func(t *testing.T, f fixture) {
 		f.Inject(timpushtest.Hang(), timpushtest.HangApplied())
-		f.client.Timeout = 50 * time.Millisecond
+		f.client.Timeout = 500 * time.Millisecond
 		_, err := f.broken(goodRequest(entries("a", `{"sex":"1"}`)))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		_, err = f.broken(goodRequest(entries("b", `{"sex":"1"}`)))

@@ -32,6 +32,7 @@ type settings struct {
 	maxAccounts, keptCalls int // 0: any number
 	quota                  int // calls a second; 0: any number
 	regionHost             string
+	plan                   Plan
 
 	Variant
 }
@@ -139,8 +140,11 @@ func WithLatency(base, jitter time.Duration) Option {
 	return func(set *settings) { set.latencyBase, set.jitter = base, jitter }
 }
 
-// WithQuota sets the calls a second of each endpoint, 100 by default (pages 60562 to 60566 of
-// tencentcloud.com/document/product/1047); 0 or less turns the check off.
+// WithPlan sets the plan of the app, which decides on the quotas of pushes. The default is [PlanStandard].
+func WithPlan(p Plan) Option { return func(set *settings) { set.plan = p } }
+
+// WithQuota sets the calls a second of each endpoint of attributes and tags, 100 by default (pages 60562 to 60566 of
+// tencentcloud.com/document/product/1047); 0 or less turns all quotas off, also those of pushes, see [WithPlan].
 func WithQuota(calls int) Option {
 	return func(set *settings) { set.quota = max(calls, 0) }
 }
@@ -149,11 +153,12 @@ func WithQuota(calls int) Option {
 // tencentcloud.com/document/product/1047/60565). More are refused with 90018.
 func WithMaxUsers(n int) Option { return func(set *settings) { set.maxUsers = n } }
 
-// WithMaxAccounts bounds how many accounts have attributes: set_attr refuses a further one by itself with 70398, as page
+// WithMaxAccounts bounds how many accounts have attributes, and how many have tags: set_attr and add_tag refuse a further one by itself with 70398, as page
 // tencentcloud.com/document/product/1047/34348 has it for an app with too many accounts. Requests that are carried out at the
 // same time may go beyond it. Default, and for n 0 or less: any number.
 func WithMaxAccounts(n int) Option { return func(set *settings) { set.maxAccounts = max(n, 0) } }
 
-// WithKeptCalls keeps the last n requests for [Server.Calls] and forgets those before them, for a fake that runs for long.
+// WithKeptCalls keeps the last n requests for [Server.Calls], and the last n pushes, for a fake that runs for long. A push
+// that is forgotten cannot be revoked.
 // Default, and for n 0 or less: all are kept, with their bodies.
 func WithKeptCalls(n int) Option { return func(set *settings) { set.keptCalls = max(n, 0) } }

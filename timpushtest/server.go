@@ -35,6 +35,8 @@ type Server struct {
 	transports []*http.Transport
 	names      attrNames
 	store      store
+	tags       tagStore
+	pushes     []*pushRecord        // the oldest first
 	past       map[string][]version // the oldest first; only with Variant.ReadDelay
 	created    map[string]bool      // accounts that were given attributes; only with WithKnownAccounts
 	calls      []*Call
@@ -47,6 +49,10 @@ type Server struct {
 	quota      map[string]limiter
 	badSigs    map[string]*slidingWindow
 	randoms    map[string]bool
+
+	sentTo      []recipients // of the batches of the last second
+	day         string       // that pushedToday is of
+	pushedToday int
 }
 
 // NewServer starts a fake, over TLS on a free loopback port unless an option says otherwise. It panics if it cannot
@@ -58,6 +64,7 @@ func NewServer(opts ...Option) *Server {
 		done:     make(chan struct{}),
 		names:    set.names,
 		store:    store{},
+		tags:     newTagStore(),
 		past:     map[string][]version{},
 		created:  map[string]bool{},
 		poison:   map[string]int{},
@@ -149,7 +156,7 @@ func (s *Server) Attrs(account string) map[string]string {
 	return attrs
 }
 
-// Accounts returns all accounts that have attributes, sorted.
+// Accounts returns all accounts that have attributes, sorted. Those that only have tags are not among them.
 func (s *Server) Accounts() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

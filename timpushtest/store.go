@@ -15,8 +15,9 @@ type change struct {
 	account string
 	values  map[int]string // to be set
 	removed []int
-	omitted bool    // the account is not to be in the answer
-	failure failure // for ErrorList; code 0 for none
+	retag   func(has []string) []string // what tags the account gets, sorted; nil: those it has
+	omitted bool                        // the account is not to be in the answer
+	failure failure                     // for ErrorList; code 0 for none
 }
 
 // fail makes the change one that is listed and not applied.
@@ -51,11 +52,15 @@ func (s *Server) apply(changes []change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range changes {
-		if c.values == nil && c.removed == nil {
+		if c.values == nil && c.removed == nil && c.retag == nil {
 			continue
 		}
-		s.keepVersion(c.account)
-		s.store.apply(c, s.settings.Replace)
+		if c.retag != nil {
+			s.tags.set(c.account, s.settings.typeOf(c.account), c.retag(s.tags.of[c.account]))
+		} else {
+			s.keepVersion(c.account)
+			s.store.apply(c, s.settings.Replace)
+		}
 		if s.settings.known != nil {
 			s.created[c.account] = true
 		}
@@ -76,6 +81,11 @@ func (s *Server) keepVersion(account string) {
 func (s *Server) visible(account string) map[int]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.visibleNow(account)
+}
+
+// visibleNow is visible under the lock.
+func (s *Server) visibleNow(account string) map[int]string {
 	now := time.Now()
 	for _, v := range s.past[account] {
 		if now.Before(v.until) {

@@ -76,6 +76,47 @@ type Variant struct {
 	// [ErrorCodeApplied] does.
 	AppliedOnOpenCodes bool
 
+	// Tags.
+
+	// TagLimitCode is the code of add_tag and remove_tag for a tag of more than 50 bytes and for too many tags of an account
+	// in one request: 90020 and 90032 (0 is the same) or 90001.
+	TagLimitCode int
+	// TagTotalCode is the code for an account with more than 100 tags in all, and an app with more than 1000. Default: 90032.
+	TagTotalCode int
+	// TagTotalFailsRequest refuses the request as a whole for that. Default: the account is in ErrorList.
+	TagTotalFailsRequest bool
+	// TagsUntyped lets a tag be given to accounts of both types. Default: it belongs to the type of the account that has it
+	// first, and others fail with 90035.
+	TagsUntyped bool
+
+	// Pushes.
+
+	// UndocumentedAccepted accepts fields, and words in OfflinePushInfo, that the documentation does not have, in requests
+	// for tags and pushes. Default: 90001.
+	UndocumentedAccepted bool
+	// FromAccountRequired makes push refuse a request without From_Account with 90001.
+	FromAccountRequired bool
+	// EmptyCondition is whom a push with a Condition without members is for.
+	EmptyCondition EmptyCondition
+	// TagsNotAloneRefused refuses with 90001 a Condition with TagsNot alone. Default: all other accounts match.
+	TagsNotAloneRefused bool
+	// TagsNotAny excludes accounts with any of the tags in TagsNot. Default: those with all of them, as a sample of page
+	// tencentcloud.com/document/product/1047/60561 says.
+	TagsNotAny bool
+	// MsgRandomWindow is the time in which a push, or a batch, with the MsgRandom of another is a duplicate: it is answered
+	// with the TaskId of the first and does not go out. Default: a second. The pages of 2021 say 7 days.
+	MsgRandomWindow time.Duration
+	// RecipientsQueued accepts batches beyond the accounts a second of the plan. Default: they are refused.
+	RecipientsQueued bool
+	// RecipientsCode is the code for them: 60007 (0 is the same) or 90024.
+	RecipientsCode int
+	// BatchSizeCode is the code for a batch of more than 500 accounts: 90011 (0 is the same) or 90018.
+	BatchSizeCode int
+	// BatchIDsRefused makes revoke and the statistics refuse the TaskId of a batch with 90049.
+	BatchIDsRefused bool
+	// RevokeInfoOptional lets revoke go without OfflinePushInfo, as in editions of 2024. Default: 90053.
+	RevokeInfoOptional bool
+
 	// The names of the app.
 
 	// BadIndexCode is the code for an index other than "0" to "9", for one that only AttrTypes has, and for a type other
@@ -156,6 +197,16 @@ func WorstCase() Variant {
 		Duplicates:            DuplicatesRefused,
 		PartialApply:          true,
 		AppliedOnOpenCodes:    true,
+		TagLimitCode:          codeBadRequest,
+		TagTotalCode:          codeBadRequest,
+		TagTotalFailsRequest:  true,
+		FromAccountRequired:   true,
+		EmptyCondition:        EmptyConditionEverybody,
+		TagsNotAloneRefused:   true,
+		MsgRandomWindow:       7 * 24 * time.Hour,
+		RecipientsCode:        codePushTooFast,
+		BatchSizeCode:         codeTooManyAccounts,
+		BatchIDsRefused:       true,
 		BadIndexCode:          codeInvalidAttr,
 		RenameRefused:         true,
 		SameNameRefused:       true,
@@ -219,6 +270,16 @@ const (
 	DuplicatesLaterWins Duplicates = iota // the default: entries are applied one after the other
 	DuplicatesRefused                     // 90001 for the whole request
 	DuplicatesListed                      // each occurrence is in ErrorList with 90001, none is applied
+)
+
+// EmptyCondition is whom a push with an empty Condition is for. Not documented.
+type EmptyCondition int
+
+// The settings of [Variant.EmptyCondition].
+const (
+	EmptyConditionRefused   EmptyCondition = iota // the default: it is refused with 90001
+	EmptyConditionEverybody                       // everybody
+	EmptyConditionNone                            // no account
 )
 
 // ErrorList is the form of the field ErrorList when no account failed. The documentation only says that it is there

@@ -168,7 +168,7 @@ type row struct {
 type account struct {
 	Account string            `json:"account"`
 	Attrs   map[string]string `json:"attrs"`
-	Tags    []string          `json:"tags"`
+	Tags    []string          `json:"tags,omitempty"`
 }
 
 // push is a push that was carried out.

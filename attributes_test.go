@@ -46,9 +46,9 @@ func TestFromNothingToTheFirstAttribute(t *testing.T) {
 func TestAttrNamesUnderEachReadingOfTheDocumentation(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]timpushtest.Option{
-		"empty fields absent": {timpushtest.WithEmptyFieldsAbsent()},
-		"types untold":        {timpushtest.WithTypesUntold()},
-		"quoted numbers":      {timpushtest.WithQuotedNumbers()},
+		"empty fields absent": {timpushtest.WithVariant(timpushtest.Variant{EmptyFieldsAbsent: true})},
+		"types untold":        {timpushtest.WithVariant(timpushtest.Variant{TypesOmitted: true})},
+		"quoted numbers":      {timpushtest.WithVariant(timpushtest.Variant{QuotedNumbers: true})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestGetAttr(t *testing.T) {
 
 func TestGetAttrReportsAnAccountThatIsNotAnswered(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		s := fake(t, timpushtest.WithKnownAccounts("mary"), timpushtest.WithNotFoundOmitted())
+		s := fake(t, timpushtest.WithKnownAccounts("mary"), timpushtest.WithVariant(timpushtest.Variant{NotFoundOmitted: true}))
 		attrs, err := client(s).GetAttr(t.Context(), []string{"mary", "lost"})
 		var p *timpush.PartialError
 		require.ErrorAs(t, err, &p)
@@ -137,7 +137,7 @@ func TestGetAttrReportsAnAccountThatIsNotAnswered(t *testing.T) {
 
 func TestCheckpointStaysBelowAnAccountThatIsNotAnswered(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		s := fake(t, timpushtest.WithKnownAccounts("mary"), timpushtest.WithNotFoundOmitted())
+		s := fake(t, timpushtest.WithKnownAccounts("mary"), timpushtest.WithVariant(timpushtest.Variant{NotFoundOmitted: true}))
 		all := drain(t, client(s).GetAttrSeq(t.Context(), func(yield func(string, error) bool) {
 			for _, account := range []string{"mary", "lost", "mary"} {
 				yield(account, nil)
@@ -271,7 +271,7 @@ func TestPreflight(t *testing.T) {
 
 func TestPreflightClaimsOnlyWhatIsCertain(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		untold := client(appOfMixed(t, timpushtest.WithTypesUntold()), timpush.WithAccountTypes(registrationIDs))
+		untold := client(appOfMixed(t, timpushtest.WithVariant(timpushtest.Variant{TypesOmitted: true})), timpush.WithAccountTypes(registrationIDs))
 		err := untold.Preflight(t.Context(), mixed)
 		var p *timpush.PartialError
 		require.ErrorAs(t, err, &p)
@@ -422,7 +422,7 @@ func TestNamesAreReadOnceForAllThatWait(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		s := fake(t, timpushtest.WithReadDelay(time.Second), timpushtest.WithKnownAccounts("a", "b", "c", "d", "e"))
+		s := fake(t, timpushtest.WithVariant(timpushtest.Variant{ReadDelay: time.Second}), timpushtest.WithKnownAccounts("a", "b", "c", "d", "e"))
 		c := client(s)
 		users := []timpush.UserAttrs{userIn("a", "Rome"), userIn("b", "Rome"), userIn("c", ""), userIn("d", "old"), userIn("d", "new")}
 		_, err := c.SetAttr(t.Context(), users)
@@ -450,7 +450,7 @@ func TestVerify(t *testing.T) {
 
 func TestVerifyWaitsForAValueThatShowsLate(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		c := client(fake(t, timpushtest.WithReadDelay(3500*time.Millisecond)))
+		c := client(fake(t, timpushtest.WithVariant(timpushtest.Variant{ReadDelay: 3500 * time.Millisecond})))
 		_, err := c.SetAttr(t.Context(), someUsers(1))
 		require.NoError(t, err)
 		_, err = c.Verify(t.Context(), someUsers(1))
@@ -512,9 +512,9 @@ func FuzzFamily(f *testing.F) {
 	})
 }
 
-func TestVerifyDoesNotTakeAStrangersCodeForOurs(t *testing.T) {
+func TestVerifyDoesNotTakeTheCodeOfAnotherAccount(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		s := fake(t, timpushtest.WithStrangerInErrorList())
+		s := fake(t, timpushtest.WithVariant(timpushtest.Variant{ErrorListUnrelated: true}))
 		users := someUsers(1)
 		_, _ = client(s).SetAttr(t.Context(), users)
 		result, err := client(s).Verify(t.Context(), users)
@@ -526,7 +526,7 @@ func TestVerifyDoesNotTakeAStrangersCodeForOurs(t *testing.T) {
 
 func TestRefusalOfWhatMayBeDoneSettlesNothing(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		s := fake(t, timpushtest.WithAbsentRefused(), timpushtest.WithSameNameRefused())
+		s := fake(t, timpushtest.WithVariant(timpushtest.Variant{AbsentRefused: true, SameNameRefused: true}))
 		c := client(s)
 		_, err := c.SetAttr(t.Context(), someUsers(1))
 		require.NoError(t, err)

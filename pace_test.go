@@ -20,7 +20,7 @@ import (
 func TestPaceSettlesAtWhatOthersLeave(t *testing.T) {
 	t.Parallel()
 	for name, window := range map[string]timpushtest.Option{
-		"sliding window": timpushtest.WithQuota(100), "fixed window": timpushtest.WithFixedWindow(),
+		"sliding window": timpushtest.WithQuota(100), "fixed window": timpushtest.WithVariant(timpushtest.Variant{FixedWindow: true}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {

@@ -393,7 +393,7 @@ func TestFailWithAnErrorListSettlesTheNamedAndFindsTheRest(t *testing.T) {
 
 func TestErrorListThatNamesAllLeavesNothingToTheCodeOfTheRequest(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		s := fake(t, timpushtest.WithFailWhenAllFail())
+		s := fake(t, timpushtest.WithVariant(timpushtest.Variant{FailWhenAllFail: true}))
 		users := someUsers(300)
 		for _, u := range users[:100] {
 			s.Refuse(70051, u.ToAccount) // fatal for a request, data for an account

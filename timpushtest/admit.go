@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// badSigLimit is how many bad signatures a minute WithBadSignatureLimit lets pass.
+// badSigLimit is how many bad signatures a minute BadSignatureLimit lets pass.
 const badSigLimit = 5
 
 // refusal is a request-level failure. Its text may name accounts and attributes but never a value.
@@ -24,7 +24,7 @@ func refuse(code int, format string, args ...any) *refusal {
 }
 
 // admit makes the checks that do not need the body, in the order of the package comment. Arrival counts for the rate.
-func (s *Server) admit(r *http.Request, arrived time.Time) *refusal {
+func (s *Server) admit(r *http.Request, call Call) *refusal {
 	if _, ok := commands[r.URL.Path]; !ok || r.Method != http.MethodPost {
 		return refuse(codeNoResource, "no such resource")
 	}
@@ -39,14 +39,14 @@ func (s *Server) admit(r *http.Request, arrived time.Time) *refusal {
 		return refuse(codeWrongRegion, "the app does not belong to the region of this host")
 	}
 	identifier := query.Get("identifier")
-	if bad := s.checkSignature(query, identifier, arrived); bad != nil {
+	if bad := s.checkSignature(query, identifier, call.Time); bad != nil {
 		return bad
 	}
-	if bad := s.checkRate(r.URL.Path, r.Host, arrived); bad != nil {
+	if bad := s.checkRate(call, r.Host); bad != nil {
 		return bad
 	}
 	if identifier != s.settings.identifier {
-		return refuse(s.settings.notAdminCode, "identifier is not an administrator of the app")
+		return refuse(orElse(s.settings.NotAdminCode, codeNotAdmin), "identifier is not an administrator of the app")
 	}
 	return nil
 }
@@ -73,7 +73,7 @@ func (s *Server) checkRandom(random string) *refusal {
 	if _, err := strconv.ParseUint(random, 10, 32); err != nil {
 		return refuse(codeBadParameter, "random is not a decimal number of 32 bits")
 	}
-	if !s.settings.repeatedRandomRefused {
+	if !s.settings.RepeatedRandomRefused {
 		return nil
 	}
 	s.mu.Lock()
@@ -90,11 +90,11 @@ func (s *Server) checkSignature(query url.Values, identifier string, now time.Ti
 	if id, _ := strconv.Atoi(query.Get("sdkappid")); id != set.sdkAppID {
 		return refuse(codeUnknownApp, "no such sdkappid here")
 	}
-	if set.badSignatureLimit && s.tooManyBadSigs(identifier, now) {
+	if set.BadSignatureLimit && s.tooManyBadSigs(identifier, now) {
 		return refuse(codeTooManyBadSigs, "too many bad signatures, try again in a minute")
 	}
 	bad := set.checkUserSig(query.Get("usersig"), identifier, now)
-	if bad != nil && bad.code == codeSigMismatch && set.badSignatureLimit {
+	if bad != nil && bad.code == codeSigMismatch && set.BadSignatureLimit {
 		s.addBadSig(identifier, now)
 	}
 	return bad

@@ -108,7 +108,7 @@ func TestPlainAndEscapedStarInQuery(t *testing.T) {
 
 func TestHTTP405(t *testing.T) {
 	t.Parallel()
-	f := start(t, timpushtest.WithHTTP405())
+	f := start(t, with(variant{HTTP405: true}))
 	r := goodRequest(okBody)
 	r.method = http.MethodGet
 	a := f.send(r)
@@ -126,7 +126,7 @@ func TestRepeatedRandom(t *testing.T) {
 	f := start(t)
 	assert.Equal(t, 0, f.send(r).Code)
 	assert.Equal(t, 0, f.send(r).Code)
-	f = start(t, timpushtest.WithRepeatedRandomRefused())
+	f = start(t, with(variant{RepeatedRandomRefused: true}))
 	assert.Equal(t, 0, f.send(r).Code)
 	assert.Equal(t, 60025, f.send(r).Code)
 	assert.Equal(t, 0, f.post(okBody).Code)
@@ -241,7 +241,7 @@ func TestNotAdministrator(t *testing.T) {
 	r.query.Set("identifier", s.user)
 	r.query.Set("usersig", s.sig())
 	assert.Equal(t, 90009, start(t).send(r).Code)
-	assert.Equal(t, 60010, start(t, timpushtest.WithNotAdminCode(60010)).send(r).Code)
+	assert.Equal(t, 60010, start(t, with(variant{NotAdminCode: 60010})).send(r).Code)
 }
 
 func TestWithApp(t *testing.T) {

@@ -13,6 +13,7 @@ type reply struct {
 	info   string
 	list   []failure
 	fields map[string]any // beside the envelope, on success
+	onFail map[string]any // the same, on failure
 	noList bool           // the command has no ErrorList
 }
 
@@ -31,11 +32,13 @@ func (set *settings) encode(rep reply) []byte {
 		"ActionStatus": set.actionStatus(rep.code),
 		"ErrorCode":    set.number(rep.code),
 	}
-	if set.errorInfo != ErrorInfoNone {
+	if set.ErrorInfo != ErrorInfoNone {
 		fields["ErrorInfo"] = rep.info
 	}
 	if rep.code == 0 {
 		maps.Copy(fields, rep.fields)
+	} else {
+		maps.Copy(fields, rep.onFail)
 	}
 	if !rep.noList {
 		set.addErrorList(fields, set.distort(rep))
@@ -49,22 +52,22 @@ func (set *settings) addErrorList(fields map[string]any, list []failure) {
 	switch {
 	case len(list) > 0:
 		fields["ErrorList"] = set.errorListOf(list)
-	case set.errorList == ErrorListNull:
+	case set.ErrorList == ErrorListNull:
 		fields["ErrorList"] = nil
-	case set.errorList == ErrorListEmpty:
+	case set.ErrorList == ErrorListEmpty:
 		fields["ErrorList"] = []any{}
 	}
 }
 
 func (set *settings) actionStatus(code int) string {
-	if code == 0 && !set.failStatusOnSuccess || code != 0 && set.okStatusOnFailure {
+	if code == 0 && !set.FailStatusOnSuccess || code != 0 && set.OKStatusOnFailure {
 		return "OK"
 	}
 	return "FAIL"
 }
 
 func (set *settings) number(n int) any {
-	if set.quotedNumbers {
+	if set.QuotedNumbers {
 		return strconv.Itoa(n)
 	}
 	return n
@@ -74,7 +77,7 @@ func (set *settings) errorListOf(list []failure) []any {
 	out := make([]any, 0, len(list))
 	for _, f := range list {
 		item := map[string]any{"To_Account": f.account, "ErrorCode": set.number(f.code)}
-		if set.errorInfo == ErrorInfoEverywhere {
+		if set.ErrorInfo == ErrorInfoEverywhere {
 			item["ErrorInfo"] = f.info
 		}
 		out = append(out, item)
@@ -86,16 +89,16 @@ func (set *settings) errorListOf(list []failure) []any {
 func (set *settings) distort(rep reply) []failure {
 	var out []failure
 	for _, f := range rep.list {
-		if set.alteredCase {
+		if set.ErrorListOtherCase {
 			f.account = otherCase(f.account)
 		}
 		out = append(out, f)
-		if set.twiceInErrorList {
+		if set.ErrorListTwice {
 			out = append(out, failure{account: f.account, code: codeInternal, info: "internal error"})
 		}
 	}
-	if set.strangerInErrorList && rep.code == 0 {
-		out = append(out, failure{account: "stranger", code: codeUnknownAccount, info: "account is not known"})
+	if set.ErrorListUnrelated && rep.code == 0 {
+		out = append(out, failure{account: "unrelated", code: codeUnknownAccount, info: "account is not known"})
 	}
 	return out
 }

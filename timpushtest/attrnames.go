@@ -42,7 +42,7 @@ func (j job) readNames() ([]wantedName, *refusal) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(types)) {
 		if names[key] == nil {
-			return nil, refuse(j.settings.badIndexCode, "AttrTypes has an index %q that AttrNames does not have", key)
+			return nil, refuse(orElse(j.settings.BadIndexCode, codeBadRequest), "AttrTypes has an index %q that AttrNames does not have", key)
 		}
 	}
 	wanted := make([]wantedName, 0, len(names))
@@ -56,7 +56,7 @@ func (j job) readNames() ([]wantedName, *refusal) {
 	return wanted, nil
 }
 
-// readNameFields takes the body apart down to its names and types by index.
+// readNameFields reads the names and types of the body by index.
 func (j job) readNameFields() (names, types object, bad *refusal) {
 	fields, bad := j.readObject()
 	if bad != nil {
@@ -65,7 +65,7 @@ func (j job) readNameFields() (names, types object, bad *refusal) {
 	if json.Unmarshal(fields["AttrNames"], &names) != nil || names == nil {
 		return nil, nil, refuse(codeBadRequest, "AttrNames is missing or not an object")
 	}
-	if len(names) == 0 && !j.settings.emptyAccepted {
+	if len(names) == 0 && !j.settings.EmptyAccepted {
 		return nil, nil, refuse(codeBadRequest, "AttrNames is empty")
 	}
 	raw, ok := fields["AttrTypes"]
@@ -77,17 +77,17 @@ func (j job) readNameFields() (names, types object, bad *refusal) {
 
 func (set *settings) readName(key string, name, kind json.RawMessage) (w wantedName, bad *refusal) {
 	if len(key) != 1 || key[0] < '0' || key[0] > '9' {
-		return w, refuse(set.badIndexCode, "%q is not an index from 0 to 9", key)
+		return w, refuse(orElse(set.BadIndexCode, codeBadRequest), "%q is not an index from 0 to 9", key)
 	}
 	w.index = int(key[0] - '0')
 	var ok bool
 	w.name, ok = readText(name)
 	switch {
 	case !ok:
-		return w, refuse(set.nonStringCode, "the name at index %d is not a string", w.index)
+		return w, refuse(orElse(set.NonStringCode, codeBadRequest), "the name at index %d is not a string", w.index)
 	case set.isLong(name, w.name):
 		return w, refuse(codeInvalidAttr, "the name at index %d is too long", w.index)
-	case w.name == "" && !set.emptyNameClears:
+	case w.name == "" && !set.EmptyNameClears:
 		return w, refuse(codeInvalidAttr, "the name at index %d is empty", w.index)
 	case kind == nil:
 		return w, nil
@@ -103,7 +103,7 @@ func (set *settings) readType(raw json.RawMessage) (accountType, *refusal) {
 		return 0, refuse(codeBadRequest, "an element of AttrTypes is not an integer")
 	}
 	if kind != typeUserID && kind != typeRegistrationID {
-		return 0, refuse(set.badIndexCode, "%d is not a type of account", kind)
+		return 0, refuse(orElse(set.BadIndexCode, codeBadRequest), "%d is not a type of account", kind)
 	}
 	return kind, nil
 }
@@ -129,9 +129,9 @@ func (set *settings) renameOne(at *attrName, w wantedName) *refusal {
 	switch {
 	case w.typed && at.fixed && w.kind != at.kind:
 		return refuse(codeInvalidAttr, "the type of attribute %q at index %d cannot be changed", at.name, w.index)
-	case at.name != "" && at.name == w.name && set.sameNameRefused:
+	case at.name != "" && at.name == w.name && set.SameNameRefused:
 		return alreadyThere(w.name, w.index)
-	case at.name != "" && at.name != w.name && set.renameRefused:
+	case at.name != "" && at.name != w.name && set.RenameRefused:
 		return refuse(codeInvalidAttr, "index %d has the name %q", w.index, at.name)
 	}
 	at.name = w.name
@@ -161,9 +161,9 @@ func (j job) getAttrName() reply {
 		types[key] = j.settings.number(int(at.kind))
 	}
 	rep := reply{}
-	if len(names) > 0 || !j.settings.emptyFieldsAbsent {
+	if len(names) > 0 || !j.settings.EmptyFieldsAbsent {
 		rep.fields = map[string]any{"AttrNames": names}
-		if !j.settings.typesUntold && !j.noType {
+		if !j.settings.TypesOmitted && !j.noType {
 			rep.fields["AttrTypes"] = types
 		}
 	}

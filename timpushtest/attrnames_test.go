@@ -77,62 +77,62 @@ func TestSetAttrName(t *testing.T) {
 		code int
 		want []timpushtest.AttrName
 	}{
-		"one more":               {nil, `{"AttrNames":{"3":"age"}}`, 0, name3("age")},
-		"unknown field":          {nil, `{"X":1,"AttrNames":{"3":"age"}}`, 0, name3("age")},
-		"type 0":                 {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":0}}`, 0, name3("age")},
-		"type 1":                 {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":1}}`, 0, withType("age")},
-		"no types":               {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{}}`, 0, name3("age")},
-		"index 9":                {nil, `{"AttrNames":{"9":"age"}}`, 0, names("sex", "city", "country", "", "", "", "", "", "", "age")},
-		"50 bytes":               {nil, `{"AttrNames":{"3":"` + long[1:] + `"}}`, 0, name3(long[1:])},
-		"51 bytes":               {nil, `{"AttrNames":{"3":"` + long + `"}}`, 90033, before},
-		"51 bytes, 17 runes":     {nil, `{"AttrNames":{"3":"` + strings.Repeat("好", 17) + `"}}`, 90033, before},
-		"50 bytes escaped":       {nil, `{"AttrNames":{"3":"` + strings.Repeat(`\u0061`, 50) + `"}}`, 0, name3(long[1:])},
-		"rename":                 {nil, `{"AttrNames":{"0":"gender"}}`, 0, names("gender", "city", "country")},
-		"the same again":         {nil, `{"AttrNames":{"0":"sex"},"AttrTypes":{"0":0}}`, 0, before},
-		"exchanged":              {nil, `{"AttrNames":{"0":"city","1":"sex"}}`, 0, names("city", "sex", "country")},
-		"case differs":           {nil, `{"AttrNames":{"3":"Sex"}}`, 0, name3("Sex")},
-		"empty body":             {nil, ``, 60003, before},
-		"not JSON":               {nil, `{`, 60003, before},
-		"null":                   {nil, `null`, 90001, before},
-		"array":                  {nil, `[]`, 90001, before},
-		"no names":               {nil, `{}`, 90001, before},
-		"names null":             {nil, `{"AttrNames":null}`, 90001, before},
-		"names array":            {nil, `{"AttrNames":["age"]}`, 90001, before},
-		"names empty":            {nil, `{"AttrNames":{}}`, 90001, before},
-		"name number":            {nil, `{"AttrNames":{"3":1}}`, 90001, before},
-		"name null":              {nil, `{"AttrNames":{"3":null}}`, 90001, before},
-		"name empty":             {nil, `{"AttrNames":{"3":""}}`, 90033, before},
-		"types null":             {nil, `{"AttrNames":{"3":"age"},"AttrTypes":null}`, 90001, before},
-		"types array":            {nil, `{"AttrNames":{"3":"age"},"AttrTypes":[1]}`, 90001, before},
-		"type text":              {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":"1"}}`, 90001, before},
-		"type null":              {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":null}}`, 90001, before},
-		"type 2":                 {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":2}}`, 90001, before},
-		"type -1":                {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":-1}}`, 90001, before},
-		"type without name":      {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"4":1}}`, 90001, before},
-		"index 10":               {nil, `{"AttrNames":{"10":"age"}}`, 90001, before},
-		"index -1":               {nil, `{"AttrNames":{"-1":"age"}}`, 90001, before},
-		"index 03":               {nil, `{"AttrNames":{"03":"age"}}`, 90001, before},
-		"index a":                {nil, `{"AttrNames":{"a":"age"}}`, 90001, before},
-		"index empty":            {nil, `{"AttrNames":{"":"age"}}`, 90001, before},
-		"name at another index":  {nil, `{"AttrNames":{"3":"age","4":"sex"}}`, 90033, before},
-		"name twice":             {nil, `{"AttrNames":{"3":"age","4":"age"}}`, 90033, before},
-		"other type":             {nil, `{"AttrNames":{"3":"age","0":"sex"},"AttrTypes":{"0":1}}`, 90033, before},
-		"other type and name":    {nil, `{"AttrNames":{"0":"gender"},"AttrTypes":{"0":1}}`, 90033, before},
-		"WithBadIndex90033":      {opts(timpushtest.WithBadIndex90033()), `{"AttrNames":{"10":"age"}}`, 90033, before},
-		"WithBadIndex90033, 2":   {opts(timpushtest.WithBadIndex90033()), `{"AttrNames":{"3":"age"},"AttrTypes":{"3":2}}`, 90033, before},
-		"WithBadIndex90033, own": {opts(timpushtest.WithBadIndex90033()), `{"AttrNames":{"3":"age"},"AttrTypes":{"4":1}}`, 90033, before},
-		"WithNonString90033":     {opts(timpushtest.WithNonString90033()), `{"AttrNames":{"3":1}}`, 90033, before},
-		"WithEmptyAccepted":      {opts(timpushtest.WithEmptyAccepted()), `{"AttrNames":{}}`, 0, before},
-		"WithAlways90001":        {opts(timpushtest.WithAlways90001()), `{`, 90001, before},
-		"WithMaxBody":            {opts(timpushtest.WithMaxBody(10)), `{"AttrNames":{"3":"age"}}`, 93000, before},
-		"WithFoldedNames":        {opts(timpushtest.WithFoldedNames()), `{"AttrNames":{"3":"Sex"}}`, 90033, before},
-		"WithFoldedNames, own":   {opts(timpushtest.WithFoldedNames()), `{"AttrNames":{"0":"Sex"}}`, 0, names("Sex", "city", "country")},
-		"WithEscapedLength":      {opts(timpushtest.WithEscapedLength()), `{"AttrNames":{"3":"` + strings.Repeat(`\u0061`, 9) + `"}}`, 90033, before},
-		"WithRenameRefused":      {opts(timpushtest.WithRenameRefused()), `{"AttrNames":{"0":"gender"}}`, 90033, before},
-		"WithRenameRefused, new": {opts(timpushtest.WithRenameRefused()), `{"AttrNames":{"0":"sex","3":"age"}}`, 0, name3("age")},
-		"WithSameNameRefused":    {opts(timpushtest.WithSameNameRefused()), `{"AttrNames":{"0":"sex"}}`, 90033, before},
-		"WithEmptyNameClears":    {opts(timpushtest.WithEmptyNameClears()), `{"AttrNames":{"0":"","7":""}}`, 0, names("", "city", "country")},
-		"cleared, name moves":    {opts(timpushtest.WithEmptyNameClears()), `{"AttrNames":{"0":"","3":"sex"}}`, 0, names("", "city", "country", "sex")},
+		"one more":              {nil, `{"AttrNames":{"3":"age"}}`, 0, name3("age")},
+		"unknown field":         {nil, `{"X":1,"AttrNames":{"3":"age"}}`, 0, name3("age")},
+		"type 0":                {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":0}}`, 0, name3("age")},
+		"type 1":                {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":1}}`, 0, withType("age")},
+		"no types":              {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{}}`, 0, name3("age")},
+		"index 9":               {nil, `{"AttrNames":{"9":"age"}}`, 0, names("sex", "city", "country", "", "", "", "", "", "", "age")},
+		"50 bytes":              {nil, `{"AttrNames":{"3":"` + long[1:] + `"}}`, 0, name3(long[1:])},
+		"51 bytes":              {nil, `{"AttrNames":{"3":"` + long + `"}}`, 90033, before},
+		"51 bytes, 17 runes":    {nil, `{"AttrNames":{"3":"` + strings.Repeat("好", 17) + `"}}`, 90033, before},
+		"50 bytes escaped":      {nil, `{"AttrNames":{"3":"` + strings.Repeat(`\u0061`, 50) + `"}}`, 0, name3(long[1:])},
+		"rename":                {nil, `{"AttrNames":{"0":"gender"}}`, 0, names("gender", "city", "country")},
+		"the same again":        {nil, `{"AttrNames":{"0":"sex"},"AttrTypes":{"0":0}}`, 0, before},
+		"exchanged":             {nil, `{"AttrNames":{"0":"city","1":"sex"}}`, 0, names("city", "sex", "country")},
+		"case differs":          {nil, `{"AttrNames":{"3":"Sex"}}`, 0, name3("Sex")},
+		"empty body":            {nil, ``, 60003, before},
+		"not JSON":              {nil, `{`, 60003, before},
+		"null":                  {nil, `null`, 90001, before},
+		"array":                 {nil, `[]`, 90001, before},
+		"no names":              {nil, `{}`, 90001, before},
+		"names null":            {nil, `{"AttrNames":null}`, 90001, before},
+		"names array":           {nil, `{"AttrNames":["age"]}`, 90001, before},
+		"names empty":           {nil, `{"AttrNames":{}}`, 90001, before},
+		"name number":           {nil, `{"AttrNames":{"3":1}}`, 90001, before},
+		"name null":             {nil, `{"AttrNames":{"3":null}}`, 90001, before},
+		"name empty":            {nil, `{"AttrNames":{"3":""}}`, 90033, before},
+		"types null":            {nil, `{"AttrNames":{"3":"age"},"AttrTypes":null}`, 90001, before},
+		"types array":           {nil, `{"AttrNames":{"3":"age"},"AttrTypes":[1]}`, 90001, before},
+		"type text":             {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":"1"}}`, 90001, before},
+		"type null":             {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":null}}`, 90001, before},
+		"type 2":                {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":2}}`, 90001, before},
+		"type -1":               {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"3":-1}}`, 90001, before},
+		"type without name":     {nil, `{"AttrNames":{"3":"age"},"AttrTypes":{"4":1}}`, 90001, before},
+		"index 10":              {nil, `{"AttrNames":{"10":"age"}}`, 90001, before},
+		"index -1":              {nil, `{"AttrNames":{"-1":"age"}}`, 90001, before},
+		"index 03":              {nil, `{"AttrNames":{"03":"age"}}`, 90001, before},
+		"index a":               {nil, `{"AttrNames":{"a":"age"}}`, 90001, before},
+		"index empty":           {nil, `{"AttrNames":{"":"age"}}`, 90001, before},
+		"name at another index": {nil, `{"AttrNames":{"3":"age","4":"sex"}}`, 90033, before},
+		"name twice":            {nil, `{"AttrNames":{"3":"age","4":"age"}}`, 90033, before},
+		"other type":            {nil, `{"AttrNames":{"3":"age","0":"sex"},"AttrTypes":{"0":1}}`, 90033, before},
+		"other type and name":   {nil, `{"AttrNames":{"0":"gender"},"AttrTypes":{"0":1}}`, 90033, before},
+		"BadIndexCode":          {opts(with(variant{BadIndexCode: 90033})), `{"AttrNames":{"10":"age"}}`, 90033, before},
+		"BadIndexCode, 2":       {opts(with(variant{BadIndexCode: 90033})), `{"AttrNames":{"3":"age"},"AttrTypes":{"3":2}}`, 90033, before},
+		"BadIndexCode, own":     {opts(with(variant{BadIndexCode: 90033})), `{"AttrNames":{"3":"age"},"AttrTypes":{"4":1}}`, 90033, before},
+		"NonStringCode":         {opts(with(variant{NonStringCode: 90033})), `{"AttrNames":{"3":1}}`, 90033, before},
+		"EmptyAccepted":         {opts(with(variant{EmptyAccepted: true})), `{"AttrNames":{}}`, 0, before},
+		"NotJSONCode":           {opts(with(variant{NotJSONCode: 90001})), `{`, 90001, before},
+		"MaxBody":               {opts(with(variant{MaxBody: 10})), `{"AttrNames":{"3":"age"}}`, 93000, before},
+		"FoldedNames":           {opts(with(variant{FoldedNames: true})), `{"AttrNames":{"3":"Sex"}}`, 90033, before},
+		"FoldedNames, own":      {opts(with(variant{FoldedNames: true})), `{"AttrNames":{"0":"Sex"}}`, 0, names("Sex", "city", "country")},
+		"EscapedLength":         {opts(with(variant{EscapedLength: true})), `{"AttrNames":{"3":"` + strings.Repeat(`\u0061`, 9) + `"}}`, 90033, before},
+		"RenameRefused":         {opts(with(variant{RenameRefused: true})), `{"AttrNames":{"0":"gender"}}`, 90033, before},
+		"RenameRefused, new":    {opts(with(variant{RenameRefused: true})), `{"AttrNames":{"0":"sex","3":"age"}}`, 0, name3("age")},
+		"SameNameRefused":       {opts(with(variant{SameNameRefused: true})), `{"AttrNames":{"0":"sex"}}`, 90033, before},
+		"EmptyNameClears":       {opts(with(variant{EmptyNameClears: true})), `{"AttrNames":{"0":"","7":""}}`, 0, names("", "city", "country")},
+		"cleared, name moves":   {opts(with(variant{EmptyNameClears: true})), `{"AttrNames":{"0":"","3":"sex"}}`, 0, names("", "city", "country", "sex")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -147,7 +147,7 @@ func TestSetAttrName(t *testing.T) {
 
 func TestTypeIsFixedOnceSet(t *testing.T) {
 	t.Parallel()
-	f := start(t, timpushtest.WithAttrNames(), timpushtest.WithEmptyNameClears())
+	f := start(t, timpushtest.WithAttrNames(), with(variant{EmptyNameClears: true}))
 	f.setNames(`{"AttrNames":{"0":"sex","1":"device"},"AttrTypes":{"1":1}}`)
 	refused := func(body string) {
 		t.Helper()
@@ -166,7 +166,7 @@ func TestTypeIsFixedOnceSet(t *testing.T) {
 
 func TestValuesFollowTheIndex(t *testing.T) {
 	t.Parallel()
-	f := start(t, timpushtest.WithEmptyNameClears())
+	f := start(t, with(variant{EmptyNameClears: true}))
 	f.post(okBody)
 	f.setNames(`{"AttrNames":{"0":"gender"}}`)
 	assert.Equal(t, attrs{"gender": "male", "city": "ShenZhen"}, f.Attrs("xiaoming"))
@@ -184,13 +184,13 @@ func TestGetAttrName(t *testing.T) {
 		opt        timpushtest.Option
 		body, want string
 	}{
-		"default":               {nil, `{}`, ok + `,` + names + `,"AttrTypes":{"0":0,"1":1}}`},
-		"unknown field":         {nil, `{"X":1}`, ok + `,` + names + `,"AttrTypes":{"0":0,"1":1}}`},
-		"WithTypesUntold":       {timpushtest.WithTypesUntold(), `{}`, ok + `,` + names + `}`},
-		"WithQuotedNumbers":     {timpushtest.WithQuotedNumbers(), `{}`, strings.Replace(ok, "0", `"0"`, 1) + `,` + names + `,"AttrTypes":{"0":"0","1":"1"}}`},
-		"WithEmptyFieldsAbsent": {timpushtest.WithEmptyFieldsAbsent(), `{}`, ok + `,` + names + `,"AttrTypes":{"0":0,"1":1}}`},
-		"no ErrorList":          {timpushtest.WithStrangerInErrorList(), `{}`, ok + `,` + names + `,"AttrTypes":{"0":0,"1":1}}`},
-		"no empty ErrorList":    {timpushtest.WithErrorList(timpushtest.ErrorListEmpty), `{}`, ok + `,` + names + `,"AttrTypes":{"0":0,"1":1}}`},
+		"default":            {nil, `{}`, ok + `,` + names + `,"AttrTypes":{"0":0,"1":1}}`},
+		"unknown field":      {nil, `{"X":1}`, ok + `,` + names + `,"AttrTypes":{"0":0,"1":1}}`},
+		"TypesOmitted":       {with(variant{TypesOmitted: true}), `{}`, ok + `,` + names + `}`},
+		"QuotedNumbers":      {with(variant{QuotedNumbers: true}), `{}`, strings.Replace(ok, "0", `"0"`, 1) + `,` + names + `,"AttrTypes":{"0":"0","1":"1"}}`},
+		"EmptyFieldsAbsent":  {with(variant{EmptyFieldsAbsent: true}), `{}`, ok + `,` + names + `,"AttrTypes":{"0":0,"1":1}}`},
+		"no ErrorList":       {with(variant{ErrorListUnrelated: true}), `{}`, ok + `,` + names + `,"AttrTypes":{"0":0,"1":1}}`},
+		"no empty ErrorList": {with(variant{ErrorList: timpushtest.ErrorListEmpty}), `{}`, ok + `,` + names + `,"AttrTypes":{"0":0,"1":1}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -213,7 +213,7 @@ func TestGetAttrNameOfNewApp(t *testing.T) {
 	t.Parallel()
 	f := start(t, timpushtest.WithAttrNames())
 	assert.JSONEq(t, strings.TrimSuffix(okRaw, "}")+`,"AttrNames":{},"AttrTypes":{}}`, f.call("get_attr_name", `{}`).Raw)
-	f = start(t, timpushtest.WithAttrNames(), timpushtest.WithEmptyFieldsAbsent())
+	f = start(t, timpushtest.WithAttrNames(), with(variant{EmptyFieldsAbsent: true}))
 	assert.JSONEq(t, okRaw, f.call("get_attr_name", `{}`).Raw)
 }
 
@@ -229,9 +229,9 @@ func TestNameFaults(t *testing.T) {
 	}{
 		"ErrorCode":        {timpushtest.ErrorCode(91000), nil, 91000, before},
 		"ErrorCodeApplied": {timpushtest.ErrorCodeApplied(91000), nil, 91000, after},
-		"open code":        {timpushtest.ErrorCode(91000), []timpushtest.Option{timpushtest.WithAppliedOnOpenCodes()}, 91000, after},
+		"open code":        {timpushtest.ErrorCode(91000), []timpushtest.Option{with(variant{AppliedOnOpenCodes: true})}, 91000, after},
 		"AccountCode":      {timpushtest.AccountCode(70107, "a"), nil, 0, after},
-		"no half":          {timpushtest.ErrorCode(91000), []timpushtest.Option{timpushtest.WithPartialApply()}, 91000, before},
+		"no half":          {timpushtest.ErrorCode(91000), []timpushtest.Option{with(variant{PartialApply: true})}, 91000, before},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -250,7 +250,7 @@ func TestNameFaults(t *testing.T) {
 	}
 	f := start(t)
 	f.Inject(timpushtest.ErrorCode(91000))
-	assert.Equal(t, 90033, f.call("set_attr_name", `{"AttrNames":{"0":"city"}}`).Code, "a fault does not excuse")
+	assert.Equal(t, 90033, f.call("set_attr_name", `{"AttrNames":{"0":"city"}}`).Code, "refused for the name, not for the fault")
 	f.Inject(timpushtest.CutBefore(), timpushtest.CutAfter())
 	for range 2 {
 		assert.Equal(t, before, f.AttrNames())

@@ -15,14 +15,14 @@ type Call struct {
 	Query    url.Values  // what could be decoded of the query
 	Header   http.Header // as net/http gives it: without Host
 	Body     []byte      // as sent
-	Accounts []string    // in order, "" where one is no string; nil if the body has none or was not readable
+	Accounts []string    // in order, "" where one is not a string; nil if the body has none or was not readable
 
-	Status int            // HTTP status of the answer; 0 if none was begun (yet)
-	Code   int            // request-level ErrorCode of the answer; 0 too if the answer was none of the API
-	Failed map[string]int // accounts that were refused by themselves, with their codes; nil if none was
+	Status int            // HTTP status of the answer; 0 if none was started (yet)
+	Code   int            // request-level ErrorCode of the answer; also 0 if the answer was not one of the API
+	Failed map[string]int // accounts in ErrorList, with their codes; nil if none was
 }
 
-// Calls returns all requests received so far, also those refused, in order of arrival; with [WithKeptCalls], the last of
+// Calls returns all requests received so far, also refused ones, in order of arrival; with [WithKeptCalls], the last of
 // them. Status, Code and Failed are set before the first byte of the answer leaves. A request that broke off before its
 // end is not among them.
 func (s *Server) Calls() []Call {
@@ -35,8 +35,8 @@ func (s *Server) Calls() []Call {
 	return calls
 }
 
-// Watch sets a function that is told of each request when the fake is done with it: when its answer is written, or the
-// connection given up. It may be called by several goroutines at once, and may call the methods of the Server except
+// Watch sets a function that is called with each request when the fake is done with it: when its answer is written, or the
+// connection closed. It may be called by several goroutines at once, and may call the methods of the Server except
 // Close. nil removes the function.
 func (s *Server) Watch(f func(Call)) {
 	s.mu.Lock()
@@ -44,8 +44,8 @@ func (s *Server) Watch(f func(Call)) {
 	s.watch = f
 }
 
-// tell hands a request to the function of Watch, which must not run under the lock.
-func (s *Server) tell(c *Call) {
+// notify calls the function of Watch, which must not run under the lock.
+func (s *Server) notify(c *Call) {
 	s.mu.Lock()
 	watch, call := s.watch, *c
 	s.mu.Unlock()
@@ -54,7 +54,7 @@ func (s *Server) tell(c *Call) {
 	}
 }
 
-// record keeps a request. What is returned is a copy, and the call that the answer is noted in.
+// record keeps a request. It returns a copy, and the Call that the answer is recorded in.
 func (s *Server) record(r *http.Request, body []byte) (Call, *Call) {
 	query, _ := url.ParseQuery(r.URL.RawQuery) // the error is found again by admit
 	c := Call{
@@ -107,8 +107,8 @@ func (p *peakRate) add(now time.Time) {
 	p.peak = max(p.peak, len(p.times))
 }
 
-// PeakRate returns the most calls that arrived within any one second so far. Refused calls count. The second is a
-// sliding one: two calls exactly a second apart are not within it.
+// PeakRate returns the highest number of calls that arrived within any sliding second so far, refused ones included. Two
+// calls exactly a second apart are not within one.
 func (s *Server) PeakRate() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

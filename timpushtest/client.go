@@ -2,14 +2,14 @@ package timpushtest
 
 import timpush "github.com/timpush/timpush-go"
 
-// Config returns the configuration of a client of the fake: its app, its administrator and its key. The region is of no
-// consequence, since [Server.Client] and [timpush.WithBaseURL] say where the fake is.
+// Config returns the configuration of a client of the fake: its app, its administrator and its key. The region does
+// not matter, since [Server.Client] and [timpush.WithBaseURL] give the address of the fake.
 func (s *Server) Config() timpush.Config {
 	id, identifier, key := s.App()
 	return timpush.Config{SDKAppID: id, Identifier: identifier, SecretKey: key, Region: timpush.RegionSingapore}
 }
 
-// Client returns a client of the fake that is ready to use. Options come after those that lead to the fake, so that they
+// Client returns a client of the fake that is ready to use. The given options come last, so that they
 // win. It panics if [timpush.NewClient] refuses an option.
 func (s *Server) Client(opts ...timpush.Option) *timpush.Client {
 	to := []timpush.Option{timpush.WithBaseURL(s.URL), timpush.WithHTTPClient(s.HTTPClient())}

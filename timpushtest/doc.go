@@ -2,8 +2,8 @@
 // meant for tests of programs that call the API, with the client of this module or any other.
 //
 // The fake shares no code with the client. It is built on the documentation alone and is as strict as that: it verifies
-// each UserSig, checks every parameter, knows the attributes of its app and keeps those of the accounts, so that a test
-// can look at what arrived and what came of it:
+// each UserSig, checks every parameter, knows the attributes of its app and stores those of the accounts, so that a test
+// can look at what arrived and what was stored:
 //
 //	func TestCities(t *testing.T) {
 //		fake := timpushtest.Start(t, timpushtest.WithAttrNames("city"))
@@ -33,9 +33,13 @@
 //   - /v4/timpush/remove_attr, page 60566
 //   - /v4/timpush/set_attr_name, page 60563
 //   - /v4/timpush/get_attr_name, page 60562
+//   - /v4/timpush/add_tag, get_tag, remove_tag and clear_all_tags, pages 60567 to 60570
+//   - /v4/timpush/push, pages 60561 and 67814
+//   - /v4/timpush/batch, page 67553
+//   - /v4/timpush/revoke, page 60571
 //
 // The older family of pages 37167 to 37171 is there as well: /v4/all_member_push/im_set_attr and so on, with the same
-// names and attributes. It knows no types of accounts: AttrTypes is passed over, and all attributes are for all accounts.
+// names and attributes. It knows no types of accounts: AttrTypes is ignored, and all attributes are for all accounts.
 // It has no ErrorList: an account that fails makes the request fail, which is not documented.
 //
 // # What is checked
@@ -45,15 +49,16 @@
 //  1. Method and path: 60009.
 //  2. The query. Unreadable: 60002. sdkappid missing: 60012. Any of sdkappid, identifier, usersig, random and
 //     contenttype missing, empty, given twice or wrong: 60025. contenttype must be json, random a decimal number of 32
-//     bits. Other parameters are passed over.
+//     bits. Other parameters are ignored.
 //  3. The host, with [WithRegionHost]: 60026.
 //  4. The app: 70020 if it is another.
 //  5. The UserSig. Undecodable: 70003. Made for another app: 70014. For another identifier: 70013. HMAC wrong: 70009.
 //     Expired: 70001. See page 34385.
-//  6. The rate of 100 calls of this endpoint in any one second: 60007. Refused calls count.
+//  6. The rate of 100 calls of this endpoint in any one second: 60007. Refused calls count. Others have rates of their own:
+//     one push a second, 90024; one revoke a second, 90051; so many accounts of batch a second as [WithPlan] says, 60007.
 //  7. The identifier must be the administrator of the app: 90009.
 //  8. The body. Empty, not JSON or not UTF-8: 60003. Of the wrong shape: 90001. More than 100 accounts: 90018. Field
-//     names must match in case; unknown fields are passed over.
+//     names must match in case; unknown fields are ignored.
 //  9. Each entry in turn. To_Account or Attrs missing or empty, a value or a name that is not a string: 90001. A value
 //     over 50 bytes or a name that the app does not have: 90033.
 //
@@ -67,20 +72,41 @@
 // other than the one that the index was given with its first name: 90033. Its requests succeed or fail as a whole. Names
 // and types that the options set count as set by an earlier request.
 //
+// # Tags and pushes
+//
+// Their requests may have documented fields only: another one is refused with 90001. An account has at most 100 tags of at
+// most 50 bytes, the app 1000; add_tag takes 10 for each account, 100 with Replace. Too long: 90020, too many: 90032. A tag
+// belongs to the type of the account that has it first; an account of the other type fails with 90035.
+//
+// A push needs MsgRandom, else 90005, and OfflinePushInfo, or MsgBody, with members of the documented types, else 90001.
+// Faults of a Condition: a tag that TagsAnd and TagsOr share 90022, more than 10 tags 90032, tags and attributes together
+// 90039, an empty tag 90040, an unknown attribute 90033. A body of more than 10 KB: 90056. After 10 or 100 pushes of a
+// day: 90047. A push without Condition is for all accounts that the fake knows: those with attributes or tags, and those that
+// an option names. [Server.Pushes] has each push with its accounts, exactly if it went out.
+//
+// A batch takes 500 accounts, else 90011. A DataId of more than 64 bytes: 90057. An account that is not known is in
+// ErrorList with 70107. revoke refuses an unknown TaskId with 90049, one that was revoked with 90050, one of more than 24
+// hours ago with 90052, and a request without OfflinePushInfo with 90053.
+//
+// # Sources
+//
 // The codes and the limits are documented on the pages of the endpoints and on pages 67816, 34348 and 34620 of
-// tencentcloud.com/document/product/1047. All texts in ErrorInfo but that of a name which another
-// index has are inventions of the fake: they name accounts and attributes but never a value, and may change.
+// tencentcloud.com/document/product/1047. All texts in ErrorInfo, except for a name that another
+// index has, are inventions of the fake: they name accounts and attributes but never a value, and may change.
 //
 // # What is not documented
 //
-// Where the documentation leaves a question open, the fake takes the likeliest answer and has an option for each other
-// one. A careful client gives the right result under all of them.
+// Where the documentation leaves a question open, the fake takes the likeliest answer. [WithVariant] sets others: a
+// [Variant] has a field for each question, and [WorstCase] is the hardest answer to all of them. A careful client gives
+// the right result under each:
+//
+//	fake := timpushtest.Start(t, timpushtest.WithVariant(timpushtest.WorstCase()))
 //
 // # Faults
 //
-// [Server.Inject] and [Server.Handle] make single requests fail in a way of choice, [Server.Poison] and
-// [Server.Refuse] make accounts fail. Each request takes its fault as it arrives. Requests are recorded for
-// [Server.Calls] whatever happens to them, and [Server.Watch] tells of each.
+// [Server.Inject] and [Server.Handle] make single requests fail in a chosen way, [Server.Poison] and [Server.Refuse]
+// make accounts fail. Each request takes its fault as it arrives. Requests are recorded for [Server.Calls] whatever
+// happens to them, and [Server.Watch] reports each.
 //
 // # Longer than a test
 //

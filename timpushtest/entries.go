@@ -3,7 +3,9 @@ package timpushtest
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -17,7 +19,7 @@ func (j job) perAccount() reply {
 	}
 	changes, bad := j.decide(entries)
 	if bad != nil {
-		if j.settings.partialApply {
+		if j.settings.PartialApply {
 			j.apply(changes[:len(changes)/2])
 		}
 		return bad.reply()
@@ -42,22 +44,38 @@ func (j job) decide(entries []json.RawMessage) ([]change, *refusal) {
 	return changes, bad
 }
 
-// readObject takes the body apart down to its fields.
+// readObject splits the body into its fields.
 func (j job) readObject() (object, *refusal) {
-	if limit := j.settings.maxBody; limit > 0 && len(j.body) > limit {
+	if limit := j.settings.MaxBody; limit > 0 && len(j.body) > limit {
 		return nil, refuse(codeBodyTooLong, "the body has more than %d bytes", limit)
 	}
 	if !json.Valid(j.body) || !utf8.Valid(j.body) {
-		return nil, refuse(j.settings.notJSONCode, "the body is not JSON")
+		return nil, refuse(orElse(j.settings.NotJSONCode, codeNotJSON), "the body is not JSON")
 	}
 	var fields object
 	if json.Unmarshal(j.body, &fields) != nil || fields == nil {
 		return nil, refuse(codeBadRequest, "the body is not an object")
 	}
+	if j.fields != nil {
+		return fields, j.settings.checkFields(fields, j.fields...)
+	}
 	return fields, nil
 }
 
-// readEntries takes the body apart down to its entries.
+// checkFields refuses fields other than those documented. The commands of attributes ignore them.
+func (set *settings) checkFields(fields object, documented ...string) *refusal {
+	if set.UndocumentedAccepted {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(documented, name) {
+			return refuse(codeBadRequest, "%q is not a field of this request", name)
+		}
+	}
+	return nil
+}
+
+// readEntries splits the body into its entries.
 func (j job) readEntries() ([]json.RawMessage, *refusal) {
 	fields, bad := j.readObject()
 	if bad != nil {
@@ -67,17 +85,21 @@ func (j job) readEntries() ([]json.RawMessage, *refusal) {
 	if json.Unmarshal(fields[j.field], &entries) != nil || entries == nil {
 		return nil, refuse(codeBadRequest, "%s is missing or not an array", j.field)
 	}
-	if len(entries) == 0 && !j.settings.emptyAccepted {
+	if len(entries) == 0 && !j.settings.EmptyAccepted {
 		return nil, refuse(codeBadRequest, "%s is empty", j.field)
 	}
-	if len(entries) > j.settings.maxUsers {
-		return nil, refuse(codeTooManyAccounts, "more than %d accounts", j.settings.maxUsers)
+	limit, code := j.settings.maxUsers, codeTooManyAccounts
+	if j.recipients {
+		limit, code = maxRecipients, orElse(j.settings.BatchSizeCode, codeTooManyRecipients)
+	}
+	if len(entries) > limit {
+		return nil, refuse(code, "more than %d accounts", limit)
 	}
 	return entries, nil
 }
 
 // checkEntries returns one change for each entry and the first reason to refuse the whole request. It goes on after
-// that reason because of WithPartialApply.
+// that reason because of Variant.PartialApply.
 func (j job) checkEntries(entries []json.RawMessage) ([]change, *refusal) {
 	set := j.settings
 	changes := make([]change, len(entries))
@@ -85,7 +107,7 @@ func (j job) checkEntries(entries []json.RawMessage) ([]change, *refusal) {
 	var first *refusal
 	for i, raw := range entries {
 		c, bad := j.check(j, raw)
-		if bad == nil && seen[c.account] > 0 && set.duplicates == DuplicatesRefused {
+		if bad == nil && seen[c.account] > 0 && set.Duplicates == DuplicatesRefused {
 			c, bad = change{}, refuse(codeBadRequest, "account %q is given twice", c.account)
 		}
 		if first == nil {
@@ -94,7 +116,7 @@ func (j job) checkEntries(entries []json.RawMessage) ([]change, *refusal) {
 		changes[i] = c
 		seen[c.account]++
 	}
-	if set.duplicates == DuplicatesListed {
+	if set.Duplicates == DuplicatesListed {
 		listDuplicates(changes, seen)
 	}
 	return changes, first
@@ -120,25 +142,34 @@ func readEntry[T object | []json.RawMessage](set *settings, raw json.RawMessage)
 	if json.Unmarshal(entry["Attrs"], &attrs) != nil || attrs == nil {
 		return "", nil, refuse(codeBadRequest, "Attrs of %q is missing or of the wrong type", account)
 	}
-	if len(attrs) == 0 && !set.emptyAccepted {
+	if len(attrs) == 0 && !set.EmptyAccepted {
 		return "", nil, refuse(codeBadRequest, "Attrs of %q is empty", account)
 	}
 	return account, attrs, nil
 }
 
-// userAttrsAccounts reads the accounts of a body without judging it.
-func userAttrsAccounts(body []byte) []string {
+// userAttrsAccounts reads the accounts of a body without checking it.
+func userAttrsAccounts(body []byte) []string { return listedAccounts(body, "UserAttrs") }
+
+// listedAccounts reads the accounts of the elements of a field without checking them.
+func listedAccounts(body []byte, field string) []string {
 	var fields object
 	var entries []object
 	if !utf8.Valid(body) || json.Unmarshal(body, &fields) != nil ||
-		json.Unmarshal(fields["UserAttrs"], &entries) != nil || entries == nil {
+		json.Unmarshal(fields[field], &entries) != nil || entries == nil {
 		return nil
 	}
 	accounts := make([]string, len(entries))
 	for i, e := range entries {
-		_ = json.Unmarshal(e["To_Account"], &accounts[i]) // stays "" if it is no string
+		_ = json.Unmarshal(e["To_Account"], &accounts[i]) // stays "" if it is not a string
 	}
 	return accounts
+}
+
+// readInt reads an integer and nothing else.
+func readInt(raw json.RawMessage) (int64, bool) {
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	return n, err == nil
 }
 
 // readText reads a string and nothing else: json.Unmarshal takes null for one. The JSON must be valid.
@@ -153,17 +184,17 @@ func readText(raw json.RawMessage) (text string, ok bool) {
 // indexOf returns the index of a name, -1 if the app does not have it: to be ignored, unless there is a refusal too.
 func (j job) indexOf(account, name string) (int, *refusal) {
 	index := j.settings.index(&j.names, name)
-	if index < 0 && !j.settings.unknownNamesIgnored {
+	if index < 0 && !j.settings.UnknownNamesIgnored {
 		return -1, refuse(codeInvalidAttr, "attribute %q of %q is not set for the app", name, account)
 	}
 	return index, nil
 }
 
 func (set *settings) perAccount(bad *refusal) bool {
-	return bad.code == codeInvalidAttr && (set.invalidAttrPerAccount || bad.long && set.longValue == LongValuePerAccount)
+	return bad.code == codeInvalidAttr && (set.InvalidAttrPerAccount || bad.long && set.LongValue == LongValuePerAccount)
 }
 
-// checkKnown fails a sound change of an account that does not exist.
+// checkKnown fails a valid change of an account that does not exist.
 func (j job) checkKnown(c *change) {
 	if c.failure.code == 0 && !j.knows(c.account) {
 		c.fail(codeUnknownAccount, "account is not known")
@@ -173,7 +204,7 @@ func (j job) checkKnown(c *change) {
 // refuses reports whether the fault refuses the request before anything is applied.
 func (j job) refuses() bool {
 	f := j.fault
-	return f.kind == faultCode && !f.applied && !(j.settings.appliedOnOpenCodes && isOpenCode(f.code))
+	return f.kind == faultCode && !f.applied && !(j.settings.AppliedOnOpenCodes && isOpenCode(f.code))
 }
 
 // interfere lets the faults and marks of the test act on checked changes. It returns the reason to refuse them all.
@@ -197,7 +228,7 @@ func (j job) interfere(changes []change) *refusal {
 	if j.settings.maxAccounts > 0 {
 		j.limitAccounts(changes)
 	}
-	return nil
+	return j.limitTags(changes)
 }
 
 // limitAccounts fails the accounts that the app has no room for. It runs under the lock.
@@ -232,7 +263,7 @@ func (set *settings) outcome(changes []change) reply {
 			rep.list = append(rep.list, c.failure)
 		}
 	}
-	if set.failWhenAllFail && len(rep.list) > 0 && len(rep.list) == len(changes) {
+	if set.FailWhenAllFail && len(rep.list) > 0 && len(rep.list) == len(changes) {
 		rep.code, rep.info = rep.list[0].code, "all accounts failed"
 	}
 	return rep

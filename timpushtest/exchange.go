@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// exchange is one request on its way back.
+// exchange is the answering of one request.
 type exchange struct {
 	*Server
 	w    http.ResponseWriter
@@ -50,7 +50,7 @@ func (x *exchange) send(status int, rep reply, body []byte) {
 	_, _ = x.w.Write(body) // the client may have gone
 }
 
-// start notes the outcome, so that a client that has its answer finds it in Calls, and sets the header. It returns the
+// start records the outcome, so that a client that has its answer finds it in Calls, and sets the header. It returns the
 // body as it is to be sent.
 func (x *exchange) start(status int, rep reply, body []byte) []byte {
 	x.answered(x.call, status, rep)
@@ -58,7 +58,7 @@ func (x *exchange) start(status int, rep reply, body []byte) []byte {
 	if h.Get("Content-Type") == "" {
 		h["Content-Type"] = nil // the service sends none, net/http would guess one
 	}
-	if !x.settings.gzip || !strings.Contains(x.r.Header.Get("Accept-Encoding"), "gzip") {
+	if !x.settings.Gzip || !strings.Contains(x.r.Header.Get("Accept-Encoding"), "gzip") {
 		return body
 	}
 	h.Set("Content-Encoding", "gzip")

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong with one request. Make one with a function such as [ErrorCode]; the zero Fault is
-// none. A Fault may be used any number of times, also by several goroutines.
+// Fault is something that goes wrong with one request. Make one with a function such as [ErrorCode]; the zero Fault does
+// nothing. A Fault may be used any number of times, also by several goroutines.
 //
-// A fault does not excuse a request: one that breaks a rule of the service is refused for that, in place of ErrorCode
-// and AccountCode, and with nothing applied. A fault that spoils the connection or the answer strikes in any case.
+// A request that breaks a rule of the service is refused for that, in place of ErrorCode and AccountCode, and nothing is
+// applied. A fault of the connection or of the answer happens in any case.
 type Fault struct {
 	kind     faultKind
 	delay    time.Duration
@@ -39,13 +39,13 @@ const (
 // ErrorCode refuses the whole request with code; nothing is applied.
 func ErrorCode(code int) Fault { return Fault{kind: faultCode, code: checkCode(code)} }
 
-// ErrorCodeApplied carries the request out and then answers as [ErrorCode] does, as a timeout inside the service may.
+// ErrorCodeApplied carries the request out and then answers as [ErrorCode] does, as the service may after a timeout inside it.
 func ErrorCodeApplied(code int) Fault {
 	return Fault{kind: faultCode, code: checkCode(code), applied: true}
 }
 
 // AccountCode puts the accounts into ErrorList with code and applies nothing of theirs. The rest of the request is
-// carried out; accounts that the request does not carry are passed over.
+// carried out; accounts that are not in the request are skipped.
 func AccountCode(code int, accounts ...string) Fault {
 	return Fault{kind: faultAccounts, code: checkCode(code), accounts: accounts, applied: true}
 }
@@ -68,11 +68,11 @@ func CutAfter() Fault { return Fault{kind: faultCut, applied: true} }
 // is larger than n. If the whole answer has no more than n bytes, all of it is sent.
 func TruncateBody(n int) Fault { return Fault{kind: faultTruncate, size: max(n, 0), applied: true} }
 
-// EndlessBody carries the request out and begins a proper answer that never ends, about 64 KiB each millisecond, until
-// the client goes or the server closes.
+// EndlessBody carries the request out and starts an answer that never ends, about 64 KiB each millisecond, until
+// the client leaves or the server closes.
 func EndlessBody() Fault { return Fault{kind: faultEndless, applied: true} }
 
-// Hang never answers and applies nothing. It ends when the client goes or the server closes.
+// Hang never answers and applies nothing. It ends when the client leaves or the server closes.
 func Hang() Fault { return Fault{kind: faultHang} }
 
 // HangApplied is [Hang] after the request was carried out.
@@ -81,13 +81,13 @@ func HangApplied() Fault { return Fault{kind: faultHang, applied: true} }
 // Garbage carries the request out and answers with status 200 and bytes that are not JSON.
 func Garbage() Fault { return Fault{kind: faultGarbage, applied: true} }
 
-// Answer carries the request out and answers with a status between 200 and 999 and this very body.
+// Answer carries the request out and answers with a status between 200 and 999 and exactly this body.
 func Answer(status int, body string) Fault {
 	return Fault{kind: faultAnswer, status: checkStatus(status), body: body, applied: true}
 }
 
 // Delay waits before the request is carried out and then does what the other Fault says, which may be the zero Fault.
-// The wait adds to that of [WithLatency]. It ends early, with nothing applied, when the client goes or the server closes.
+// The wait adds to that of [WithLatency]. It ends early, with nothing applied, when the client leaves or the server closes.
 func Delay(d time.Duration, then Fault) Fault {
 	then.delay += d
 	return then
@@ -107,14 +107,14 @@ func checkCode(code int) int {
 	return code
 }
 
-// Inject adds faults to the queue. Each request takes one from it as it arrives.
+// Inject adds faults to the queue. Each request takes one from the queue as it arrives.
 func (s *Server) Inject(faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queue = append(s.queue, faults...)
 }
 
-// Handle sets a function that is asked for the fault of each request that finds the queue of [Server.Inject] empty.
+// Handle sets a function that returns the fault of each request that arrives while the queue of [Server.Inject] is empty.
 // It may be called by several goroutines at once, and may call the methods of the Server except Close. Status and Code
 // of the Call are zero. nil removes the function.
 func (s *Server) Handle(f func(Call) Fault) {
@@ -123,11 +123,11 @@ func (s *Server) Handle(f func(Call) Fault) {
 	s.handle = f
 }
 
-// Poison makes any request that carries one of the accounts fail as a whole with code, until code 0 heals them.
+// Poison makes any request that carries one of the accounts fail as a whole with code, until code 0 clears them.
 // Nothing of such a request is applied. An account poisoned twice keeps the later code.
 func (s *Server) Poison(code int, accounts ...string) { s.mark(s.poison, code, accounts) }
 
-// Refuse puts the accounts into ErrorList with code whenever a request carries them, until code 0 heals them. An
+// Refuse puts the accounts into ErrorList with code whenever a request carries them, until code 0 clears them. An
 // account refused twice keeps the later code. Poison goes before Refuse.
 func (s *Server) Refuse(code int, accounts ...string) { s.mark(s.refused, code, accounts) }
 
@@ -160,7 +160,7 @@ func (s *Server) nextFault(c Call) Fault {
 	return handle(c)
 }
 
-// beforeWork reports whether a fault strikes instead of the request.
+// beforeWork reports whether a fault happens instead of the request.
 func (f Fault) beforeWork() bool {
 	switch f.kind {
 	case faultStatus, faultCut, faultHang:

@@ -49,8 +49,8 @@ func TestCodeFaults(t *testing.T) {
 		"ErrorCodeApplied":         {timpushtest.ErrorCodeApplied(60008), nil, 60008, codes{}, []string{"a", "b"}},
 		"AccountCode":              {timpushtest.AccountCode(70107, "b", "other"), nil, 0, codes{"b": 70107}, []string{"a"}},
 		"Delay":                    {timpushtest.Delay(time.Millisecond, timpushtest.ErrorCode(91000)), nil, 91000, codes{}, nil},
-		"open code":                {timpushtest.ErrorCode(91000), []timpushtest.Option{timpushtest.WithAppliedOnOpenCodes()}, 91000, codes{}, []string{"a", "b"}},
-		"open code, another":       {timpushtest.ErrorCode(60007), []timpushtest.Option{timpushtest.WithAppliedOnOpenCodes()}, 60007, codes{}, nil},
+		"open code":                {timpushtest.ErrorCode(91000), []timpushtest.Option{with(variant{AppliedOnOpenCodes: true})}, 91000, codes{}, []string{"a", "b"}},
+		"open code, another":       {timpushtest.ErrorCode(60007), []timpushtest.Option{with(variant{AppliedOnOpenCodes: true})}, 60007, codes{}, nil},
 		"AccountCode, all of them": {timpushtest.AccountCode(1, "a", "b"), nil, 0, codes{"a": 1, "b": 1}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestCodeFaults(t *testing.T) {
 	}
 }
 
-func TestFaultDoesNotExcuse(t *testing.T) {
+func TestInvalidRequestIsRefusedDespiteFault(t *testing.T) {
 	t.Parallel()
 	f := start(t)
 	f.Inject(timpushtest.ErrorCode(91000), timpushtest.ErrorCodeApplied(91000), timpushtest.AccountCode(70107, "a"))
@@ -80,7 +80,7 @@ func TestFaultDoesNotExcuse(t *testing.T) {
 	assert.Equal(t, 0, f.post(okBody).Code, "the faults are spent")
 }
 
-func TestSenselessFaultsPanic(t *testing.T) {
+func TestInvalidFaultsPanic(t *testing.T) {
 	t.Parallel()
 	assert.Panics(t, func() { timpushtest.Status(0) })
 	assert.Panics(t, func() { timpushtest.StatusApplied(100) })
@@ -169,7 +169,7 @@ func TestHang(t *testing.T) {
 	t.Parallel()
 	eachTransport(t, func(t *testing.T, f fixture) {
 		f.Inject(timpushtest.Hang(), timpushtest.HangApplied())
-		f.client.Timeout = 50 * time.Millisecond
+		f.client.Timeout = 500 * time.Millisecond
 		_, err := f.broken(goodRequest(entries("a", `{"sex":"1"}`)))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		_, err = f.broken(goodRequest(entries("b", `{"sex":"1"}`)))
@@ -324,7 +324,7 @@ func TestBrokenOffRequestIsNotRecorded(t *testing.T) {
 
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
-	f := start(t, timpushtest.WithQuota(0), timpushtest.WithRepeatedRandomRefused(), timpushtest.WithBadSignatureLimit())
+	f := start(t, timpushtest.WithQuota(0), with(variant{RepeatedRandomRefused: true, BadSignatureLimit: true}))
 	var wg sync.WaitGroup
 	for g := range 8 {
 		account := string(rune('a' + g))

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,7 +68,7 @@ func requireSigned(t *testing.T, text string) {
 	assert.Equal(t, s.mac(), fields["TLS.sig"])
 }
 
-// fuzzBodies sends bodies to a command, with the documented rules and with many switches set otherwise. Each answer must
+// fuzzBodies sends bodies to a command, with the documented rules and with many fields of the Variant set. Each answer must
 // be a proper one, and the store and the names legal.
 func fuzzBodies(f *testing.F, command string, further []string, seeds ...string) {
 	for _, body := range append(seeds, "", "{", "{}", "null", "[]", "\xff") {
@@ -75,17 +76,26 @@ func fuzzBodies(f *testing.F, command string, further []string, seeds ...string)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, opts := range [][]timpushtest.Option{nil, {
-			timpushtest.WithInvalidAttrPerAccount(), timpushtest.WithLongValue(timpushtest.LongValueCut),
-			timpushtest.WithDuplicates(timpushtest.DuplicatesListed), timpushtest.WithEmptyAccepted(),
-			timpushtest.WithUnknownNamesIgnored(), timpushtest.WithPartialApply(), timpushtest.WithEscapedLength(),
-			timpushtest.WithEmptyNameClears(), timpushtest.WithFoldedNames(), timpushtest.WithKnownAccounts("a", "xiaoming"),
+			timpushtest.WithKnownAccounts("a", "xiaoming"),
+			with(variant{
+				InvalidAttrPerAccount: true, LongValue: timpushtest.LongValueCut, Duplicates: timpushtest.DuplicatesListed,
+				EmptyAccepted: true, UnknownNamesIgnored: true, PartialApply: true, EscapedLength: true, EmptyNameClears: true,
+				FoldedNames: true, UndocumentedAccepted: true, EmptyCondition: timpushtest.EmptyConditionEverybody, TagsNotAny: true,
+			}),
 		}} {
 			fx := start(t, opts...)
 			fx.post(okBody)
 			a := fx.call(command, string(body))
 			assert.Equal(t, 200, a.HTTP)
 			assertEnvelope(t, a, further...)
-			assert.Contains(t, []int{0, 60003, 90001, 90018, 90033}, a.Code)
+			assert.Contains(t, []int{
+				0, 60003, 90001, 90002, 90005, 90007, 90010, 90011, 90018, 90020, 90022, 90026, 90032, 90033, 90039, 90040, 90049,
+				90050, 90053, 90056, 90057,
+			}, a.Code)
+			assert.LessOrEqual(t, len(fx.Pushes()), 1)
+			if a.Code == 0 && strings.Contains("push batch", command) {
+				assert.Len(t, fx.Pushes(), 1)
+			}
 			assertLegal(t, fx)
 			fx.Close()
 		}
@@ -109,6 +119,15 @@ func assertLegal(t *testing.T, fx fixture) {
 		for name, value := range fx.Attrs(account) {
 			assert.True(t, seen[name])
 			assert.LessOrEqual(t, len(value), 50)
+		}
+	}
+	for _, account := range []string{"a", "b", "xiaoming", uuid} {
+		tags := fx.Tags(account)
+		assert.LessOrEqual(t, len(tags), 100)
+		assert.True(t, slices.IsSorted(tags))
+		for _, tag := range tags {
+			assert.NotEmpty(t, tag)
+			assert.LessOrEqual(t, len(tag), 50)
 		}
 	}
 }
@@ -141,4 +160,46 @@ func FuzzSetAttrName(f *testing.F) {
 
 func FuzzGetAttrName(f *testing.F) {
 	fuzzBodies(f, "get_attr_name", []string{"AttrNames", "AttrTypes"}, `{"X":1}`)
+}
+
+func FuzzAddTag(f *testing.F) {
+	fuzzBodies(f, "add_tag", nil,
+		userTags("a", `["x","y"]`, uuid, `["x"]`), replacing("1", "a", `[]`), replacing("0", "a", tagList("", 11)),
+		userTags("b", `["",null,1]`), userTags("a", `["\ud800"]`), `{"UserTags":[null]}`,
+	)
+}
+
+func FuzzRemoveTag(f *testing.F) {
+	fuzzBodies(f, "remove_tag", nil, userTags("a", `["x","y"]`), replacing("1", "a", `["x"]`), userTags("b", `[]`))
+}
+
+func FuzzClearAllTags(f *testing.F) {
+	fuzzBodies(f, "clear_all_tags", nil, accounts("a", "b"), accounts("a", "a"), `{"To_Account":[1]}`)
+}
+
+func FuzzGetTag(f *testing.F) {
+	fuzzBodies(f, "get_tag", []string{"UserTags"}, accounts("a", "b"), accounts("a", "a"), `{"To_Account":[1]}`)
+}
+
+func FuzzPush(f *testing.F) {
+	var seeds []string
+	for _, tc := range pushCases {
+		if len(tc.body) < 1000 {
+			seeds = append(seeds, tc.body)
+		}
+	}
+	fuzzBodies(f, "push", []string{"TaskId"}, append(seeds,
+		pushBody(`"Condition":{"AttrsAnd":{"sex":"male"},"AttrsOr":{"city":"ShenZhen"}}`),
+		pushBody(`"OfflinePushInfo":{"ApnsInfo":{"LiveActivity":{"LaId":"1","ContentState":{}}},"AndroidInfo":{"VIVONotifyType":"1"}}`),
+	)...)
+}
+
+func FuzzBatch(f *testing.F) {
+	fuzzBodies(f, "batch", []string{"TaskId"},
+		batchBody("a", "b", "xiaoming"), batchBody(), pushBody(`"To_Account":[null]`), pushBody(`"To_Account":["a"]`, `"DataId":"x"`),
+	)
+}
+
+func FuzzRevoke(f *testing.F) {
+	fuzzBodies(f, "revoke", nil, `{"TaskId":"x","OfflinePushInfo":{"PushFlag":1}}`, `{"TaskId":"batch_x"}`, `{"TaskId":1,"OfflinePushInfo":null}`)
 }

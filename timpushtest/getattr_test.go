@@ -16,7 +16,7 @@ import (
 
 func TestGetAttrSample(t *testing.T) {
 	t.Parallel()
-	f := start(t, timpushtest.WithKnownAccounts("xiaoming", "xiaohua"), timpushtest.WithAnswersInOrder())
+	f := start(t, timpushtest.WithKnownAccounts("xiaoming", "xiaohua"), with(variant{AnswersInOrder: true}))
 	f.post(okBody)
 	a := f.call("get_attr", `{"To_Account":["Mary","xiaoming","xiaohua"]}`)
 	assert.JSONEq(t, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"UserAttrs":[`+
@@ -41,42 +41,42 @@ func TestGetAttr(t *testing.T) {
 		list codes
 		want map[string]attrs
 	}{
-		"both":                       {nil, accounts("b", "a"), 0, codes{}, map[string]attrs{"a": a, "b": b}},
-		"one":                        {nil, accounts("b"), 0, codes{}, map[string]attrs{"b": b}},
-		"without attributes":         {nil, accounts("c"), 0, codes{}, map[string]attrs{"c": {}}},
-		"case of an account":         {nil, accounts("A"), 0, codes{}, map[string]attrs{"A": {}}},
-		"RegistrationID":             {nil, accounts(uuid), 0, codes{}, map[string]attrs{uuid: {}}},
-		"unknown field":              {nil, `{"X":1,"To_Account":["a"]}`, 0, codes{}, map[string]attrs{"a": a}},
-		"twice":                      {nil, accounts("a", "a"), 0, codes{}, map[string]attrs{"a": a}},
-		"empty body":                 {nil, "", 60003, codes{}, nil},
-		"not JSON":                   {nil, "{", 60003, codes{}, nil},
-		"invalid UTF-8":              {nil, "{\"To_Account\":[\"\xff\"]}", 60003, codes{}, nil},
-		"array":                      {nil, `["a"]`, 90001, codes{}, nil},
-		"no fields":                  {nil, `{}`, 90001, codes{}, nil},
-		"null":                       {nil, `{"To_Account":null}`, 90001, codes{}, nil},
-		"text":                       {nil, `{"To_Account":"a"}`, 90001, codes{}, nil},
-		"empty":                      {nil, `{"To_Account":[]}`, 90001, codes{}, nil},
-		"account empty":              {nil, accounts("a", ""), 90001, codes{}, nil},
-		"account null":               {nil, `{"To_Account":[null]}`, 90001, codes{}, nil},
-		"account number":             {nil, `{"To_Account":[1]}`, 90001, codes{}, nil},
-		"as set_attr":                {nil, okBody, 90001, codes{}, nil},
-		"101 accounts":               {nil, accounts(many...), 90018, codes{}, nil},
-		"count before entries":       {nil, `{"To_Account":[` + strings.Repeat("1,", 100) + `1]}`, 90018, codes{}, nil},
-		"WithMaxUsers":               {opts(timpushtest.WithMaxUsers(1)), accounts("a", "b"), 90018, codes{}, nil},
-		"WithMaxBody":                {opts(timpushtest.WithMaxBody(50)), accounts(many...), 93000, codes{}, nil},
-		"WithEmptyAccepted":          {opts(timpushtest.WithEmptyAccepted()), accounts(), 90001, codes{}, nil}, // null
-		"WithEmptyAccepted, array":   {opts(timpushtest.WithEmptyAccepted()), `{"To_Account":[]}`, 0, codes{}, map[string]attrs{}},
-		"WithKnownAccounts":          {opts(onlyAB), accounts("a", "c"), 0, codes{"c": 70107}, map[string]attrs{"a": a}},
-		"WithKnownAccounts, no one":  {opts(onlyAB), accounts("c", "d"), 0, codes{"c": 70107, "d": 70107}, map[string]attrs{}},
-		"WithFailWhenAllFail":        {opts(onlyAB, timpushtest.WithFailWhenAllFail()), accounts("c"), 70107, codes{"c": 70107}, nil},
-		"WithNotFoundOmitted":        {opts(onlyAB, timpushtest.WithNotFoundOmitted()), accounts("a", "c"), 0, codes{}, map[string]attrs{"a": a}},
-		"WithUnknownAccountsStored":  {opts(timpushtest.WithKnownAccounts(), timpushtest.WithUnknownAccountsStored()), accounts("a", "c"), 0, codes{"c": 70107}, map[string]attrs{"a": a}},
-		"WithDuplicates refused":     {opts(timpushtest.WithDuplicates(timpushtest.DuplicatesRefused)), accounts("a", "a"), 90001, codes{}, nil},
-		"WithDuplicates listed":      {opts(timpushtest.WithDuplicates(timpushtest.DuplicatesListed)), accounts("a", "b", "a"), 0, codes{"a": 90001}, map[string]attrs{"b": b}},
-		"WithStrangerInErrorList":    {opts(timpushtest.WithStrangerInErrorList()), accounts("a"), 0, codes{"stranger": 70107}, map[string]attrs{"a": a}},
-		"WithPartialApply":           {opts(timpushtest.WithPartialApply()), accounts("a", "c", "b", ""), 90001, codes{}, nil},
-		"WithInvalidAttrPerAccount":  {opts(timpushtest.WithInvalidAttrPerAccount()), accounts("a"), 0, codes{}, map[string]attrs{"a": a}},
-		"WithEmptyFieldsAbsent, one": {opts(timpushtest.WithEmptyFieldsAbsent()), accounts("c"), 0, codes{}, map[string]attrs{"c": {}}},
+		"both":                      {nil, accounts("b", "a"), 0, codes{}, map[string]attrs{"a": a, "b": b}},
+		"one":                       {nil, accounts("b"), 0, codes{}, map[string]attrs{"b": b}},
+		"without attributes":        {nil, accounts("c"), 0, codes{}, map[string]attrs{"c": {}}},
+		"case of an account":        {nil, accounts("A"), 0, codes{}, map[string]attrs{"A": {}}},
+		"RegistrationID":            {nil, accounts(uuid), 0, codes{}, map[string]attrs{uuid: {}}},
+		"unknown field":             {nil, `{"X":1,"To_Account":["a"]}`, 0, codes{}, map[string]attrs{"a": a}},
+		"twice":                     {nil, accounts("a", "a"), 0, codes{}, map[string]attrs{"a": a}},
+		"empty body":                {nil, "", 60003, codes{}, nil},
+		"not JSON":                  {nil, "{", 60003, codes{}, nil},
+		"invalid UTF-8":             {nil, "{\"To_Account\":[\"\xff\"]}", 60003, codes{}, nil},
+		"array":                     {nil, `["a"]`, 90001, codes{}, nil},
+		"no fields":                 {nil, `{}`, 90001, codes{}, nil},
+		"null":                      {nil, `{"To_Account":null}`, 90001, codes{}, nil},
+		"text":                      {nil, `{"To_Account":"a"}`, 90001, codes{}, nil},
+		"empty":                     {nil, `{"To_Account":[]}`, 90001, codes{}, nil},
+		"account empty":             {nil, accounts("a", ""), 90001, codes{}, nil},
+		"account null":              {nil, `{"To_Account":[null]}`, 90001, codes{}, nil},
+		"account number":            {nil, `{"To_Account":[1]}`, 90001, codes{}, nil},
+		"as set_attr":               {nil, okBody, 90001, codes{}, nil},
+		"101 accounts":              {nil, accounts(many...), 90018, codes{}, nil},
+		"count before entries":      {nil, `{"To_Account":[` + strings.Repeat("1,", 100) + `1]}`, 90018, codes{}, nil},
+		"WithMaxUsers":              {opts(timpushtest.WithMaxUsers(1)), accounts("a", "b"), 90018, codes{}, nil},
+		"MaxBody":                   {opts(with(variant{MaxBody: 50})), accounts(many...), 93000, codes{}, nil},
+		"EmptyAccepted":             {opts(with(variant{EmptyAccepted: true})), accounts(), 90001, codes{}, nil}, // null
+		"EmptyAccepted, array":      {opts(with(variant{EmptyAccepted: true})), `{"To_Account":[]}`, 0, codes{}, map[string]attrs{}},
+		"WithKnownAccounts":         {opts(onlyAB), accounts("a", "c"), 0, codes{"c": 70107}, map[string]attrs{"a": a}},
+		"WithKnownAccounts, no one": {opts(onlyAB), accounts("c", "d"), 0, codes{"c": 70107, "d": 70107}, map[string]attrs{}},
+		"FailWhenAllFail":           {opts(onlyAB, with(variant{FailWhenAllFail: true})), accounts("c"), 70107, codes{"c": 70107}, nil},
+		"NotFoundOmitted":           {opts(onlyAB, with(variant{NotFoundOmitted: true})), accounts("a", "c"), 0, codes{}, map[string]attrs{"a": a}},
+		"UnknownStored":             {opts(timpushtest.WithKnownAccounts(), with(variant{UnknownStored: true})), accounts("a", "c"), 0, codes{"c": 70107}, map[string]attrs{"a": a}},
+		"Duplicates refused":        {opts(with(variant{Duplicates: timpushtest.DuplicatesRefused})), accounts("a", "a"), 90001, codes{}, nil},
+		"Duplicates listed":         {opts(with(variant{Duplicates: timpushtest.DuplicatesListed})), accounts("a", "b", "a"), 0, codes{"a": 90001}, map[string]attrs{"b": b}},
+		"ErrorListUnrelated":        {opts(with(variant{ErrorListUnrelated: true})), accounts("a"), 0, codes{"unrelated": 70107}, map[string]attrs{"a": a}},
+		"PartialApply":              {opts(with(variant{PartialApply: true})), accounts("a", "c", "b", ""), 90001, codes{}, nil},
+		"InvalidAttrPerAccount":     {opts(with(variant{InvalidAttrPerAccount: true})), accounts("a"), 0, codes{}, map[string]attrs{"a": a}},
+		"EmptyFieldsAbsent, one":    {opts(with(variant{EmptyFieldsAbsent: true})), accounts("c"), 0, codes{}, map[string]attrs{"c": {}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +121,7 @@ func TestGetAttrOf100(t *testing.T) {
 
 func TestGetAttrEmptyFields(t *testing.T) {
 	t.Parallel()
-	f := start(t, timpushtest.WithKnownAccounts(), timpushtest.WithEmptyFieldsAbsent())
+	f := start(t, timpushtest.WithKnownAccounts(), with(variant{EmptyFieldsAbsent: true}))
 	assert.JSONEq(t, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":[{"ErrorCode":70107,"To_Account":"a"}]}`,
 		f.call("get_attr", accounts("a")).Raw)
 }
@@ -129,7 +129,7 @@ func TestGetAttrEmptyFields(t *testing.T) {
 func TestReadDelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := start(t, timpushtest.WithReadDelay(10*time.Second))
+		f := start(t, with(variant{ReadDelay: 10 * time.Second}))
 		city := func() string {
 			t.Helper()
 			a := f.call("get_attr", accounts("a"))
@@ -234,7 +234,7 @@ func TestEachCommandHasItsQuota(t *testing.T) {
 		other int // code of the calls of the other commands
 	}{
 		"default": {nil, 100, 0},
-		"per app": {[]timpushtest.Option{timpushtest.WithQuotaScope(timpushtest.QuotaPerApp), timpushtest.WithQuota(5)}, 5, 60007},
+		"per app": {[]timpushtest.Option{with(variant{QuotaScope: timpushtest.QuotaPerApp}), timpushtest.WithQuota(5)}, 5, 60007},
 	} {
 		for command, body := range bodies {
 			t.Run(name+", "+command, func(t *testing.T) {

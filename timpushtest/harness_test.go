@@ -31,6 +31,11 @@ const (
 	okBody   = `{"UserAttrs":[{"To_Account":"xiaoming","Attrs":{"sex":"male","city":"ShenZhen"}}]}`
 )
 
+type variant = timpushtest.Variant
+
+// with is short for timpushtest.WithVariant.
+func with(v variant) timpushtest.Option { return timpushtest.WithVariant(v) }
+
 // signer makes a UserSig step by step, so that tests can go wrong at each.
 type signer struct {
 	app          int
@@ -231,7 +236,7 @@ func (f fixture) setNames(body string) {
 	require.Equal(f, 0, a.Code, a.Raw)
 }
 
-// broken expects the request to fail without a whole answer, and returns what came of the body.
+// broken expects the request to fail without a whole answer, and returns what arrived of the body.
 func (f fixture) broken(r request) (string, error) {
 	f.Helper()
 	resp, err := f.do(r)

@@ -131,8 +131,8 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// cutConn closes the transport under a request without any farewell: a reset on TCP, also beneath TLS and HTTP/2. That
-// of another server is not known here.
+// cutConn closes the transport under a request without notice: a reset on TCP, also beneath TLS and HTTP/2. The
+// connection of another server is not known here.
 func cutConn(ctx context.Context) {
 	c, ok := ctx.Value(connKey{}).(net.Conn)
 	if !ok {

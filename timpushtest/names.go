@@ -26,7 +26,7 @@ type attrNames [maxNames]attrName
 
 // index returns the index of a name, -1 if the app does not have it.
 func (set *settings) index(names *attrNames, name string) int {
-	if i := names.index(name); i >= 0 || !set.foldedNames {
+	if i := names.index(name); i >= 0 || !set.FoldedNames {
 		return i
 	}
 	return slices.IndexFunc(names[:], func(at attrName) bool { return at.name != "" && strings.EqualFold(at.name, name) })
@@ -37,7 +37,7 @@ func (names *attrNames) index(name string) int {
 }
 
 func (set *settings) sameName(a, b string) bool {
-	return a == b || set.foldedNames && strings.EqualFold(a, b)
+	return a == b || set.FoldedNames && strings.EqualFold(a, b)
 }
 
 // AttrName is an attribute name of the app, page tencentcloud.com/document/product/1047/67816.

@@ -20,7 +20,7 @@ func (f fixture) older(command, body string) answer {
 func TestOlderFamily(t *testing.T) {
 	t.Parallel()
 	ok := strings.TrimSuffix(okRaw, "}")
-	f := start(t, timpushtest.WithAttrNames(), timpushtest.WithErrorList(timpushtest.ErrorListEmpty))
+	f := start(t, timpushtest.WithAttrNames(), with(variant{ErrorList: timpushtest.ErrorListEmpty}))
 	for _, step := range []struct{ command, body, want string }{
 		{"set_attr_name", `{"AttrNames":{"0":"sex","1":"city"},"AttrTypes":[]}`, okRaw},
 		{"get_attr_name", `{}`, ok + `,"AttrNames":{"0":"sex","1":"city"}}`},
@@ -43,7 +43,7 @@ func TestOlderFamilyHasNoErrorList(t *testing.T) {
 	t.Parallel()
 	const fail = `{"ActionStatus":"FAIL","ErrorInfo":"account \"b\": account is not known","ErrorCode":70107}`
 	for command, body := range faultBodies {
-		f := start(t, timpushtest.WithKnownAccounts("a"), timpushtest.WithErrorList(timpushtest.ErrorListNull))
+		f := start(t, timpushtest.WithKnownAccounts("a"), with(variant{ErrorList: timpushtest.ErrorListNull}))
 		assert.JSONEq(t, fail, f.older(command, body).Raw, command)
 		assert.Empty(t, f.Accounts())
 		f = start(t)
@@ -54,7 +54,7 @@ func TestOlderFamilyHasNoErrorList(t *testing.T) {
 		assert.Equal(t, 91000, f.older(command, body).Code, command)
 		assert.Empty(t, f.Accounts())
 	}
-	f := start(t, timpushtest.WithKnownAccounts("a"), timpushtest.WithNotFoundOmitted())
+	f := start(t, timpushtest.WithKnownAccounts("a"), with(variant{NotFoundOmitted: true}))
 	assert.Equal(t, map[string]attrs{"a": {}}, f.older("get_attr", accounts("a", "b")).attrs())
 }
 

@@ -1,6 +1,8 @@
 package timpushtest
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -38,7 +40,7 @@ func (w *slidingWindow) allow(now time.Time, countRefused bool) bool {
 	return ok
 }
 
-// fixedWindow starts anew with each second of the clock. Within one window refused calls change nothing.
+// fixedWindow starts again with each second of the clock. Within one window refused calls change nothing.
 type fixedWindow struct {
 	calls, used int
 	second      int64
@@ -52,27 +54,104 @@ func (w *fixedWindow) allow(now time.Time, _ bool) bool {
 	return w.used <= w.calls
 }
 
+// Plan is the plan of the app, on which the quotas of pushes depend. See page
+// cloud.tencent.com/document/product/269/137903.
+type Plan int
+
+// The plans of [WithPlan]. All allow one push a second.
+const (
+	PlanStandard Plan = iota // the default: 100 pushes a day, batches to 500 accounts a second
+	PlanFree                 // free and trial: 10 pushes a day, batches to 30 accounts a second
+	PlanAdvanced             // 100 pushes a day, batches to 800 accounts a second
+)
+
+func (p Plan) pushesADay() int {
+	if p == PlanFree {
+		return 10
+	}
+	return 100
+}
+
+func (p Plan) recipients() int {
+	switch p {
+	case PlanFree:
+		return 30
+	case PlanAdvanced:
+		return 800
+	default:
+		return 500
+	}
+}
+
 // checkRate counts a call that passed the query and signature checks.
-func (s *Server) checkRate(path, host string, now time.Time) *refusal {
+func (s *Server) checkRate(call Call, host string) *refusal {
 	if s.settings.quota == 0 {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := s.settings.quotaKey(path, host)
+	set, cmd := s.settings, commands[call.Path]
+	if cmd.recipients && !set.RecipientsQueued {
+		return s.checkRecipientRate(call)
+	}
+	calls, code := cmp.Or(cmd.rate, set.quota), orElse(cmd.rateCode, orElse(set.ThrottleCode, codeTooFast))
+	key := set.quotaKey(cmd, call.Path, host)
 	w, ok := s.quota[key]
 	if !ok {
-		w = s.settings.newLimiter()
+		w = set.newLimiter(calls)
 		s.quota[key] = w
 	}
-	if !w.allow(now, !s.settings.refusedCallsFree) {
-		return refuse(s.settings.throttleCode, "more than %d calls in one second", s.settings.quota)
+	if !w.allow(call.Time, !set.RefusedCallsFree) {
+		return refuse(code, "more than %d calls in one second", calls)
 	}
 	return nil
 }
 
-func (set *settings) quotaKey(path, host string) string {
-	switch set.quotaScope {
+// checkRecipientRate counts the accounts of a batch, in any sliding second. It runs under the lock.
+func (s *Server) checkRecipientRate(call Call) *refusal {
+	n, most := len(call.Accounts), s.settings.plan.recipients()
+	s.sentTo = slices.DeleteFunc(s.sentTo, func(r recipients) bool { return call.Time.Sub(r.time) >= time.Second })
+	sum := n
+	for _, r := range s.sentTo {
+		sum += r.accounts
+	}
+	if sum <= most || !s.settings.RefusedCallsFree {
+		s.sentTo = append(s.sentTo, recipients{call.Time, n})
+	}
+	if sum > most {
+		return refuse(orElse(s.settings.RecipientsCode, codeTooFast), "more than %d accounts in one second", most)
+	}
+	return nil
+}
+
+// recipients are the accounts of one batch.
+type recipients struct {
+	time     time.Time
+	accounts int
+}
+
+// checkDay refuses a push beyond those of the day, of which the documentation does not say when it begins: here at
+// midnight in China. It runs under the lock.
+func (s *Server) checkDay() *refusal {
+	if s.settings.quota == 0 {
+		return nil
+	}
+	china := time.FixedZone("", 8*60*60)
+	if day := time.Now().In(china).Format(time.DateOnly); s.day != day {
+		s.day, s.pushedToday = day, 0
+	}
+	if most := s.settings.plan.pushesADay(); s.pushedToday >= most {
+		return refuse(codeDayUsedUp, "more than %d pushes in one day", most)
+	}
+	return nil
+}
+
+// quotaKey says which quota a call counts for. Commands with a rate of their own have one each.
+func (set *settings) quotaKey(cmd command, path, host string) string {
+	if cmd.rate > 0 {
+		return path
+	}
+	switch set.QuotaScope {
 	case QuotaPerApp:
 		return strconv.Itoa(set.sdkAppID)
 	case QuotaPerHost:
@@ -82,14 +161,14 @@ func (set *settings) quotaKey(path, host string) string {
 	}
 }
 
-func (set *settings) newLimiter() limiter {
-	if set.fixedWindow {
-		return &fixedWindow{calls: set.quota}
+func (set *settings) newLimiter(calls int) limiter {
+	if set.FixedWindow {
+		return &fixedWindow{calls: calls}
 	}
-	return newSlidingWindow(set.quota, time.Second)
+	return newSlidingWindow(calls, time.Second)
 }
 
-// tooManyBadSigs reports whether an identifier is shut out, see WithBadSignatureLimit.
+// tooManyBadSigs reports whether an identifier is blocked, see BadSignatureLimit.
 func (s *Server) tooManyBadSigs(identifier string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,10 +29,10 @@ func (j job) checkRemoval(raw json.RawMessage) (change, *refusal) {
 func (j job) checkRemoved(account string, raw json.RawMessage) (index int, bad *refusal) {
 	name, ok := readText(raw)
 	if !ok {
-		return -1, refuse(j.settings.nonStringCode, "the name of an attribute of %q is not a string", account)
+		return -1, refuse(orElse(j.settings.NonStringCode, codeBadRequest), "the name of an attribute of %q is not a string", account)
 	}
 	index, bad = j.indexOf(account, name)
-	if index >= 0 && j.settings.absentRefused && !j.has(account, index) {
+	if index >= 0 && j.settings.AbsentRefused && !j.has(account, index) {
 		return -1, refuse(codeInvalidAttr, "%q does not have the attribute %q", account, name)
 	}
 	return index, bad

@@ -60,45 +60,45 @@ func TestRemoveAttr(t *testing.T) {
 		"case of a name":       {nil, entries("a", `["Sex"]`), 90033, codes{}, all, all},
 		"101 accounts":         {nil, users(101), 90018, codes{}, all, all},
 		"first fault wins":     {nil, entries("a", `["age"]`, "", `[]`), 90033, codes{}, all, all},
-		"WithMaxBody":          {opts(timpushtest.WithMaxBody(99)), entries("a", `["`+strings.Repeat("x", 99)+`"]`), 93000, codes{}, all, all},
+		"MaxBody":              {opts(with(variant{MaxBody: 99})), entries("a", `["`+strings.Repeat("x", 99)+`"]`), 93000, codes{}, all, all},
 		"WithMaxUsers":         {opts(timpushtest.WithMaxUsers(2)), entries("a", `["sex"]`, "b", `["sex"]`, "c", `["sex"]`), 90018, codes{}, all, all},
-		"WithNonString90033":   {opts(timpushtest.WithNonString90033()), entries("a", `[1]`), 90033, codes{}, all, all},
-		"WithEmptyAccepted":    {opts(timpushtest.WithEmptyAccepted()), entries("a", `[]`, "b", `["sex"]`), 0, codes{}, all, city},
-		"WithReplace":          {opts(timpushtest.WithReplace()), entries("a", `["sex"]`), 0, codes{}, city, all},
-		"WithFoldedNames":      {opts(timpushtest.WithFoldedNames()), entries("a", `["SEX"]`), 0, codes{}, city, all},
-		"WithUnknownNamesIgnored": {
-			opts(timpushtest.WithUnknownNamesIgnored()), entries("a", `["age","sex"]`, "b", `["age"]`), 0, codes{}, city, all,
+		"NonStringCode":        {opts(with(variant{NonStringCode: 90033})), entries("a", `[1]`), 90033, codes{}, all, all},
+		"EmptyAccepted":        {opts(with(variant{EmptyAccepted: true})), entries("a", `[]`, "b", `["sex"]`), 0, codes{}, all, city},
+		"Replace":              {opts(with(variant{Replace: true})), entries("a", `["sex"]`), 0, codes{}, city, all},
+		"FoldedNames":          {opts(with(variant{FoldedNames: true})), entries("a", `["SEX"]`), 0, codes{}, city, all},
+		"UnknownNamesIgnored": {
+			opts(with(variant{UnknownNamesIgnored: true})), entries("a", `["age","sex"]`, "b", `["age"]`), 0, codes{}, city, all,
 		},
-		"WithInvalidAttrPerAccount": {
-			opts(timpushtest.WithInvalidAttrPerAccount()), entries("a", `["sex"]`, "b", `["sex","age"]`), 0, codes{"b": 90033}, city, all,
+		"InvalidAttrPerAccount": {
+			opts(with(variant{InvalidAttrPerAccount: true})), entries("a", `["sex"]`, "b", `["sex","age"]`), 0, codes{"b": 90033}, city, all,
 		},
-		"WithAbsentRefused": {
-			opts(timpushtest.WithAbsentRefused()), entries("a", `["sex"]`, "b", `["country"]`), 90033, codes{}, all, all,
+		"AbsentRefused": {
+			opts(with(variant{AbsentRefused: true})), entries("a", `["sex"]`, "b", `["country"]`), 90033, codes{}, all, all,
 		},
-		"WithAbsentRefused, there": {
-			opts(timpushtest.WithAbsentRefused()), entries("a", `["sex"]`), 0, codes{}, city, all,
+		"AbsentRefused, there": {
+			opts(with(variant{AbsentRefused: true})), entries("a", `["sex"]`), 0, codes{}, city, all,
 		},
-		"WithAbsentRefused, per account": {
-			opts(timpushtest.WithAbsentRefused(), timpushtest.WithInvalidAttrPerAccount()),
+		"AbsentRefused, per account": {
+			opts(with(variant{AbsentRefused: true, InvalidAttrPerAccount: true})),
 			entries("a", `["sex"]`, "b", `["sex","country"]`, "c", `["sex"]`), 0, codes{"b": 90033, "c": 90033}, city, all,
 		},
 		"WithKnownAccounts": {
 			opts(timpushtest.WithKnownAccounts("a", "b")), entries("a", `["sex"]`, "c", `["sex"]`), 0, codes{"c": 70107}, city, all,
 		},
-		"WithUnknownAccountsStored": {
-			opts(timpushtest.WithKnownAccounts(), timpushtest.WithUnknownAccountsStored()),
+		"UnknownStored": {
+			opts(timpushtest.WithKnownAccounts(), with(variant{UnknownStored: true})),
 			entries("a", `["sex"]`, "c", `["sex"]`), 0, codes{"c": 70107}, city, all,
 		},
-		"WithDuplicates listed": {
-			opts(timpushtest.WithDuplicates(timpushtest.DuplicatesListed)),
+		"Duplicates listed": {
+			opts(with(variant{Duplicates: timpushtest.DuplicatesListed})),
 			entries("a", `["sex"]`, "b", `["sex"]`, "a", `["city"]`), 0, codes{"a": 90001}, all, city,
 		},
-		"WithFailWhenAllFail": {
-			opts(timpushtest.WithKnownAccounts("a", "b"), timpushtest.WithFailWhenAllFail()),
+		"FailWhenAllFail": {
+			opts(timpushtest.WithKnownAccounts("a", "b"), with(variant{FailWhenAllFail: true})),
 			entries("c", `["sex"]`), 70107, codes{"c": 70107}, all, all,
 		},
-		"WithPartialApply": {
-			opts(timpushtest.WithPartialApply()), entries("a", `["sex"]`, "b", `["age"]`), 90033, codes{}, city, all,
+		"PartialApply": {
+			opts(with(variant{PartialApply: true})), entries("a", `["sex"]`, "b", `["age"]`), 90033, codes{}, city, all,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

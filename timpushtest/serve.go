@@ -11,8 +11,14 @@ import (
 // command is one endpoint: a new one is a new file and a line in commands.
 type command struct {
 	run    func(job) reply
-	noList bool // its answers have no ErrorList
-	noType bool // it knows no types of accounts, and no AttrTypes
+	noList bool           // its answers have no ErrorList
+	noType bool           // it knows no types of accounts, and no AttrTypes
+	fields []string       // what the body may have; nil: any fields
+	onFail map[string]any // what its answers have beside the envelope when they fail
+
+	recipients bool // its rate counts accounts, and it takes more of them
+	rate       int  // calls a second; 0: those of WithQuota
+	rateCode   int  // beyond the rate; 0: ThrottleCode
 
 	// Of a command that runs perAccount:
 	field    string                     // the array of the body with an entry for each account
@@ -22,7 +28,7 @@ type command struct {
 }
 
 // commands has each command by its path. It is never changed.
-var commands = withOlderFamily(map[string]command{
+var commands = withPushes(withOlderFamily(map[string]command{
 	"set_attr_name": {run: job.setAttrName, noList: true},
 	"get_attr_name": {run: job.getAttrName, noList: true},
 	"set_attr": {
@@ -34,7 +40,38 @@ var commands = withOlderFamily(map[string]command{
 	"remove_attr": {
 		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkRemoval,
 	},
-})
+}))
+
+// withPushes adds the commands that the older family does not have here: those of tags and of pushes.
+func withPushes(all map[string]command) map[string]command {
+	users, listed := []string{"UserTags"}, []string{"To_Account"}
+	for name, cmd := range map[string]command{
+		"add_tag": {
+			run: job.addTag, field: "UserTags", accounts: userTagsAccounts, check: job.checkTagging,
+			fields: []string{"UserTags", "Replace"},
+		},
+		"get_tag": {
+			run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkReading, show: job.showTags, fields: listed,
+		},
+		"remove_tag": {
+			run: job.perAccount, field: "UserTags", accounts: userTagsAccounts, check: job.checkUntagging, fields: users,
+		},
+		"clear_all_tags": {
+			run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkClearing, fields: listed,
+		},
+		"push": {run: job.push, noList: true, fields: pushFields, rate: 1, rateCode: codePushTooFast},
+		"batch": {
+			run: job.batch, field: "To_Account", accounts: toAccounts, check: job.checkListed,
+			fields: batchFields, recipients: true, onFail: map[string]any{"TaskId": ""},
+		},
+		"revoke": {
+			run: job.revoke, noList: true, fields: []string{"TaskId", "OfflinePushInfo"}, rate: 1, rateCode: codeRevokeTooFast,
+		},
+	} {
+		all["/v4/timpush/"+name] = cmd
+	}
+	return all
+}
 
 // withOlderFamily serves each command also as the service did before it had RegistrationIDs and ErrorList, pages 37167 to
 // 37171 of tencentcloud.com/document/product/1047.
@@ -55,6 +92,8 @@ type job struct {
 	body  []byte
 	fault Fault
 	names attrNames // when the work began
+
+	replace bool // add_tag replaces the tags
 }
 
 func (s *Server) newJob(call Call, fault Fault) job {
@@ -63,7 +102,7 @@ func (s *Server) newJob(call Call, fault Fault) job {
 	return job{Server: s, command: commands[call.Path], body: call.Body, fault: fault, names: s.names}
 }
 
-// serve answers one request. What needs no body is decided on arrival, the rest after the latency.
+// serve answers one request. Checks that need no body are made on arrival, the rest after the latency.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if !s.begin() {
 		panic(http.ErrAbortHandler)
@@ -74,8 +113,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	call, kept := s.record(r, body)
-	defer s.tell(kept)
-	bad := s.admit(r, call.Time) // before anything that may take time
+	defer s.notify(kept)
+	bad := s.admit(r, call) // before anything that may take time
 	fault := s.nextFault(call)
 	if !s.wait(r.Context(), s.settings.latency()+fault.delay) {
 		panic(http.ErrAbortHandler)
@@ -85,7 +124,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		x.deliver(fault, reply{})
 		return
 	}
-	if s.settings.http405 && r.Method != http.MethodPost {
+	if s.settings.HTTP405 && r.Method != http.MethodPost {
 		x.methodNotAllowed()
 		return
 	}
@@ -113,13 +152,13 @@ func (s *Server) work(call Call, fault Fault, bad *refusal) reply {
 	if fault.kind == faultCode && rep.code == 0 {
 		rep = injected(fault).reply()
 	}
-	rep.noList = j.noList
+	rep.noList, rep.onFail = j.noList, j.onFail
 	return rep
 }
 
 func injected(f Fault) *refusal { return refuse(f.code, "injected fault") }
 
-// wait sleeps, and reports false if the client went or the server closed meanwhile.
+// wait sleeps, and reports false if the client left or the server closed first.
 func (s *Server) wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// Server is a fake of the push admin API for one app. Make one with [NewServer] or [Start]; the zero value is of no
-// use. All methods may be called from several goroutines, also while requests are being answered.
+// Server is a fake of the push admin API for one app. Make one with [NewServer] or [Start]; the zero value is not
+// usable. All methods may be called from several goroutines, also while requests are being answered.
 type Server struct {
 	// URL is the base of every request, without a slash at its end: "https://127.0.0.1:PORT", with http for
 	// [WithPlainHTTP], and "http://localhost" for [WithInMemory].
@@ -35,8 +35,10 @@ type Server struct {
 	transports []*http.Transport
 	names      attrNames
 	store      store
-	past       map[string][]version // the oldest first; only with WithReadDelay
-	met        map[string]bool      // accounts that were given attributes; only with WithKnownAccounts
+	tags       tagStore
+	pushes     []*pushRecord        // the oldest first
+	past       map[string][]version // the oldest first; only with Variant.ReadDelay
+	created    map[string]bool      // accounts that were given attributes; only with WithKnownAccounts
 	calls      []*Call
 	rate       peakRate
 	watch      func(Call)
@@ -47,10 +49,14 @@ type Server struct {
 	quota      map[string]limiter
 	badSigs    map[string]*slidingWindow
 	randoms    map[string]bool
+
+	sentTo      []recipients // of the batches of the last second
+	day         string       // that pushedToday is of
+	pushedToday int
 }
 
 // NewServer starts a fake, over TLS on a free loopback port unless an option says otherwise. It panics if it cannot
-// listen or if an option is senseless. The caller must call [Server.Close].
+// listen or if an option is invalid. The caller must call [Server.Close].
 func NewServer(opts ...Option) *Server {
 	set := newSettings(opts)
 	s := &Server{
@@ -58,8 +64,9 @@ func NewServer(opts ...Option) *Server {
 		done:     make(chan struct{}),
 		names:    set.names,
 		store:    store{},
+		tags:     newTagStore(),
 		past:     map[string][]version{},
-		met:      map[string]bool{},
+		created:  map[string]bool{},
 		poison:   map[string]int{},
 		refused:  map[string]int{},
 		quota:    map[string]limiter{},
@@ -93,7 +100,7 @@ func (s *Server) Close() {
 		s.mu.Lock()
 		close(s.done) // under the lock, see begin
 		s.mu.Unlock()
-		_ = s.http.Close() // the listener's error helps nobody
+		_ = s.http.Close() // the listener's error does not matter
 	})
 	s.serving.Wait()
 	s.conns.Wait()
@@ -149,7 +156,7 @@ func (s *Server) Attrs(account string) map[string]string {
 	return attrs
 }
 
-// Accounts returns all accounts that have attributes, sorted.
+// Accounts returns all accounts that have attributes, sorted. Those that only have tags are not among them.
 func (s *Server) Accounts() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 const maxAttrBytes = 50
 
 // checkSetting makes a change of an entry of set_attr, page tencentcloud.com/document/product/1047/60565: either a
-// sound one, or one with a failure for ErrorList, or a refusal.
+// valid one, or one with a failure for ErrorList, or a refusal.
 func (j job) checkSetting(raw json.RawMessage) (change, *refusal) {
 	set := j.settings
 	account, attrs, bad := readEntry[object](set, raw)
@@ -35,13 +35,13 @@ func (j job) checkSetting(raw json.RawMessage) (change, *refusal) {
 		case !j.noType && j.names[index].kind != set.typeOf(account):
 			otherType = true
 		default:
-			c.put(index, value, set.emptyValue == EmptyDeletes)
+			c.put(index, value, set.EmptyValue == EmptyDeletes)
 		}
 	}
 	if otherType {
-		c.failType(set.mixedTypesApplied)
+		c.failType(set.MixedTypesApplied)
 	}
-	if !set.unknownStored {
+	if !set.UnknownStored {
 		j.checkKnown(&c)
 	}
 	return c, nil
@@ -55,7 +55,7 @@ func (c *change) put(index int, value string, emptyDeletes bool) {
 	c.values[index] = value
 }
 
-// failType fails an account for an attribute of the other type; the fitting ones may be applied all the same.
+// failType fails an account for an attribute of the other type; those of its own type may be applied even so.
 func (c *change) failType(mixedApplied bool) {
 	fitting := *c
 	c.fail(codeWrongAccountType, "attribute belongs to the other type of account")
@@ -69,17 +69,17 @@ func (j job) checkAttr(account, name string, raw json.RawMessage) (index int, va
 	set := j.settings
 	value, ok := readText(raw)
 	if !ok {
-		return -1, "", refuse(set.nonStringCode, "attribute %q of %q is not a string", name, account)
+		return -1, "", refuse(orElse(set.NonStringCode, codeBadRequest), "attribute %q of %q is not a string", name, account)
 	}
 	if set.isLong(raw, value) {
-		if set.longValue != LongValueCut {
+		if set.LongValue != LongValueCut {
 			bad = refuse(codeInvalidAttr, "attribute %q of %q is too long", name, account)
 			bad.long = true
 			return -1, "", bad
 		}
 		value = cut(value)
 	}
-	if value == "" && set.emptyValue == EmptyRefused || set.controlsRefused && strings.ContainsFunc(value, unicode.IsControl) {
+	if value == "" && set.EmptyValue == EmptyRefused || set.ControlsRefused && strings.ContainsFunc(value, unicode.IsControl) {
 		return -1, "", refuse(codeInvalidAttr, "attribute %q of %q has a value that is not allowed", name, account)
 	}
 	index, bad = j.indexOf(account, name)
@@ -88,7 +88,7 @@ func (j job) checkAttr(account, name string, raw json.RawMessage) (index int, va
 
 // isLong measures a string as it stands in the JSON or after decoding.
 func (set *settings) isLong(raw json.RawMessage, text string) bool {
-	if set.escapedLength {
+	if set.EscapedLength {
 		return len(raw)-len(`""`) > maxAttrBytes
 	}
 	return len(text) > maxAttrBytes

@@ -113,7 +113,7 @@ func TestNothingAppliedOnFail(t *testing.T) {
 	assert.Equal(t, 90033, f.post(body).Code)
 	assert.Empty(t, f.Accounts())
 
-	f = start(t, timpushtest.WithPartialApply())
+	f = start(t, with(variant{PartialApply: true}))
 	assert.Equal(t, 90033, f.post(body).Code)
 	assert.Equal(t, []string{"a", "b"}, f.Accounts())
 	f.Inject(timpushtest.ErrorCode(91000))
@@ -128,16 +128,13 @@ func TestAccountTypes(t *testing.T) {
 		timpushtest.WithAttrNames("sex"),
 		timpushtest.WithRegistrationAttrNames("device"),
 		timpushtest.WithRegistrationIDs("custom"),
-		timpushtest.WithUserIDs(strings.Replace(uuid, "3", "4", 1)),
 	)
 	a := f.post(entries(
 		"user", `{"sex":"1"}`, "user2", `{"device":"1"}`, "mixed", `{"sex":"1","device":"1"}`,
 		uuid, `{"device":"1"}`, strings.Replace(uuid, "3", "5", 1), `{"sex":"1"}`, strings.ToLower(uuid), `{"sex":"1"}`,
-		"custom", `{"device":"1"}`, strings.Replace(uuid, "3", "4", 1), `{"device":"1"}`, uuid+"0", `{"sex":"1"}`,
+		"custom", `{"device":"1"}`, uuid+"0", `{"sex":"1"}`,
 	))
-	assert.Equal(t, codes{
-		"user2": 90035, "mixed": 90035, strings.Replace(uuid, "3", "5", 1): 90035, strings.Replace(uuid, "3", "4", 1): 90035,
-	}, a.codes())
+	assert.Equal(t, codes{"user2": 90035, "mixed": 90035, strings.Replace(uuid, "3", "5", 1): 90035}, a.codes())
 	assert.Equal(t, []string{uuid, uuid + "0", strings.ToLower(uuid), "custom", "user"}, f.Accounts())
 }
 
@@ -183,49 +180,49 @@ func TestSwitches(t *testing.T) {
 		list   codes
 		stored map[string]attrs
 	}{
-		"WithInvalidAttrPerAccount": {
-			timpushtest.WithInvalidAttrPerAccount(), entries("a", `{"sex":"1"}`, "b", `{"age":"1"}`, "c", `{"sex":"`+long+`"}`),
+		"InvalidAttrPerAccount": {
+			with(variant{InvalidAttrPerAccount: true}), entries("a", `{"sex":"1"}`, "b", `{"age":"1"}`, "c", `{"sex":"`+long+`"}`),
 			0, codes{"b": 90033, "c": 90033}, stored(attrs{"sex": "1"}),
 		},
-		"WithInvalidAttrPerAccount, shape": {
-			timpushtest.WithInvalidAttrPerAccount(), entries("a", `{"sex":"1"}`, "b", `{"sex":1}`), 90001, codes{}, nil,
+		"InvalidAttrPerAccount, shape": {
+			with(variant{InvalidAttrPerAccount: true}), entries("a", `{"sex":"1"}`, "b", `{"sex":1}`), 90001, codes{}, nil,
 		},
-		"WithLongValue per account": {
-			timpushtest.WithLongValue(timpushtest.LongValuePerAccount), entries("a", `{"sex":"1"}`, "c", `{"sex":"`+long+`"}`),
+		"LongValue per account": {
+			with(variant{LongValue: timpushtest.LongValuePerAccount}), entries("a", `{"sex":"1"}`, "c", `{"sex":"`+long+`"}`),
 			0, codes{"c": 90033}, stored(attrs{"sex": "1"}),
 		},
-		"WithLongValue per account, unknown name": {
-			timpushtest.WithLongValue(timpushtest.LongValuePerAccount), entries("a", `{"age":"1"}`), 90033, codes{}, nil,
+		"LongValue per account, unknown name": {
+			with(variant{LongValue: timpushtest.LongValuePerAccount}), entries("a", `{"age":"1"}`), 90033, codes{}, nil,
 		},
-		"WithLongValue cut": {
-			timpushtest.WithLongValue(timpushtest.LongValueCut), entries("a", `{"sex":"`+long+`"}`),
+		"LongValue cut": {
+			with(variant{LongValue: timpushtest.LongValueCut}), entries("a", `{"sex":"`+long+`"}`),
 			0, codes{}, stored(attrs{"sex": long[:48]}),
 		},
-		"WithEscapedLength": {
-			timpushtest.WithEscapedLength(), entries("a", `{"sex":"`+strings.Repeat(`\u0061`, 9)+`"}`), 90033, codes{}, nil,
+		"EscapedLength": {
+			with(variant{EscapedLength: true}), entries("a", `{"sex":"`+strings.Repeat(`\u0061`, 9)+`"}`), 90033, codes{}, nil,
 		},
-		"WithEscapedLength, short": {
-			timpushtest.WithEscapedLength(), entries("a", `{"sex":"`+strings.Repeat(`\u0061`, 8)+`bc"}`), 0, codes{},
+		"EscapedLength, short": {
+			with(variant{EscapedLength: true}), entries("a", `{"sex":"`+strings.Repeat(`\u0061`, 8)+`bc"}`), 0, codes{},
 			stored(attrs{"sex": "aaaaaaaabc"}),
 		},
-		"WithEmptyValue refused": {
-			timpushtest.WithEmptyValue(timpushtest.EmptyRefused), entries("a", `{"sex":""}`), 90033, codes{}, nil,
+		"EmptyValue refused": {
+			with(variant{EmptyValue: timpushtest.EmptyRefused}), entries("a", `{"sex":""}`), 90033, codes{}, nil,
 		},
-		"WithControlCharactersRefused": {
-			timpushtest.WithControlCharactersRefused(), entries("a", `{"sex":"a\u0007"}`), 90033, codes{}, nil,
+		"ControlsRefused": {
+			with(variant{ControlsRefused: true}), entries("a", `{"sex":"a\u0007"}`), 90033, codes{}, nil,
 		},
-		"WithControlCharactersRefused, emoji": {
-			timpushtest.WithControlCharactersRefused(), entries("a", `{"sex":"😀"}`), 0, codes{}, stored(attrs{"sex": "😀"}),
+		"ControlsRefused, emoji": {
+			with(variant{ControlsRefused: true}), entries("a", `{"sex":"😀"}`), 0, codes{}, stored(attrs{"sex": "😀"}),
 		},
-		"WithUnknownNamesIgnored": {
-			timpushtest.WithUnknownNamesIgnored(), entries("a", `{"age":"1","sex":"2"}`, "b", `{"age":"1"}`), 0, codes{},
+		"UnknownNamesIgnored": {
+			with(variant{UnknownNamesIgnored: true}), entries("a", `{"age":"1","sex":"2"}`, "b", `{"age":"1"}`), 0, codes{},
 			stored(attrs{"sex": "2"}),
 		},
-		"WithFoldedNames": {
-			timpushtest.WithFoldedNames(), entries("a", `{"SEX":"1"}`), 0, codes{}, stored(attrs{"sex": "1"}),
+		"FoldedNames": {
+			with(variant{FoldedNames: true}), entries("a", `{"SEX":"1"}`), 0, codes{}, stored(attrs{"sex": "1"}),
 		},
-		"WithFoldedNames, unknown": {
-			timpushtest.WithFoldedNames(), entries("a", `{"SEXX":"1"}`), 90033, codes{}, nil,
+		"FoldedNames, unknown": {
+			with(variant{FoldedNames: true}), entries("a", `{"SEXX":"1"}`), 90033, codes{}, nil,
 		},
 		"WithKnownAccounts": {
 			timpushtest.WithKnownAccounts("a"), entries("a", `{"sex":"1"}`, "b", `{"sex":"1"}`), 0, codes{"b": 70107},
@@ -234,43 +231,43 @@ func TestSwitches(t *testing.T) {
 		"WithKnownAccounts, none": {
 			timpushtest.WithKnownAccounts(), entries("a", `{"sex":"1"}`), 0, codes{"a": 70107}, nil,
 		},
-		"WithDuplicates default": {
-			timpushtest.WithDuplicates(timpushtest.DuplicatesLaterWins),
+		"Duplicates default": {
+			with(variant{Duplicates: timpushtest.DuplicatesLaterWins}),
 			entries("a", `{"sex":"1","city":"x"}`, "a", `{"sex":"2"}`), 0, codes{}, stored(attrs{"sex": "2", "city": "x"}),
 		},
-		"WithDuplicates refused": {
-			timpushtest.WithDuplicates(timpushtest.DuplicatesRefused),
+		"Duplicates refused": {
+			with(variant{Duplicates: timpushtest.DuplicatesRefused}),
 			entries("a", `{"sex":"1"}`, "a", `{"sex":"2"}`), 90001, codes{}, nil,
 		},
-		"WithDuplicates listed": {
-			timpushtest.WithDuplicates(timpushtest.DuplicatesListed),
+		"Duplicates listed": {
+			with(variant{Duplicates: timpushtest.DuplicatesListed}),
 			entries("b", `{"sex":"1"}`, "a", `{"sex":"1"}`, "b", `{"sex":"2"}`), 0, codes{"b": 90001}, stored(attrs{"sex": "1"}),
 		},
-		"WithEmptyAccepted":        {timpushtest.WithEmptyAccepted(), `{"UserAttrs":[]}`, 0, codes{}, nil},
-		"WithEmptyAccepted, attrs": {timpushtest.WithEmptyAccepted(), entries("a", `{}`), 0, codes{}, nil},
-		"WithNonString90033":       {timpushtest.WithNonString90033(), entries("a", `{"sex":1}`), 90033, codes{}, nil},
-		"WithAlways90001":          {timpushtest.WithAlways90001(), `{`, 90001, codes{}, nil},
-		"WithMaxBody":              {timpushtest.WithMaxBody(len(okBody) - 1), okBody, 93000, codes{}, nil},
-		"WithMaxBody, not more": {
-			timpushtest.WithMaxBody(len(entries("a", `{"sex":"1"}`))), entries("a", `{"sex":"1"}`), 0, codes{}, stored(attrs{"sex": "1"}),
+		"EmptyAccepted":        {with(variant{EmptyAccepted: true}), `{"UserAttrs":[]}`, 0, codes{}, nil},
+		"EmptyAccepted, attrs": {with(variant{EmptyAccepted: true}), entries("a", `{}`), 0, codes{}, nil},
+		"NonStringCode":        {with(variant{NonStringCode: 90033}), entries("a", `{"sex":1}`), 90033, codes{}, nil},
+		"NotJSONCode":          {with(variant{NotJSONCode: 90001}), `{`, 90001, codes{}, nil},
+		"MaxBody":              {with(variant{MaxBody: len(okBody) - 1}), okBody, 93000, codes{}, nil},
+		"MaxBody, not more": {
+			with(variant{MaxBody: len(entries("a", `{"sex":"1"}`))}), entries("a", `{"sex":"1"}`), 0, codes{}, stored(attrs{"sex": "1"}),
 		},
 		"WithMaxUsers":       {timpushtest.WithMaxUsers(2), users(3), 90018, codes{}, nil},
 		"WithMaxUsers, ones": {timpushtest.WithMaxUsers(1), entries("a", `{"sex":"1"}`), 0, codes{}, stored(attrs{"sex": "1"})},
-		"WithMixedTypesApplied": {
-			timpushtest.WithMixedTypesApplied(), entries(uuid, `{"sex":"1"}`), 0, codes{uuid: 90035}, nil,
+		"MixedTypesApplied": {
+			with(variant{MixedTypesApplied: true}), entries(uuid, `{"sex":"1"}`), 0, codes{uuid: 90035}, nil,
 		},
-		"WithFailWhenAllFail": {
-			timpushtest.WithFailWhenAllFail(), entries(uuid, `{"sex":"1"}`), 90035, codes{uuid: 90035}, nil,
+		"FailWhenAllFail": {
+			with(variant{FailWhenAllFail: true}), entries(uuid, `{"sex":"1"}`), 90035, codes{uuid: 90035}, nil,
 		},
-		"WithFailWhenAllFail, not all": {
-			timpushtest.WithFailWhenAllFail(), entries(uuid, `{"sex":"1"}`, "a", `{"sex":"1"}`), 0, codes{uuid: 90035},
+		"FailWhenAllFail, not all": {
+			with(variant{FailWhenAllFail: true}), entries(uuid, `{"sex":"1"}`, "a", `{"sex":"1"}`), 0, codes{uuid: 90035},
 			stored(attrs{"sex": "1"}),
 		},
-		"WithStrangerInErrorList": {
-			timpushtest.WithStrangerInErrorList(), entries("a", `{"sex":"1"}`), 0, codes{"stranger": 70107}, stored(attrs{"sex": "1"}),
+		"ErrorListUnrelated": {
+			with(variant{ErrorListUnrelated: true}), entries("a", `{"sex":"1"}`), 0, codes{"unrelated": 70107}, stored(attrs{"sex": "1"}),
 		},
-		"WithAlteredCase": {
-			timpushtest.WithAlteredCase(), entries(uuid, `{"sex":"1"}`), 0, codes{strings.ToLower(uuid): 90035}, nil,
+		"ErrorListOtherCase": {
+			with(variant{ErrorListOtherCase: true}), entries(uuid, `{"sex":"1"}`), 0, codes{strings.ToLower(uuid): 90035}, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -289,7 +286,7 @@ func TestSwitches(t *testing.T) {
 
 func TestMixedTypesApplied(t *testing.T) {
 	t.Parallel()
-	f := start(t, timpushtest.WithRegistrationAttrNames("device"), timpushtest.WithMixedTypesApplied())
+	f := start(t, timpushtest.WithRegistrationAttrNames("device"), with(variant{MixedTypesApplied: true}))
 	a := f.post(entries("a", `{"sex":"1","device":"2"}`, uuid, `{"sex":"1","device":"2"}`))
 	assert.Equal(t, codes{"a": 90035, uuid: 90035}, a.codes())
 	assert.Equal(t, attrs{"sex": "1"}, f.Attrs("a"))
@@ -303,15 +300,15 @@ func TestMergeAndReplace(t *testing.T) {
 		want attrs
 	}{
 		{nil, attrs{"sex": "1", "city": "", "country": "3"}},
-		{[]timpushtest.Option{timpushtest.WithReplace()}, attrs{"city": "", "country": "3"}},
-		{[]timpushtest.Option{timpushtest.WithEmptyValue(timpushtest.EmptyDeletes)}, attrs{"sex": "1", "country": "3"}},
+		{[]timpushtest.Option{with(variant{Replace: true})}, attrs{"city": "", "country": "3"}},
+		{[]timpushtest.Option{with(variant{EmptyValue: timpushtest.EmptyDeletes})}, attrs{"sex": "1", "country": "3"}},
 	} {
 		f := start(t, tc.opts...)
 		f.post(entries("a", `{"sex":"1","city":"2"}`))
 		f.post(entries("a", `{"city":"","country":"3"}`))
 		assert.Equal(t, tc.want, f.Attrs("a"))
 	}
-	f := start(t, timpushtest.WithEmptyValue(timpushtest.EmptyDeletes))
+	f := start(t, with(variant{EmptyValue: timpushtest.EmptyDeletes}))
 	f.post(entries("a", `{"sex":"1"}`))
 	f.post(entries("a", `{"sex":""}`))
 	assert.Nil(t, f.Attrs("a"))
@@ -326,15 +323,15 @@ func TestAnswerSwitches(t *testing.T) {
 		opt        timpushtest.Option
 		body, want string
 	}{
-		"quoted":          {timpushtest.WithQuotedNumbers(), bad, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":"0","ErrorList":[{"To_Account":"Mary","ErrorCode":"90035"}]}`},
-		"twice":           {timpushtest.WithTwiceInErrorList(), bad, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":[{"To_Account":"Mary","ErrorCode":90035},{"To_Account":"Mary","ErrorCode":91000}]}`},
-		"case":            {timpushtest.WithAlteredCase(), bad, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":[{"To_Account":"MARY","ErrorCode":90035}]}`},
-		"null":            {timpushtest.WithErrorList(timpushtest.ErrorListNull), okBody, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":null}`},
-		"array":           {timpushtest.WithErrorList(timpushtest.ErrorListEmpty), okBody, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":[]}`},
-		"no info":         {timpushtest.WithErrorInfo(timpushtest.ErrorInfoNone), bad, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"Mary","ErrorCode":90035}]}`},
-		"info":            {timpushtest.WithErrorInfo(timpushtest.ErrorInfoEverywhere), bad, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":[{"To_Account":"Mary","ErrorCode":90035,"ErrorInfo":"attribute belongs to the other type of account"}]}`},
-		"FAIL on success": {timpushtest.WithFailStatusOnSuccess(), okBody, `{"ActionStatus":"FAIL","ErrorInfo":"","ErrorCode":0}`},
-		"OK on failure":   {timpushtest.WithOKStatusOnFailure(), fail, `{"ActionStatus":"OK","ErrorInfo":"attribute \"age\" of \"Mary\" is not set for the app","ErrorCode":90033}`},
+		"quoted":          {with(variant{QuotedNumbers: true}), bad, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":"0","ErrorList":[{"To_Account":"Mary","ErrorCode":"90035"}]}`},
+		"twice":           {with(variant{ErrorListTwice: true}), bad, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":[{"To_Account":"Mary","ErrorCode":90035},{"To_Account":"Mary","ErrorCode":91000}]}`},
+		"case":            {with(variant{ErrorListOtherCase: true}), bad, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":[{"To_Account":"MARY","ErrorCode":90035}]}`},
+		"null":            {with(variant{ErrorList: timpushtest.ErrorListNull}), okBody, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":null}`},
+		"array":           {with(variant{ErrorList: timpushtest.ErrorListEmpty}), okBody, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":[]}`},
+		"no info":         {with(variant{ErrorInfo: timpushtest.ErrorInfoNone}), bad, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"Mary","ErrorCode":90035}]}`},
+		"info":            {with(variant{ErrorInfo: timpushtest.ErrorInfoEverywhere}), bad, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"ErrorList":[{"To_Account":"Mary","ErrorCode":90035,"ErrorInfo":"attribute belongs to the other type of account"}]}`},
+		"FAIL on success": {with(variant{FailStatusOnSuccess: true}), okBody, `{"ActionStatus":"FAIL","ErrorInfo":"","ErrorCode":0}`},
+		"OK on failure":   {with(variant{OKStatusOnFailure: true}), fail, `{"ActionStatus":"OK","ErrorInfo":"attribute \"age\" of \"Mary\" is not set for the app","ErrorCode":90033}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -346,7 +343,7 @@ func TestAnswerSwitches(t *testing.T) {
 
 func TestGzip(t *testing.T) {
 	t.Parallel()
-	f := start(t, timpushtest.WithGzip())
+	f := start(t, with(variant{Gzip: true}))
 	assert.Equal(t, "OK", f.post(okBody).Status, "net/http asks for gzip and decodes it")
 	r := goodRequest(okBody)
 	r.header.Set("Accept-Encoding", "gzip")

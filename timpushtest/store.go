@@ -15,8 +15,9 @@ type change struct {
 	account string
 	values  map[int]string // to be set
 	removed []int
-	omitted bool    // the account is not to be in the answer
-	failure failure // for ErrorList; code 0 for none
+	retag   func(has []string) []string // what tags the account gets, sorted; nil: those it has
+	omitted bool                        // the account is not to be in the answer
+	failure failure                     // for ErrorList; code 0 for none
 }
 
 // fail makes the change one that is listed and not applied.
@@ -44,38 +45,47 @@ func (st store) accounts() []string { return slices.Sorted(maps.Keys(st)) }
 // version is what an account had before a change.
 type version struct {
 	values map[int]string
-	until  time.Time // when get_attr ceases to show it
+	until  time.Time // when get_attr stops showing it
 }
 
 func (s *Server) apply(changes []change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range changes {
-		if c.values == nil && c.removed == nil {
+		if c.values == nil && c.removed == nil && c.retag == nil {
 			continue
 		}
-		s.keepVersion(c.account)
-		s.store.apply(c, s.settings.replace)
+		if c.retag != nil {
+			s.tags.set(c.account, s.settings.typeOf(c.account), c.retag(s.tags.of[c.account]))
+		} else {
+			s.keepVersion(c.account)
+			s.store.apply(c, s.settings.Replace)
+		}
 		if s.settings.known != nil {
-			s.met[c.account] = true
+			s.created[c.account] = true
 		}
 	}
 }
 
-// keepVersion remembers what a delayed read has to show.
+// keepVersion remembers what a delayed read shows.
 func (s *Server) keepVersion(account string) {
-	if s.settings.readDelay <= 0 {
+	if s.settings.ReadDelay <= 0 {
 		return
 	}
 	now := time.Now()
 	past := slices.DeleteFunc(s.past[account], func(v version) bool { return !now.Before(v.until) })
-	s.past[account] = append(past, version{values: s.store[account], until: now.Add(s.settings.readDelay)})
+	s.past[account] = append(past, version{values: s.store[account], until: now.Add(s.settings.ReadDelay)})
 }
 
 // visible returns the values of an account that get_attr shows now.
 func (s *Server) visible(account string) map[int]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.visibleNow(account)
+}
+
+// visibleNow is visible under the lock.
+func (s *Server) visibleNow(account string) map[int]string {
 	now := time.Now()
 	for _, v := range s.past[account] {
 		if now.Before(v.until) {
@@ -99,5 +109,5 @@ func (s *Server) knows(account string) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.met[account]
+	return s.created[account]
 }

@@ -25,8 +25,8 @@ func TestUserSigVector(t *testing.T) {
 	require.Equal(t, "9awWeUL8MxxbBn8dhB0Jvuo0JKIh4dNCLkGIX4n5fd0=", s.mac())
 	synctest.Test(t, func(t *testing.T) {
 		f := start(t)
-		late := start(t, timpushtest.WithExpiryTolerance(time.Minute))
-		early := start(t, timpushtest.WithFutureTimeRefused())
+		late := start(t, with(variant{ExpiryTolerance: time.Minute}))
+		early := start(t, with(variant{FutureTimeRefused: true}))
 		code := func(f fixture) int {
 			r := goodRequest(okBody)
 			r.query.Set("usersig", vector)
@@ -136,16 +136,16 @@ func TestQuota(t *testing.T) {
 			[]group{{0, 15, 5}, {900 * ms, 10, 10}, {1000 * ms, 1, 1}, {1900 * ms, 1, 0}, {1950 * ms, 9, 1}},
 		},
 		"sliding, refused calls free": {
-			[]timpushtest.Option{timpushtest.WithQuota(10), timpushtest.WithRefusedCallsFree()},
+			[]timpushtest.Option{timpushtest.WithQuota(10), with(variant{RefusedCallsFree: true})},
 			[]group{{0, 15, 5}, {900 * ms, 10, 10}, {1000 * ms, 11, 1}},
 		},
 		"fixed": {
-			[]timpushtest.Option{timpushtest.WithQuota(10), timpushtest.WithFixedWindow()},
+			[]timpushtest.Option{timpushtest.WithQuota(10), with(variant{FixedWindow: true})},
 			[]group{{999 * ms, 11, 1}, {1000 * ms, 11, 1}, {1999 * ms, 1, 1}, {2000 * ms, 1, 0}},
 		},
 		"off": {[]timpushtest.Option{timpushtest.WithQuota(0)}, []group{{0, 300, 0}}},
 		"per app": {
-			[]timpushtest.Option{timpushtest.WithQuota(10), timpushtest.WithQuotaScope(timpushtest.QuotaPerApp)},
+			[]timpushtest.Option{timpushtest.WithQuota(10), with(variant{QuotaScope: timpushtest.QuotaPerApp})},
 			[]group{{0, 11, 1}},
 		},
 	} {
@@ -172,7 +172,7 @@ func TestQuota(t *testing.T) {
 func TestQuotaPerHost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := start(t, timpushtest.WithQuota(1), timpushtest.WithQuotaScope(timpushtest.QuotaPerHost), timpushtest.WithThrottleCode(60018))
+		f := start(t, timpushtest.WithQuota(1), with(variant{QuotaScope: timpushtest.QuotaPerHost, ThrottleCode: 60018}))
 		r := goodRequest(okBody)
 		assert.Equal(t, 0, f.send(r).Code)
 		assert.Equal(t, 60018, f.send(r).Code)
@@ -215,7 +215,7 @@ func TestPeakRate(t *testing.T) {
 func TestBadSignatureLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := start(t, timpushtest.WithBadSignatureLimit())
+		f := start(t, with(variant{BadSignatureLimit: true}))
 		bad := goodRequest(okBody)
 		s := newSigner()
 		s.key = "other"

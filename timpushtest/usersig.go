@@ -38,9 +38,9 @@ func (set *settings) checkUserSig(text, identifier string, now time.Time) *refus
 		return refuse(codeSigIdentifier, "usersig was made for another identifier")
 	case !hmac.Equal([]byte(sig.mac), []byte(sig.sign(set.secretKey))):
 		return refuse(codeSigMismatch, "usersig does not verify")
-	case now.Unix()-sig.time-int64(set.expiryTolerance/time.Second) > sig.expire:
+	case now.Unix()-sig.time-int64(set.ExpiryTolerance/time.Second) > sig.expire:
 		return refuse(codeSigExpired, "usersig has expired")
-	case set.futureTimeRefused && sig.time > now.Unix():
+	case set.FutureTimeRefused && sig.time > now.Unix():
 		return refuse(codeSigExpired, "usersig is not valid yet")
 	}
 	return nil

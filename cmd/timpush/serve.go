@@ -29,7 +29,8 @@ import (
 )
 
 const serveLong = `Serve a fake of the service on this machine, as strict as the real one, for programs in any language: it checks the UserSig,
-the parameters and the limits, keeps to the quota, and stores the attributes, in memory. Nothing is sent to the real service.
+the parameters and the limits, keeps to the quota, and stores the attributes, tags and pushes, in memory. Nothing is sent to the real
+service, nor to a device.
 
 A page at the same address shows live what arrives. The secret key and the UserSigs are not on it.
 
@@ -60,6 +61,7 @@ type serving struct {
 	names, registrations []string
 	latency, jitter      time.Duration
 	quota, maxAccounts   int
+	plan                 string
 	faults               map[string]string
 }
 
@@ -79,7 +81,8 @@ func newServe() *cobra.Command {
 	flags.StringSliceVar(&s.registrations, "registration-names", nil, "`names` of those for RegistrationIDs")
 	flags.DurationVar(&s.latency, "latency", 0, "`time` that each answer takes")
 	flags.DurationVar(&s.jitter, "jitter", 0, "`time` by which that varies, up and down")
-	flags.IntVar(&s.quota, "quota", 100, "`calls` a second of each command; 0: any number")
+	flags.IntVar(&s.quota, "quota", 100, "`calls` a second of each command of attributes and tags; 0: any number, also of pushes")
+	flags.StringVar(&s.plan, "plan", "standard", "`plan` of the app, for the quotas of pushes: free, standard or advanced")
 	flags.IntVar(&s.maxAccounts, "max-accounts", 1_000_000, "`number` of accounts that can have attributes, about 600 bytes of memory each; 0: any number")
 	flags.StringToStringVar(&s.faults, "fault", nil, "`fault=percent`: what goes wrong, and how often")
 	flags.String("config", "", "`file` of settings")
@@ -130,7 +133,14 @@ func (s *serving) check() (faults, error) {
 	if s.latency < 0 || s.jitter < 0 || s.quota < 0 || s.maxAccounts < 0 {
 		return nil, errors.New("--latency, --jitter, --quota and --max-accounts: want 0 or more")
 	}
+	if _, ok := plans[s.plan]; !ok {
+		return nil, fmt.Errorf("--plan %s: want free, standard or advanced", s.plan)
+	}
 	return parseFaults(s.faults)
+}
+
+var plans = map[string]timpushtest.Plan{
+	"free": timpushtest.PlanFree, "standard": timpushtest.PlanStandard, "advanced": timpushtest.PlanAdvanced,
 }
 
 // app finds out which app is served. What is missing is made up, and made tells whether the key is.
@@ -161,7 +171,7 @@ func (s *serving) fake(app *settings.Settings) *timpushtest.Server {
 	return timpushtest.NewServer(
 		timpushtest.WithInMemory(), timpushtest.WithApp(app.SDKAppID, app.Identifier, app.SecretKey),
 		timpushtest.WithAttrNames(s.names...), timpushtest.WithRegistrationAttrNames(s.registrations...),
-		timpushtest.WithLatency(s.latency, s.jitter), timpushtest.WithQuota(s.quota),
+		timpushtest.WithLatency(s.latency, s.jitter), timpushtest.WithQuota(s.quota), timpushtest.WithPlan(plans[s.plan]),
 		timpushtest.WithMaxAccounts(s.maxAccounts), timpushtest.WithKeptCalls(keptCalls))
 }
 

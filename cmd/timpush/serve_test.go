@@ -143,6 +143,7 @@ func TestServeUsage(t *testing.T) {
 		args []string
 	}{
 		{2, "give --public if they may see", []string{"--listen", "0.0.0.0:0"}},
+		{2, "--plan gold", []string{"--plan", "gold"}},
 		{3, "Give another --listen", []string{"--listen", strings.TrimPrefix(w.fake.URL, "http://")}},
 		{2, `"city" is empty, has more than 50 bytes, or comes twice`, []string{"--names", "city,city"}},
 		{2, "these are 11, and an app has at most 10", []string{"--names", "a,b,c,d,e,f,g,h,i,j,k"}},

@@ -66,15 +66,14 @@ func (w *world) begin(lie func(http.RoundTripper) http.RoundTripper) {
 	r := w.random
 	opts := []timpushtest.Option{
 		timpushtest.WithLatency(time.Duration(r.IntN(20))*time.Millisecond, time.Duration(r.IntN(20))*time.Millisecond),
-		timpushtest.WithThrottleCode(pick(r, 60007, 60011, 60018, 60019)),
+		timpushtest.WithVariant(timpushtest.Variant{
+			ThrottleCode: pick(r, 60007, 60011, 60018, 60019), QuotedNumbers: pick(r, true, false), Gzip: pick(r, true, false),
+			InvalidAttrPerAccount: pick(r, true, false), FailWhenAllFail: pick(r, true, false),
+			EmptyFieldsAbsent: pick(r, true, false), ErrorListTwice: pick(r, true, false),
+		}),
 	}
-	for _, sometimes := range []timpushtest.Option{
-		timpushtest.WithHTTP2(), timpushtest.WithQuotedNumbers(), timpushtest.WithGzip(), timpushtest.WithInvalidAttrPerAccount(),
-		timpushtest.WithFailWhenAllFail(), timpushtest.WithEmptyFieldsAbsent(), timpushtest.WithTwiceInErrorList(),
-	} {
-		if r.IntN(2) == 0 {
-			opts = append(opts, sometimes)
-		}
+	if r.IntN(2) == 0 {
+		opts = append(opts, timpushtest.WithHTTP2())
 	}
 	w.fake = timpushtest.NewServer(opts...)
 	base := w.fake.URL

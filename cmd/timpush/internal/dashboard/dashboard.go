@@ -124,5 +124,5 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) account(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(account{name, h.fake.Attrs(name)}) // the page may have gone
+	_ = json.NewEncoder(w).Encode(account{name, h.fake.Attrs(name), h.fake.Tags(name)}) // the page may have gone
 }

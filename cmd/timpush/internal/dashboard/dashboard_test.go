@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -52,7 +53,14 @@ type state struct {
 		Text            string
 		Requests, Users int64
 	}
-	Accounts []struct{ Account string }
+	Accounts []struct {
+		Account string
+		Tags    []string
+	}
+	Pushes []struct {
+		Task, Kind, State string
+		Accounts          int
+	}
 	Requests []struct{ Command, Head, Body, Outcome string }
 }
 
@@ -184,4 +192,41 @@ func TestPageIsForReading(t *testing.T) {
 	}
 	st, _ = s.state()
 	assert.EqualValues(t, 1, st.Last, "to look at the page is no call")
+}
+
+// signed posts a body to a command, in place of the request of a client.
+func (s *site) signed(command, body string) {
+	s.t.Helper()
+	via := roundTripper(func(r *http.Request) (*http.Response, error) {
+		r = r.Clone(r.Context())
+		r.URL.Path, r.Body, r.ContentLength = "/v4/timpush/"+command, io.NopCloser(strings.NewReader(body)), int64(len(body))
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	_, err := s.client(timpush.WithHTTPClient(&http.Client{Transport: via})).AttrNames(s.t.Context())
+	require.NoError(s.t, err)
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestPushes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 0)
+	s.signed("add_tag", `{"UserTags":[{"To_Account":"mary","Tags":["gold"]}]}`)
+	s.signed("push", `{"MsgRandom":1,"Condition":{"TagsOr":["gold"]},"OfflinePushInfo":{"Title":"x"}}`)
+	s.signed("batch", `{"From_Account":"x","MsgRandom":1,"To_Account":["a","b"],"OfflinePushInfo":{"Title":"x"}}`)
+	task := s.fake.Pushes()[0].TaskID // of the batch: one is kept
+	s.signed("revoke", `{"TaskId":"`+task+`","OfflinePushInfo":{}}`)
+	st, _ := s.state()
+	require.Len(t, st.Pushes, 1)
+	assert.Equal(t, []any{task, "batch", "revoked", 2}, []any{st.Pushes[0].Task, st.Pushes[0].Kind, st.Pushes[0].State, st.Pushes[0].Accounts})
+	require.Len(t, st.Accounts, 1, "who is pushed to is not changed")
+	assert.Equal(t, "mary", st.Accounts[0].Account)
+	assert.Equal(t, []string{"gold"}, st.Accounts[0].Tags)
+	var commands []string
+	for _, r := range st.Requests {
+		commands = append(commands, r.Command+" "+r.Outcome)
+	}
+	assert.Equal(t, []string{"add_tag done", "push done", "batch done", "revoke done"}, commands)
 }

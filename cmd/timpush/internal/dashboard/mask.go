@@ -97,7 +97,10 @@ func commandOf(c timpushtest.Call) string {
 	return "other"
 }
 
-var known = map[string]bool{"set_attr": true, "get_attr": true, "remove_attr": true, "set_attr_name": true, "get_attr_name": true}
+var known = map[string]bool{
+	"set_attr": true, "get_attr": true, "remove_attr": true, "set_attr_name": true, "get_attr_name": true,
+	"add_tag": true, "get_tag": true, "remove_tag": true, "clear_all_tags": true, "push": true, "batch": true, "revoke": true,
+}
 
 // outcomeText is what a request as a whole has come to.
 func outcomeText(c timpushtest.Call) string {

@@ -19,6 +19,7 @@ const (
 	window      = 60 // seconds
 	maxRequests = 50
 	maxAccounts = 10
+	maxPushes   = 10
 )
 
 // stats is what is known of the requests of a fake. Its size does not depend on their number.
@@ -76,7 +77,7 @@ func (s *stats) add(c timpushtest.Call) {
 	}
 	s.commands[name].add(c.Time.Unix(), c.Code == int(timpush.ErrRateLimited))
 	s.addOutcome(c, shown.Outcome)
-	if c.Status == http.StatusOK && c.Code == 0 && !strings.Contains(name, "get") {
+	if c.Status == http.StatusOK && c.Code == 0 && !strings.Contains(name, "get") && name != "batch" {
 		s.addAccounts(c.Accounts)
 	}
 }
@@ -150,6 +151,7 @@ type state struct {
 	Names    []string   `json:"names"`
 	Stored   int        `json:"stored"` // accounts that have attributes
 	Accounts []account  `json:"accounts"`
+	Pushes   []push     `json:"pushes"` // the latest first
 	Requests []request  `json:"requests"`
 }
 
@@ -162,10 +164,20 @@ type row struct {
 	Refused int64  `json:"refused"`
 }
 
-// account is an account with its attributes.
+// account is an account with its attributes and tags.
 type account struct {
 	Account string            `json:"account"`
 	Attrs   map[string]string `json:"attrs"`
+	Tags    []string          `json:"tags,omitempty"`
+}
+
+// push is a push that was carried out.
+type push struct {
+	Time     string `json:"time"`
+	Task     string `json:"task"`
+	Kind     string `json:"kind"`
+	Accounts int    `json:"accounts"`
+	State    string `json:"state"`
 }
 
 // state returns what there is now, with the requests after one of them.
@@ -180,11 +192,27 @@ func (s *stats) state(now time.Time, after int64) *state {
 		st.Names = append(st.Names, fmt.Sprintf("%s (%d, %s)", n.Name, n.Index, kind))
 	}
 	for _, name := range accounts {
-		if attrs := s.fake.Attrs(name); attrs != nil {
-			st.Accounts = append(st.Accounts, account{name, attrs})
+		if attrs, tags := s.fake.Attrs(name), s.fake.Tags(name); attrs != nil || tags != nil {
+			st.Accounts = append(st.Accounts, account{name, attrs, tags})
 		}
 	}
+	st.Pushes = s.pushes()
 	return st
+}
+
+// pushes returns the last pushes, the latest first.
+func (s *stats) pushes() (list []push) {
+	for _, p := range slices.Backward(s.fake.Pushes()) {
+		if len(list) == maxPushes {
+			break
+		}
+		state := "sent"
+		if p.Revoked {
+			state = "revoked"
+		}
+		list = append(list, push{p.Time.Format(time.TimeOnly), p.TaskID, string(p.Kind), len(p.Accounts), state})
+	}
+	return list
 }
 
 func (s *stats) counts(now time.Time, after int64) (*state, []string) {

@@ -36,7 +36,7 @@ function rows(id, list) {
 }
 
 function attributes(attrs) {
-  const names = Object.keys(attrs).sort();
+  const names = Object.keys(attrs || {}).sort();
   return names.map((name) => `${name}: ${attrs[name] === "" ? "(empty)" : attrs[name]}`).join(", ");
 }
 
@@ -93,7 +93,9 @@ function show(state) {
   chart(state);
   rows("commands", (state.commands || []).map((c) => [c.name, c.now, c.most, c.calls, c.refused]));
   rows("outcomes", (state.outcomes || []).map((o) => [o.text, o.requests, o.users]));
-  rows("accounts", (state.accounts || []).map((a) => [a.account, attributes(a.attrs)]));
+  rows("accounts", (state.accounts || []).map((a) => [a.account, attributes(a.attrs), (a.tags || []).join(", ")]));
+  const kinds = { all: "everybody", tag: "a condition of tags", attr: "a condition of attributes", batch: "listed accounts" };
+  rows("pushes", (state.pushes || []).map((p) => [p.task, p.time, kinds[p.kind] || p.kind, p.accounts, p.state]));
   text("stored", `${number(state.stored)} ${state.stored === 1 ? "account has" : "accounts have"} attributes.`);
   text("names", state.names ? `The app's attributes: ${state.names.join(", ")}.` : "The app has no attributes.");
   requests(state.requests || []);
@@ -126,7 +128,8 @@ byId("find").addEventListener("submit", async (event) => {
   try {
     const answer = await fetch("/account?name=" + encodeURIComponent(name));
     const found = await answer.json();
-    text("found", found.attrs ? `${found.account} has ${attributes(found.attrs)}.` : `${found.account} has no attributes.`);
+    const has = [attributes(found.attrs), ...(found.tags || []).map((tag) => `tag ${tag}`)].filter(Boolean).join(", ");
+    text("found", has ? `${found.account} has ${has}.` : `${found.account} has no attributes and no tags.`);
   } catch {
     text("found", "It cannot be asked: is it still running?");
   }

@@ -111,9 +111,12 @@ func attrNameFaults(names []AttrName) (faults []*InputError) {
 		case indexes[n.Index]:
 			add(fmt.Sprintf("the index %d comes twice", n.Index))
 		}
-		if fault := nameFault(n.Name); fault != "" {
+		switch fault := nameFault(n.Name); {
+		case n.Name == "":
+			add("the name is empty")
+		case fault != "":
 			add(fault)
-		} else if texts[n.Name] {
+		case texts[n.Name]:
 			add("the name comes twice")
 		}
 		if n.AccountType < AccountTypeUnknown || n.AccountType > AccountTypeRegistrationID {

@@ -36,6 +36,11 @@ var badConfigs = []struct {
 	{input: "no SecretKey", change: func(c *timpush.Config) { c.SecretKey = "" }, want: "Config.SecretKey is empty, want the key that the console shows (or use WithSigner)"},
 	{input: "SecretKey that is a PEM text", change: func(c *timpush.Config) { c.SecretKey = "-----BEGIN PRIVATE KEY-----\nMIG" }, want: "ECDSA keys are not supported, switch the app to HMAC-SHA256"},
 	{input: "SecretKey with a line feed", change: func(c *timpush.Config) { c.SecretKey += "\n" }, want: "Config.SecretKey begins or ends with white space"},
+	{input: "SecretKey with a byte order mark", change: func(c *timpush.Config) { c.SecretKey = "\uFEFF" + c.SecretKey }, want: "Config.SecretKey begins with a byte order mark"},
+	{input: "SecretKey in UTF-16", change: func(c *timpush.Config) { c.SecretKey = "n\x00o\x00-\x00r\x00" }, want: "the file that it was read from may be in UTF-16"},
+	{input: "SecretKey as a line of a file", change: func(c *timpush.Config) { c.SecretKey = "TIMPUSH_SECRET_KEY=" + c.SecretKey }, want: "is it a line NAME=KEY of a file? want the key alone"},
+	{input: "SecretKey with a zero-width space", change: func(c *timpush.Config) { c.SecretKey = "no-\u200breal-key" }, want: "Config.SecretKey has a character that no key has"},
+	{input: "SecretKey with a space within", change: func(c *timpush.Config) { c.SecretKey = "no- real-key" }, want: "Config.SecretKey has a character that no key has"},
 	{input: "SecretKey in quotes", change: func(c *timpush.Config) { c.SecretKey = `"` + c.SecretKey + `"` }, want: "Config.SecretKey begins or ends with a quotation mark"},
 	{input: "an Option that is nil", option: nil, want: "an Option is nil"},
 	{input: "empty base URL", option: timpush.WithBaseURL(""), want: "WithBaseURL is empty"},
@@ -59,6 +64,11 @@ var badConfigs = []struct {
 	{input: "transport that is a nil pointer", option: timpush.WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)}), want: "its Transport is a nil pointer"},
 	{input: "transport that does not verify TLS", option: timpush.WithHTTPClient(&http.Client{Transport: blind()}), want: "InsecureSkipVerify would give the UserSig to anybody"},
 	{input: "limiter that is nil", option: timpush.WithLimiter(nil), want: "WithLimiter(nil)"},
+	{input: "no such quota", option: timpush.WithQuota(timpush.Quota(-1), timpush.NewLimiter(1)), want: "WithQuota: there is no such Quota"},
+	{input: "limiter of recipients that cannot count them", option: timpush.WithQuota(timpush.QuotaRecipients, unlimited{}), want: "for QuotaRecipients the Limiter needs a method WaitN(ctx, n)"},
+	{input: "no recipients a second", option: timpush.WithRecipientRate(0), want: "WithRecipientRate wants at least 1"},
+	{input: "no time for retries", option: timpush.WithRetryBudget(0), want: "WithRetryBudget wants more than 0"},
+	{input: "backup host of a region without one", change: func(c *timpush.Config) { c.Region = timpush.RegionSaudiArabia }, option: timpush.WithBackupHost(), want: "has no documented backup host"},
 	{input: "limiter with a burst of 0", option: timpush.WithLimiter(rate.NewLimiter(100, 0)), want: "a burst of 0 lets nothing through"},
 	{input: "Signer that is nil", option: timpush.WithSigner(nil), want: "WithSigner(nil)"},
 	{input: "logger that is nil", option: timpush.WithLogger(nil), want: "WithLogger(nil)"},
@@ -81,8 +91,10 @@ func TestBadConfiguration(t *testing.T) {
 			t.Parallel()
 			config, opts := testConfig, []timpush.Option{test.option}
 			if test.change != nil {
-				opts = nil
 				test.change(&config)
+			}
+			if test.change != nil && test.option == nil {
+				opts = nil
 			}
 			c, err := timpush.NewClient(config, opts...)
 			assert.Nil(t, c)
@@ -105,6 +117,7 @@ var badUsers = []struct {
 	{"empty account", userIn("", "x"), "ToAccount is empty"},
 	{"account that is not UTF-8", userIn("bad\xff", "x"), "ToAccount is not valid UTF-8"},
 	{"account with half a surrogate", userIn("\xed\xa0\x80", "x"), "ToAccount is not valid UTF-8"},
+	{"account with a control character", userIn("a\rb", "x"), "ToAccount has a control character at byte 1"},
 	{"no attributes", timpush.UserAttrs{ToAccount: "a"}, "there are no attributes"},
 	{"empty map of attributes", timpush.UserAttrs{ToAccount: "a", Attrs: timpush.Attrs{}}, "there are no attributes"},
 	{"eleven attributes", timpush.UserAttrs{ToAccount: "a", Attrs: manyAttrs(11)}, "there are 11 attributes, at most 10 can exist"},
@@ -181,7 +194,7 @@ var badCalls = []struct {
 	{"RemoveAttr without names", func(t *testing.T, c *timpush.Client) error {
 		_, err := c.RemoveAttr(t.Context(), []timpush.UserAttrNames{{ToAccount: "a"}})
 		return err
-	}, "there are no attributes"},
+	}, "there are no names of attributes to remove"},
 	{"RemoveAttr of an empty name", func(t *testing.T, c *timpush.Client) error {
 		_, err := c.RemoveAttr(t.Context(), []timpush.UserAttrNames{{ToAccount: "a", Names: []string{""}}})
 		return err
@@ -191,7 +204,7 @@ var badCalls = []struct {
 		assert.Nil(t, found)
 		return err
 	}, "ToAccount is empty"},
-	{"SetAttrNames of nothing", setNames(), "there are no names"},
+	{"SetAttrNames of nothing", setNames(), "there are no names to set"},
 	{"SetAttrNames, index 10", setNames(timpush.AttrName{Index: 10, Name: "a"}), "the index is 10, want 0 to 9"},
 	{"SetAttrNames, index -1", setNames(timpush.AttrName{Index: -1, Name: "a"}), "the index is -1, want 0 to 9"},
 	{"SetAttrNames, an index twice", setNames(timpush.AttrName{Index: 1, Name: "a"}, timpush.AttrName{Index: 1, Name: "b"}), "the index 1 comes twice"},

@@ -23,12 +23,22 @@ const (
 	ErrInternal        Code = 91000 // internal error of the server; it may or may not have applied the request
 )
 
+// Codes of pushes and scheduled pushes (1047/74196, 1047/67553, 1047/60571, 1047/78841).
+const (
+	ErrPushTooFrequent  Code = 90024 // pushes come too frequently: one a second
+	ErrPushNotActivated Code = 90045 // the push service is not activated
+	ErrDailyPushesUsed  Code = 90047 // the pushes of the day are used up
+	ErrNoSuchPush       Code = 90049 // there is no push with this TaskID
+	ErrAlreadyRevoked   Code = 90050 // the push has been revoked already
+	ErrPushTooOld       Code = 90052 // the push is older than 24 hours
+	ErrTaskState        Code = 90107 // the state of the scheduled push does not allow it
+)
+
 // Codes common to the vendor's services, 60000 to 79999.
 const (
 	ErrBadRequest           Code = 60002 // the HTTP request could not be parsed
 	ErrUnparsableJSON       Code = 60003 // the JSON of the request could not be parsed
 	ErrAccountCheck         Code = 60004 // the check of account and signature failed
-	ErrAccountCheck2        Code = 60005 // as ErrAccountCheck
 	ErrInvalidSDKAppID      Code = 60006 // the SDKAppID is not valid
 	ErrRateLimited          Code = 60007 // the rate of calls of this command is exceeded
 	ErrBackendTimeout       Code = 60008 // the backend did not answer in time; it may or may not have applied the request
@@ -42,7 +52,6 @@ const (
 	ErrAppDisabled          Code = 60016 // the app is disabled
 	ErrRequestDisabled      Code = 60017 // this request is disabled for the app
 	ErrTooFrequent          Code = 60018 // calls come too frequently
-	ErrTooFrequent2         Code = 60019 // as ErrTooFrequent
 	ErrUnavailable          Code = 60020 // no valid plan, or the account is in arrears
 	ErrIPNotAllowed         Code = 60021 // the source IP is not on the app's allow-list
 	ErrBadQuery             Code = 60025 // sdkappid, identifier, usersig or contenttype in the URL is wrong
@@ -63,15 +72,6 @@ const (
 	ErrTooManyAccountsInApp Code = 70398 // the app has too many accounts
 	ErrAccountDeleted       Code = 70399 // the account was deleted less than three months ago
 	ErrBadParameters        Code = 70402 // parameters are not legal
-	ErrSDKTooOld            Code = 70404 // a device's SDK is too old
-	ErrInternal2            Code = 70500 // internal error; it may or may not have applied the request
-	ErrNoDelete             Code = 71000 // the app may not delete accounts
-	ErrTrialDailyUsers      Code = 72000 // the trial edition's users of a day are used up
-	ErrUserStatusOff        Code = 72001 // the user status feature is off
-	ErrTrialMonthlyUsers    Code = 72002 // the trial edition's users of a month are used up
-	ErrDeviceTooFrequent    Code = 72010 // one user's device calls too frequently
-	ErrDoNotDisturbOff      Code = 72011 // the do-not-disturb feature is off
-	ErrProfileSubOff        Code = 72012 // the profile subscription feature is off
 )
 
 // Error tells the number, what the code means and what to do about it.
@@ -187,7 +187,7 @@ var namedCodes = map[Code]codeInfo{
 	ErrBadRequest:           {classFatal, "the HTTP request could not be parsed", "check proxies on the way, or report it as a bug of this client"},
 	ErrUnparsableJSON:       {classMalformed, "the JSON of the request could not be parsed", remedyBug},
 	ErrAccountCheck:         {classAccountCheck, "the check of account and signature failed", remedyConfig},
-	ErrAccountCheck2:        {classAccountCheck, "the check of account and signature failed", remedyConfig},
+	60005:                   {classAccountCheck, "the check of account and signature failed", remedyConfig},
 	ErrInvalidSDKAppID:      {classFatal, "the SDKAppID is not valid", "check the SDKAppID"},
 	ErrRateLimited:          {classThrottle, "the call rate of this API is exceeded", remedyRate},
 	ErrBackendTimeout:       {classTransient, "the backend timed out, or the HTTP request was malformed", "if it stays, check the base URL"},
@@ -201,7 +201,7 @@ var namedCodes = map[Code]codeInfo{
 	ErrAppDisabled:          {classFatal, "the app is disabled", "ask the vendor's support"},
 	ErrRequestDisabled:      {classFatal, "this request is disabled", "ask the vendor's support"},
 	ErrTooFrequent:          {classThrottle, "calls come too frequently", remedyRate},
-	ErrTooFrequent2:         {classThrottle, "calls come too frequently", remedyRate},
+	60019:                   {classThrottle, "calls come too frequently", remedyRate},
 	ErrUnavailable:          {classFatal, "the service is not available: no valid plan, or the account is in arrears", "buy, renew or top up, then wait about 5 minutes"},
 	ErrIPNotAllowed:         {classFatal, "the source IP is not allowed", "check the allow-list, and NAT addresses"},
 	ErrBadQuery:             {classFatal, "sdkappid, identifier, usersig or contenttype in the URL is wrong", remedyConfig},
@@ -222,15 +222,15 @@ var namedCodes = map[Code]codeInfo{
 	ErrTooManyAccountsInApp: {classFatal, "the app has too many accounts", remedyUpgrade},
 	ErrAccountDeleted:       {classData, "the account was deleted, and cannot be imported again for three months", remedyAccount},
 	ErrBadParameters:        {classMalformed, "parameters are not legal", remedyBug},
-	ErrSDKTooOld:            {classOther, "the SDK of a device is too old", "update the app on the device"},
-	ErrInternal2:            {classTransient, "internal error", remedySupport},
-	ErrNoDelete:             {classOther, "the app may not delete accounts", remedyConsole},
-	ErrTrialDailyUsers:      {classFatal, "the trial edition's users of a day are used up", remedyUpgrade},
-	ErrUserStatusOff:        {classFatal, "the user status feature is off", remedyConsole},
-	ErrTrialMonthlyUsers:    {classFatal, "the trial edition's users of a month are used up", remedyUpgrade},
-	ErrDeviceTooFrequent:    {classThrottle, "the client of one user calls too frequently", remedyRate},
-	ErrDoNotDisturbOff:      {classFatal, "the do-not-disturb feature is off", remedyConsole},
-	ErrProfileSubOff:        {classFatal, "the profile subscription feature is off", remedyConsole},
+	70404:                   {classOther, "the SDK of a device is too old", "update the app on the device"},
+	70500:                   {classTransient, "internal error", remedySupport},
+	71000:                   {classOther, "the app may not delete accounts", remedyConsole},
+	72000:                   {classFatal, "the trial edition's users of a day are used up", remedyUpgrade},
+	72001:                   {classFatal, "the user status feature is off", remedyConsole},
+	72002:                   {classFatal, "the trial edition's users of a month are used up", remedyUpgrade},
+	72010:                   {classThrottle, "the client of one user calls too frequently", remedyRate},
+	72011:                   {classFatal, "the do-not-disturb feature is off", remedyConsole},
+	72012:                   {classFatal, "the profile subscription feature is off", remedyConsole},
 
 	ErrBadJSON:         {classMalformed, "the JSON of the request is not legal", remedyBug},
 	ErrNotAdmin:        {classFatal, "the Identifier is not an app administrator", "make it an administrator in the console"},
@@ -238,6 +238,14 @@ var namedCodes = map[Code]codeInfo{
 	ErrInvalidAttr:     {classData, "the attribute is not valid", "check its name against the app's attribute names, and its value"},
 	ErrAccountType:     {classData, "the attribute belongs to the other account type", "use an attribute made for UserIDs, or for RegistrationIDs, as the account is one"},
 	ErrInternal:        {classTransient, "internal error", remedySupport},
+
+	ErrPushTooFrequent:  {classThrottle, "pushes come too frequently", remedyRate},
+	ErrPushNotActivated: {classFatal, "the push service is not activated", "activate Push in the console"},
+	ErrDailyPushesUsed:  {classFatal, "the pushes of the day are used up", "wait for the next day, or ask the vendor for more"},
+	ErrNoSuchPush:       {classData, "there is no push with this TaskID", "check the TaskID"},
+	ErrAlreadyRevoked:   {classData, "the push has been revoked already", ""},
+	ErrPushTooOld:       {classData, "the push is older than 24 hours", ""},
+	ErrTaskState:        {classData, "the state of the scheduled push does not allow it", "look at the task: only a pending one can be changed or deleted"},
 }
 
 // otherCodes are met on the same gateway by sister services. An answer with one of them would otherwise fail where it
@@ -270,8 +278,8 @@ var otherCodes = []struct {
 	}},
 	{codeInfo{classData, "a tag is longer than 50 bytes", "shorten the tag"}, []Code{90020, 90034}},
 	{codeInfo{classMalformed, "the conditions of the push are wrong", "check the conditions"}, []Code{90022, 90032, 90039, 90040}},
-	{codeInfo{classThrottle, "pushes or revocations come too frequently", remedyRate}, []Code{90024, 90051, 90057}},
-	{codeInfo{classFatal, "the push service is not activated", "activate Push in the console"}, []Code{90045}},
-	{codeInfo{classFatal, "the pushes of the day are used up", "ask the vendor's support"}, []Code{90047}},
-	{codeInfo{classData, "the push cannot be revoked", "check the TaskId and its age"}, []Code{90049, 90050, 90052, 90053}},
+	{codeInfo{classThrottle, "revocations come too frequently", remedyRate}, []Code{90051}},
+	{codeInfo{classMalformed, "the DataID has more than 64 bytes", "shorten the DataID"}, []Code{90057}},
+	{codeInfo{classData, "the push cannot be revoked without a notification in its place", "give a replacement"}, []Code{90053}},
+	{codeInfo{classMalformed, "a parameter of the scheduled push is not valid", remedyBug}, []Code{90104}},
 }

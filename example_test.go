@@ -57,7 +57,7 @@ func ExampleClient_SetAttr_partialFailure() {
 		}
 	}
 	// Output:
-	// {Done:1 Rejected:1 Unknown:0 NotSent:0 Requests:1}
+	// 1 done, 1 rejected, 0 unknown, 0 not sent; 1 requests
 	// 1 mary rejected true
 }
 
@@ -71,7 +71,7 @@ func ExampleClient_SetAttr_invalidInput() {
 	fmt.Println(err)
 	fmt.Println(len(server.Calls()), "requests")
 	// Output:
-	// timpush: 2 faults in the input, nothing was sent: user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed; entry 1: ToAccount is empty
+	// timpush: 2 faults in the input, nothing was sent: user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed; item 1: ToAccount is empty
 	// 0 requests
 }
 
@@ -90,7 +90,7 @@ func ExampleInputError() {
 	}
 	// Output:
 	// user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed
-	// entry 1: ToAccount is empty
+	// item 1: ToAccount is empty
 }
 
 func ExampleClient_SetAttrSeq() {
@@ -340,7 +340,7 @@ func ExampleWithLogger() {
 	})
 	fmt.Println(errors.Is(err, timpush.ErrAccountType))
 	// Output:
-	// level=WARN msg="timpush call" timpush.endpoint=v4/timpush/set_attr timpush.users=1 done=0 rejected=1 unknown=0 not_sent=0 requests=1 code=90035 failure=api
+	// level=WARN msg="timpush call" timpush.endpoint=v4/timpush/set_attr timpush.users=1 done=0 rejected=1 unknown=0 not_sent=0 requests=1 status=0 code=90035 failure=api
 	// true
 }
 

@@ -60,7 +60,7 @@ func WithHTTPClient(h *http.Client) Option {
 func WithBaseURL(base string) Option {
 	return func(s *settings) {
 		s.baseURL = base
-		s.require(base != "", `WithBaseURL(""): want https://HOST[/PATH]`)
+		s.require(base != "", "WithBaseURL is empty, want https://HOST[/PATH]")
 	}
 }
 
@@ -92,7 +92,7 @@ func WithQuota(q Quota, l Limiter) Option {
 
 func (s *settings) limit(option string, q Quota, l Limiter) {
 	s.limiters[q] = l
-	s.require(l != nil, option+": the Limiter is nil; NewLimiter makes one, and without the option the client has its own")
+	s.require(l != nil, option+"(nil): want a Limiter, such as NewLimiter(97.5); without the option the client has its own")
 	_, waitsN := l.(nWaiter)
 	s.require(l == nil || q != QuotaRecipients || waitsN, option+": for QuotaRecipients the Limiter needs a method WaitN(ctx, n)")
 	r, ok := l.(interface {

@@ -70,6 +70,9 @@ func encode[T any](e *endpoint[T], items []T) []*entry {
 	for n, item := range items {
 		text = e.encode(text, item)
 		ends[n] = len(text)
+		if n == 0 { // most items are about as long as the first
+			text = slices.Grow(text, len(text)*len(items)*9/8)
+		}
 	}
 	from := 0
 	for n, item := range items {

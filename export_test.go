@@ -1,5 +1,10 @@
 package timpush
 
+import (
+	"net/http"
+	"time"
+)
+
 // ClassName tells what the client does about a code, for the table in testdata.
 func ClassName(c Code) string {
 	return [...]string{
@@ -11,3 +16,9 @@ func ClassName(c Code) string {
 
 // CountCodes returns how many codes the client knows.
 func CountCodes() int { return len(codes) }
+
+// OwnTransport makes of base the transport that a client has of its own.
+func OwnTransport(base *http.Transport, attemptTimeout time.Duration) *http.Transport {
+	s := settings{attemptTimeout: attemptTimeout, maxInFlight: 32}
+	return s.ownTransport(base)
+}

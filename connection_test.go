@@ -1,0 +1,433 @@
+package timpush_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// relay forwards TCP connections to a server until it is told to let the open ones die silently: it forwards nothing more
+// through them and closes none.
+type relay struct {
+	net.Listener
+	to    string
+	mu    sync.Mutex
+	dead  atomic.Pointer[chan struct{}] // closed when the connections opened so far die
+	conns []net.Conn
+}
+
+func newRelay(t *testing.T, to string) *relay {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := &relay{Listener: l, to: to}
+	r.renew()
+	go r.serve()
+	t.Cleanup(func() {
+		l.Close()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, c := range r.conns {
+			c.Close()
+		}
+	})
+	return r
+}
+
+func (r *relay) renew() {
+	dead := make(chan struct{})
+	r.dead.Store(&dead)
+}
+
+func (r *relay) letConnectionsDie() {
+	dead := *r.dead.Load()
+	r.renew()
+	close(dead)
+}
+
+func (r *relay) serve() {
+	for {
+		in, err := r.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", r.to) //nolint:noctx // to loopback
+		if err != nil {
+			in.Close()
+			continue
+		}
+		r.mu.Lock()
+		r.conns = append(r.conns, in, out)
+		r.mu.Unlock()
+		dead := *r.dead.Load()
+		go forward(out, in, dead)
+		go forward(in, out, dead)
+	}
+}
+
+func forward(to, from net.Conn, dead <-chan struct{}) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		select {
+		case <-dead:
+			return
+		default:
+		}
+		if err != nil {
+			to.Close()
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// TestConnectionThatDiesSilently: the next attempt uses a new connection.
+func TestConnectionThatDiesSilently(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]timpushtest.Option{"HTTP/1.1": nil, "HTTP/2": {timpushtest.WithHTTP2()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := timpushtest.Start(t, append(opts, timpushtest.WithQuota(0))...)
+			where, err := url.Parse(s.URL)
+			require.NoError(t, err)
+			r := newRelay(t, where.Host)
+			base, ok := s.HTTPClient().Transport.(*http.Transport)
+			require.True(t, ok)
+			const patience = 2 * time.Second
+			base = base.Clone()
+			base.DialContext = new(net.Dialer).DialContext
+			base.TLSClientConfig.ServerName = where.Hostname()
+			transport := timpush.OwnTransport(base, patience)
+			t.Cleanup(transport.CloseIdleConnections)
+			c := client(s, timpush.WithBaseURL("https://"+r.Addr().String()), timpush.WithHTTPClient(&http.Client{Transport: transport}),
+				timpush.WithAttemptTimeout(patience))
+
+			_, err = c.SetAttr(t.Context(), someUsers(800)) // several connections are open and idle
+			require.NoError(t, err)
+			r.letConnectionsDie()
+			result, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			assert.Equal(t, 2, result.Requests)
+		})
+	}
+}
+
+// TestTraceOfACallerEndsWithItsCall: hooks in the context of one call see nothing of another.
+func TestTraceOfACallerEndsWithItsCall(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t, timpushtest.WithQuota(0))
+	var fired atomic.Int64
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteHeaderField: func(string, []string) { fired.Add(1) }})
+	first := client(s)
+	_, err := first.SetAttr(ctx, someUsers(300))
+	require.NoError(t, err)
+	seen := fired.Load()
+	assert.Positive(t, seen, "the caller's own trace works")
+	for _, c := range []*timpush.Client{first, client(s)} {
+		_, err = c.SetAttr(t.Context(), someUsers(300))
+		require.NoError(t, err)
+	}
+	assert.Equal(t, seen, fired.Load())
+}
+
+// retrying sends a request again by itself, as some transports do, and then has no connection.
+type retrying struct{ http.RoundTripper }
+
+func (r retrying) RoundTrip(req *http.Request) (*http.Response, error) {
+	if resp, err := r.RoundTripper.RoundTrip(req); err == nil {
+		_ = resp.Body.Close() // and the answer is lost
+	}
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+}
+
+// TestNotSentNeedsProof: a transport whose last try found no connection may have sent an earlier one.
+func TestNotSentNeedsProof(t *testing.T) {
+	t.Parallel()
+	onLoopback := timpushtest.Start(t, timpushtest.WithQuota(0))
+	inMemory := fake(t)
+	for name, test := range map[string]struct {
+		server    *timpushtest.Server
+		transport http.RoundTripper
+	}{
+		"with the standard transport": {onLoopback, retrying{onLoopback.HTTPClient().Transport}},
+		"in memory":                   {inMemory, retrying{inMemory.HTTPClient().Transport}},
+		"without a trace": {inMemory, roundTripper(func(r *http.Request) (*http.Response, error) {
+			return retrying{inMemory.HTTPClient().Transport}.RoundTrip(r.Clone(context.Background()))
+		})},
+		"with a copy of the body": {inMemory, roundTripper(func(r *http.Request) (*http.Response, error) {
+			again := r.Clone(context.Background())
+			body, err := r.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			again.Body = body
+			return retrying{inMemory.HTTPClient().Transport}.RoundTrip(again)
+		})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			users := []timpush.UserAttrs{userIn("user of "+name, "x")}
+			c := client(test.server, timpush.WithHTTPClient(&http.Client{Transport: test.transport}), timpush.WithMaxAttempts(1))
+			result, err := c.SetAttr(t.Context(), users)
+			partial(t, users, result, err)
+			assert.Equal(t, timpush.Result{Unknown: 1, Requests: 1}, *result, "it was applied: %v", err)
+			assertStored(t, test.server, users...)
+		})
+	}
+}
+
+// proxyAnswering is a proxy that answers CONNECT with a status.
+func proxyAnswering(t *testing.T, status int) (proxy *url.URL, asked *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	asked = new(atomic.Int64)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = io.WriteString(conn, "HTTP/1.1 "+strconv.Itoa(status)+" "+http.StatusText(status)+"\r\nContent-Length: 0\r\n\r\n")
+			conn.Close()
+		}
+	}()
+	return &url.URL{Scheme: "http", Host: l.Addr().String()}, asked
+}
+
+// TestProxyThatRefuses: it has sent nothing. A refusal is final, a proxy that cannot reach the host is asked again.
+func TestProxyThatRefuses(t *testing.T) {
+	t.Parallel()
+	for status, attempts := range map[int]int64{403: 1, 407: 1, 502: 3, 503: 3} {
+		for name, own := range map[string]bool{"own transport": true, "caller's transport": false} {
+			t.Run(name+" "+strconv.Itoa(status), func(t *testing.T) {
+				t.Parallel()
+				proxy, asked := proxyAnswering(t, status)
+				transport := &http.Transport{Proxy: http.ProxyURL(proxy)}
+				if own {
+					transport = timpush.OwnTransport(transport, 10*time.Second)
+				}
+				users := someUsers(1)
+				c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(3), timpush.WithLimiter(unlimited{}))
+				result, err := c.SetAttr(t.Context(), users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, 1, result.NotSent, "%v", err)
+				assert.Equal(t, users, p.Remaining(users))
+				assert.Equal(t, attempts, asked.Load())
+				if own {
+					require.ErrorContains(t, err, strconv.Itoa(status))
+				}
+			})
+		}
+	}
+}
+
+// TestHandshakeThatIsCut has sent nothing and is repeated.
+func TestHandshakeThatIsCut(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	var accepted atomic.Int64
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted.Add(1)
+			_, _ = conn.Read(make([]byte, 4096)) // the ClientHello
+			conn.Close()
+		}
+	}()
+	users := someUsers(1)
+	c := newClient(t, timpush.WithBaseURL("https://"+l.Addr().String()), timpush.WithLimiter(unlimited{}))
+	result, err := c.SetAttr(t.Context(), users)
+	partial(t, users, result, err)
+	assert.Equal(t, timpush.Result{NotSent: 1, Requests: 4}, *result, "%v", err)
+	assert.Equal(t, int64(4), accepted.Load())
+}
+
+// TestHostThatAnswersNothing: where no connection comes about in time, nothing was sent.
+func TestHostThatAnswersNothing(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() }) // it accepts, and never shakes hands
+	users := someUsers(1)
+	c := newClient(t, timpush.WithBaseURL("https://"+l.Addr().String()), timpush.WithAttemptTimeout(100*time.Millisecond),
+		timpush.WithMaxAttempts(1), timpush.WithLimiter(unlimited{}))
+	result, err := c.SetAttr(t.Context(), users)
+	partial(t, users, result, err)
+	assert.Equal(t, timpush.Result{NotSent: 1, Requests: 1}, *result, "%v", err)
+}
+
+// TestRetryAfter: the client waits as long as the server asks, and tells it.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status   int
+		header   func(now time.Time) string
+		opts     []timpush.Option
+		requests int
+		least    time.Duration
+		most     time.Duration
+	}{
+		"503 in seconds":         {503, seconds(7), nil, 2, 7 * time.Second, 8 * time.Second},
+		"429 in seconds":         {429, seconds(7), nil, 2, 7 * time.Second, 8 * time.Second},
+		"503 with a date":        {503, func(now time.Time) string { return now.Add(9 * time.Second).UTC().Format(http.TimeFormat) }, nil, 2, 8 * time.Second, 10 * time.Second},
+		"at most a minute":       {503, seconds(3600), nil, 2, time.Minute, 62 * time.Second},
+		"not for another status": {500, seconds(7), nil, 2, 0, time.Second},
+		"that is over":           {503, func(now time.Time) string { return now.Add(-time.Hour).UTC().Format(http.TimeFormat) }, nil, 2, 0, time.Second},
+		"that is no time":        {503, func(time.Time) string { return "soon" }, nil, 2, 0, time.Second},
+		"beyond the budget":      {503, seconds(11), []timpush.Option{timpush.WithRetryBudget(10 * time.Second)}, 1, 0, time.Second},
+		"within the budget":      {503, seconds(9), []timpush.Option{timpush.WithRetryBudget(10 * time.Second)}, 2, 9 * time.Second, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				calls := 0
+				c := newClient(t, append([]timpush.Option{timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+					if calls++; calls > 1 {
+						return alwaysOK(r)
+					}
+					resp := response(test.status, "busy")
+					resp.Header = http.Header{"Retry-After": {test.header(time.Now())}}
+					return resp, nil
+				})}, test.opts...)...)
+				began := time.Now()
+				result, err := c.SetAttr(t.Context(), someUsers(1))
+				assert.Equal(t, test.requests, result.Requests)
+				assert.GreaterOrEqual(t, time.Since(began), test.least)
+				assert.LessOrEqual(t, time.Since(began), test.most)
+				if test.requests == 1 {
+					var page *timpush.HTTPError
+					require.ErrorAs(t, err, &page)
+					assert.Equal(t, 11*time.Second, page.RetryAfter)
+					require.ErrorContains(t, err, "retry after 11s")
+				}
+			})
+		})
+	}
+}
+
+func seconds(n int) func(time.Time) string { return func(time.Time) string { return strconv.Itoa(n) } }
+
+// TestRetryBudgetAlone ends retries by time, not by their number.
+func TestRetryBudgetAlone(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		began := time.Now()
+		answer := func(r *http.Request) (*http.Response, error) {
+			if time.Since(began) < 50*time.Second {
+				return response(502, ""), nil
+			}
+			return alwaysOK(r)
+		}
+		users := someUsers(1)
+		_, err := newClient(t, through(answer), timpush.WithRetryBudget(2*time.Minute)).SetAttr(t.Context(), users)
+		require.NoError(t, err)
+		began = time.Now()
+		result, err := newClient(t, through(answer), timpush.WithRetryBudget(20*time.Second)).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Greater(t, result.Requests, 4)
+		assert.LessOrEqual(t, time.Since(began), 20*time.Second)
+		began = time.Now()
+		result, err = newClient(t, through(answer), timpush.WithRetryBudget(time.Hour), timpush.WithMaxAttempts(2)).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, 2, result.Requests)
+	})
+}
+
+// TestBackupHost: requests that could not reach the region's host go to the backup host, and come back.
+func TestBackupHost(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var mu sync.Mutex
+		down := map[string]error{}
+		var hosts []string
+		c := newClient(t, timpush.WithBackupHost(), timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			hosts = append(hosts, strings.Split(r.URL.Host, ".")[1])
+			if err := down[r.URL.Host]; err != nil {
+				return nil, err
+			}
+			return alwaysOK(r)
+		}))
+		base, backup := timpush.RegionSingapore.Host(), timpush.RegionSingapore.BackupHost()
+		set := func() []string {
+			hosts = nil
+			_, _ = c.SetAttr(t.Context(), someUsers(1))
+			return hosts
+		}
+		const im, my = "im", "my-imcloud"
+		assert.Equal(t, []string{im}, set())
+		down[base] = &net.DNSError{Err: "no such host", Name: base}
+		assert.Equal(t, []string{im, my}, set())
+		assert.Equal(t, []string{my}, set())
+		time.Sleep(time.Minute)
+		assert.Equal(t, []string{im, my}, set(), "one request tries the region's host")
+		delete(down, base)
+		assert.Equal(t, []string{my}, set())
+		time.Sleep(time.Minute)
+		assert.Equal(t, []string{im}, set())
+		assert.Equal(t, []string{im}, set())
+		down[base] = &net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("refused")}
+		assert.Equal(t, []string{im, im, im, im}, set(), "a proxy that cannot be reached does not count")
+		down[base], down[backup] = &net.OpError{Op: "dial", Err: errors.New("refused")}, &net.OpError{Op: "dial", Err: errors.New("refused")}
+		assert.Equal(t, []string{im, my, im, my}, set())
+	})
+}
+
+// TestNoBackupHost: without the option nothing goes elsewhere.
+func TestNoBackupHost(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, through(func(r *http.Request) (*http.Response, error) {
+			assert.Equal(t, timpush.RegionSingapore.Host(), r.URL.Host)
+			return nil, &net.DNSError{Err: "no such host", Name: r.URL.Host}
+		}))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		require.Error(t, err)
+		_, err = timpush.NewClient(testConfig, timpush.WithBackupHost(), timpush.WithBaseURL("https://example.com"))
+		require.ErrorContains(t, err, "not together with WithBaseURL")
+	})
+}
+
+// TestRequestAppliedBeforeTheHandshakeFails: also a certificate that does not verify proves nothing about an earlier try.
+func TestRequestAppliedBeforeTheHandshakeFails(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := someUsers(1)
+		c := client(s, through(func(r *http.Request) (*http.Response, error) {
+			resp, err := s.HTTPClient().Transport.RoundTrip(r)
+			if err == nil {
+				resp.Body.Close()
+			}
+			return nil, &tls.CertificateVerificationError{Err: errors.New("unknown authority")}
+		}))
+		result, err := c.SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{Unknown: 1, Requests: 1}, *result)
+	})
+}

@@ -1,0 +1,530 @@
+package timpush_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// TestSlowSignerOfShortUserSigsKeepsTheQuota: UserSigs expire while calls wait for the limiter, and new ones take their time.
+func TestSlowSignerOfShortUserSigsKeepsTheQuota(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithQuota(timpush.DefaultQPS), timpushtest.WithLatency(100*time.Millisecond, 50*time.Millisecond))
+		_, identifier, key := s.App()
+		sg := signerFunc(func(context.Context) (string, time.Time, error) {
+			time.Sleep(900 * time.Millisecond)
+			usersig, err := tencentyun.GenUserSig(1400000000, key, identifier, 2)
+			return usersig, time.Now().Add(1500 * time.Millisecond), err
+		})
+		result, err := s.Client(timpush.WithSigner(sg), timpush.WithMaxInFlight(200)).SetAttr(t.Context(), someUsers(150_000))
+		require.NoError(t, err)
+		assert.Equal(t, 1500, result.Done/100)
+		assert.LessOrEqual(t, s.PeakRate(), timpush.DefaultQPS)
+	})
+}
+
+// TestLimiterThatTimesOutOnce: where ctx has no deadline, context.DeadlineExceeded from a limiter costs one attempt.
+func TestLimiterThatTimesOutOnce(t *testing.T) {
+	t.Parallel()
+	once := func() timpush.Limiter {
+		var calls atomic.Int64
+		return limiterFunc(func(context.Context) error {
+			if calls.Add(1) == 3 {
+				return context.DeadlineExceeded
+			}
+			return nil
+		})
+	}
+	users := someUsers(1000)
+	t.Run("call", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			_, err := client(fake(t), timpush.WithLimiter(once())).SetAttr(t.Context(), users)
+			require.NoError(t, err)
+		})
+	})
+	t.Run("stream with a quiet source", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			all := drain(t, client(fake(t), timpush.WithLimiter(once())).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+				for i, u := range users {
+					if i == 500 {
+						time.Sleep(time.Hour)
+					}
+					if !yield(u, nil) {
+						return
+					}
+				}
+			}))
+			assert.Equal(t, 1000, all.last.Progress.Done)
+		})
+	})
+	t.Run("Batcher", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			for _, err := range setEach(t, batcher(t, client(fake(t), timpush.WithLimiter(once()))), users) {
+				require.NoError(t, err)
+			}
+		})
+	})
+}
+
+// TestStreamWithADeadlineAndAQuietSource ends once the limiter says that there is no more time.
+func TestStreamWithADeadlineAndAQuietSource(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		began := time.Now()
+		c := client(fake(t), timpush.WithLimiter(limiterFunc(func(context.Context) error { return context.DeadlineExceeded })))
+		all := drain(t, c.SetAttrSeq(ctx, func(yield func(timpush.UserAttrs, error) bool) {
+			if yield(someUsers(1)[0], nil) {
+				<-ctx.Done()
+			}
+		}))
+		assert.Equal(t, map[int64]timpush.Outcome{0: timpush.NotSent}, all.outcomes)
+		assert.Less(t, time.Since(began), time.Second)
+		cancel()
+	})
+}
+
+// TestStrayTooManyAccounts: one code 90018 for two accounts makes only requests to that endpoint smaller, and not for long.
+func TestStrayTooManyAccounts(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		s.Inject(timpushtest.ErrorCode(90018))
+		_, err := c.SetAttr(t.Context(), someUsers(2))
+		require.NoError(t, err)
+		_, err = c.GetAttr(t.Context(), accounts(100))
+		require.NoError(t, err)
+		calls := s.Calls()
+		assert.Len(t, calls[len(calls)-1].Accounts, 100, "another endpoint is as before")
+		time.Sleep(2 * time.Minute)
+		result, err := c.SetAttr(t.Context(), someUsers(100))
+		require.NoError(t, err)
+		assert.Equal(t, 1, result.Requests)
+	})
+}
+
+func accounts(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = account(i)
+	}
+	return all
+}
+
+// TestCheckpointAgreesWithRemaining for each code, as that of one account and as that of the request: what is worth sending
+// again is never passed.
+func TestCheckpointAgreesWithRemaining(t *testing.T) {
+	t.Parallel()
+	codes := []int{60999}
+	for _, numbers := range codesByClass(t) {
+		codes = append(codes, numbers...)
+	}
+	for _, code := range codes {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				for i, fault := range []timpushtest.Fault{timpushtest.AccountCode(code, "user-0"), timpushtest.ErrorCode(code)} {
+					s := fake(t)
+					s.Handle(func(timpushtest.Call) timpushtest.Fault { return fault })
+					users := []timpush.UserAttrs{userIn("user-0", "x")}
+					checkpoint, remaining := int64(0), 0
+					for b, err := range client(s).SetAttrSeq(t.Context(), from(users)) {
+						checkpoint = b.Checkpoint()
+						remaining += len(timpush.Remaining(err, b.Users))
+					}
+					assert.False(t, checkpoint == 1 && remaining == 1, "the checkpoint passes what is worth sending again")
+					if i == 0 {
+						assert.Equal(t, int64(1), checkpoint+int64(remaining), "an account's own code is for good, or worth sending again")
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestContradictingAnswers: an account that the answer lists with different attributes is not Done, in whatever order.
+func TestContradictingAnswers(t *testing.T) {
+	t.Parallel()
+	a, b, none := `{"To_Account":"a","Attrs":{"city":"Rome"}}`, `{"To_Account":"a","Attrs":{"city":"Bonn"}}`, `{"To_Account":"a","Attrs":{}}`
+	for _, list := range [][]string{{a, b}, {a, none}, {none, a}, {a, b, none}, {a, none, b}, {none, a, b}, {a, b, a}, {a, a, b}, {b, a, a, a}, {a, b, b, none, none}} {
+		t.Run(strings.Join(list, ","), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				c := newClient(t, timpush.WithLimiter(unlimited{}), through(answering(
+					`{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":[`+strings.Join(list, ",")+`]}`)))
+				found, err := c.GetAttr(t.Context(), []string{"a"})
+				assert.Empty(t, found)
+				require.ErrorIs(t, err, timpush.ErrNotAnswered)
+			})
+		})
+	}
+	t.Run("the same again", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			c := newClient(t, through(answering(`{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":[`+a+`,`+a+`,`+a+`]}`)))
+			found, err := c.GetAttr(t.Context(), []string{"a"})
+			require.NoError(t, err)
+			assert.Equal(t, map[string]timpush.Attrs{"a": {"city": "Rome"}}, found)
+		})
+	})
+}
+
+// TestValuesStayOutOfErrors: what a gateway or the server repeats of a request has no value in it.
+func TestValuesStayOutOfErrors(t *testing.T) {
+	t.Parallel()
+	value := "H\"ell<o> wörld&"
+	user := timpush.UserAttrs{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": value, "sex": "male-abc"}}
+	texts := []string{
+		value, `H\"ell<o> wörld&`, `H\"ell<o> w\u00f6rld&`, `H\"ell\u003co\u003e wörld\u0026`, "H&#34;ell&lt;o&gt; wörld&amp;", "H%22ell%3Co%3E+w%C3%B6rld%26",
+		"male-abc", `{"UserAttrs":[{"To_Account":"xiaoming"`,
+	}
+	for name, answer := range map[string]func(body string) *http.Response{
+		"page": func(text string) *http.Response { return response(http.StatusBadRequest, "<p>you sent "+text+"</p>") },
+		"info": func(text string) *http.Response {
+			return response(http.StatusOK, fmt.Sprintf(`{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":%s}`, quoted(t, "bad value "+text)))
+		},
+		"item": func(text string) *http.Response {
+			return response(http.StatusOK, fmt.Sprintf(
+				`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"xiaoming","ErrorCode":90033,"ErrorInfo":%s}]}`, quoted(t, "bad value "+text)))
+		},
+	} {
+		for _, text := range texts {
+			t.Run(name+"/"+text, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
+					c := newClient(t, timpush.WithMaxAttempts(1), through(func(*http.Request) (*http.Response, error) { return answer(text), nil }))
+					_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{user})
+					require.Error(t, err)
+					printed := fmt.Sprintf("%v %+v %#v", err, err, err)
+					for u := range partialOf(t, err).Users() {
+						printed += fmt.Sprintf("%+v %#v", u.Err, u.Err)
+					}
+					for _, secret := range texts[:7] {
+						assert.NotContains(t, printed, secret)
+					}
+					assert.NotContains(t, printed, "you sent {", "a page that repeats the request is dropped")
+				})
+			})
+		}
+	}
+	t.Run("what is no value stays", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			c := newClient(t, through(answering(`{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":"city of xiaoming is wrong"}`)))
+			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{user})
+			require.ErrorContains(t, err, "city of xiaoming is wrong")
+		})
+	})
+	t.Run("transport", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			c := newClient(t, timpush.WithMaxAttempts(1), through(func(*http.Request) (*http.Response, error) {
+				return nil, fmt.Errorf("cannot send %s: %w", value, context.DeadlineExceeded)
+			}))
+			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{user})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.NotContains(t, err.Error(), value)
+		})
+	})
+}
+
+func quoted(t *testing.T, text string) string {
+	t.Helper()
+	return fmt.Sprintf("%q", text) // the texts have nothing that Go and JSON quote in different ways
+}
+
+func partialOf(t *testing.T, err error) *timpush.PartialError {
+	t.Helper()
+	var p *timpush.PartialError
+	require.ErrorAs(t, err, &p)
+	return p
+}
+
+// panicking calls f once, in the hundredth call of an interface.
+type panicking struct {
+	calls atomic.Int64
+	f     func()
+}
+
+func (p *panicking) call() {
+	if p.calls.Add(1) == 3 {
+		p.f()
+	}
+}
+
+func (p *panicking) Wait(context.Context) error {
+	p.call()
+	return nil
+}
+
+func (p *panicking) UserSig(context.Context) (string, time.Time, error) {
+	p.call()
+	return "sig", time.Time{}, nil
+}
+
+func (p *panicking) Observe(ctx context.Context, e timpush.Event) context.Context {
+	if e.Kind == timpush.AttemptStart {
+		p.call()
+	}
+	return ctx
+}
+
+// TestPanicOfACallback comes out of the call that needed it, wherever it happens, and leaves nothing taken or running behind.
+func TestPanicOfACallback(t *testing.T) {
+	t.Parallel()
+	options := map[string]func(*panicking) timpush.Option{
+		"Limiter":  func(p *panicking) timpush.Option { return timpush.WithLimiter(p) },
+		"Signer":   func(p *panicking) timpush.Option { return timpush.WithSigner(p) },
+		"Observer": func(p *panicking) timpush.Option { return timpush.WithObserver(p) },
+	}
+	users := someUsers(1000)
+	ways := map[string]func(t *testing.T, c *timpush.Client){
+		"call": func(t *testing.T, c *timpush.Client) { _, _ = c.SetAttr(t.Context(), users) },
+		"stream": func(t *testing.T, c *timpush.Client) {
+			for range c.SetAttrSeq(t.Context(), from(users)) { //nolint:revive // to the end
+			}
+		},
+		"Batcher": func(t *testing.T, c *timpush.Client) {
+			b := timpush.NewBatcher(c, timpush.WithLinger(0))
+			defer func() { assert.NoError(t, b.Close(t.Context())) }()
+			for i := range users[:5] {
+				_ = b.SetAttr(t.Context(), users[i])
+			}
+		},
+	}
+	for name, option := range options {
+		for way, call := range ways {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
+					p := &panicking{f: func() { panic("callback") }}
+					c := newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxInFlight(2), through(alwaysOK), option(p))
+					assert.PanicsWithValue(t, "callback", func() { call(t, c) })
+					requireUsable(t, c, users)
+
+					p = &panicking{f: runtime.Goexit}
+					c = newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxInFlight(2), through(alwaysOK), option(p))
+					returned := true
+					var caller sync.WaitGroup
+					caller.Go(func() {
+						returned = false
+						call(t, c)
+						returned = true
+					})
+					caller.Wait()
+					assert.False(t, returned, "runtime.Goexit ends the caller's goroutine")
+					requireUsable(t, c, users)
+				})
+			})
+		}
+	}
+}
+
+func requireUsable(t *testing.T, c *timpush.Client, users []timpush.UserAttrs) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := c.SetAttr(ctx, users)
+	require.NoError(t, err, "all slots are free")
+}
+
+// TestPanicInAccountTypes comes out of the call, and the names can be read by the next.
+func TestPanicInAccountTypes(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		first := true
+		c := client(fake(t), timpush.WithPreflight(), timpush.WithAccountTypes(func(string) timpush.AccountType {
+			if first {
+				first = false
+				panic("callback")
+			}
+			return timpush.AccountTypeUserID
+		}))
+		assert.PanicsWithValue(t, "callback", func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
+		requireUsable(t, c, someUsers(1))
+		first = true
+		assert.PanicsWithValue(t, "callback", func() {
+			for range c.SetAttrSeq(t.Context(), from(someUsers(1))) { //nolint:revive // to the end
+			}
+		})
+		requireUsable(t, c, someUsers(1))
+	})
+}
+
+// TestOptionsThatDoNothing: an option that is nil is none, and the largest number of requests in flight can be used.
+func TestOptionsThatDoNothing(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := client(fake(t), timpush.WithMaxInFlight(math.MaxInt))
+		all := drain(t, c.SetAttrSeq(t.Context(), from(someUsers(300)), nil))
+		assert.Equal(t, 300, all.last.Progress.Done)
+		require.NoError(t, batcher(t, c, nil).SetAttr(t.Context(), userIn("a", "x")))
+	})
+}
+
+// TestSignerIsAskedAgainAfterTheKeyWasChanged: a code that says that the UserSig is wrong drops it, for the next call.
+func TestSignerIsAskedAgainAfterTheKeyWasChanged(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{70009, 70003, 70013, 70014} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				_, identifier, key := s.App()
+				sg := &signer{sign: func(call int) (string, time.Time, error) {
+					usersig, err := tencentyun.GenUserSig(1400000000, key, identifier, 86400)
+					return usersig, time.Now().Add(24 * time.Hour), err
+				}}
+				c := client(s, timpush.WithSigner(sg))
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				require.NoError(t, err)
+				s.Inject(timpushtest.ErrorCode(code))
+				result, err := c.SetAttr(t.Context(), someUsers(1))
+				require.ErrorIs(t, err, timpush.Code(code))
+				assert.Equal(t, 1, result.Requests, "the request itself is not repeated")
+				assert.Equal(t, 1, sg.calls)
+				_, err = c.SetAttr(t.Context(), someUsers(1))
+				require.NoError(t, err)
+				assert.Equal(t, 2, sg.calls)
+			})
+		})
+	}
+}
+
+// TestWrongClockIsNamed: with 70001 the Date of the answer tells by how much.
+func TestWrongClockIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		off  time.Duration // of the server
+		want time.Duration
+		text string
+	}{{-5 * time.Minute, 5 * time.Minute, "5m0s ahead of"}, {2 * time.Hour, -2 * time.Hour, "2h0m0s behind"}, {30 * time.Second, 0, ""}} {
+		t.Run(test.off.String(), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(*http.Request) (*http.Response, error) {
+					resp := response(http.StatusOK, `{"ActionStatus":"FAIL","ErrorCode":70001,"ErrorInfo":"expired"}`)
+					resp.Header = http.Header{"Date": {time.Now().Add(test.off).UTC().Format(http.TimeFormat)}}
+					return resp, nil
+				}))
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				var api *timpush.APIError
+				require.ErrorAs(t, err, &api)
+				assert.Equal(t, test.want, api.ClockAhead)
+				require.ErrorContains(t, err, test.text)
+			})
+		})
+	}
+}
+
+// TestFullBatcherThatFailsFast refuses instead of waiting.
+func TestFullBatcherThatFailsFast(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		b := batcher(t, client(s), timpush.WithMaxWaiting(1), timpush.WithFailFast(), timpush.WithLinger(0))
+		var first sync.WaitGroup
+		first.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn("a", "x"))) })
+		time.Sleep(time.Millisecond)
+		err := b.SetAttr(t.Context(), userIn("b", "x"))
+		require.ErrorIs(t, err, timpush.ErrBatcherFull)
+		var user *timpush.UserError
+		require.ErrorAs(t, err, &user)
+		assert.Equal(t, timpush.NotSent, user.Outcome)
+		first.Wait()
+		require.NoError(t, b.SetAttr(t.Context(), userIn("b", "x")))
+	})
+}
+
+// TestRemainingOfEachKindOfInput.
+func TestRemainingOfEachKindOfInput(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s, timpush.WithMaxAttempts(1))
+		names := []timpush.UserAttrNames{{ToAccount: "user-0", Names: []string{"city"}}, {ToAccount: "user-1", Names: []string{"city"}}, {ToAccount: "user-2", Names: []string{"city"}}}
+		s.Inject(timpushtest.AccountCode(91000, "user-1"))
+		_, err := c.RemoveAttr(t.Context(), names)
+		assert.Equal(t, names[1:2], timpush.Remaining(err, names))
+		assert.Equal(t, names[1:2], timpush.Remaining(fmt.Errorf("job: %w", err), names))
+
+		s.Inject(timpushtest.CutAfter())
+		_, err = c.GetAttr(t.Context(), []string{"user-0"})
+		assert.Equal(t, []string{"user-0"}, timpush.Remaining(err, []string{"user-0"}))
+
+		users := []timpush.UserAttrs{userIn("", "x"), userIn("a", "x"), userIn("b", strings.Repeat("x", 51))}
+		_, err = c.SetAttr(t.Context(), users)
+		assert.Equal(t, users[1:2], timpush.Remaining(err, users))
+
+		assert.Empty(t, timpush.Remaining(nil, users))
+		assert.Empty(t, timpush.Remaining(errors.New("other"), users))
+		assert.Empty(t, timpush.Remaining(c.SetAttrNames(t.Context(), nil), users), "the fault is of no item")
+		assert.Panics(t, func() { timpush.Remaining(err, users[:1]) })
+		s.Inject(timpushtest.CutAfter())
+		_, err = c.SetAttr(t.Context(), someUsers(3))
+		assert.Panics(t, func() { timpush.Remaining(err, someUsers(2)) }, "shorter than the input of the call")
+	})
+}
+
+// TestCallsThatAreNotAboutUsers have an outcome, too.
+func TestCallsThatAreNotAboutUsers(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fault timpushtest.Fault
+		want  timpush.Outcome
+	}{
+		"refused":  {timpushtest.ErrorCode(90033), timpush.Rejected},
+		"lost":     {timpushtest.CutAfter(), timpush.Unknown},
+		"fatal":    {timpushtest.ErrorCode(60020), timpush.Rejected},
+		"throttle": {timpushtest.ErrorCode(60007), timpush.Rejected},
+		"too long": {timpushtest.Status(413), timpush.Rejected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Handle(func(timpushtest.Call) timpushtest.Fault { return test.fault })
+				err := client(s).SetAttrNames(t.Context(), []timpush.AttrName{{Index: 4, Name: "level"}})
+				var call *timpush.CallError
+				require.ErrorAs(t, err, &call)
+				assert.Equal(t, test.want, call.Outcome)
+				assert.Equal(t, "v4/timpush/set_attr_name", call.Endpoint)
+				if test.want == timpush.Rejected {
+					assert.Equal(t, 1, strings.Count(err.Error(), "set_attr_name"), "the endpoint is printed once: %v", err)
+				}
+			})
+		})
+	}
+	t.Run("not sent", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, err := client(fake(t)).AttrNames(ctx)
+			var call *timpush.CallError
+			require.ErrorAs(t, err, &call)
+			assert.Equal(t, timpush.NotSent, call.Outcome)
+			require.ErrorIs(t, err, context.Canceled)
+		})
+	})
+}
+
+// TestTextsOfResults are for people.
+func TestTextsOfResults(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s, timpush.WithMaxAttempts(1))
+		assert.Equal(t, 1400000000, c.SDKAppID())
+		s.Inject(timpushtest.ErrorCode(90033))
+		result, err := c.SetAttr(t.Context(), someUsers(1))
+		assert.Equal(t, "0 done, 1 rejected, 0 unknown, 0 not sent; 1 requests", fmt.Sprint(result))
+		assert.Equal(t, 1, strings.Count(err.Error(), "v4/timpush/set_attr"), "the endpoint is printed once: %v", err)
+		for b := range c.SetAttrSeq(t.Context(), from(someUsers(1))) {
+			assert.Equal(t, "1 done, 0 rejected, 0 unknown, 0 not sent; 1 requests", fmt.Sprint(b))
+		}
+		require.NoError(t, userIn("a", "x").Validate())
+		var input *timpush.InputErrors
+		require.ErrorAs(t, userIn("", strings.Repeat("x", 51)).Validate(), &input)
+		assert.Len(t, input.Faults, 2)
+	})
+}

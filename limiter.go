@@ -2,9 +2,11 @@ package timpush
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -46,7 +48,8 @@ func NewLimiter(callsPerSecond float64) Limiter {
 // evenLimiter is a rate.Limiter that lets no more calls start within a window than it should.
 type evenLimiter struct {
 	*rate.Limiter
-	window time.Duration
+	window  time.Duration
+	waiting atomic.Int64 // callers of Wait, other than those of LowPriority
 
 	mu     sync.Mutex
 	starts []time.Time // of the last calls, a ring
@@ -55,6 +58,12 @@ type evenLimiter struct {
 
 // Wait returns when the next call may start.
 func (l *evenLimiter) Wait(ctx context.Context) error {
+	l.waiting.Add(1)
+	defer l.waiting.Add(-1)
+	return l.wait(ctx)
+}
+
+func (l *evenLimiter) wait(ctx context.Context) error {
 	err := l.Limiter.Wait(ctx)
 	for err == nil {
 		wait := l.start()
@@ -168,23 +177,28 @@ func latest(a, b time.Time) time.Time {
 // reserver recognizes a *rate.Limiter, also embedded in another type.
 type reserver interface{ Reserve() *rate.Reservation }
 
-// waitLimiter waits for l, with WaitN for n recipients if it counts them. A *rate.Limiter says with an error of its own that
-// the deadline of ctx comes too early.
+// waitLimiter waits for l, with WaitN for n recipients if it counts them.
 func waitLimiter(ctx context.Context, l Limiter, counts bool, n int) (err error) {
-	if many, ok := l.(interface {
-		WaitN(ctx context.Context, n int) error
-	}); ok && counts {
+	if many, ok := l.(nWaiter); ok && counts {
 		err = many.WaitN(ctx, n)
 	} else {
 		err = l.Wait(ctx)
 	}
+	if err = tooEarly(ctx, l, err); err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("limiter: %w", err)
+}
+
+// tooEarly gives an error of a *rate.Limiter, which says in its own words that the deadline of ctx comes too early, the
+// words of the standard library.
+func tooEarly(ctx context.Context, l Limiter, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if _, ok := l.(reserver); ok {
-		if _, ok := ctx.Deadline(); ok {
-			return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
-		}
+	_, ok := l.(reserver)
+	if _, ends := ctx.Deadline(); ok && ends {
+		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
-	return fmt.Errorf("limiter: %w", err)
+	return err
 }

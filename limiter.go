@@ -1,0 +1,204 @@
+package timpush
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// DefaultQPS is the quota of calls a second that the service grants an app for each endpoint
+// (tencentcloud.com/document/product/1047/60565).
+const DefaultQPS = 100
+
+// defaultShare of the quota is a little below it: a limiter at exactly 100 calls a second was measured to let 101 to 104
+// of them arrive within one second, since calls do not all travel equally fast.
+const defaultShare = 0.975
+
+// A Limiter paces calls: Wait returns when the next one may be sent. A *rate.Limiter of golang.org/x/time/rate is one.
+//
+// The quota belongs to the app, so all clients of one app should share one Limiter. A Limiter that gives up because
+// ctx ends too soon should return an error that matches context.DeadlineExceeded; any other error while ctx has not
+// ended costs one attempt. Wait is called concurrently.
+type Limiter interface {
+	Wait(ctx context.Context) error
+}
+
+// maxStarts bounds what a limiter remembers, for one that is faster than the service has ever been.
+const maxStarts = 10 * DefaultQPS
+
+// slack is how much later a call may start than it should without those after it starting later, too.
+const slack = 5 * time.Millisecond
+
+// NewLimiter makes a limiter like the one that a client has of its own, to be shared by the clients of an app, or to use
+// only a part of the quota. It lets callsPerSecond through, more than 0, one after the other without bursts. A call that
+// starts late, because the machine is busy, does not let more than that many follow within a second, as a *rate.Limiter
+// would: it catches up. It is safe for concurrent use.
+func NewLimiter(callsPerSecond float64) Limiter {
+	calls := int(min(max(1, math.Round(callsPerSecond/defaultShare)), maxStarts))
+	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
+	return &evenLimiter{Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - min(slack, span/100), starts: make([]time.Time, calls)}
+}
+
+// evenLimiter is a rate.Limiter that lets no more calls start within a window than it should.
+type evenLimiter struct {
+	*rate.Limiter
+	window  time.Duration
+	waiting atomic.Int64 // callers of Wait, other than those of LowPriority
+
+	mu     sync.Mutex
+	starts []time.Time // of the last calls, a ring
+	oldest int         // its place in starts
+}
+
+// Wait returns when the next call may start.
+func (l *evenLimiter) Wait(ctx context.Context) error {
+	l.waiting.Add(1)
+	defer l.waiting.Add(-1)
+	return l.wait(ctx)
+}
+
+func (l *evenLimiter) wait(ctx context.Context) error {
+	err := l.Limiter.Wait(ctx)
+	for err == nil {
+		wait := l.start()
+		if wait <= 0 {
+			return nil
+		}
+		err = sleep(ctx, wait)
+	}
+	return err
+}
+
+// WaitN returns when n more may have started, one after the other. The method of the rate.Limiter would refuse more than one.
+func (l *evenLimiter) WaitN(ctx context.Context, n int) error {
+	for range n {
+		if err := l.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start lets a call start and returns 0, or returns how long it has to wait before it asks again.
+func (l *evenLimiter) start() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if wait := l.window - now.Sub(l.starts[l.oldest]); wait > 0 {
+		return wait
+	}
+	l.starts[l.oldest] = now
+	l.oldest = (l.oldest + 1) % len(l.starts)
+	return 0
+}
+
+// recipientSecond is the second of a recipientLimiter: a little longer, since requests do not all travel equally fast.
+const recipientSecond = 1010 * time.Millisecond
+
+// recipientLimiter paces requests by their recipients. It lets no more start within a second than it should, and spaces the
+// requests evenly, by when they started. Those that wait do so in a queue and book nothing ahead.
+type recipientLimiter struct {
+	perSecond int
+	first     chan struct{} // taken by the first in the queue
+	starts    []recipients  // of the last second, the oldest first; used by the first in the queue only
+}
+
+// recipients are those of one request.
+type recipients struct {
+	start time.Time
+	n     int
+}
+
+// newRecipientLimiter makes a Limiter with WaitN, for perSecond recipients, 1 or more. One request cannot have more than that.
+func newRecipientLimiter(perSecond int) Limiter {
+	return &recipientLimiter{perSecond: perSecond, first: make(chan struct{}, 1)}
+}
+
+// Wait returns when a request to one recipient may start.
+func (l *recipientLimiter) Wait(ctx context.Context) error { return l.WaitN(ctx, 1) }
+
+// WaitN returns when a request to n recipients may start.
+func (l *recipientLimiter) WaitN(ctx context.Context, n int) error {
+	if n > l.perSecond {
+		return fmt.Errorf("%d recipients in a request, at most %d a second", n, l.perSecond)
+	}
+	select {
+	case l.first <- struct{}{}:
+		defer func() { <-l.first }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		now := time.Now()
+		wait := l.next(now, n).Sub(now)
+		if wait <= 0 {
+			l.starts = append(l.starts, recipients{now, n})
+			return nil
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// next returns when a request to n recipients may start: when the request before it has had its share of the second, and
+// when enough of those that started within a second are over.
+func (l *recipientLimiter) next(now time.Time, n int) (next time.Time) {
+	for len(l.starts) > 0 && now.Sub(l.starts[0].start) >= recipientSecond {
+		l.starts = l.starts[1:]
+	}
+	if len(l.starts) == 0 {
+		return now
+	}
+	last := l.starts[len(l.starts)-1]
+	next = last.start.Add(recipientSecond * time.Duration(last.n) / time.Duration(l.perSecond))
+	room := l.perSecond - n
+	for i := len(l.starts) - 1; i >= 0; i-- {
+		if room -= l.starts[i].n; room < 0 {
+			return latest(next, l.starts[i].start.Add(recipientSecond))
+		}
+	}
+	return next
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// reserver recognizes a *rate.Limiter, also embedded in another type.
+type reserver interface{ Reserve() *rate.Reservation }
+
+// waitLimiter waits for l, with WaitN for n recipients if it counts them.
+func waitLimiter(ctx context.Context, l Limiter, counts bool, n int) (err error) {
+	if many, ok := l.(nWaiter); ok && counts {
+		err = many.WaitN(ctx, n)
+	} else {
+		err = l.Wait(ctx)
+	}
+	if err = tooEarly(ctx, l, err); err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("limiter: %w", err)
+}
+
+// tooEarly gives an error of a *rate.Limiter, which says in its own words that the deadline of ctx comes too early, the
+// words of the standard library.
+func tooEarly(ctx context.Context, l Limiter, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	_, ok := l.(reserver)
+	if _, ends := ctx.Deadline(); ok && ends {
+		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+	}
+	return err
+}

@@ -1,0 +1,7 @@
+package timpush
+
+// What the tests of the limiters need.
+var (
+	NewRecipientLimiter = newRecipientLimiter
+	WaitLimiter         = waitLimiter
+)

@@ -1,0 +1,80 @@
+package timpush
+
+import (
+	"context"
+	"time"
+)
+
+// LowPriority returns a Limiter for a job, such as a nightly run, that yields to the callers of l and uses what they leave.
+// Give the job a Client of its own with that Limiter, and the others a Client with l:
+//
+//	limiter := timpush.NewLimiter(97.5)
+//	logins, err := timpush.NewClient(cfg, timpush.WithLimiter(limiter))
+//	nightly, err := timpush.NewClient(cfg, timpush.WithLimiter(timpush.LowPriority(limiter)))
+//
+// Only one call of the job waits for l at a time, so a caller of l waits for at most one call of the job. If l is of
+// [NewLimiter], the job waits for as long as any caller of l does. Any other Limiter should let its callers through in the order in
+// which they came; then the job counts as one caller. A Limiter that takes a while for each call, because it asks another
+// machine, lets the job make one call in that time.
+//
+// Use one for all jobs of a process. Its callers are let through in the order in which they came. It has a method WaitN if l
+// has one, and is safe for concurrent use.
+func LowPriority(l Limiter) Limiter {
+	low := &lowPriority{limiter: l, first: make(chan struct{}, 1)}
+	if _, ok := l.(nWaiter); ok {
+		return lowPriorityN{low}
+	}
+	return low
+}
+
+// lowPriority is a queue in front of a Limiter: only the first waits for that.
+type lowPriority struct {
+	limiter Limiter
+	first   chan struct{} // taken by the first in the queue
+}
+
+// lowPriorityN is a lowPriority of a Limiter with WaitN.
+type lowPriorityN struct{ *lowPriority }
+
+// Wait returns when the next call of the job may start.
+func (l *lowPriority) Wait(ctx context.Context) error { return l.wait(ctx, false, 1) }
+
+// WaitN returns when a request of the job to n recipients may start.
+func (l lowPriorityN) WaitN(ctx context.Context, n int) error { return l.wait(ctx, true, n) }
+
+func (l *lowPriority) wait(ctx context.Context, counts bool, n int) (err error) {
+	select {
+	case l.first <- struct{}{}:
+		defer func() { <-l.first }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if even, ok := l.limiter.(*evenLimiter); ok {
+		err = even.waitLast(ctx, n)
+	} else if counts {
+		err = l.limiter.(nWaiter).WaitN(ctx, n)
+	} else {
+		err = l.limiter.Wait(ctx)
+	}
+	return tooEarly(ctx, l.limiter, err)
+}
+
+// waitLast returns when n more have started, each when no caller of Wait waits.
+func (l *evenLimiter) waitLast(ctx context.Context, n int) error {
+	for range n {
+		for l.waiting.Load() > 0 {
+			if err := sleep(ctx, l.interval()); err != nil {
+				return err
+			}
+		}
+		if err := l.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// interval is the time between two calls.
+func (l *evenLimiter) interval() time.Duration {
+	return time.Duration(float64(time.Second) / float64(l.Limit()))
+}

@@ -1,0 +1,285 @@
+package timpush_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// sharing is how the quota is used by others, who know of no refusal, and by a client that calls as often as it can.
+type sharing struct {
+	accepted, refused float64       // calls of the client while the others call
+	back              time.Duration // from when the others stop to the first second in which the client makes 95 calls
+}
+
+// The others stop after 51 to 55 s. The first 15 s do not count.
+const settled, stop, end = 15 * time.Second, 50 * time.Second, 69 * time.Second
+
+// share lets others call 50 times a second, with gaps as next says. Requests take 20 to 40 ms to arrive, and answers 10 to 30.
+func share(t *testing.T, seed int64, next func(r *rand.Rand) time.Duration, reading ...timpushtest.Option) (s sharing) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(uint64(seed), 0))
+	synctest.Test(t, func(t *testing.T) {
+		server := timpushtest.Start(t, append(reading, timpushtest.WithInMemory(), timpushtest.WithLatency(20*time.Millisecond, 10*time.Millisecond))...)
+		network := delayed(server.HTTPClient().Transport, r)
+		began := time.Now()
+		steady := stop + time.Duration(seed)*time.Second
+		var callers sync.WaitGroup
+		callers.Go(func() { othersCall(t, server, network, func() time.Duration { return next(r) }, steady) })
+		callers.Go(func() { keepCalling(t, server.Client(through(network)), 32, end) })
+		callers.Wait()
+		s = sharingOf(server.Calls(), began, steady)
+	})
+	return s
+}
+
+// delayed is a network on which requests take 20 to 40 ms to arrive.
+func delayed(to http.RoundTripper, r *rand.Rand) roundTripper {
+	var mu sync.Mutex
+	return func(req *http.Request) (*http.Response, error) {
+		mu.Lock()
+		delay := 20*time.Millisecond + time.Duration(r.Int64N(int64(20*time.Millisecond)))
+		mu.Unlock()
+		time.Sleep(delay)
+		return to.RoundTrip(req)
+	}
+}
+
+func othersCall(t *testing.T, s *timpushtest.Server, network roundTripper, next func() time.Duration, d time.Duration) {
+	t.Helper()
+	var signed *http.Request // always the same one
+	client := s.Client(through(func(r *http.Request) (*http.Response, error) {
+		signed = r
+		return nil, errors.New("it is only to be signed")
+	}), timpush.WithMaxAttempts(1))
+	_, err := client.SetAttr(t.Context(), someUsers(1))
+	require.Error(t, err)
+	var calls sync.WaitGroup
+	for began := time.Now(); time.Since(began) < d; time.Sleep(next()) {
+		calls.Go(func() {
+			body := strings.NewReader(`{"UserAttrs":[{"To_Account":"theirs","Attrs":{"city":"x"}}]}`)
+			resp, err := (&http.Client{Transport: network}).Post(signed.URL.String(), "application/json", body) //nolint:noctx // it ends with the fake
+			if assert.NoError(t, err) {
+				assert.NoError(t, resp.Body.Close())
+			}
+		})
+	}
+	calls.Wait()
+}
+
+func sharingOf(calls []timpushtest.Call, began time.Time, steady time.Duration) (s sharing) {
+	var after []time.Duration
+	for _, call := range calls {
+		switch at := call.Time.Sub(began); {
+		case call.Accounts[0] != "ours" || at < settled:
+		case at >= steady && call.Code == 0:
+			after = append(after, at-steady)
+		case at < steady && call.Code == 0:
+			s.accepted++
+		case at < steady:
+			s.refused++
+		}
+	}
+	s.back = time.Hour
+	for i := range max(0, len(after)-94) {
+		if after[i+94]-after[i] < time.Second {
+			s.back = after[i]
+			break
+		}
+	}
+	return s
+}
+
+// together adds up what five seeds give, and says how much of the rest of the quota is used, how much is refused, both as a part
+// of 1, and what the longest way back was.
+func together(t *testing.T, next func(r *rand.Rand) time.Duration, reading ...timpushtest.Option) (used, refused float64, back time.Duration) {
+	t.Helper()
+	var sum sharing
+	var steady float64
+	for seed := range int64(5) {
+		s := share(t, seed+1, next, reading...)
+		sum.accepted, sum.refused, back = sum.accepted+s.accepted, sum.refused+s.refused, max(back, s.back)
+		steady += (stop - settled).Seconds() + float64(seed+1)
+	}
+	used, refused = sum.accepted/(50*steady), sum.refused/(sum.accepted+sum.refused)
+	t.Logf("%.1f %% of the rest used, %.2f %% refused, back within %.1f s", 100*used, 100*refused, back.Seconds())
+	return used, refused, back
+}
+
+var readings = map[string][]timpushtest.Option{"refused calls count": nil, "refused calls are free": {timpushtest.WithVariant(timpushtest.Variant{RefusedCallsFree: true})}}
+
+// TestThrottleUsesWhatOthersLeave lets others take half of the quota evenly, and then stop.
+func TestThrottleUsesWhatOthersLeave(t *testing.T) {
+	t.Parallel()
+	for name, reading := range readings {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			used, refused, back := together(t, func(*rand.Rand) time.Duration { return time.Second / 50 }, reading...)
+			assert.GreaterOrEqual(t, used, 0.92)
+			assert.LessOrEqual(t, refused, 0.0035)
+			assert.LessOrEqual(t, back, 13*time.Second)
+		})
+	}
+}
+
+// TestThrottleSharesWithRandomArrivals lets others take half of the quota on average.
+func TestThrottleSharesWithRandomArrivals(t *testing.T) {
+	t.Parallel()
+	for name, reading := range readings {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			used, refused, _ := together(t, func(r *rand.Rand) time.Duration {
+				return time.Duration(r.ExpFloat64() * float64(time.Second/50))
+			}, reading...)
+			assert.GreaterOrEqual(t, used, 0.60)
+			assert.LessOrEqual(t, refused, 0.02)
+		})
+	}
+}
+
+// TestThrottleLetsNoMoreThroughThanBefore has calls in every place where they can wait when a throttle code comes.
+func TestThrottleLetsNoMoreThroughThanBefore(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := timpushtest.Start(t, timpushtest.WithInMemory(), timpushtest.WithLatency(100*time.Millisecond, 0))
+		var calls atomic.Int64
+		s.Handle(func(timpushtest.Call) timpushtest.Fault {
+			if calls.Add(1) == 300 {
+				return timpushtest.ErrorCode(60007)
+			}
+			return timpushtest.Fault{}
+		})
+		c := s.Client(timpush.WithMaxInFlight(200))
+		keepCalling(t, c, 300, 15*time.Second)
+		assert.LessOrEqual(t, s.PeakRate(), 100)
+		for _, call := range s.Calls() {
+			assert.True(t, call.Code == 0 || call.Code == 60007)
+		}
+		assert.Equal(t, 1, refused(s))
+	})
+}
+
+// TestAnswersFromBeforeThePauseCountOnce has a server that refuses everything for a second, and tells so late.
+func TestAnswersFromBeforeThePauseCountOnce(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(1500*time.Millisecond, 0))
+		began := time.Now()
+		s.Handle(func(call timpushtest.Call) timpushtest.Fault {
+			if at := call.Time.Sub(began); at > 5*time.Second && at < 6*time.Second {
+				return timpushtest.ErrorCode(60007)
+			}
+			return timpushtest.Fault{}
+		})
+		keepCalling(t, client(s, timpush.WithMaxInFlight(200), timpush.WithLimiter(timpush.NewLimiter(90))), 200, 15*time.Second)
+		last := 0
+		for _, call := range s.Calls() {
+			if at := call.Time.Sub(began); at > 12*time.Second && at < 13*time.Second {
+				last++
+			}
+		}
+		assert.Greater(t, last, 70, "one congested second is one reason to slow down")
+	})
+}
+
+// TestUserSigIsGoodWhenItIsSent lets calls wait for longer than a UserSig lasts.
+func TestUserSigIsGoodWhenItIsSent(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s, timpush.WithUserSigTTL(time.Minute), timpush.WithLimiter(timpush.NewLimiter(1)))
+		var callers sync.WaitGroup
+		for range 150 {
+			callers.Go(func() {
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				assert.NoError(t, err)
+			})
+		}
+		callers.Wait()
+		assert.Len(t, s.Calls(), 150)
+	})
+}
+
+func refused(s *timpushtest.Server) (n int) {
+	for _, call := range s.Calls() {
+		if call.Code != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// keepCalling sets a user from many goroutines, again and again, for some time.
+func keepCalling(t *testing.T, c *timpush.Client, goroutines int, d time.Duration) {
+	t.Helper()
+	began := time.Now()
+	var callers sync.WaitGroup
+	for range goroutines {
+		callers.Go(func() {
+			for time.Since(began) < d {
+				_, _ = c.SetAttr(t.Context(), []timpush.UserAttrs{userIn("ours", "x")})
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// TestThrottleComesBackAsDocumented counts the calls of each second after a throttle code, and after two in a row, of a client
+// that makes 50 a second: 95 % of that after a pause of 0.1 s, or 70 % after one more of 1 s, then slower the nearer it is, as
+// many as before after 9 s, and soon beyond.
+func TestThrottleComesBackAsDocumented(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		codes int
+		again time.Duration // after which one more comes
+		want  []int
+	}{
+		"one code":  {1, 0, []int{43, 48, 48, 49, 48, 49, 49, 49, 49, 49, 50, 50, 50, 50, 50, 50}},
+		"one later": {1, 4 * time.Second, []int{43, 48, 48, 49, 42, 46, 47, 46, 48, 47, 47, 47, 48, 47, 50, 50}},
+		"two codes": {2, 0, []int{2, 30, 37, 40, 42, 43, 44, 45, 45, 45, 45, 48, 50, 50, 50, 50}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				c := s.Client(timpush.WithLimiter(timpush.NewLimiter(50)))
+				began := time.Now()
+				call := func() {
+					_, err := c.SetAttr(t.Context(), someUsers(1))
+					require.NoError(t, err)
+				}
+				for time.Since(began) < 3*time.Second {
+					call()
+				}
+				for range test.codes {
+					s.Inject(timpushtest.ErrorCode(60007))
+				}
+				throttled := time.Now()
+				if test.again > 0 {
+					time.AfterFunc(test.again, func() { s.Inject(timpushtest.ErrorCode(60007)) })
+				}
+				for time.Since(throttled) < 30*time.Second {
+					call()
+				}
+				counts := make([]int, 30)
+				for _, call := range s.Calls() {
+					if second := int(call.Time.Sub(throttled).Seconds()); call.Time.After(throttled) && second < len(counts) {
+						counts[second]++
+					}
+				}
+				assert.Equal(t, test.want, counts[:16])
+				for _, n := range counts[16:] {
+					assert.Equal(t, 50, n)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,155 @@
+package timpush
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Documented limits of the conditions of a push (tencentcloud.com/document/product/1047/60561 and 1047/60568). Lengths
+// are bytes of UTF-8.
+const (
+	maxAudienceTags = 10 // in each list
+	maxTagBytes     = 50
+)
+
+// Audience says who gets a push: everybody, or those who match conditions on tags or on attributes. The zero Audience is
+// an [*InputError], and so is a list or a map that is empty but not nil: what a program computed as empty never widens an
+// audience.
+//
+// An account matches TagsAnd if it has all of the tags, and TagsOr if it has one of them. An account that matches TagsNot
+// is left out; the documentation's sample reads "not (C and D)", so that an account that has only some of the tags of
+// TagsNot may get the push. The same goes for AttrsAnd and AttrsOr, whose names must have been set for the app before.
+// What is given must hold together; TagsAnd and TagsOr may not have a tag in common, and tags and attributes exclude
+// each other. Whether the service accepts TagsNot alone is not documented.
+//
+// An attribute belongs to UserIDs or to RegistrationIDs, so that a condition on it reaches accounts of one type only.
+type Audience struct {
+	Everybody                bool     // all accounts and registered devices of the app; stands alone
+	TagsAnd, TagsOr, TagsNot []string // at most 10 tags in each, of 1 to 50 bytes
+	AttrsAnd, AttrsOr        Attrs    // at most MaxAttrsPerUser names in each
+}
+
+// condition is the Condition of a request.
+type condition struct {
+	TagsAnd  []string `json:",omitempty"`
+	TagsOr   []string `json:",omitempty"`
+	TagsNot  []string `json:",omitempty"`
+	AttrsAnd Attrs    `json:",omitempty"`
+	AttrsOr  Attrs    `json:",omitempty"`
+}
+
+// condition returns nil for everybody: a request without a Condition.
+func (a Audience) condition() *condition {
+	if a.Everybody {
+		return nil
+	}
+	return &condition{a.TagsAnd, a.TagsOr, a.TagsNot, a.AttrsAnd, a.AttrsOr}
+}
+
+func (a *Audience) isZero() bool { return reflect.ValueOf(*a).IsZero() }
+
+// faults returns all that is wrong with the audience, which stands in the given field of the input.
+func (a Audience) faults(field string) []*InputError {
+	f := faultList{field: field}
+	tags := a.TagsAnd != nil || a.TagsOr != nil || a.TagsNot != nil
+	attrs := a.AttrsAnd != nil || a.AttrsOr != nil
+	switch {
+	case a.Everybody && (tags || attrs):
+		f.add("", "Everybody stands alone, without tags and attributes")
+	case !a.Everybody && !tags && !attrs:
+		f.add("", "is empty, want Everybody, tags or attributes")
+	}
+	if tags && attrs {
+		f.add("", "has tags and attributes, which exclude each other")
+	}
+	f.addTags(".TagsAnd", a.TagsAnd)
+	f.addTags(".TagsOr", a.TagsOr)
+	f.addTags(".TagsNot", a.TagsNot)
+	for i, tag := range a.TagsOr {
+		if slices.Contains(a.TagsAnd, tag) {
+			f.add(fmt.Sprintf(".TagsOr[%d]", i), "is in TagsAnd too")
+		}
+	}
+	f.addAttrs(".AttrsAnd", a.AttrsAnd)
+	f.addAttrs(".AttrsOr", a.AttrsOr)
+	return f.faults
+}
+
+// faultList collects the faults of an input that is not a list of users. Reasons never hold what the input holds.
+type faultList struct {
+	field  string // of the whole
+	faults []*InputError
+}
+
+// add adds a fault of a part of the whole: "" or what follows the field's name, such as ".Title".
+func (f *faultList) add(part, format string, args ...any) {
+	f.addAttr(part, "", format, args...)
+}
+
+func (f *faultList) addAttr(part, attr, format string, args ...any) {
+	f.faults = append(f.faults, &InputError{Index: -1, Attr: attr, Field: f.at(part), Reason: fmt.Sprintf(format, args...)})
+}
+
+// at returns the name of a part of the whole, which has none itself if it is the input.
+func (f *faultList) at(part string) string { return strings.TrimPrefix(f.field+part, ".") }
+
+func (f *faultList) addTags(part string, tags []string) {
+	switch n := len(tags); {
+	case tags != nil && n == 0:
+		f.add(part, "is empty but not nil")
+	case n > maxAudienceTags:
+		f.add(part, "has %d tags, at most %d are allowed", n, maxAudienceTags)
+	}
+	seen := map[string]bool{}
+	for i, tag := range tags {
+		at := fmt.Sprintf("%s[%d]", part, i)
+		switch {
+		case tag == "":
+			f.add(at, "is empty")
+		case len(tag) > maxTagBytes:
+			f.add(at, "has %d bytes, at most %d are allowed", len(tag), maxTagBytes)
+		case !utf8.ValidString(tag):
+			f.add(at, notUTF8)
+		case seen[tag]:
+			f.add(at, "comes twice")
+		}
+		seen[tag] = true
+	}
+}
+
+func (f *faultList) addAttrs(part string, attrs Attrs) {
+	switch n := len(attrs); {
+	case attrs != nil && n == 0:
+		f.add(part, "is empty but not nil")
+	case n > MaxAttrsPerUser:
+		f.add(part, "has %d attributes, at most %d can exist", n, MaxAttrsPerUser)
+	}
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+		f.addName(part, name)
+		f.addValue(part, name, attrs[name])
+	}
+}
+
+func (f *faultList) addName(part, name string) {
+	switch {
+	case name == "":
+		f.addAttr(part, name, "the name of an attribute is empty")
+	case len(name) > MaxNameBytes:
+		f.addAttr(part, name, "the name has %d bytes, at most %d are allowed", len(name), MaxNameBytes)
+	case !utf8.ValidString(name):
+		f.addAttr(part, name, "the name "+notUTF8)
+	}
+}
+
+func (f *faultList) addValue(part, name, value string) {
+	switch {
+	case len(value) > MaxValueBytes:
+		f.addAttr(part, name, "the value has %d bytes, at most %d are allowed", len(value), MaxValueBytes)
+	case !utf8.ValidString(value):
+		f.addAttr(part, name, "the value "+notUTF8)
+	}
+}

@@ -1,0 +1,324 @@
+package timpush
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	maxAccountsPerTask = 500
+	tasksPerPage       = 50 // if the caller does not say; the largest is not documented
+)
+
+// TaskType says whom a scheduled push is for. Other types than those below pass as they are.
+type TaskType string
+
+// The documented types.
+const (
+	TaskAll  TaskType = "All"
+	TaskTag  TaskType = "Tag" // an Audience with conditions, on tags or on attributes
+	TaskUser TaskType = "User"
+)
+
+// TaskContent is a push that is sent later, to an Audience or to accounts: one of them must be set. An account that comes
+// twice is sent once. Push.MsgRandom must be 0.
+type TaskContent struct {
+	To       Audience // or
+	Accounts []string // 1 to 500
+	Push     Push
+}
+
+// Schedule is a push and when to send it.
+type Schedule struct {
+	At time.Time // sent in UTC, in whole seconds; in the past it is an *InputError. How far ahead is not documented
+	TaskContent
+}
+
+// TaskChange says what to change of a task that has not been sent.
+type TaskChange struct {
+	Type    TaskType     // of the task; it cannot be changed
+	At      time.Time    // zero: keep
+	Content *TaskContent // nil: keep
+}
+
+// Task is a scheduled push as the service has it. What the service did not send is zero.
+type Task struct {
+	TaskID          int64
+	SDKAppID        int `json:"Sdkappid"`
+	CreateAt        time.Time
+	Type            TaskType
+	SchedAt         time.Time   // when it is, or was, to be sent
+	Content         TaskContent // as far as it could be read
+	Title, Desc     string
+	Status          string // such as "pending": the words are not all documented
+	DispatchSuccess int
+	DispatchErr     string
+	PushTaskID      string // the TaskID of the push, for Revoke and statistics; "" before it was sent
+}
+
+// TaskQuery says which tasks to list. BeginTime and EndTime are required.
+type TaskQuery struct {
+	BeginTime time.Time // in whole seconds, as EndTime
+	EndTime   time.Time // not before BeginTime; the longest span is not documented
+	OrderBy   string    // "createAt", which "" means, or "schedAt"; editions of the documentation differ in the case
+	Asc       bool
+	Keyword   string // "": any
+	Offset    int    // how many tasks to pass over
+	Want      int    // tasks of one request; 0: 50
+}
+
+// taskType returns the type of a task with this content.
+func (c *TaskContent) taskType() TaskType {
+	switch {
+	case c.Accounts != nil:
+		return TaskUser
+	case c.To.Everybody:
+		return TaskAll
+	}
+	return TaskTag
+}
+
+// faults returns all that is wrong with the content, which stands in the given field of the input, or is the input.
+func (c *TaskContent) faults(field string) []*InputError {
+	f := faultList{field: field}
+	to := c.To.faults(f.at(".To"))
+	switch n := len(c.Accounts); {
+	case c.Accounts == nil:
+		f.faults = append(f.faults, to...)
+	case !c.To.isZero():
+		f.add(".To", "is set beside Accounts, want one of them")
+	case n == 0:
+		f.add(".Accounts", "is empty but not nil")
+	case n > maxAccountsPerTask:
+		f.add(".Accounts", "has %d accounts, at most %d are allowed", n, maxAccountsPerTask)
+	}
+	for i, account := range c.Accounts {
+		f.addAccount(fmt.Sprintf(".Accounts[%d]", i), account)
+	}
+	f.faults = append(f.faults, c.Push.faults(f.at(".Push"))...)
+	f.addMsgRandom(".Push.MsgRandom", c.Push.MsgRandom)
+	return f.faults
+}
+
+func (f *faultList) addMsgRandom(part string, random uint32) {
+	if random != 0 {
+		f.add(part, "is set, but each request has its own")
+	}
+}
+
+// addTime adds that a task cannot be sent then.
+func (f *faultList) addTime(part string, at, now time.Time) {
+	switch {
+	case at.IsZero():
+		f.add(part, "is not set")
+	case at.Before(now):
+		f.add(part, "is in the past")
+	case at.UTC().Year() > 9999:
+		f.add(part, "is after the year 9999")
+	}
+}
+
+func (s *Schedule) faults(now time.Time) []*InputError {
+	var f faultList
+	f.addTime("At", s.At, now)
+	return append(f.faults, s.TaskContent.faults("")...)
+}
+
+func (c *TaskChange) faults(id int64, now time.Time) []*InputError {
+	f := faultList{faults: taskFaults(id, c.Type)}
+	if c.At.IsZero() && c.Content == nil {
+		f.add("At", "is not set, and neither is Content: there is nothing to change")
+	}
+	if !c.At.IsZero() {
+		f.addTime("At", c.At, now)
+	}
+	if c.Content == nil {
+		return f.faults
+	}
+	known := c.Type == TaskAll || c.Type == TaskTag || c.Type == TaskUser
+	if got := c.Content.taskType(); known && got != c.Type {
+		f.add("Content", "is of type %s, which cannot become another than the task's", got)
+	}
+	return append(f.faults, c.Content.faults("Content")...)
+}
+
+// taskFaults returns what is wrong with what names a task.
+func taskFaults(id int64, t TaskType) []*InputError {
+	var f faultList
+	if id <= 0 {
+		f.add("id", "is %d, want that of a task", id)
+	}
+	if t == "" {
+		f.add("Type", "is empty, want that of the task")
+	}
+	return f.faults
+}
+
+func (q *TaskQuery) faults() []*InputError {
+	var f faultList
+	if q.BeginTime.IsZero() {
+		f.add("BeginTime", "is not set")
+	}
+	switch {
+	case q.EndTime.IsZero():
+		f.add("EndTime", "is not set")
+	case q.EndTime.Before(q.BeginTime):
+		f.add("EndTime", "is before BeginTime")
+	}
+	if q.Offset < 0 {
+		f.add("Offset", "is %d, want 0 or more", q.Offset)
+	}
+	if q.Want < 0 {
+		f.add("Want", "is %d, want 0 or more", q.Want)
+	}
+	return f.faults
+}
+
+// taskRequest is the body of the requests about one task.
+type taskRequest struct {
+	SDKAppID int          `json:"Sdkappid"`
+	TaskID   int64        `json:",omitzero"`
+	Type     TaskType     `json:",omitzero"`
+	SchedAt  string       `json:",omitzero"`
+	Content  *pushRequest `json:",omitzero"`
+}
+
+// utc returns a time as the requests about tasks have it, in whole seconds, or "" for the zero time.
+func utc(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateTime)
+}
+
+// request returns the Content of a request. From is who sends the push by default.
+func (c *TaskContent) request(from string) *pushRequest {
+	r := c.Push.request(from)
+	if c.Accounts == nil {
+		r.Condition = c.To.condition()
+		return &r
+	}
+	seen := map[string]bool{}
+	for _, account := range c.Accounts {
+		if !seen[account] {
+			r.ToAccount = append(r.ToAccount, account)
+		}
+		seen[account] = true
+	}
+	return &r
+}
+
+func (r taskRequest) encode() ([]byte, error) { return json.Marshal(r, json.Deterministic(true)) }
+
+func (s *Schedule) encode(app int, from string) ([]byte, error) {
+	return taskRequest{SDKAppID: app, Type: s.taskType(), SchedAt: utc(s.At), Content: s.request(from)}.encode()
+}
+
+func (c *TaskChange) encode(app int, from string, id int64) ([]byte, error) {
+	r := taskRequest{SDKAppID: app, TaskID: id, Type: c.Type, SchedAt: utc(c.At)}
+	if c.Content != nil {
+		r.Content = c.Content.request(from)
+	}
+	return r.encode()
+}
+
+// encode returns the body of a request for the tasks from an offset.
+func (q *TaskQuery) encode(app, offset int) ([]byte, error) {
+	return json.Marshal(struct {
+		SDKAppID           int `json:"Sdkappid"`
+		Offset, Want       int
+		OrderBy            string
+		Asc                bool
+		BeginTime, EndTime string
+		Keyword            string `json:",omitzero"`
+	}{app, offset, q.want(), cmp.Or(q.OrderBy, "createAt"), q.Asc, utc(q.BeginTime), utc(q.EndTime), q.Keyword})
+}
+
+func (q *TaskQuery) want() int { return cmp.Or(q.Want, tasksPerPage) }
+
+// decodeTaskID returns the ID of an answer, or 0 if it has none.
+func decodeTaskID(answer jsontext.Value) int64 {
+	var wire struct{ TaskID int64 }
+	if unmarshalLoose(answer, &wire) != nil {
+		return 0
+	}
+	return max(wire.TaskID, 0)
+}
+
+// decodeTask returns the task of an answer, or nil if it has none.
+func decodeTask(answer jsontext.Value) (*Task, error) {
+	var wire struct{ TaskInfo jsontext.Value }
+	if err := unmarshalLoose(answer, &wire); err != nil {
+		return nil, err
+	}
+	tasks, err := readTasks(wire.TaskInfo)
+	if err != nil || len(tasks) == 0 {
+		return nil, err
+	}
+	return tasks[0], nil
+}
+
+// decodeTasks returns a page of tasks, and how many there are in all; 0 if the answer does not tell.
+func decodeTasks(answer jsontext.Value) (tasks []*Task, total int, err error) {
+	var wire struct {
+		Total int
+		Tasks jsontext.Value
+	}
+	if err := unmarshalLoose(answer, &wire); err != nil {
+		return nil, 0, err
+	}
+	tasks, err = readTasks(wire.Tasks)
+	return tasks, max(wire.Total, 0), err
+}
+
+// wireTask is a task whose content has not been read.
+type wireTask struct {
+	Task
+	Content jsontext.Value
+}
+
+func readTasks(from jsontext.Value) (tasks []*Task, err error) {
+	list, err := readList[wireTask](from)
+	for _, wire := range list {
+		wire.Task.Content = readContent(wire.Content)
+		tasks = append(tasks, &wire.Task)
+	}
+	return tasks, err
+}
+
+// readContent reads the Content of a task: the body of a push, or a text that holds it. What cannot be read is left out. To
+// is everybody only if the content certainly has no condition: a caller may send it back.
+func readContent(from jsontext.Value) TaskContent {
+	if from.Kind() == jsontext.KindString {
+		var text string
+		_ = unmarshalLoose(from, &text)
+		from = jsontext.Value(text)
+	}
+	var wire struct {
+		From            string   `json:"From_Account"`
+		ToAccount       []string `json:"To_Account"`
+		MsgRandom       jsontext.Value
+		Condition       jsontext.Value
+		OfflinePushInfo offlinePushInfo
+		DataID          string `json:"DataId"`
+		Extra           Extra  `json:",embed"`
+	}
+	err := unmarshalLoose(from, &wire)
+	to := readAudience(wire.Condition)
+	to.Everybody = err == nil && from.Kind() == jsontext.KindBeginObject && wire.Condition == nil && wire.ToAccount == nil
+	push := Push{From: wire.From, Notification: wire.OfflinePushInfo.notification(), DataID: wire.DataID, Extra: wire.Extra}
+	return TaskContent{To: to, Accounts: wire.ToAccount, Push: push}
+}
+
+// readAudience returns the zero Audience for a condition that cannot be read as a whole.
+func readAudience(from jsontext.Value) Audience {
+	var c condition
+	if unmarshalLoose(from, &c, json.RejectUnknownMembers(true)) != nil {
+		return Audience{}
+	}
+	return Audience{TagsAnd: c.TagsAnd, TagsOr: c.TagsOr, TagsNot: c.TagsNot, AttrsAnd: c.AttrsAnd, AttrsOr: c.AttrsOr}
+}

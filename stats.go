@@ -1,0 +1,196 @@
+package timpush
+
+import (
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Documented limits of the statistics (tencentcloud.com/document/product/1047/71893 to 1047/71898).
+const (
+	maxTasksPerStats = 5
+	maxStatsSpan     = 30 * 24 * time.Hour
+	maxLossSpan      = 7 * 24 * time.Hour
+)
+
+// PushStats counts what became of a push, or of all pushes of a time. A number that the service did not send is 0; what is
+// not the number that it should be is -1. So it is for all types of statistics.
+type PushStats struct {
+	TaskID             string // "" for all pushes together
+	TotalCount         int
+	SentCount          int
+	DeliveredCount     int
+	ClickCount         int
+	PlatformStatistics []PlatformStats
+}
+
+// PlatformStats counts what became of the pushes over one platform.
+type PlatformStats struct {
+	EventType      int // 1: offline, through the maker of the device; 2: online, to a connected device
+	PushPlatform   PushPlatform
+	TotalCount     int
+	SentCount      int
+	DeliveredCount int
+	ClickCount     int
+}
+
+// PushLoss counts why a push, or the pushes of a time, did not reach devices: before they were sent, and after.
+type PushLoss struct {
+	TaskID                        string // "" for all pushes together
+	ReadyToSendLoss               []Loss
+	PostSendDeliveredLoss         []Loss
+	PlatformReadyToSendLoss       []Loss // by platform
+	PlatformPostSendDeliveredLoss []Loss
+}
+
+// Loss counts the devices that a push did not reach for one reason.
+type Loss struct {
+	PushPlatform PushPlatform // in the lists by platform
+	EventType    int          // in the lists by platform: 1: offline; 2: online
+	ErrCode      string       // of the service or of the maker of the device; may be negative
+	ErrCount     int
+	ErrInfo      string
+}
+
+// ChatStats counts what became of the pushes of chat messages.
+type ChatStats struct {
+	TotalCount         int
+	SentCount          int
+	DeliveredCount     int
+	ClickCount         int
+	PlatformStatistics []PlatformStats
+}
+
+// ChatLoss counts why pushes of chat messages did not reach devices: before they were sent, and after.
+type ChatLoss struct {
+	ReadyToSendLoss               []Loss
+	PostSendDeliveredLoss         []Loss
+	PlatformReadyToSendLoss       []Loss // by platform
+	PlatformPostSendDeliveredLoss []Loss
+}
+
+// DeviceTrace is how far a push has come on one device of its account. Times are as the service writes them, such as
+// "2025-03-13 16:16:27"; their time zone is not documented.
+type DeviceTrace struct {
+	InstanceID         string `json:"InstanceId"`
+	PushTime           string
+	DeviceModel        string
+	System             string // such as "Android"
+	SystemVersion      string
+	EventType          int // 1: offline, through the maker of the device; 2: online, to a connected device
+	PushPlatform       PushPlatform
+	Token              string // of the device at its maker
+	CertID             string `json:"CertId"` // of the maker's certificate in the console
+	SDKVersion         string `json:"SdkVersion"`
+	PushVersion        string
+	NotificationStatus int
+	LastActiveTerminal int `json:"last_active_terminal"`
+	IMCommitStat       struct{ IMStat TraceStat }
+	OfflinePushStat    struct{ OfflineStat, ChannelStat, DeviceStat, ClickStat TraceStat }
+	OnlinePushStat     TraceStat
+}
+
+// TraceStat is how one step of a push ended. The meanings of PushStatus are not documented.
+type TraceStat struct {
+	PushStatus int
+	ErrorCode  int
+	ErrorInfo  string
+	EventTime  string
+}
+
+// statsRequest is the body of the requests about a time.
+type statsRequest struct {
+	StartTime int64
+	EndTime   int64
+	TaskID    []string `json:",omitzero"`
+}
+
+// encodeStats returns the body of a request. No task IDs are the total; nil is for endpoints without them.
+func encodeStats(from, to time.Time, taskIDs []string) ([]byte, error) {
+	return json.Marshal(statsRequest{from.Unix(), to.Unix(), taskIDs})
+}
+
+// splitTaskIDs returns the task IDs, each once, in the requests that they take: at least one.
+func splitTaskIDs(taskIDs []string) [][]string {
+	once := []string{}
+	for _, id := range taskIDs {
+		if !slices.Contains(once, id) {
+			once = append(once, id)
+		}
+	}
+	if len(once) == 0 {
+		return [][]string{once}
+	}
+	return slices.Collect(slices.Chunk(once, maxTasksPerStats))
+}
+
+// statsFaults returns what is wrong with a time of at most span, and with task IDs.
+func statsFaults(from, to time.Time, span time.Duration, taskIDs []string) []*InputError {
+	var f faultList
+	switch {
+	case from.IsZero():
+		f.add("from", "is not set")
+	case !to.After(from):
+		f.add("to", "is not after from")
+	case to.Sub(from) > span:
+		f.add("to", "is more than %d days after from", span/(24*time.Hour))
+	}
+	for i, id := range taskIDs {
+		f.addID(fmt.Sprintf("taskIDs[%d]", i), id)
+	}
+	return f.faults
+}
+
+func (f *faultList) addID(part, id string) {
+	switch {
+	case id == "":
+		f.add(part, "is empty")
+	case !utf8.ValidString(id):
+		f.add(part, notUTF8)
+	}
+}
+
+// decodeResults returns the Results of an answer.
+func decodeResults[T PushStats | PushLoss](answer jsontext.Value) ([]T, error) {
+	var wire struct{ Results jsontext.Value }
+	if err := unmarshalLoose(answer, &wire); err != nil {
+		return nil, err
+	}
+	return readList[T](wire.Results)
+}
+
+// decodeTotals returns the numbers of an answer that is not about single tasks. They stand in the answer itself, or, by the
+// documentation's sample, in an object without a name.
+func decodeTotals[T ChatStats | ChatLoss](answer []byte) (*T, error) {
+	totals := new(T)
+	named := nameObjects(answer)
+	var wire struct{ Results jsontext.Value }
+	if err := unmarshalLoose(named, &wire); err != nil {
+		return nil, err
+	}
+	for _, part := range []jsontext.Value{named, wire.Results} {
+		objects, err := readList[jsontext.Value](part)
+		if err != nil {
+			return nil, err
+		}
+		for _, object := range objects {
+			if err := unmarshalLoose(object, totals); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return totals, nil
+}
+
+// decodeTrace returns the devices of an answer.
+func decodeTrace(answer jsontext.Value) ([]DeviceTrace, error) {
+	var wire struct{ InstanceTrace jsontext.Value }
+	if err := unmarshalLoose(answer, &wire); err != nil {
+		return nil, err
+	}
+	return readList[DeviceTrace](wire.InstanceTrace)
+}

@@ -6,14 +6,12 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // Documented limits of the conditions of a push (tencentcloud.com/document/product/1047/60561 and 1047/60568). Lengths
 // are bytes of UTF-8.
 const (
 	maxAudienceTags = 10 // in each list
-	maxTagBytes     = 50
 )
 
 // Audience says who gets a push: everybody, or those who match conditions on tags or on attributes. The zero Audience is
@@ -107,14 +105,9 @@ func (f *faultList) addTags(part string, tags []string) {
 	seen := map[string]bool{}
 	for i, tag := range tags {
 		at := fmt.Sprintf("%s[%d]", part, i)
-		switch {
-		case tag == "":
-			f.add(at, "is empty")
-		case len(tag) > maxTagBytes:
-			f.add(at, "has %d bytes, at most %d are allowed", len(tag), maxTagBytes)
-		case !utf8.ValidString(tag):
-			f.add(at, notUTF8)
-		case seen[tag]:
+		if fault := tagFault(tag); fault != "" {
+			f.add(at, "%s", fault)
+		} else if seen[tag] {
 			f.add(at, "comes twice")
 		}
 		seen[tag] = true
@@ -129,27 +122,11 @@ func (f *faultList) addAttrs(part string, attrs Attrs) {
 		f.add(part, "has %d attributes, at most %d can exist", n, MaxAttrsPerUser)
 	}
 	for _, name := range slices.Sorted(maps.Keys(attrs)) {
-		f.addName(part, name)
-		f.addValue(part, name, attrs[name])
-	}
-}
-
-func (f *faultList) addName(part, name string) {
-	switch {
-	case name == "":
-		f.addAttr(part, name, "the name of an attribute is empty")
-	case len(name) > MaxNameBytes:
-		f.addAttr(part, name, "the name has %d bytes, at most %d are allowed", len(name), MaxNameBytes)
-	case !utf8.ValidString(name):
-		f.addAttr(part, name, "the name "+notUTF8)
-	}
-}
-
-func (f *faultList) addValue(part, name, value string) {
-	switch {
-	case len(value) > MaxValueBytes:
-		f.addAttr(part, name, "the value has %d bytes, at most %d are allowed", len(value), MaxValueBytes)
-	case !utf8.ValidString(value):
-		f.addAttr(part, name, "the value "+notUTF8)
+		if fault := nameFault(name); fault != "" {
+			f.addAttr(part, name, "%s", fault)
+		}
+		if fault := valueFault(attrs[name]); fault != "" {
+			f.addAttr(part, name, "%s", fault)
+		}
 	}
 }

@@ -42,7 +42,7 @@ func tagsOf(n int) []string {
 	return tags
 }
 
-func attrsOf(n int) Attrs {
+func attrsNamed(n int) Attrs {
 	attrs := Attrs{}
 	for _, name := range tagsOf(n) {
 		attrs[name] = "v"
@@ -76,8 +76,8 @@ func TestAudienceFaults(t *testing.T) {
 			Audience{TagsAnd: []string{"a", "b"}, TagsOr: []string{"c", "b", "a"}, TagsNot: []string{"a"}},
 			[]string{"Audience.TagsOr[1]", "Audience.TagsOr[2]"},
 		},
-		"too many attributes": {Audience{AttrsOr: attrsOf(11)}, []string{"Audience.AttrsOr"}},
-		"ten attributes":      {Audience{AttrsAnd: attrsOf(10), AttrsOr: attrsOf(10)}, nil},
+		"too many attributes": {Audience{AttrsOr: attrsNamed(11)}, []string{"Audience.AttrsOr"}},
+		"ten attributes":      {Audience{AttrsAnd: attrsNamed(10), AttrsOr: attrsNamed(10)}, nil},
 		"bad attributes": {
 			Audience{AttrsAnd: Attrs{"": "a", long: "", "\xff": "", "v": long, "w": "\xff"}},
 			slices.Repeat([]string{"Audience.AttrsAnd"}, 5),

@@ -43,13 +43,14 @@ func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (re
 type command struct {
 	path           string // "v4/timpush/set_attr"
 	quota          Quota
-	open, close    string // of a request's JSON; the entries stand between them
-	size           int    // of a request, in entries
-	repeatable     bool   // to send a request again does no harm
-	divisible      bool   // a refused request may be halved to find the entry at fault
-	serial         bool   // one request at a time
-	refusesRepeats bool   // the server may refuse what it has already done
-	personal       bool   // the values in a request are kept out of error texts
+	open, close    string                     // of a request's JSON; the entries stand between them
+	openWith       func(random uint32) string // instead of open, with a number that the repetitions of a request keep
+	size           int                        // of a request, in entries
+	repeatable     bool                       // to send a request again does no harm
+	divisible      bool                       // a refused request may be halved to find the entry at fault
+	serial         bool                       // one request at a time
+	refusesRepeats bool                       // the server may refuse what it has already done
+	personal       bool                       // the values in a request are kept out of error texts
 
 	// read takes from an answer what it says besides; for a command with accounts that is a lookup. nil: nothing. What the
 	// answer to such a command holds is never printed.
@@ -62,12 +63,16 @@ type command struct {
 type lookup func(account string) (value any, ok bool)
 
 // body returns the JSON of a request.
-func (c *command) body(entries []*entry) []byte {
-	length := len(c.open) + len(c.close)
+func (c *command) body(entries []*entry, random uint32) []byte {
+	open := c.open
+	if c.openWith != nil {
+		open = c.openWith(random)
+	}
+	length := len(open) + len(c.close)
 	for _, e := range entries {
 		length += len(e.json) + 1
 	}
-	body := append(make([]byte, 0, length), c.open...)
+	body := append(make([]byte, 0, length), open...)
 	for k, e := range entries {
 		if k > 0 {
 			body = append(body, ',')
@@ -195,7 +200,9 @@ func (s *sender) stopped() error {
 	return ended(s.call.ctx)
 }
 
-func (s *sender) over() bool { return s.waiting.Err() != nil || s.call.ctx.Err() != nil || s.stopCause() != nil }
+func (s *sender) over() bool {
+	return s.waiting.Err() != nil || s.call.ctx.Err() != nil || s.stopCause() != nil
+}
 
 // send sends requests, as many at a time as the client may have in flight, and returns when each of their entries has its
 // outcome.
@@ -207,7 +214,7 @@ func (s *sender) send(requests [][]*entry) {
 	var next atomic.Int64
 	work := func() {
 		for n := next.Add(1); n <= int64(len(requests)); n = next.Add(1) {
-			s.request(requests[n-1], history{})
+			s.request(requests[n-1], history{random: newRandom()})
 		}
 	}
 	if parallel == 1 {

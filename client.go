@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ import (
 type Client struct {
 	engine    *engine
 	sdkAppID  int
+	identity  string // Config.Identifier
+	batchSize int    // recipients in a request of PushTo
 	preflight *preflight
 	setAttr   *endpoint[UserAttrs]
 }
@@ -44,7 +47,7 @@ func NewClient(cfg Config, opts ...Option) (*Client, error) {
 	if len(s.faults) > 0 {
 		return nil, errors.Join(s.faults...)
 	}
-	c := &Client{engine: s.engine(cfg, hosts), sdkAppID: cfg.SDKAppID}
+	c := &Client{engine: s.engine(cfg, hosts), sdkAppID: cfg.SDKAppID, identity: cfg.Identifier, batchSize: batchSize(s.recipientRate)}
 	c.preflight = newPreflight(c.engine, s.accountType)
 	c.setAttr = c.preflight.newSetAttr(s.preflight)
 	return c, nil
@@ -71,6 +74,13 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 		e.limiters[QuotaRecipients] = newRecipientLimiter(s.recipientRate)
 	}
 	return e
+}
+
+// run executes a call of its own.
+func run[T any](ctx context.Context, c *Client, e *endpoint[T], input []T) (*Result, error) {
+	call := newCall(ctx, c.engine)
+	defer call.end()
+	return execute(ctx, call, e, input)
 }
 
 // attempts returns how often a request may be sent.

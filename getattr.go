@@ -13,15 +13,20 @@ import (
 // attributes, and mentions the account neither among those found nor among the others, or with different attributes.
 var ErrNotAnswered = errors.New("the server's answer does not mention the account")
 
-var getAttr = endpoint[string]{
-	command: command{
-		path: "v4/timpush/get_attr", open: `{"To_Account":[`, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
-		repeatable: true, divisible: true, read: readUserAttrs,
-	},
-	account:  func(account string) string { return account },
-	validate: accountFaults,
-	merge:    func(earlier, _ string) (string, string) { return earlier, "" },
-	encode:   appendText,
+var getAttr = accountEndpoint("v4/timpush/get_attr", readUserAttrs)
+
+// accountEndpoint returns an endpoint for users of whom nothing but the account is sent.
+func accountEndpoint(path string, read func(body []byte) (any, error)) endpoint[string] {
+	return endpoint[string]{
+		command: command{
+			path: path, open: `{"To_Account":[`, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
+			repeatable: true, divisible: true, read: read,
+		},
+		account:  func(account string) string { return account },
+		validate: accountFaults,
+		merge:    func(earlier, _ string) (string, string) { return earlier, "" },
+		encode:   appendText,
+	}
 }
 
 // accountFaults is for the endpoints whose input is accounts.
@@ -42,12 +47,10 @@ func accountFaults(i int, account string) []*InputError {
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) GetAttr(ctx context.Context, accounts []string) (map[string]Attrs, error) {
-	call := newCall(ctx, c.engine)
-	defer call.end()
 	found := make(map[string]Attrs, len(accounts))
 	e := getAttr
 	e.found = func(i int, attrs any) { found[accounts[i]] = attrsOf(attrs) }
-	result, err := execute(ctx, call, &e, accounts)
+	result, err := run(ctx, c, &e, accounts)
 	if result == nil {
 		return nil, err
 	}
@@ -82,22 +85,38 @@ func readUserAttrs(body []byte) (any, error) {
 	if err := unmarshal(body, &wire); err != nil {
 		return nil, err
 	}
-	found, contradicted := make(map[string]Attrs, len(wire.UserAttrs)), map[string]bool{}
+	found := newFindings(len(wire.UserAttrs), maps.Equal[Attrs, Attrs])
 	for _, user := range wire.UserAttrs {
 		attrs := make(Attrs, len(user.Attrs))
 		for name, value := range user.Attrs {
 			attrs[name] = string(value)
 		}
-		account := string(user.ToAccount)
-		if other, repeated := found[account]; repeated && !maps.Equal(attrs, other) {
-			contradicted[account] = true
-		}
-		found[account] = attrs
+		found.add(string(user.ToAccount), attrs)
 	}
-	return lookup(func(account string) (any, bool) {
-		attrs, ok := found[account]
-		return attrs, ok && !contradicted[account]
-	}), nil
+	return lookup(found.lookup), nil
+}
+
+// findings are what an answer says of accounts. One of which it says different things counts as not mentioned.
+type findings[T any] struct {
+	of           map[string]T
+	contradicted map[string]bool
+	equal        func(a, b T) bool
+}
+
+func newFindings[T any](n int, equal func(a, b T) bool) *findings[T] {
+	return &findings[T]{make(map[string]T, n), map[string]bool{}, equal}
+}
+
+func (f *findings[T]) add(account string, found T) {
+	if other, repeated := f.of[account]; repeated && !f.equal(found, other) {
+		f.contradicted[account] = true
+	}
+	f.of[account] = found
+}
+
+func (f *findings[T]) lookup(account string) (any, bool) {
+	found, ok := f.of[account]
+	return found, ok && !f.contradicted[account]
 }
 
 // value is a text that must be one, since it is given to the caller.

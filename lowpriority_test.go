@@ -53,8 +53,8 @@ type traffic struct {
 func TestLoginsAreHardlyLaterBesideAJob(t *testing.T) {
 	t.Parallel()
 	for name, newLimiter := range map[string]func() timpush.Limiter{
-		"ours":      func() timpush.Limiter { return timpush.NewLimiter(97.5) },
-		"x/time":    func() timpush.Limiter { return rate.NewLimiter(97.5, 1) },
+		"ours":               func() timpush.Limiter { return timpush.NewLimiter(97.5) },
+		"x/time":             func() timpush.Limiter { return rate.NewLimiter(97.5, 1) },
 		"no method but Wait": func() timpush.Limiter { return limiterFunc(timpush.NewLimiter(97.5).Wait) },
 	} {
 		t.Run(name, func(t *testing.T) {

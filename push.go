@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -111,4 +112,117 @@ func (f *faultList) addAccount(part, account string) {
 	case strings.ContainsFunc(account, unicode.IsControl):
 		f.add(part, "has control characters")
 	}
+}
+
+var (
+	push = command{path: "v4/timpush/push", quota: QuotaPush, personal: true, read: readTaskID}
+
+	// To revoke again does no harm, but the service may refuse it since it is done.
+	revoke = command{path: "v4/timpush/revoke", quota: QuotaRevoke, repeatable: true, refusesRepeats: true, personal: true}
+)
+
+// Push sends a push to an audience, at most one a second: to everybody, or to those who match conditions on tags or attributes.
+// The Receipt is not nil once the input is valid; it has the TaskID, by which callbacks, statistics and [Client.Revoke] know
+// the push. Who has got it is not known yet: the service delivers later.
+//
+// The error is nil if the service took the push; an [*InputErrors] if the input is not valid, and nothing was sent; or a
+// [*CallError] with the outcome. What may have gone out is never repeated by the client, so that no one gets it twice: it tries
+// again only if nothing left this machine, after a throttle code, and after an expired UserSig. A push that is Unknown may
+// have gone out to the whole audience: look at the statistics or the callbacks before you send it again. [ErrDailyPushesUsed]
+// is Rejected; the client does not count the pushes of a day.
+//
+// API: tencentcloud.com/document/product/1047/60561.
+func (c *Client) Push(ctx context.Context, to Audience, p Push) (*Receipt, error) {
+	if p.MsgRandom == 0 {
+		p.MsgRandom = newRandom()
+	}
+	body, err := c.pushBody(to, p)
+	if err != nil {
+		return nil, err
+	}
+	receipt := &Receipt{MsgRandom: p.MsgRandom}
+	call := newCall(ctx, c.engine)
+	defer call.end()
+	a, err := call.ask(ctx, &push, body)
+	if id, ok := a.value.(lookup); ok {
+		receipt.TaskID = taskIDOf(id(""))
+	}
+	return receipt, err
+}
+
+// pushBody checks and encodes a push. Its error is an *InputErrors.
+func (c *Client) pushBody(to Audience, p Push) ([]byte, error) {
+	faults := append(to.faults("Audience"), p.faults("")...)
+	if len(faults) > 0 {
+		return nil, invalid(faults)
+	}
+	request := p.request(c.identity)
+	request.Condition = to.condition()
+	body, err := request.encode()
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxPushBytes {
+		f := faultList{}
+		f.add("", "the push has %d bytes as JSON, at most %d are allowed", len(body), maxPushBytes)
+		return nil, invalid(f.faults)
+	}
+	return body, nil
+}
+
+// Revoke withdraws a push by its TaskID, at most 24 hours after it was sent: what is not delivered yet is not, and notifications
+// that are shown are replaced by replacement; with nil none is shown instead.
+//
+// The error is nil if the service says so; an [*InputErrors] if the input is not valid; or a [*CallError], with
+// [ErrNoSuchPush], [ErrAlreadyRevoked] or [ErrPushTooOld] for example. A revocation may be repeated. One whose answer was lost
+// and that is refused then as already done is Unknown. Whether the TaskIDs of [Client.PushTo] can be revoked is not documented.
+//
+// API: tencentcloud.com/document/product/1047/60571.
+func (c *Client) Revoke(ctx context.Context, taskID string, replacement *Notification) error {
+	body, err := revokeBody(taskID, replacement)
+	if err != nil {
+		return err
+	}
+	call := newCall(ctx, c.engine)
+	defer call.end()
+	_, err = call.ask(ctx, &revoke, body)
+	return err
+}
+
+func revokeBody(taskID string, replacement *Notification) ([]byte, error) {
+	f := faultList{}
+	switch {
+	case taskID == "":
+		f.add("TaskID", "is empty")
+	case !utf8.ValidString(taskID):
+		f.add("TaskID", notUTF8)
+	}
+	if replacement == nil {
+		replacement = &Notification{ConnectedOnly: true} // as the documentation says for none
+	} else {
+		f.faults = append(f.faults, replacement.faults("Replacement")...)
+	}
+	if err := invalid(f.faults); err != nil {
+		return nil, err
+	}
+	return json.Marshal(struct {
+		TaskID          string `json:"TaskId"`
+		OfflinePushInfo *Notification
+	}{taskID, replacement}, json.Deterministic(true))
+}
+
+// readTaskID reads the TaskID of a push, which is that of all accounts of a request.
+func readTaskID(body []byte) (any, error) {
+	var wire struct {
+		TaskID text `json:"TaskId"`
+	}
+	if err := unmarshal(body, &wire); err != nil {
+		return nil, err
+	}
+	return lookup(func(string) (any, bool) { return string(wire.TaskID), true }), nil
+}
+
+func taskIDOf(found any, _ bool) string {
+	id, _ := found.(string)
+	return id
 }

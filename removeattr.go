@@ -32,9 +32,7 @@ var removeAttr = endpoint[UserAttrNames]{
 //
 // API: tencentcloud.com/document/product/1047/60566.
 func (c *Client) RemoveAttr(ctx context.Context, users []UserAttrNames) (*Result, error) {
-	call := newCall(ctx, c.engine)
-	defer call.end()
-	return execute(ctx, call, &removeAttr, users)
+	return run(ctx, c, &removeAttr, users)
 }
 
 func userAttrNamesFaults(i int, user UserAttrNames) (faults []*InputError) {

@@ -22,7 +22,11 @@ type history struct {
 	failures      int    // attempts that failed for a reason that may pass
 	accountChecks int    // of these, answered with 60004 or 60005
 	expired       string // the UserSig that the server called expired
+	random        uint32 // of the request, where it carries one
 }
+
+// newRandom returns any number but 0, which some endpoints take for none.
+func newRandom() uint32 { return max(rand.Uint32(), 1) }
 
 func (h *history) begin() {
 	if h.attempts++; h.attempts == 1 {
@@ -47,7 +51,7 @@ func (s *sender) request(open []*entry, h history) {
 			abort(open, cause)
 			return
 		}
-		body := s.command.body(open)
+		body := s.command.body(open, h.random)
 		if len(open) > 1 && s.tooLarge(s.command, len(open), len(body)) {
 			s.halve(open, h)
 			return

@@ -64,9 +64,7 @@ var setAttr = endpoint[UserAttrs]{
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (c *Client) SetAttr(ctx context.Context, users []UserAttrs) (*Result, error) {
-	call := newCall(ctx, c.engine)
-	defer call.end()
-	return execute(ctx, call, c.setAttr, users)
+	return run(ctx, c, c.setAttr, users)
 }
 
 // userAttrsFaults returns all that is wrong with a user.

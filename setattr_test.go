@@ -21,7 +21,7 @@ func TestRequestIsTheDocumentedOne(t *testing.T) {
 	body := setAttr.body(encode(&setAttr, []UserAttrs{
 		{"379C2F0D-290D-47AE-94D1-919058C39C77", Attrs{"sex": "female"}},
 		{"xiaoming", Attrs{"city": "ShenZhen"}},
-	}))
+	}), 1)
 	assert.Equal(t, `{"UserAttrs":[{"To_Account":"379C2F0D-290D-47AE-94D1-919058C39C77","Attrs":{"sex":"female"}},`+
 		`{"To_Account":"xiaoming","Attrs":{"city":"ShenZhen"}}]}`, string(body))
 }
@@ -42,7 +42,7 @@ func FuzzAppendRequest(f *testing.F) {
 				Attrs     Attrs
 			}
 		}
-		body := setAttr.body(encode(&setAttr, []UserAttrs{user, user}))
+		body := setAttr.body(encode(&setAttr, []UserAttrs{user, user}), 1)
 		require.NoError(t, json.Unmarshal(body, &got), string(body))
 		require.Len(t, got.UserAttrs, 2)
 		for _, u := range got.UserAttrs {
@@ -153,7 +153,7 @@ func BenchmarkEncode(b *testing.B) {
 			if err := validate(&setAttr, users); err != nil {
 				b.Fatal(err)
 			}
-			setAttr.body(encode(&setAttr, users))
+			setAttr.body(encode(&setAttr, users), 1)
 		}
 	})
 	b.Run("by=jsontext", func(b *testing.B) { // each text quoted, without a look at it before

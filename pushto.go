@@ -1,0 +1,94 @@
+package timpush
+
+import "context"
+
+// maxRecipients is how many accounts one request may have.
+const maxRecipients = 500
+
+var pushTo = endpoint[string]{
+	command:  command{path: "v4/timpush/batch", close: `]}`, quota: QuotaRecipients, serial: true, personal: true, read: readTaskID},
+	account:  func(account string) string { return account },
+	validate: accountFaults,
+	merge:    func(earlier, _ string) (string, string) { return earlier, "" },
+	encode:   appendText,
+}
+
+// batchSize returns how many recipients a request has, so that requests of that size can be spaced evenly.
+func batchSize(perSecond int) int {
+	requests := (perSecond + maxRecipients - 1) / maxRecipients
+	return perSecond / requests
+}
+
+// PushToResult is how a [Client.PushTo] ended.
+type PushToResult struct {
+	Result
+	TaskIDs []string // by input index; "" where the outcome is not Done
+}
+
+// String returns the counts as one line.
+func (r PushToResult) String() string { return r.Result.String() }
+
+// PushTo sends a push to listed accounts, any number of them: UserIDs or RegistrationIDs. It sends one request at a time, as
+// many recipients a second as [WithRecipientRate] says, evenly spaced. An account that comes twice gets one push; both entries
+// share its outcome. [Done] means that the service took the push for the account, and not that it has been delivered.
+//
+// The whole input is checked first: if there is a fault the result is nil, the error is an [*InputErrors], and nothing was
+// sent. Otherwise the result is not nil, and the error, if any, is a [*PartialError].
+//
+// What may have gone out is never repeated, so that no one gets a push twice: PushTo tries again only if nothing left this
+// machine, after a throttle code, and after an expired UserSig; and [Remaining] leaves out what is Unknown. For those look at the
+// statistics or the callbacks. Accounts that are refused for their data are Rejected and the others go on; any other refusal
+// stops the call, and so do three requests in a row that are Unknown. When ctx ends, what is in flight is Unknown and the rest
+// NotSent.
+//
+// API: tencentcloud.com/document/product/1047/67553.
+func (c *Client) PushTo(ctx context.Context, accounts []string, p Push) (*PushToResult, error) {
+	e, err := c.newPushTo(p)
+	if err != nil {
+		return nil, joinFaults(err, validate(&pushTo, accounts))
+	}
+	result := &PushToResult{TaskIDs: make([]string, len(accounts))}
+	e.found = func(i int, id any) { result.TaskIDs[i] = taskIDOf(id, true) }
+	call := newCall(ctx, c.engine)
+	defer call.end()
+	counts, err := execute(ctx, call, e, accounts)
+	if counts == nil {
+		return nil, err
+	}
+	result.Result = *counts
+	return result, err
+}
+
+// newPushTo returns the endpoint for one push. Each request has a MsgRandom of its own.
+func (c *Client) newPushTo(p Push) (*endpoint[string], error) {
+	faults := p.faults("")
+	if p.MsgRandom != 0 {
+		f := faultList{}
+		f.add("MsgRandom", "must be 0: each request has its own")
+		faults = append(faults, f.faults...)
+	}
+	if err := invalid(faults); err != nil {
+		return nil, err
+	}
+	e := pushTo
+	e.size = c.batchSize
+	request := p.request(c.identity)
+	e.openWith = func(random uint32) string {
+		request := request
+		request.MsgRandom = random
+		body, _ := request.encode() // which has been tried by faults
+		return string(body[:len(body)-1]) + `,"To_Account":[`
+	}
+	return &e, nil
+}
+
+// joinFaults returns the faults of both errors, which are *InputErrors or nil, as one.
+func joinFaults(errs ...error) error {
+	var all []*InputError
+	for _, err := range errs {
+		if faulty, ok := err.(*InputErrors); ok { //nolint:errorlint // made here
+			all = append(all, faulty.Faults...)
+		}
+	}
+	return invalid(all)
+}

@@ -1,0 +1,156 @@
+package timpush
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+)
+
+// Documented limits of tags (tencentcloud.com/document/product/1047/60568), in bytes of UTF-8 and by request.
+const (
+	maxTagBytes     = 50
+	maxAddedTags    = 10
+	maxReplacedTags = 100
+)
+
+// UserTags is one user and tags of it. A user can have 100 tags, and the users of an app 1,000 different ones.
+type UserTags struct {
+	ToAccount string   // a UserID or a RegistrationID; case matters
+	Tags      []string // 1 to 10 (100 with ReplaceTags) of at most 50 bytes; for RemoveTags only the bytes are documented
+}
+
+var (
+	addTags     = tagEndpoint("v4/timpush/add_tag", `{"UserTags":[`, maxAddedTags, joinTags)
+	replaceTags = tagEndpoint("v4/timpush/add_tag", `{"Replace":1,"UserTags":[`, maxReplacedTags, func(_, later UserTags) (UserTags, string) { return later, "" })
+	removeTags  = tagEndpoint("v4/timpush/remove_tag", `{"UserTags":[`, 0, joinTags)
+	clearTags   = accountEndpoint("v4/timpush/clear_all_tags", nil)
+	getTags     = accountEndpoint("v4/timpush/get_tag", readUserTags)
+)
+
+// tagEndpoint returns an endpoint for users and tags. A most of 0 means any number of tags.
+func tagEndpoint(path, open string, most int, merge func(earlier, later UserTags) (UserTags, string)) endpoint[UserTags] {
+	return endpoint[UserTags]{
+		command: command{
+			path: path, open: open, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest, repeatable: true, divisible: true,
+		},
+		account:  func(u UserTags) string { return u.ToAccount },
+		validate: func(i int, u UserTags) []*InputError { return userTagsFaults(i, u, most) },
+		merge:    merge,
+		encode:   appendUserTags,
+	}
+}
+
+// AddTags adds tags to users. It works as [Client.SetAttr] does, with the same outcomes and errors. Tags of an account that
+// comes twice are joined; more than 10 of them together are an [*InputErrors]. To add a tag again changes nothing.
+//
+// API: tencentcloud.com/document/product/1047/60568.
+func (c *Client) AddTags(ctx context.Context, users []UserTags) (*Result, error) {
+	return run(ctx, c, &addTags, users)
+}
+
+// ReplaceTags gives users these tags and no others. It works as [Client.AddTags] does; of an account that comes twice the later
+// tags win. No tags are an [*InputErrors]: see [Client.ClearTags].
+//
+// API: tencentcloud.com/document/product/1047/60568.
+func (c *Client) ReplaceTags(ctx context.Context, users []UserTags) (*Result, error) {
+	return run(ctx, c, &replaceTags, users)
+}
+
+// RemoveTags removes tags from users. It works as [Client.AddTags] does.
+//
+// API: tencentcloud.com/document/product/1047/60569.
+func (c *Client) RemoveTags(ctx context.Context, users []UserTags) (*Result, error) {
+	return run(ctx, c, &removeTags, users)
+}
+
+// ClearTags removes all tags from users. It works as [Client.AddTags] does.
+//
+// API: tencentcloud.com/document/product/1047/60570.
+func (c *Client) ClearTags(ctx context.Context, accounts []string) (*Result, error) {
+	return run(ctx, c, &clearTags, accounts)
+}
+
+// GetTags reads the tags of accounts, any number of them. It works as [Client.GetAttr] does: the map has every account whose
+// tags were read, without tags where it has none.
+//
+// API: tencentcloud.com/document/product/1047/60567.
+func (c *Client) GetTags(ctx context.Context, accounts []string) (map[string][]string, error) {
+	found := make(map[string][]string, len(accounts))
+	e := getTags
+	e.found = func(i int, tags any) { found[accounts[i]], _ = tags.([]string) }
+	result, err := run(ctx, c, &e, accounts)
+	if result == nil {
+		return nil, err
+	}
+	return found, err
+}
+
+func userTagsFaults(i int, user UserTags, most int) (faults []*InputError) {
+	add := func(field, reason string) {
+		faults = append(faults, &InputError{Index: i, ToAccount: user.ToAccount, Field: field, Reason: reason})
+	}
+	if fault := accountFault(user.ToAccount); fault != "" {
+		add("", fault)
+	}
+	switch n := len(distinct(user.Tags)); {
+	case n == 0:
+		add("Tags", "there are no tags")
+	case most > 0 && n > most:
+		add("Tags", fmt.Sprintf("there are %d tags, at most %d are allowed", n, most))
+	}
+	for k, tag := range user.Tags {
+		if fault := tagFault(tag); fault != "" {
+			add(fmt.Sprintf("Tags[%d]", k), fault)
+		}
+	}
+	return faults
+}
+
+func tagFault(tag string) string {
+	switch {
+	case tag == "":
+		return "is empty"
+	case len(tag) > maxTagBytes:
+		return fmt.Sprintf("has %d bytes, at most %d are allowed", len(tag), maxTagBytes)
+	case !utf8.ValidString(tag):
+		return notUTF8
+	}
+	return ""
+}
+
+func joinTags(earlier, later UserTags) (UserTags, string) {
+	tags := distinct(slices.Concat(earlier.Tags, later.Tags))
+	if len(tags) > maxAddedTags {
+		return earlier, fmt.Sprintf("with those before, the account has more than %d tags", maxAddedTags)
+	}
+	return UserTags{earlier.ToAccount, tags}, ""
+}
+
+func appendUserTags(dst []byte, user UserTags) []byte {
+	dst = append(dst, `{"To_Account":`...)
+	dst = appendText(dst, user.ToAccount)
+	dst = append(dst, `,"Tags":`...)
+	dst = appendTexts(dst, distinct(user.Tags))
+	return append(dst, '}')
+}
+
+// readUserTags reads the tags of accounts. An account that comes with different tags counts as not mentioned.
+func readUserTags(body []byte) (any, error) {
+	var wire struct {
+		UserTags []struct {
+			ToAccount text `json:"To_Account"`
+			Tags      []string
+		}
+	}
+	if err := unmarshal(body, &wire); err != nil {
+		return nil, err
+	}
+	found := newFindings(len(wire.UserTags), func(a, b []string) bool {
+		return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+	})
+	for _, user := range wire.UserTags {
+		found.add(string(user.ToAccount), user.Tags)
+	}
+	return lookup(found.lookup), nil
+}

@@ -1,0 +1,129 @@
+package timpush_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func tagged(account string, tags ...string) timpush.UserTags {
+	return timpush.UserTags{ToAccount: account, Tags: tags}
+}
+
+func TestTags(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		result, err := c.AddTags(t.Context(), []timpush.UserTags{tagged("a", "x", "y"), tagged("b", "x"), tagged("a", "z", "x")})
+		require.NoError(t, err)
+		assert.Equal(t, timpush.Result{Done: 3, Requests: 1}, *result)
+		assert.Equal(t, []string{"x", "y", "z"}, s.Tags("a"), "tags of an account that comes twice are joined")
+
+		_, err = c.ReplaceTags(t.Context(), []timpush.UserTags{tagged("a", "old"), tagged("a", "p", "q")})
+		require.NoError(t, err)
+		assert.Equal(t, []string{"p", "q"}, s.Tags("a"), "the later wins")
+
+		_, err = c.RemoveTags(t.Context(), []timpush.UserTags{tagged("a", "p"), tagged("b", "never had")})
+		require.NoError(t, err)
+		found, err := c.GetTags(t.Context(), []string{"a", "b", "a"})
+		require.NoError(t, err)
+		assert.Equal(t, map[string][]string{"a": {"q"}, "b": {"x"}}, found)
+
+		_, err = c.ClearTags(t.Context(), []string{"a", "b"})
+		require.NoError(t, err)
+		assert.Empty(t, s.Tags("a"))
+	})
+}
+
+func TestManyTaggedUsersAreSplit(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		users := make([]timpush.UserTags, 250)
+		for i := range users {
+			users[i] = tagged(account(i), "x")
+		}
+		s.Refuse(90035, account(7))
+		result, err := client(s).AddTags(t.Context(), users)
+		assert.Equal(t, timpush.Result{Done: 249, Rejected: 1, Requests: 3}, *result)
+		require.ErrorIs(t, err, timpush.ErrAccountType)
+		assert.Empty(t, timpush.Remaining(err, users))
+		assert.Empty(t, s.Tags(account(7)))
+	})
+}
+
+func TestTagsAreTriedAgain(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.CutAfter(), timpushtest.ErrorCode(60007), timpushtest.AccountCode(91000, "a"))
+		result, err := client(s).AddTags(t.Context(), []timpush.UserTags{tagged("a", "x"), tagged("b", "x")})
+		require.NoError(t, err)
+		assert.Equal(t, 4, result.Requests)
+		assert.Equal(t, []string{"x"}, s.Tags("a"))
+	})
+}
+
+func TestBadTags(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		many := make([]string, 101)
+		for i := range many {
+			many[i] = account(i)
+		}
+		for name, test := range map[string]struct {
+			call func() error
+			want map[int][]string // fields of the faults by index
+		}{
+			"add": {func() error {
+				_, err := c.AddTags(t.Context(), []timpush.UserTags{
+					tagged(""), tagged("a", many[:11]...), tagged("b", "", strings.Repeat("x", 51), "\xff"), tagged("c", strings.Repeat("x", 50)),
+				})
+				return err
+			}, map[int][]string{0: {"", "Tags"}, 1: {"Tags"}, 2: {"Tags[0]", "Tags[1]", "Tags[2]"}}},
+			"add, more than ten together": {func() error {
+				_, err := c.AddTags(t.Context(), []timpush.UserTags{tagged("a", many[:6]...), tagged("b", "x"), tagged("a", many[6:11]...)})
+				return err
+			}, map[int][]string{2: {""}}},
+			"replace": {func() error {
+				_, err := c.ReplaceTags(t.Context(), []timpush.UserTags{tagged("a", many[:100]...), tagged("b", many...), tagged("c")})
+				return err
+			}, map[int][]string{1: {"Tags"}, 2: {"Tags"}}},
+			"remove": {func() error {
+				_, err := c.RemoveTags(t.Context(), []timpush.UserTags{tagged("a", many...), tagged("b")})
+				return err
+			}, map[int][]string{1: {"Tags"}}},
+			"clear": {func() error {
+				_, err := c.ClearTags(t.Context(), []string{"a", ""})
+				return err
+			}, map[int][]string{1: {""}}},
+			"get": {func() error {
+				_, err := c.GetTags(t.Context(), []string{"a\n", "b"})
+				return err
+			}, map[int][]string{0: {""}}},
+		} {
+			var faulty *timpush.InputErrors
+			require.ErrorAs(t, test.call(), &faulty, name)
+			got := map[int][]string{}
+			for _, fault := range faulty.Faults {
+				got[fault.Index] = append(got[fault.Index], fault.Field)
+			}
+			assert.Equal(t, test.want, got, name)
+		}
+		assert.Empty(t, s.Calls())
+	})
+}
+
+func TestContradictingTags(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithLimiter(unlimited{}), through(answering(`{"ActionStatus":"OK","ErrorCode":0,"UserTags":[`+
+			`{"To_Account":"a","Tags":["x"]},{"To_Account":"b","Tags":["x","y"]},{"To_Account":"a","Tags":[]},{"To_Account":"b","Tags":["y","x"]}]}`)))
+		found, err := c.GetTags(t.Context(), []string{"a", "b"})
+		require.ErrorIs(t, err, timpush.ErrNotAnswered)
+		assert.Equal(t, map[string][]string{"b": {"y", "x"}}, found)
+	})
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/timpush/timpush-go/redislimiter"
 )
@@ -85,10 +86,13 @@ func depart(t *testing.T, span time.Duration, limiters ...*redislimiter.Limiter)
 	for i, l := range limiters {
 		for range 16 {
 			all.Go(func() {
-				for l.Wait(ctx) == nil {
-					d.add(i)
+				for ctx.Err() == nil {
+					if l.Wait(ctx) == nil {
+						d.add(i)
+					} else {
+						time.Sleep(10 * time.Millisecond)
+					}
 				}
-				assert.Error(t, ctx.Err())
 			})
 		}
 	}
@@ -148,4 +152,62 @@ func TestQuotaIsUsedAtADistance(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFiguresDistance measures the same with a real Redis behind delaying proxies. On a machine that stands still for
+// longer than a call may leave late, calls leave together, whatever the limiter: then the bound of a second is wider.
+func TestFiguresDistance(t *testing.T) { //nolint:paralleltest // other tests would take its processor
+	const ms = time.Millisecond
+	span, least := *figures, 95.0
+	if span == 0 {
+		span, least = 3*time.Second, 90
+	}
+	redis, stall := startRedis(t), longestStall(t)
+	var together, unfair, peak maximum
+	t.Run("all", func(t *testing.T) {
+		for i, trips := range [][]time.Duration{same(3, 0), same(3, 50*ms), same(3, 100*ms), zeroToEighty} {
+			for j, jitter := range []float64{0, 0.2} {
+				t.Run(fmt.Sprintf("%v, jitter %v", trips, jitter), func(t *testing.T) {
+					t.Parallel()
+					var limiters []*redislimiter.Limiter
+					for _, trip := range trips {
+						rdb := newClient(startProxy(t, redis.addr, trip, jitter).addr)
+						t.Cleanup(func() { _ = rdb.Close() })
+						l, err := redislimiter.New(rdb, app+2*i+j)
+						require.NoError(t, err)
+						limiters = append(limiters, l)
+					}
+					began := time.Now()
+					d := depart(t, 3*time.Second+span, limiters...)
+					all, by := d.rates(began.Add(3*time.Second), span)
+					t.Logf("%.1f calls/s, by replica %.3v, at most %d in a second", all, by, most(d.all()))
+					together.add(100 - all)
+					unfair.add(unfairness(by))
+					peak.add(float64(most(d.all())))
+				})
+			}
+		}
+	})
+	t.Logf("the machine has held this process up for %v at most", stall().Round(time.Millisecond))
+	t.Attr("distance-together", fmt.Sprint(100-together.value))
+	t.Attr("distance-unfair", fmt.Sprint(unfair.value))
+	t.Attr("distance-peak", fmt.Sprint(peak.value))
+	assert.GreaterOrEqual(t, 100-together.value, least)
+	assert.Less(t, unfair.value, 0.2)
+	if stall() < 15*ms {
+		assert.LessOrEqual(t, peak.value, 100.0)
+	} else {
+		assert.LessOrEqual(t, peak.value, 110.0)
+	}
+}
+
+type maximum struct {
+	mu    sync.Mutex
+	value float64
+}
+
+func (m *maximum) add(v float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.value = max(m.value, v)
 }

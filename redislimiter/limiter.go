@@ -72,7 +72,7 @@ const (
 	// A slot that a process has missed by more than missedBy, because it had no processor for a while or the answer came late,
 	// is not used: all that it has missed would leave at once.
 	missedBy  = 20 * time.Millisecond
-	maxMissed = 5 // in one Wait
+	maxMissed = 10 // in one Wait
 )
 
 // Limiter paces the calls of all processes that share a key in Redis. It is made by [New] and is safe for concurrent use.
@@ -142,7 +142,7 @@ func interval(quota float64) time.Duration {
 //
 // When ctx ends first, Wait returns its error; a slot that it had by then is lost. A slot past the deadline of ctx is not
 // reserved: the error matches context.DeadlineExceeded and comes at once. A [*RedisError] means that Redis could not be
-// used. A Wait that misses five slots in a row returns an error.
+// used. A Wait that misses ten slots in a row returns an error.
 func (l *Limiter) Wait(ctx context.Context) error { return l.WaitN(ctx, 1) }
 
 // WaitN is Wait for n calls that leave at the same time, or for one call with n recipients where the quota is of recipients:

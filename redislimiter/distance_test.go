@@ -211,3 +211,44 @@ func (m *maximum) add(v float64) {
 	defer m.mu.Unlock()
 	m.value = max(m.value, v)
 }
+
+// A fail-over to a replica that has not got the last writes: slots that were given by them and are still to come are given
+// again, until a process that knows better asks.
+func TestLostWritesRepeatFewSlots(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for _, trip := range []time.Duration{0, 100 * ms} {
+		for _, lag := range []time.Duration{10 * ms, 100 * ms, time.Second} {
+			t.Run(fmt.Sprintf("%v/lag %v", trip, lag), func(t *testing.T) {
+				t.Parallel()
+				inFakeTime(t, func(t *testing.T, m *memory) {
+					var limiters []*redislimiter.Limiter
+					for range 3 {
+						limiters = append(limiters, newLimiter(t, &distant{m, trip, 0.5, 0}))
+					}
+					old, failedOver := "", time.Time{}
+					time.AfterFunc(4*time.Second-lag, func() { old, _ = m.Get(key) })
+					time.AfterFunc(4*time.Second, func() { failedOver = time.Now(); assert.NoError(t, m.Set(key, old)) })
+					d := depart(t, 7*time.Second, limiters...)
+					repeated, resumed := repeats(after(d.all(), failedOver)), after(d.all(), failedOver.Add(time.Second))[0]
+					t.Logf("repeated %d slots, at most %d in a second, resumed after %v", repeated, most(d.all()), resumed.Sub(failedOver).Round(ms))
+					assert.LessOrEqual(t, repeated, 3*9)
+					if trip == 0 {
+						assert.LessOrEqual(t, repeated, 3*4)
+					}
+					assert.Less(t, resumed.Sub(failedOver), 1500*ms)
+				})
+			})
+		}
+	}
+}
+
+// repeats counts the calls that follow another sooner than a slot should.
+func repeats(times []time.Time) (n int) {
+	for i := range times[1:] {
+		if times[i+1].Sub(times[i]) < step/2 {
+			n++
+		}
+	}
+	return n
+}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -25,6 +26,7 @@ const replicas = 4
 
 // The test binary is also the program of the replicas.
 func TestMain(m *testing.M) {
+	logging.Disable() // go-redis reports every lost connection to standard error
 	if os.Getenv("REDISLIMITER_REPLICA") != "" {
 		replica()
 		return

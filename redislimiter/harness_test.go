@@ -47,6 +47,15 @@ func (m *memory) EvalSha(ctx context.Context, sha string, keys []string, args ..
 	return m.Scripter.EvalSha(ctx, sha, keys, args...)
 }
 
+// newMemory starts a Redis in this process.
+func newMemory(t *testing.T) (*redis.Client, *miniredis.Miniredis) {
+	t.Helper()
+	server := miniredis.RunT(t)
+	rdb := newClient(server.Addr())
+	t.Cleanup(func() { _ = rdb.Close() })
+	return rdb, server
+}
+
 // set sets the next free slot, from now.
 func (m *memory) set(ahead time.Duration) {
 	require.NoError(m.t, m.Set(key, strconv.FormatInt(time.Now().Add(ahead).UnixMicro(), 10)))

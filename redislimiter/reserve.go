@@ -161,33 +161,44 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 		}
 	case <-ctx.Done():
 	}
-	select {
-	case err := <-dialed:
-		return answer{}, err
-	default:
-		return answer{}, fmt.Errorf("no answer within %v", l.timeout)
-	}
+	return answer{}, l.silence(dialed)
 }
 
-// dialIfSlow tries to connect to a Redis that has not answered for half of the timeout, and sends the error if it cannot:
-// go-redis repeats a connection that was refused until the timeout, and does not say so then.
-func (l *Limiter) dialIfSlow(ctx context.Context) (failed <-chan error, stop func() bool) {
-	errs := make(chan error, 1)
+// dialIfSlow tries to connect to a Redis that has not answered for half of the timeout, and sends the outcome: go-redis
+// repeats a connection that was refused until the timeout, and does not say so then. The channel is nil if there is no
+// single address.
+func (l *Limiter) dialIfSlow(ctx context.Context) (dialed <-chan error, stop func() bool) {
 	client, ok := l.rdb.(interface{ Options() *redis.Options })
 	if !ok {
-		return errs, func() bool { return true }
+		return nil, func() bool { return true }
 	}
+	outcome := make(chan error, 1)
 	timer := time.AfterFunc(l.timeout/2, func() {
 		o := client.Options()
 		conn, err := o.Dialer(ctx, o.Network, o.Addr)
-		switch {
-		case err == nil:
+		if err == nil {
 			_ = conn.Close()
-		case ctx.Err() == nil:
-			errs <- err
+		}
+		if ctx.Err() == nil {
+			outcome <- err
 		}
 	})
-	return errs, timer.Stop
+	return outcome, timer.Stop
+}
+
+// silence says why Redis has not answered in time.
+func (l *Limiter) silence(dialed <-chan error) error {
+	select {
+	case err := <-dialed:
+		if err != nil {
+			return err
+		}
+	default:
+		if dialed != nil {
+			return fmt.Errorf("no connection within %v", l.timeout)
+		}
+	}
+	return fmt.Errorf("no answer within %v", l.timeout)
 }
 
 func (l *Limiter) arguments(r request) []any {

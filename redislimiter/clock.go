@@ -38,6 +38,9 @@ func (c *redisClock) contradicts(a answer) bool {
 	return read.Before(a.asked.Add(-clockJump)) || read.After(a.answered.Add(clockJump))
 }
 
+// near is how late an answer may be for its slot: so much less than missedBy that no call has to wait for a Redis nearby.
+const near = 5 * time.Millisecond
+
 // nextLead returns how far ahead of the clock of Redis a slot must be, so that the answer comes in time: about as far as the
 // longest round trips of late. A single long one, such as that of a new connection or a lost packet, counts by half.
 func nextLead(lead, trip time.Duration) time.Duration {

@@ -159,14 +159,15 @@ func TestQuotaIsUsedAtADistance(t *testing.T) {
 func TestFiguresDistance(t *testing.T) { //nolint:paralleltest // other tests would take its processor
 	const ms = time.Millisecond
 	span, least := *figures, 95.0
+	all, jitters := [][]time.Duration{same(3, 0), same(3, 50*ms), same(3, 100*ms), zeroToEighty}, []float64{0, 0.2}
 	if span == 0 {
-		span, least = 3*time.Second, 90
+		span, least, all, jitters = 3*time.Second, 90, all[2:], jitters[1:]
 	}
 	redis, stall := startRedis(t), longestStall(t)
 	var together, unfair, peak maximum
 	t.Run("all", func(t *testing.T) {
-		for i, trips := range [][]time.Duration{same(3, 0), same(3, 50*ms), same(3, 100*ms), zeroToEighty} {
-			for j, jitter := range []float64{0, 0.2} {
+		for i, trips := range all {
+			for j, jitter := range jitters {
 				t.Run(fmt.Sprintf("%v, jitter %v", trips, jitter), func(t *testing.T) {
 					t.Parallel()
 					var limiters []*redislimiter.Limiter
@@ -179,9 +180,9 @@ func TestFiguresDistance(t *testing.T) { //nolint:paralleltest // other tests wo
 					}
 					began := time.Now()
 					d := depart(t, 3*time.Second+span, limiters...)
-					all, by := d.rates(began.Add(3*time.Second), span)
-					t.Logf("%.1f calls/s, by replica %.3v, at most %d in a second", all, by, most(d.all()))
-					together.add(100 - all)
+					rate, by := d.rates(began.Add(3*time.Second), span)
+					t.Logf("%v, jitter %v: %.1f calls/s, by replica %.3v, at most %d in a second", trips, jitter, rate, by, most(d.all()))
+					together.add(100 - rate)
 					unfair.add(unfairness(by))
 					peak.add(float64(most(d.all())))
 				})

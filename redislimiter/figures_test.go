@@ -182,7 +182,7 @@ func (f *fleet) refused() (times []time.Time) {
 	return times
 }
 
-// The first refusal is known 100 to 300 ms after its call. By then each replica has booked at most four slots more, which
+// The first refusal is known 100 to 300 ms after its call. By then each replica has reserved at most four slots more, which
 // are over 170 ms later.
 func TestThrottleCodePausesOtherProcesses(t *testing.T) { //nolint:paralleltest // other tests would take its processor
 	f := startFleet(t, timpushtest.WithQuota(50)) // another program uses the other half

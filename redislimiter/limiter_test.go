@@ -3,7 +3,9 @@ package redislimiter_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,7 +26,7 @@ var (
 	_ timpush.Observer = (*redislimiter.Limiter)(nil)
 )
 
-func TestNewTellsAllFaults(t *testing.T) {
+func TestNewReportsAllFaults(t *testing.T) {
 	t.Parallel()
 	_, err := redislimiter.New(nil, 0, redislimiter.WithQuota(0), redislimiter.WithFallback(1.1), redislimiter.WithEndpoint(""),
 		redislimiter.WithTimeout(0), nil)
@@ -74,7 +76,7 @@ func TestQuotaAndKey(t *testing.T) {
 	})
 }
 
-func TestSlotPastTheDeadlineIsNotBooked(t *testing.T) {
+func TestSlotPastTheDeadlineIsNotReserved(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
 		l := newLimiter(t, m)
@@ -84,7 +86,7 @@ func TestSlotPastTheDeadlineIsNotBooked(t *testing.T) {
 			err := l.Wait(within(t, 400*time.Millisecond))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.ErrorContains(t, err, "past the deadline")
-			assert.Zero(t, time.Since(began), "it is told at once")
+			assert.Zero(t, time.Since(began), "it is reported at once")
 			assert.Equal(t, free, m.free())
 		}
 	})
@@ -97,7 +99,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		m.set(900 * time.Millisecond)
 		var all sync.WaitGroup
 		began := time.Now()
-		for range 6 { // four have a slot, two wait for their turn
+		for range 6 { // four have a slot, two wait to enter
 			all.Go(func() {
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(100*time.Millisecond, cancel)
@@ -143,7 +145,7 @@ func TestLostDataRepeatsNoSlot(t *testing.T) {
 				lose(m)
 				began := time.Now()
 				require.ErrorIs(t, l.Wait(within(t, time.Second/2)), context.DeadlineExceeded)
-				require.NoError(t, l.Wait(t.Context()), "the new start is kept, although nobody could book")
+				require.NoError(t, l.Wait(t.Context()), "the new start is kept, although no slot was reserved")
 				require.NoError(t, l.Wait(t.Context()))
 				assertNear(t, time.Second+2*step, time.Since(began))
 			})
@@ -171,9 +173,9 @@ func TestWithoutRedisNothingIsGiven(t *testing.T) {
 		l := newLimiter(t, m)
 		for range 50 {
 			err := l.Wait(t.Context())
-			var away *redislimiter.RedisError
-			require.ErrorAs(t, err, &away)
-			assert.Equal(t, down, away.Err)
+			var failed *redislimiter.RedisError
+			require.ErrorAs(t, err, &failed)
+			assert.Equal(t, down, failed.Err)
 		}
 		assert.Equal(t, int64(1), m.asks.Load(), "Redis is left alone for a while")
 		m.ask = nil
@@ -197,7 +199,7 @@ func TestSilentRedis(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
 		silence := make(chan struct{})
-		m.ask = func(context.Context) error { <-silence; return errors.New("at last") }
+		m.ask = func(context.Context) error { <-silence; return errors.New("too late") }
 		l := newLimiter(t, m, redislimiter.WithTimeout(300*time.Millisecond))
 		began := time.Now()
 		require.ErrorIs(t, l.Wait(within(t, 100*time.Millisecond)), context.DeadlineExceeded)
@@ -245,7 +247,7 @@ func TestFallbackKeepsToItsShare(t *testing.T) {
 	})
 }
 
-// Whatever happens to Redis and whenever: four replicas, each with more callers than it has turns.
+// Whatever happens to Redis and whenever: four replicas, each with more callers than may enter.
 func TestNoSecondAboveTheQuota(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]redislimiter.Option{"closed": nil, "fallback": {redislimiter.WithFallback(0.25)}} {
@@ -381,7 +383,7 @@ func TestThrottleCodePausesAllReplicas(t *testing.T) {
 }
 
 // A Client that has seen a throttle code would use the slot after its pause, together with those given then.
-func TestThrottleCodeVoidsTheSlotsOfItsReplica(t *testing.T) {
+func TestThrottleCodeCancelsTheSlotsOfItsReplica(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
 		l := newLimiter(t, m)
@@ -443,7 +445,7 @@ type unlimited struct{}
 
 func (unlimited) Wait(context.Context) error { return nil }
 
-// attempts notes how long a client waits before its second attempt.
+// attempts records how long a client waits before its second attempt.
 type attempts struct {
 	first time.Time
 	pause time.Duration
@@ -457,6 +459,41 @@ func (a *attempts) Observe(ctx context.Context, e timpush.Event) context.Context
 		a.pause = time.Since(a.first)
 	}
 	return ctx
+}
+
+func TestThrottleCodePausesItsOwnQuotaOnly(t *testing.T) {
+	t.Parallel()
+	quotas := map[string][]string{ // by WithEndpoint
+		"":                             {"v4/timpush/set_attr", "v4/timpush/add_tag"},
+		"v4/timpush/push":              {"v4/timpush/push"},
+		"v4/timpush/batch":             {"v4/timpush/batch"},
+		"v4/timpush/revoke":            {"v4/timpush/revoke"},
+		"v4/timpush/add_sched_task":    {"v4/timpush/add_sched_task", "v4/timpush/list_sched_task"},
+		"v4/timpush/normal_push_trace": {"v4/timpush/normal_push_statistics", "v4/timpush/all_member_push_loss"},
+	}
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		for name, own := range quotas {
+			var opts []redislimiter.Option
+			key := key
+			if name != "" {
+				opts, key = append(opts, redislimiter.WithEndpoint(name)), "timpush:{1400000000}:"+name
+			}
+			l := newLimiter(t, m, opts...)
+			pauses := func(e timpush.Event) bool {
+				m.Del(key)
+				e.Kind = timpush.AttemptEnd
+				l.Observe(t.Context(), e)
+				synctest.Wait()
+				return m.Exists(key)
+			}
+			for _, endpoint := range slices.Concat(slices.Collect(maps.Values(quotas))...) {
+				want := slices.Contains(own, endpoint)
+				assert.Equal(t, want, pauses(timpush.Event{Endpoint: endpoint, Code: timpush.ErrRateLimited}), "%q hears of %s", name, endpoint)
+				assert.Equal(t, want, pauses(timpush.Event{Endpoint: endpoint, Status: 429}), "%q hears of %s", name, endpoint)
+				assert.True(t, pauses(timpush.Event{Endpoint: endpoint, Code: timpush.ErrAppRateLimited}), "that is of all calls of the app")
+			}
+		}
+	})
 }
 
 func TestThrottleCodesAreThoseOfTheClient(t *testing.T) {

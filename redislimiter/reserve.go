@@ -213,7 +213,7 @@ func (l *Limiter) arguments(r request) []any {
 	}
 	return []any{
 		l.step.Microseconds(), horizon.Microseconds(), l.quota,
-		r.calls, l.lead.Microseconds(), r.patience.Microseconds(), last, restart,
+		r.calls, max(l.lead-near, 0).Microseconds(), r.patience.Microseconds(), last, restart,
 	}
 }
 

@@ -73,6 +73,22 @@ func TestCluster(t *testing.T) {
 	assert.NotZero(t, told)
 }
 
+// The rights for a cluster are those that the README names.
+func TestRightsInACluster(t *testing.T) {
+	t.Parallel()
+	addrs := startCluster(t)
+	for _, addr := range addrs {
+		do(t, newClient(addr), append(append([]any{"acl", "setuser", "push", "on", ">secret"}, rights...), "+cluster|slots")...)
+	}
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs[:1], Username: "push", Password: "secret", MaintNotificationsConfig: noNotices})
+	t.Cleanup(func() { _ = rdb.Close() })
+	for id := app; id < app+8; id++ { // their keys are on different nodes
+		l, err := redislimiter.New(rdb, id)
+		require.NoError(t, err)
+		require.NoError(t, l.Wait(t.Context()))
+	}
+}
+
 // startSentinel starts a sentinel that watches a master, and returns its address.
 func startSentinel(t *testing.T, master *engine) string {
 	t.Helper()
@@ -157,11 +173,13 @@ func TestForeignValueIsNamed(t *testing.T) {
 	}
 }
 
+var rights = []any{"resetkeys", "~timpush:*", "resetchannels", "-@all", "+evalsha", "+eval", "+get", "+set", "+time"}
+
 // The rights are those that the README names.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	rdb := startRedis(t).client()
-	do(t, rdb, "acl", "setuser", "push", "on", ">secret", "resetkeys", "~timpush:*", "resetchannels", "-@all", "+evalsha", "+eval", "+get", "+set", "+time")
+	do(t, rdb, append([]any{"acl", "setuser", "push", "on", ">secret"}, rights...)...)
 	do(t, rdb, "acl", "setuser", "less", "on", ">secret", "~timpush:*", "-@all", "+evalsha", "+eval", "+get", "+time")
 	login := func(user string) *redis.Client {
 		c := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr, Username: user, Password: "secret", MaintNotificationsConfig: noNotices})
@@ -171,8 +189,8 @@ func TestRights(t *testing.T) {
 	l := newLimiter(t, login("push"))
 	require.NoError(t, l.Wait(t.Context()))
 	require.NoError(t, l.WaitN(t.Context(), 10))
-	rights := "the Redis user lacks rights, it needs ~" + key + " +evalsha +eval +get +set +time"
-	assert.ErrorContains(t, newLimiter(t, login("less")).Wait(t.Context()), rights)
+	lacks := "the Redis user lacks rights, it needs ~" + key + " +evalsha +eval +get +set +time"
+	assert.ErrorContains(t, newLimiter(t, login("less")).Wait(t.Context()), lacks)
 	ours := newLimiter(t, login("push"), redislimiter.WithKeyPrefix("ours:"))
 	assert.ErrorContains(t, ours.Wait(t.Context()), "the Redis user lacks rights, it needs ~ours:{1400000000}:all")
 	assert.ErrorContains(t, newLimiter(t, login("other")).Wait(t.Context()), "WRONGPASS")

@@ -16,18 +16,18 @@ import (
 	"github.com/timpush/timpush-go/redislimiter"
 )
 
-// turn is a WaitN that returned.
-type turn struct {
+// departure is a WaitN that returned.
+type departure struct {
 	at time.Time
 	n  int
 }
 
 // mostRecipients is the most that leave within any one second.
-func mostRecipients(turns []turn) (most int) {
-	slices.SortFunc(turns, func(a, b turn) int { return a.at.Compare(b.at) })
-	for i, first := range turns {
+func mostRecipients(left []departure) (most int) {
+	slices.SortFunc(left, func(a, b departure) int { return a.at.Compare(b.at) })
+	for i, first := range left {
 		sum := 0
-		for _, t := range turns[i:] {
+		for _, t := range left[i:] {
 			if t.at.Sub(first.at) < time.Second {
 				sum += t.n
 			}
@@ -37,8 +37,8 @@ func mostRecipients(turns []turn) (most int) {
 	return most
 }
 
-// take lets callers of each limiter take their turns for a while.
-func take(t *testing.T, span time.Duration, n func() int, limiters ...*redislimiter.Limiter) (turns []turn) {
+// take lets callers of each limiter leave for a while.
+func take(t *testing.T, span time.Duration, n func() int, limiters ...*redislimiter.Limiter) (left []departure) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	ctx := within(t, span)
@@ -52,34 +52,34 @@ func take(t *testing.T, span time.Duration, n func() int, limiters ...*redislimi
 						continue
 					}
 					mu.Lock()
-					turns = append(turns, turn{time.Now(), n})
+					left = append(left, departure{time.Now(), n})
 					mu.Unlock()
 				}
 			})
 		}
 	}
 	all.Wait()
-	return turns
+	return left
 }
 
-func TestWaitNHandsOutEvenTurns(t *testing.T) {
+func TestWaitNIsEven(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ quota, n int }{{800, 400}, {500, 500}, {30, 30}, {800, 300}, {1, 1}, {5, 1}} {
 		t.Run(fmt.Sprintf("%d of %d", test.n, test.quota), func(t *testing.T) {
 			t.Parallel()
 			inFakeTime(t, func(t *testing.T, m *memory) {
 				l, other := newLimiter(t, m, redislimiter.WithQuota(test.quota)), newLimiter(t, m, redislimiter.WithQuota(test.quota))
-				turns := take(t, 20*time.Second, func() int { return test.n }, l, other)
-				assert.LessOrEqual(t, mostRecipients(turns), test.quota)
-				perSecond := test.quota / test.n // full turns that fit
-				rate := float64(len(turns)-1) / turns[len(turns)-1].at.Sub(turns[0].at).Seconds()
+				left := take(t, 20*time.Second, func() int { return test.n }, l, other)
+				assert.LessOrEqual(t, mostRecipients(left), test.quota)
+				perSecond := test.quota / test.n // that many fit
+				rate := float64(len(left)-1) / left[len(left)-1].at.Sub(left[0].at).Seconds()
 				assert.InDelta(t, float64(perSecond)*0.965, rate, float64(perSecond)*0.01)
 			})
 		})
 	}
 }
 
-func TestAnyMixOfTurnsKeepsTheQuota(t *testing.T) {
+func TestAnyMixKeepsTheQuota(t *testing.T) {
 	t.Parallel()
 	for _, quota := range []int{1, 7, 100, 800} {
 		t.Run(fmt.Sprint(quota), func(t *testing.T) {
@@ -89,18 +89,18 @@ func TestAnyMixOfTurnsKeepsTheQuota(t *testing.T) {
 				for range 3 {
 					limiters = append(limiters, newLimiter(t, m, redislimiter.WithQuota(quota)))
 				}
-				turns := take(t, 15*time.Second, func() int {
+				left := take(t, 15*time.Second, func() int {
 					if rand.N(2) == 0 {
 						return 1
 					}
 					return 1 + rand.N(quota)
 				}, limiters...)
 				sum := 0
-				for _, turn := range turns {
-					sum += turn.n
+				for _, d := range left {
+					sum += d.n
 				}
-				t.Logf("%d turns, %.0f a second, at most %d", len(turns), float64(sum)/14, mostRecipients(turns))
-				assert.LessOrEqual(t, mostRecipients(turns), quota)
+				t.Logf("%d times, %.0f a second, at most %d", len(left), float64(sum)/14, mostRecipients(left))
+				assert.LessOrEqual(t, mostRecipients(left), quota)
 				assert.Greater(t, sum, quota*5)
 			})
 		})
@@ -114,9 +114,9 @@ func TestQuotaOfRecipientsSurvivesLostData(t *testing.T) {
 		for _, after := range []time.Duration{3 * time.Second, 7500 * time.Millisecond, 12200 * time.Millisecond} {
 			time.AfterFunc(after, func() { m.FlushAll() })
 		}
-		turns := take(t, 20*time.Second, func() int { return 1 + rand.N(500) }, l, other)
-		assert.LessOrEqual(t, mostRecipients(turns), 500)
-		assert.Greater(t, len(turns), 10)
+		left := take(t, 20*time.Second, func() int { return 1 + rand.N(500) }, l, other)
+		assert.LessOrEqual(t, mostRecipients(left), 500)
+		assert.Greater(t, len(left), 10)
 	})
 }
 
@@ -129,9 +129,9 @@ func TestFallbackCountsRecipients(t *testing.T) {
 			limiters = append(limiters, newLimiter(t, m, redislimiter.WithQuota(800), redislimiter.WithFallback(0.25)))
 		}
 		time.AfterFunc(5*time.Second, func() { m.ask = func(ctx context.Context) error { return refused } })
-		turns := take(t, 20*time.Second, func() int { return 1 + rand.N(200) }, limiters...)
-		assert.LessOrEqual(t, mostRecipients(turns), 800)
-		assert.Greater(t, len(slices.DeleteFunc(turns, func(turn turn) bool { return time.Since(turn.at) > 10*time.Second })), 30)
+		left := take(t, 20*time.Second, func() int { return 1 + rand.N(200) }, limiters...)
+		assert.LessOrEqual(t, mostRecipients(left), 800)
+		assert.Greater(t, len(slices.DeleteFunc(left, func(d departure) bool { return time.Since(d.at) > 10*time.Second })), 30)
 
 		err := limiters[0].WaitN(t.Context(), 201)
 		var down *redislimiter.RedisError

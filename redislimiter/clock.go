@@ -50,13 +50,13 @@ func nextLead(lead, trip time.Duration) time.Duration {
 	return lead - (lead-trip)/16
 }
 
-// rate is how often something happens, mostly in the last half second. The zero value is 0.
+// rate is how often something happens, mostly in the last second. The zero value is 0.
 type rate struct {
 	events float64 // that count, the older the less
 	at     time.Time
 }
 
-const rateSpan = time.Second / 2
+const rateSpan = time.Second
 
 func (r *rate) count(now time.Time) {
 	r.events, r.at = r.fresh(now)+1, now

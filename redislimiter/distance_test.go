@@ -214,13 +214,13 @@ func (m *maximum) add(v float64) {
 }
 
 // A fail-over to a replica that has not got the last writes: slots that were given by them and are still to come are given
-// again, until a process that knows better asks.
+// again, until a process asks that has learned of a later one. At a distance, none of those that are on their way has.
 func TestLostWritesRepeatFewSlots(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
 	for _, trip := range []time.Duration{0, 100 * ms} {
 		for _, lag := range []time.Duration{10 * ms, 100 * ms, time.Second} {
-			t.Run(fmt.Sprintf("%v/lag %v", trip, lag), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%v, lag %v", trip, lag), func(t *testing.T) {
 				t.Parallel()
 				inFakeTime(t, func(t *testing.T, m *memory) {
 					var limiters []*redislimiter.Limiter
@@ -232,11 +232,8 @@ func TestLostWritesRepeatFewSlots(t *testing.T) {
 					time.AfterFunc(4*time.Second, func() { failedOver = time.Now(); assert.NoError(t, m.Set(key, old)) })
 					d := depart(t, 7*time.Second, limiters...)
 					repeated, resumed := repeats(after(d.all(), failedOver)), after(d.all(), failedOver.Add(time.Second))[0]
-					t.Logf("repeated %d slots, at most %d in a second, resumed after %v", repeated, most(d.all()), resumed.Sub(failedOver).Round(ms))
-					assert.LessOrEqual(t, repeated, 3*9)
-					if trip == 0 {
-						assert.LessOrEqual(t, repeated, 3*4)
-					}
+					t.Logf("%v, lag %v: repeated %d slots, at most %d in a second, resumed after %v", trip, lag, repeated, most(d.all()), resumed.Sub(failedOver).Round(ms))
+					assert.LessOrEqual(t, repeated, 4+int(100*trip.Seconds()))
 					assert.Less(t, resumed.Sub(failedOver), 1500*ms)
 				})
 			})

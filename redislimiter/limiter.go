@@ -17,16 +17,19 @@
 //
 // All this also holds when Redis loses its data, when it returns with old data, and when its clock goes back: the slots
 // then start again one second later, when all that were given before are over. So do they at the very first call, and
-// at the first after 24 hours without any. A fail-over that loses the last writes, and a clock that jumps forward by less
-// than a second, can repeat slots that were given and not yet used: for each replica at most four, and what its share
-// makes in one and a half round trips of the most distant replica, nine in all for each of three at 100 ms. The
-// first replica that knows a slot beyond the lost writes stops that.
+// at the first after 24 hours without any.
+//
+// Slots that were given and not yet used can be given again by a fail-over that loses the last writes, and by a clock that
+// jumps forward by less than a second. After a fail-over that ends with the first process that asks for a slot and has
+// been given one beyond the lost writes: about as many slots are repeated as the quota has in a round trip, and no more than
+// were lost. After a jump of the clock it can be each: four for each replica, and the quota of one and a half round
+// trips of the most distant replica.
 //
 // # Distance
 //
-// A process measures its round trip to Redis, and reserves slots at least that far ahead of the clock of Redis. It keeps
-// as many slots reserved as its share makes in that time, and four more. Up to a round trip of about 300 ms the quota is
-// used in full. The first Wait of a process, and the first after Redis was down, takes two round trips more, to
+// A process measures its round trip to Redis, and reserves slots that far ahead of the clock of Redis. It has at most four
+// slots in addition to those that its share needs for that distance. Up to a round trip of about 200 ms the quota is used
+// in full, in equal shares. The first Wait of a process, and the first after Redis was down, takes two round trips more, to
 // measure.
 //
 // # Without Redis

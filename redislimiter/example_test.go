@@ -52,3 +52,20 @@ func ExampleWithFallback() {
 	fmt.Println(limiter != nil, err)
 	// Output: true <nil>
 }
+
+// All processes together send to at most 800 recipients a second, 400 at a time.
+func ExampleLimiter_WaitN() {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+	defer func() { _ = rdb.Close() }()
+	limiter, err := redislimiter.New(rdb, 1400000000,
+		redislimiter.WithEndpoint("v4/timpush/batch"), redislimiter.WithQuota(800))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := limiter.WaitN(context.Background(), 400); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("400 may be sent now")
+}

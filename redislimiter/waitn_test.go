@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,19 +124,25 @@ func TestQuotaOfRecipientsSurvivesLostData(t *testing.T) {
 func TestFallbackCountsRecipients(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
-		refused := errors.New("connection refused")
+		var down atomic.Bool
+		m.ask = func(context.Context) error {
+			if down.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
 		var limiters []*redislimiter.Limiter
 		for range 4 {
 			limiters = append(limiters, newLimiter(t, m, redislimiter.WithQuota(800), redislimiter.WithFallback(0.25)))
 		}
-		time.AfterFunc(5*time.Second, func() { m.ask = func(ctx context.Context) error { return refused } })
+		time.AfterFunc(5*time.Second, func() { down.Store(true) })
 		left := take(t, 20*time.Second, func() int { return 1 + rand.N(200) }, limiters...)
 		assert.LessOrEqual(t, mostRecipients(left), 800)
 		assert.Greater(t, len(slices.DeleteFunc(left, func(d departure) bool { return time.Since(d.at) > 10*time.Second })), 30)
 
 		err := limiters[0].WaitN(t.Context(), 201)
-		var down *redislimiter.RedisError
-		require.ErrorAs(t, err, &down)
+		var failed *redislimiter.RedisError
+		require.ErrorAs(t, err, &failed)
 		assert.ErrorContains(t, err, "the share of the fallback is 200 a second, not enough for 201 at a time")
 	})
 }

@@ -139,8 +139,8 @@ func interval(quota float64) time.Duration {
 	return time.Duration(float64(time.Second) / (quota * pace))
 }
 
-// Wait reserves the next free slot and returns nil when it has come. It costs one round trip to Redis (about 100 to 150 us
-// to one on the same machine), and more in a fleet of more than 24 busy replicas, whose callers find the second ahead
+// Wait reserves the next free slot and returns nil when it has come. It costs one round trip to Redis (about 100 us to one
+// on the same machine), and more in a fleet of more than 24 busy replicas, whose callers find the second ahead
 // reserved and ask again: 3 round trips with 40 replicas.
 //
 // When ctx ends first, Wait returns its error; a slot that it had by then is lost. A slot past the deadline of ctx is not

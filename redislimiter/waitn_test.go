@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/redislimiter"
 )
 
@@ -156,4 +157,18 @@ func TestWaitNWantsAtLeastOneAndAtMostTheQuota(t *testing.T) {
 		}
 		assert.Zero(t, m.asks.Load())
 	})
+}
+
+func TestEachQuotaOfAClient(t *testing.T) {
+	t.Parallel()
+	rdb, _ := newMemory(t)
+	cfg := timpush.Config{SDKAppID: app, Identifier: "admin", SecretKey: "key", Region: timpush.RegionChina}
+	for _, q := range []timpush.Quota{
+		timpush.QuotaUsers, timpush.QuotaPush, timpush.QuotaRecipients, timpush.QuotaRevoke, timpush.QuotaTasks, timpush.QuotaStats,
+	} {
+		_, err := timpush.NewClient(cfg, timpush.WithQuota(q, newLimiter(t, rdb)))
+		assert.NoError(t, err)
+		_, err = timpush.NewClient(cfg, timpush.WithQuota(q, timpush.LowPriority(newLimiter(t, rdb))))
+		assert.NoError(t, err)
+	}
 }

@@ -30,7 +30,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	// As a limiter it books the calls, as an observer it hears of throttle codes.
+	// As a limiter it reserves a slot for each call, as an observer it learns of throttle codes.
 	client, err := timpush.NewClient(cfg, timpush.WithLimiter(limiter), timpush.WithObserver(limiter),
 		timpush.WithBaseURL(server.URL), timpush.WithHTTPClient(server.HTTPClient()))
 	if err != nil {
@@ -44,11 +44,28 @@ func Example() {
 	// Output: 1 <nil>
 }
 
-// Four replicas go on with a quarter of the quota each while Redis is away.
+// Four replicas continue with a quarter of the quota each while Redis is down.
 func ExampleWithFallback() {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
 	defer func() { _ = rdb.Close() }()
 	limiter, err := redislimiter.New(rdb, 1400000000, redislimiter.WithFallback(1.0/4))
 	fmt.Println(limiter != nil, err)
 	// Output: true <nil>
+}
+
+// All processes together send to at most 800 recipients a second, 400 at a time.
+func ExampleLimiter_WaitN() {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+	defer func() { _ = rdb.Close() }()
+	limiter, err := redislimiter.New(rdb, 1400000000,
+		redislimiter.WithEndpoint("v4/timpush/batch"), redislimiter.WithQuota(800))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := limiter.WaitN(context.Background(), 400); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("400 may be sent now")
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -25,6 +26,7 @@ const replicas = 4
 
 // The test binary is also the program of the replicas.
 func TestMain(m *testing.M) {
+	logging.Disable() // go-redis reports every lost connection to standard error
 	if os.Getenv("REDISLIMITER_REPLICA") != "" {
 		replica()
 		return
@@ -180,7 +182,7 @@ func (f *fleet) refused() (times []time.Time) {
 	return times
 }
 
-// The first refusal is known 100 to 300 ms after its call. By then each replica has booked at most four slots more, which
+// The first refusal is known 100 to 300 ms after its call. By then each replica has reserved at most four slots more, which
 // are over 170 ms later.
 func TestThrottleCodePausesOtherProcesses(t *testing.T) { //nolint:paralleltest // other tests would take its processor
 	f := startFleet(t, timpushtest.WithQuota(50)) // another program uses the other half

@@ -11,6 +11,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/timpush/timpush-go/redislimiter"
@@ -29,6 +30,7 @@ type memory struct {
 	t    *testing.T
 	asks atomic.Int64
 	ask  func(ctx context.Context) error // unless nil, what happens before a script is run
+	back func()                          // unless nil, what happens before the answer arrives
 }
 
 func (m *memory) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
@@ -39,7 +41,19 @@ func (m *memory) EvalSha(ctx context.Context, sha string, keys []string, args ..
 		}
 	}
 	m.SetTime(time.Now())
+	if m.back != nil {
+		defer m.back()
+	}
 	return m.Scripter.EvalSha(ctx, sha, keys, args...)
+}
+
+// newMemory starts a Redis in this process.
+func newMemory(t *testing.T) (*redis.Client, *miniredis.Miniredis) {
+	t.Helper()
+	server := miniredis.RunT(t)
+	rdb := newClient(server.Addr())
+	t.Cleanup(func() { _ = rdb.Close() })
+	return rdb, server
 }
 
 // set sets the next free slot, from now.
@@ -70,6 +84,12 @@ func inFakeTime(t *testing.T, f func(t *testing.T, m *memory)) {
 		m.set(-time.Minute)
 		f(t, m)
 	})
+}
+
+// assertNear allows for the clock of Redis, which counts microseconds.
+func assertNear(t *testing.T, want, got time.Duration) {
+	t.Helper()
+	assert.InDelta(t, want, got, float64(2*time.Microsecond))
 }
 
 func newLimiter(t *testing.T, rdb redis.Scripter, opts ...redislimiter.Option) *redislimiter.Limiter {

@@ -25,10 +25,11 @@ type engine struct {
 	t    testing.TB
 	path string
 	addr string
+	args []string
 	cmd  *exec.Cmd
 }
 
-func startRedis(t testing.TB) *engine {
+func startRedis(t testing.TB, args ...string) *engine {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil && os.Getenv("CI") == "true" {
@@ -37,23 +38,35 @@ func startRedis(t testing.TB) *engine {
 	if err != nil {
 		t.Skip("redis-server is missing, this is not tested without it: apt-get install redis-server")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	e := &engine{t: t, path: path, addr: l.Addr().String()}
+	e := &engine{t: t, path: path, addr: "127.0.0.1:" + freePort(t), args: args}
 	e.start()
 	t.Cleanup(e.kill)
 	return e
 }
 
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	return port
+}
+
 func (e *engine) start() {
 	e.t.Helper()
-	_, port, err := net.SplitHostPort(e.addr)
-	require.NoError(e.t, err)
-	e.cmd = exec.Command(e.path, "--bind", "127.0.0.1", "--port", port, "--dir", e.t.TempDir(), "--save", "", "--appendonly", "no") //nolint:noctx // kill ends it
+	args := append([]string{"--port", e.port(), "--bind", "127.0.0.1", "--dir", e.t.TempDir(), "--save", "", "--appendonly", "no"}, e.args...)
+	e.cmd = exec.Command(e.path, args...) //nolint:noctx // kill ends it
 	require.NoError(e.t, e.cmd.Start())
 	rdb := e.client()
 	require.Eventually(e.t, func() bool { return rdb.Ping(e.t.Context()).Err() == nil }, 10*time.Second, 10*time.Millisecond)
+}
+
+func (e *engine) port() string {
+	_, port, err := net.SplitHostPort(e.addr)
+	require.NoError(e.t, err)
+	return port
 }
 
 func (e *engine) kill() {
@@ -67,12 +80,14 @@ func (e *engine) client() *redis.Client {
 	return rdb
 }
 
-// newClient makes a client that does not ask the server for notices of maintenance, which an ordinary one does not have.
+// noNotices keeps a client from asking for notices of maintenance, which an ordinary server does not have.
+var noNotices = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+
 func newClient(addr string) *redis.Client {
-	return redis.NewClient(&redis.Options{Addr: addr, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}})
+	return redis.NewClient(&redis.Options{Addr: addr, MaintNotificationsConfig: noNotices})
 }
 
-// More callers than there are slots within the horizon: 40 replicas with four turns each.
+// More callers than there are slots within the horizon: 40 replicas with four callers each.
 func TestManyReplicas(t *testing.T) {
 	t.Parallel()
 	rdb := startRedis(t).client()

@@ -9,92 +9,251 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The key holds the next free slot, in microseconds of the clock of Redis. Answers are times from now, so that no
-// other clock matters. Numbers are formatted, since Redis before 7 would round them.
+// The key holds "FREE LEAD BATCHES": the next free slot in microseconds of the clock of Redis, the longest lead of late in
+// microseconds, and what was reserved in the last second, as "SPAN:CALLS," for spans of 5 ms. LEAD and BATCHES are left out
+// while there are none. Batches are counted from the first time that more than one call is reserved at a time: single
+// calls keep the quota by their even pace. Numbers are formatted, since Redis before 7 would round them.
 //
-// The slots start anew, beyond all that may have been given before, if there is no key, if it is older than a slot that
-// the caller was given (Redis came back with old data), and if it is farther ahead than it can be (the clock went back).
+// The slots start again, beyond all that may have been given before, if there is no key, if the caller was given a slot
+// that is not before the next free one (Redis has lost writes), and if that is farther ahead than it can be (the clock
+// went back).
 const reserveSource = `
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local step, horizon, patience, anew = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[5] == '1'
-local last = now - ARGV[4]
+local step, horizon, quota = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local calls, lead, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local last, restart = tonumber(ARGV[7]), ARGV[8] == '1'
+local span, window = 5000, quota * step
 
-local function save(slot)
-	redis.call('SET', KEYS[1], string.format('%.0f', slot), 'PX', 86400000)
+local value = redis.call('GET', KEYS[1]) or '0'
+local free, longest, batches = string.match(value, '^(%d+) ?(%d*) ?([%d:,]*)$')
+if not free then
+	return redis.error_reply('` + foreignValue + `')
+end
+free = tonumber(free)
+longest = math.max(lead, math.floor((tonumber(longest) or 0) * 0.999))
+
+local function batch(s, n)
+	return string.format('%.0f:%.0f,', s, n)
 end
 
-local free = tonumber(redis.call('GET', KEYS[1]) or '0')
-if free > now + 2 * horizon + step then
-	free = 0
+local function save()
+	local text = string.format('%.0f', free)
+	if longest > 0 or batches ~= '' then
+		text = text .. string.format(' %.0f', longest)
+	end
+	if batches ~= '' then
+		text = text .. ' ' .. batches
+	end
+	redis.call('SET', KEYS[1], text, 'PX', 86400000)
 end
-if anew or free == 0 or free < last - horizon then
-	free = math.max(free, now + horizon)
-	save(free)
+
+-- The earliest time, not before at, with room for the calls in the second before it, and the batches that still count then.
+local function fit(at)
+	local counted, sum = {}, calls
+	for s, n in string.gmatch(batches, '(%d+):(%d+),') do
+		if s * span + window > at then
+			table.insert(counted, {tonumber(s), tonumber(n)})
+			sum = sum + n
+		end
+	end
+	while sum > quota do
+		local oldest = table.remove(counted, 1)
+		at = math.max(at, oldest[1] * span + window)
+		sum = sum - oldest[2]
+	end
+	return at, counted
 end
-free = math.max(free, now)
-if free - now > patience then
-	return now - free
+
+local function add(counted, at)
+	local newest, s = counted[#counted], math.floor(at / span)
+	if newest and newest[1] == s then
+		newest[2] = newest[2] + calls
+	else
+		table.insert(counted, {s, calls})
+	end
+	local text = ''
+	for _, b in ipairs(counted) do
+		text = text .. batch(b[1], b[2])
+	end
+	return text
 end
-save(free + step)
-return free - now
+
+restart = restart or free == 0 or free <= last
+if free > now + 2 * horizon + window then
+	free, restart = 0, true
+end
+if restart then
+	free = math.max(free, now + horizon + step)
+end
+if (restart and batches ~= '') or (calls > 1 and batches == '') then
+	batches = batch(math.floor(free / span), quota) -- what was reserved before is not known, so as much as there can be
+end
+if restart then
+	save()
+end
+
+local at, counted = math.max(free, now + lead), {}
+if batches ~= '' then
+	at, counted = fit(at)
+end
+if at - now > patience then
+	return {now, at, longest, 0}
+end
+if batches ~= '' then
+	batches = add(counted, at)
+end
+free = at + calls * step
+save()
+return {now, at, longest, 1}
 `
+
+const foreignValue = "FOREIGN value in the key"
 
 var reserveScript = redis.NewScript(reserveSource)
 
-// nothing is the patience of a caller that wants no slot.
-const nothing = -time.Microsecond
+// noSlot is the patience of a request that reserves nothing.
+const noSlot = -time.Microsecond
 
-// reserve books the next free slot if it is not farther away than patience, and returns the time until then. If it is,
-// the time is negative. With anew, the slots start again beyond the horizon.
-func (l *Limiter) reserve(ctx context.Context, patience time.Duration, anew bool) (time.Duration, error) {
-	type answer struct {
-		wait time.Duration
-		err  error
-	}
+// request asks Redis for a slot.
+type request struct {
+	calls    int           // that leave in the slot, at least 1
+	patience time.Duration // a slot that is farther away is not reserved
+	restart  bool          // all slots start again beyond the horizon
+}
+
+// answer is what Redis said. Its times are in microseconds of its own clock.
+type answer struct {
+	asked, answered time.Time     // by the clock of this process
+	now             int64         // when the script ran
+	at              int64         // the next free slot
+	longest         time.Duration // the longest lead of all replicas
+	reserved        bool          // the slot is the caller's
+	local           time.Time     // the slot by the clock of this process
+}
+
+// wait is how far ahead the slot was when the script ran.
+func (a answer) wait() time.Duration { return time.Duration(a.at-a.now) * time.Microsecond }
+
+// ask runs the script and learns from the answer. An error that is not of ctx means that Redis cannot be used.
+func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	answers := make(chan answer, 1)
-	args := l.arguments(patience, anew)
-	go func() { // since go-redis does not stop reading when ctx ends
-		wait, err := l.run(ctx, args)
-		answers <- answer{wait, err}
-	}()
-	select {
-	case a := <-answers:
-		return a.wait, a.err
-	case <-ctx.Done():
-		return 0, fmt.Errorf("no answer within %v", l.timeout)
+	type result struct {
+		answer
+		err error
 	}
+	results := make(chan result, 1)
+	args := l.arguments(r)
+	go func() { // since go-redis does not stop reading when ctx ends
+		a, err := l.run(ctx, args)
+		results <- result{a, err}
+	}()
+	dialed, stop := l.dialIfSlow(ctx)
+	defer stop()
+	select {
+	case r := <-results:
+		if r.err == nil {
+			return l.learn(r.answer), nil
+		}
+		if ctx.Err() == nil {
+			return answer{}, l.explain(r.err)
+		}
+	case <-ctx.Done():
+	}
+	return answer{}, l.silence(dialed)
 }
 
-func (l *Limiter) arguments(patience time.Duration, anew bool) []any {
+// dialIfSlow tries to connect to a Redis that has not answered for half of the timeout, and sends the outcome: go-redis
+// repeats a connection that was refused until the timeout, and does not say so then. The channel is nil if there is no
+// single address.
+func (l *Limiter) dialIfSlow(ctx context.Context) (dialed <-chan error, stop func() bool) {
+	client, ok := l.rdb.(interface{ Options() *redis.Options })
+	if !ok {
+		return nil, func() bool { return true }
+	}
+	outcome := make(chan error, 1)
+	timer := time.AfterFunc(l.timeout/2, func() {
+		o := client.Options()
+		conn, err := o.Dialer(ctx, o.Network, o.Addr)
+		if err == nil {
+			_ = conn.Close()
+		}
+		if ctx.Err() == nil {
+			outcome <- err
+		}
+	})
+	return outcome, timer.Stop
+}
+
+// silence says why Redis has not answered in time.
+func (l *Limiter) silence(dialed <-chan error) error {
+	select {
+	case err := <-dialed:
+		if err != nil {
+			return err
+		}
+	default:
+		if dialed != nil {
+			return fmt.Errorf("no connection within %v", l.timeout)
+		}
+	}
+	return fmt.Errorf("no answer within %v", l.timeout)
+}
+
+func (l *Limiter) arguments(r request) []any {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	start := 0
-	if anew {
-		start = 1
+	last, restart := l.last, 0
+	if time.Since(l.lastAt) > horizon {
+		last = 0 // long over, and perhaps of another clock
+	}
+	if r.restart {
+		restart = 1
 	}
 	return []any{
-		l.step.Microseconds(), l.horizon.Microseconds(), patience.Microseconds(), time.Since(l.last).Microseconds(), start,
+		l.step.Microseconds(), horizon.Microseconds(), l.quota,
+		r.calls, max(l.lead-near, 0).Microseconds(), r.patience.Microseconds(), last, restart,
 	}
 }
 
-func (l *Limiter) run(ctx context.Context, args []any) (time.Duration, error) {
-	keys := []string{l.key}
-	wait, err := reserveScript.EvalSha(ctx, l.rdb, keys, args...).Int64()
+// run runs the script, which Redis does not know at first and after a restart.
+func (l *Limiter) run(ctx context.Context, args []any) (answer, error) {
+	keys, asked := []string{l.key}, time.Now()
+	numbers, err := reserveScript.EvalSha(ctx, l.rdb, keys, args...).Int64Slice()
 	if err != nil && strings.Contains(err.Error(), "NOSCRIPT") { // some proxies put words before it
-		wait, err = reserveScript.Eval(ctx, l.rdb, keys, args...).Int64()
+		asked = time.Now()
+		numbers, err = reserveScript.Eval(ctx, l.rdb, keys, args...).Int64Slice()
 	}
-	return time.Duration(wait) * time.Microsecond, err
+	if err != nil {
+		return answer{}, err
+	}
+	if len(numbers) != 4 {
+		return answer{}, fmt.Errorf("the script returned %d numbers, want 4", len(numbers))
+	}
+	return answer{
+		asked: asked, answered: time.Now(), now: numbers[0], at: numbers[1],
+		longest: time.Duration(numbers[2]) * time.Microsecond, reserved: numbers[3] == 1,
+	}, nil
 }
 
-// RedisError tells that Redis could not be asked for a slot, so that none was given. It passes when Redis is back.
-//
-// It does not unwrap: a timeout on the way to Redis would pass for the end of the caller's context.
-type RedisError struct {
-	Err error // as go-redis gave it
+// learn takes an answer of Redis into account: Redis is not down, its clock shows this, and it is that far away. It returns
+// the answer with the slot by the clock of this process.
+func (l *Limiter) learn(a answer) answer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = nil
+	l.clock.observe(a)
+	trip := a.answered.Sub(a.asked)
+	if !l.measured {
+		l.lead = min(trip, maxLead)
+	}
+	l.lead = nextLead(l.lead, trip)
+	l.longest = a.longest
+	a.local = l.clock.local(a.at)
+	if a.reserved {
+		l.last, l.lastAt = a.at, a.local
+		l.rate.count(a.answered)
+	}
+	return a
 }
-
-// Error returns the text of the cause, which may name the address of Redis and holds no secrets.
-func (e *RedisError) Error() string { return "redislimiter: no slot without Redis: " + e.Err.Error() }

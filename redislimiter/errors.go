@@ -1,0 +1,49 @@
+package redislimiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// RedisError reports that no slot could be reserved in Redis. Most causes pass when Redis is back; a wrong client, missing
+// rights or a foreign value in the key need an operator, and the text says what to do.
+//
+// It does not unwrap: a timeout on the way to Redis would look like the end of the caller's context.
+type RedisError struct {
+	Err error // from go-redis, with advice for some errors
+}
+
+// Error returns the text of the cause, which may name the address of Redis and the key, and holds no secrets.
+func (e *RedisError) Error() string {
+	return "redislimiter: no slot reserved in Redis: " + e.Err.Error()
+}
+
+// errMissed ends a Wait that could use none of its slots.
+var errMissed = fmt.Errorf("redislimiter: %d slots in a row were missed by more than %v: this process gets too little "+
+	"processor time, or the answers of Redis are delayed", maxMissed, missedBy)
+
+func errPastDeadline(wait time.Duration) error {
+	return fmt.Errorf("redislimiter: the next free slot, in %v, is past the deadline: %w",
+		wait.Round(time.Millisecond), context.DeadlineExceeded)
+}
+
+// explain adds to an error of Redis what to do about it.
+func (l *Limiter) explain(err error) error {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, foreignValue), strings.Contains(text, "WRONGTYPE"):
+		return fmt.Errorf("the key %q holds a value that redislimiter did not write: delete it, or set another key with WithKeyPrefix: %w", l.key, err)
+	case strings.HasPrefix(text, "MOVED "), strings.HasPrefix(text, "ASK "):
+		return fmt.Errorf("this Redis is a cluster: use redis.NewClusterClient instead of redis.NewClient: %w", err)
+	case strings.Contains(text, "READONLY"):
+		return fmt.Errorf("this Redis is a read-only replica: connect to the master, with Sentinel by redis.NewFailoverClient: %w", err)
+	case strings.Contains(text, "NOPERM"), strings.Contains(text, "can't run this command"), strings.Contains(text, "can't access at least one"):
+		return fmt.Errorf("the Redis user lacks rights, it needs ~%s +evalsha +eval +get +set +time: %w", l.key, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %v", l.timeout)
+	}
+	return err
+}

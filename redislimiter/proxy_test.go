@@ -1,0 +1,79 @@
+package redislimiter_test
+
+import (
+	"math/rand/v2"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// proxy is a loopback TCP proxy that delays what it forwards, each way by half of the round trip.
+type proxy struct {
+	addr, target string
+	trip         time.Duration
+	jitter       float64 // of each way
+}
+
+func startProxy(t testing.TB, target string, trip time.Duration, jitter float64) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	p := &proxy{l.Addr().String(), target, trip, jitter}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(conn)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) serve(client net.Conn) {
+	server, err := net.Dial("tcp", p.target) //nolint:noctx // a numeric loopback address never waits
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	go p.forward(server, client)
+	p.forward(client, server)
+}
+
+type delayed struct {
+	data []byte
+	at   time.Time
+}
+
+// forward copies one way of a connection, in order.
+func (p *proxy) forward(to, from net.Conn) {
+	chunks := make(chan delayed, 1024)
+	go func() {
+		defer func() { _ = to.Close() }()
+		for c := range chunks {
+			time.Sleep(time.Until(c.at))
+			if _, err := to.Write(c.data); err != nil {
+				_ = from.Close()
+			}
+		}
+	}()
+	defer close(chunks)
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			chunks <- delayed{append([]byte(nil), buffer[:n]...), time.Now().Add(p.way())}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *proxy) way() time.Duration {
+	return time.Duration(float64(p.trip) / 2 * (1 + p.jitter*(2*rand.Float64()-1)))
+}

@@ -1,0 +1,234 @@
+package redislimiter_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/redislimiter"
+)
+
+func do(t *testing.T, rdb *redis.Client, args ...any) {
+	t.Helper()
+	require.NoError(t, rdb.Do(t.Context(), args...).Err())
+}
+
+// startCluster starts three masters with a third of the keys each.
+func startCluster(t *testing.T) (addrs []string) {
+	t.Helper()
+	var nodes []*redis.Client
+	var meet []any
+	for i, slots := range [][2]int{{0, 5460}, {5461, 10921}, {10922, 16383}} {
+		bus := freePort(t)
+		node := startRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus)
+		addrs, nodes = append(addrs, node.addr), append(nodes, node.client())
+		do(t, nodes[i], "cluster", "addslotsrange", slots[0], slots[1])
+		if i == 0 {
+			meet = []any{"cluster", "meet", "127.0.0.1", node.port(), bus}
+		} else {
+			do(t, nodes[i], meet...)
+		}
+	}
+	for _, node := range nodes {
+		require.Eventually(t, func() bool {
+			info := node.ClusterInfo(t.Context()).Val()
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
+		}, 20*time.Second, 50*time.Millisecond)
+	}
+	return addrs
+}
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	addrs := startCluster(t)
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs[:1], MaintNotificationsConfig: noNotices})
+	t.Cleanup(func() { _ = rdb.Close() })
+	told := 0
+	for id := app; id < app+8; id++ { // their keys are on different nodes
+		l, err := redislimiter.New(rdb, id)
+		require.NoError(t, err)
+		require.NoError(t, l.Wait(t.Context()))
+		require.NoError(t, l.Wait(t.Context()))
+
+		plain, err := redislimiter.New(newClient(addrs[0]), id)
+		require.NoError(t, err)
+		err = plain.Wait(t.Context())
+		if err == nil {
+			continue // the key is on this node
+		}
+		told++
+		var down *redislimiter.RedisError
+		require.ErrorAs(t, err, &down)
+		assert.ErrorContains(t, err, "this Redis is a cluster: use redis.NewClusterClient")
+	}
+	assert.NotZero(t, told)
+}
+
+// The rights for a cluster are those that the README names.
+func TestRightsInACluster(t *testing.T) {
+	t.Parallel()
+	addrs := startCluster(t)
+	for _, addr := range addrs {
+		do(t, newClient(addr), append(append([]any{"acl", "setuser", "push", "on", ">secret"}, rights...), "+cluster|slots")...)
+	}
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs[:1], Username: "push", Password: "secret", MaintNotificationsConfig: noNotices})
+	t.Cleanup(func() { _ = rdb.Close() })
+	for id := app; id < app+8; id++ { // their keys are on different nodes
+		l, err := redislimiter.New(rdb, id)
+		require.NoError(t, err)
+		require.NoError(t, l.Wait(t.Context()))
+	}
+}
+
+// startSentinel starts a sentinel that watches a master, and returns its address.
+func startSentinel(t *testing.T, master *engine) string {
+	t.Helper()
+	port := freePort(t)
+	file := filepath.Join(t.TempDir(), "sentinel.conf")
+	require.NoError(t, os.WriteFile(file, []byte(strings.Join([]string{
+		"port " + port, "bind 127.0.0.1", "dir " + filepath.Dir(file), "sentinel monitor main 127.0.0.1 " + master.port() + " 1",
+		"sentinel down-after-milliseconds main 300", "sentinel failover-timeout main 2000",
+	}, "\n")), 0o600))
+	cmd := exec.Command(master.path, file, "--sentinel") //nolint:noctx // the cleanup ends it
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { stop(cmd) })
+	return net.JoinHostPort("127.0.0.1", port)
+}
+
+// A master is killed while calls are made, and its replica takes over.
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	master := startRedis(t)
+	replica := startRedis(t, "--replicaof", "127.0.0.1 "+master.port())
+	addr := startSentinel(t, master)
+	sentinel := redis.NewSentinelClient(&redis.Options{Addr: addr, MaintNotificationsConfig: noNotices})
+	t.Cleanup(func() { _ = sentinel.Close() })
+	require.Eventually(t, func() bool {
+		replicas, err := sentinel.Replicas(t.Context(), "main").Result()
+		return err == nil && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
+	}, 20*time.Second, 50*time.Millisecond)
+	rdb := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: "main", SentinelAddrs: []string{addr},
+	})
+	t.Cleanup(func() { _ = rdb.Close() })
+
+	l := newLimiter(t, rdb)
+	require.NoError(t, l.Wait(t.Context()))
+	ctx, cancel := context.WithCancel(t.Context())
+	killed := time.Now()
+	time.AfterFunc(time.Second, master.kill)
+	var times []time.Time
+	for len(after(times, killed.Add(4*time.Second))) < 100 && time.Since(killed) < 30*time.Second {
+		if l.Wait(ctx) == nil {
+			times = append(times, time.Now())
+		} else {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	cancel()
+	assert.Equal(t, "master", replica.client().InfoMap(t.Context(), "replication").Item("Replication", "role"))
+	t.Log(len(times), "calls, most in a second:", most(times))
+	assert.LessOrEqual(t, most(times), 100)
+	assert.GreaterOrEqual(t, len(after(times, killed.Add(4*time.Second))), 100)
+}
+
+func TestReadOnlyReplicaIsNamed(t *testing.T) {
+	t.Parallel()
+	master := startRedis(t)
+	replica := startRedis(t, "--replicaof", "127.0.0.1 "+master.port())
+	assert.ErrorContains(t, newLimiter(t, replica.client()).Wait(t.Context()), "this Redis is a read-only replica: connect to the master")
+}
+
+func TestForeignValueIsNamed(t *testing.T) {
+	t.Parallel()
+	rdb := startRedis(t).client()
+	inMemory, _ := newMemory(t)
+	for name, rdb := range map[string]*redis.Client{"redis-server": rdb, "miniredis": inMemory} {
+		for value, set := range map[string][]any{
+			"text": {"set", key, "ours"}, "list": {"rpush", key, "a"}, "hash": {"hset", key, "a", "b"}, "fraction": {"set", key, "1.5"},
+		} {
+			do(t, rdb, "del", key)
+			do(t, rdb, set...)
+			began := time.Now()
+			err := newLimiter(t, rdb).Wait(t.Context())
+			var down *redislimiter.RedisError
+			require.ErrorAs(t, err, &down, "%s, %s", name, value)
+			assert.ErrorContains(t, err, `the key "`+key+`" holds a value that redislimiter did not write: delete it`)
+			assert.Less(t, time.Since(began), time.Second)
+			kept, err := rdb.Type(t.Context(), key).Result()
+			require.NoError(t, err)
+			assert.NotEqual(t, "none", kept, "it is not ours to delete")
+		}
+		do(t, rdb, "del", key)
+		require.NoError(t, newLimiter(t, rdb).Wait(t.Context()))
+	}
+}
+
+var rights = []any{"resetkeys", "~timpush:*", "resetchannels", "-@all", "+evalsha", "+eval", "+get", "+set", "+time"}
+
+// The rights are those that the README names.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	rdb := startRedis(t).client()
+	do(t, rdb, append([]any{"acl", "setuser", "push", "on", ">secret"}, rights...)...)
+	do(t, rdb, "acl", "setuser", "less", "on", ">secret", "~timpush:*", "-@all", "+evalsha", "+eval", "+get", "+time")
+	login := func(user string) *redis.Client {
+		c := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr, Username: user, Password: "secret", MaintNotificationsConfig: noNotices})
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	l := newLimiter(t, login("push"))
+	require.NoError(t, l.Wait(t.Context()))
+	require.NoError(t, l.WaitN(t.Context(), 10))
+	lacks := "the Redis user lacks rights, it needs ~" + key + " +evalsha +eval +get +set +time"
+	assert.ErrorContains(t, newLimiter(t, login("less")).Wait(t.Context()), lacks)
+	ours := newLimiter(t, login("push"), redislimiter.WithKeyPrefix("ours:"))
+	assert.ErrorContains(t, ours.Wait(t.Context()), "the Redis user lacks rights, it needs ~ours:{1400000000}:all")
+	assert.ErrorContains(t, newLimiter(t, login("other")).Wait(t.Context()), "WRONGPASS")
+}
+
+// A full Redis that may not evict refuses to write; one that evicts the key costs a second.
+func TestFullRedis(t *testing.T) {
+	t.Parallel()
+	rdb := startRedis(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction").client()
+	assert.ErrorContains(t, newLimiter(t, rdb).Wait(t.Context()), "OOM")
+}
+
+func TestRefusedConnectionIsNoSilence(t *testing.T) {
+	t.Parallel()
+	addr := "127.0.0.1:" + freePort(t)
+	for name, test := range map[string]struct {
+		rdb  redis.UniversalClient
+		want string
+	}{
+		"plain":   {newClient(addr), "connection refused"},
+		"cluster": {redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}}), "connection refused"},
+		// go-redis tries each sentinel for longer than the timeout before it reports an error
+		"sentinel": {redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "main", SentinelAddrs: []string{addr}}), "no connection within 500ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			t.Cleanup(func() { _ = test.rdb.Close() })
+			began := time.Now()
+			assert.ErrorContains(t, newLimiter(t, test.rdb).Wait(t.Context()), test.want)
+			assert.Less(t, time.Since(began), 2*time.Second)
+		})
+	}
+}
+
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	assert.ErrorContains(t, newLimiter(t, newClient(l.Addr().String())).Wait(t.Context()), "no answer within 500ms")
+}

@@ -1,0 +1,174 @@
+package redislimiter_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/redislimiter"
+)
+
+// departure is a WaitN that returned.
+type departure struct {
+	at time.Time
+	n  int
+}
+
+// mostRecipients is the most that leave within any one second.
+func mostRecipients(left []departure) (most int) {
+	slices.SortFunc(left, func(a, b departure) int { return a.at.Compare(b.at) })
+	for i, first := range left {
+		sum := 0
+		for _, t := range left[i:] {
+			if t.at.Sub(first.at) < time.Second {
+				sum += t.n
+			}
+		}
+		most = max(most, sum)
+	}
+	return most
+}
+
+// take lets callers of each limiter leave for a while.
+func take(t *testing.T, span time.Duration, n func() int, limiters ...*redislimiter.Limiter) (left []departure) {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	ctx := within(t, span)
+	for _, l := range limiters {
+		for range 3 {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					n := n()
+					if l.WaitN(ctx, n) != nil {
+						time.Sleep(rand.N(100 * time.Millisecond))
+						continue
+					}
+					mu.Lock()
+					left = append(left, departure{time.Now(), n})
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	all.Wait()
+	return left
+}
+
+func TestWaitNIsEven(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ quota, n int }{{800, 400}, {500, 500}, {30, 30}, {800, 300}, {1, 1}, {5, 1}} {
+		t.Run(fmt.Sprintf("%d of %d", test.n, test.quota), func(t *testing.T) {
+			t.Parallel()
+			inFakeTime(t, func(t *testing.T, m *memory) {
+				l, other := newLimiter(t, m, redislimiter.WithQuota(test.quota)), newLimiter(t, m, redislimiter.WithQuota(test.quota))
+				left := take(t, 20*time.Second, func() int { return test.n }, l, other)
+				assert.LessOrEqual(t, mostRecipients(left), test.quota)
+				perSecond := test.quota / test.n // that many fit
+				rate := float64(len(left)-1) / left[len(left)-1].at.Sub(left[0].at).Seconds()
+				assert.InDelta(t, float64(perSecond)*0.965, rate, float64(perSecond)*0.01)
+			})
+		})
+	}
+}
+
+func TestAnyMixKeepsTheQuota(t *testing.T) {
+	t.Parallel()
+	for _, quota := range []int{1, 7, 100, 800} {
+		t.Run(fmt.Sprint(quota), func(t *testing.T) {
+			t.Parallel()
+			inFakeTime(t, func(t *testing.T, m *memory) {
+				var limiters []*redislimiter.Limiter
+				for range 3 {
+					limiters = append(limiters, newLimiter(t, m, redislimiter.WithQuota(quota)))
+				}
+				left := take(t, 15*time.Second, func() int {
+					if rand.N(2) == 0 {
+						return 1
+					}
+					return 1 + rand.N(quota)
+				}, limiters...)
+				sum := 0
+				for _, d := range left {
+					sum += d.n
+				}
+				t.Logf("%d times, %.0f a second, at most %d", len(left), float64(sum)/14, mostRecipients(left))
+				assert.LessOrEqual(t, mostRecipients(left), quota)
+				assert.Greater(t, sum, quota*5)
+			})
+		})
+	}
+}
+
+func TestQuotaOfRecipientsSurvivesLostData(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l, other := newLimiter(t, m, redislimiter.WithQuota(500)), newLimiter(t, m, redislimiter.WithQuota(500))
+		for _, after := range []time.Duration{3 * time.Second, 7500 * time.Millisecond, 12200 * time.Millisecond} {
+			time.AfterFunc(after, func() { m.FlushAll() })
+		}
+		left := take(t, 20*time.Second, func() int { return 1 + rand.N(500) }, l, other)
+		assert.LessOrEqual(t, mostRecipients(left), 500)
+		assert.Greater(t, len(left), 10)
+	})
+}
+
+func TestFallbackCountsRecipients(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		var down atomic.Bool
+		m.ask = func(context.Context) error {
+			if down.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		var limiters []*redislimiter.Limiter
+		for range 4 {
+			limiters = append(limiters, newLimiter(t, m, redislimiter.WithQuota(800), redislimiter.WithFallback(0.25)))
+		}
+		time.AfterFunc(5*time.Second, func() { down.Store(true) })
+		left := take(t, 20*time.Second, func() int { return 1 + rand.N(200) }, limiters...)
+		assert.LessOrEqual(t, mostRecipients(left), 800)
+		assert.Greater(t, len(slices.DeleteFunc(left, func(d departure) bool { return time.Since(d.at) > 10*time.Second })), 30)
+
+		err := limiters[0].WaitN(t.Context(), 201)
+		var failed *redislimiter.RedisError
+		require.ErrorAs(t, err, &failed)
+		assert.ErrorContains(t, err, "the share of the fallback is 200 a second, not enough for 201 at a time")
+	})
+}
+
+func TestWaitNWantsAtLeastOneAndAtMostTheQuota(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, m, redislimiter.WithQuota(30))
+		for _, n := range []int{-1, 0, 31} {
+			assert.ErrorContains(t, l.WaitN(t.Context(), n), fmt.Sprintf("WaitN for %d at a time, want 1 to the quota of 30", n))
+		}
+		assert.Zero(t, m.asks.Load())
+	})
+}
+
+func TestEachQuotaOfAClient(t *testing.T) {
+	t.Parallel()
+	rdb, _ := newMemory(t)
+	cfg := timpush.Config{SDKAppID: app, Identifier: "admin", SecretKey: "key", Region: timpush.RegionChina}
+	for _, q := range []timpush.Quota{
+		timpush.QuotaUsers, timpush.QuotaPush, timpush.QuotaRecipients, timpush.QuotaRevoke, timpush.QuotaTasks, timpush.QuotaStats,
+	} {
+		_, err := timpush.NewClient(cfg, timpush.WithQuota(q, newLimiter(t, rdb)))
+		assert.NoError(t, err)
+		_, err = timpush.NewClient(cfg, timpush.WithQuota(q, timpush.LowPriority(newLimiter(t, rdb))))
+		assert.NoError(t, err)
+	}
+}

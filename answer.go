@@ -71,7 +71,10 @@ func (x *exchange) read(status int, body []byte) (answer, verdict) {
 }
 
 func (x *exchange) decode(body []byte) (a answer, ok bool) {
-	if a, ok = decodeAnswer(body); !ok {
+	if a, ok = decodeAnswer(body); !ok && x.command.repair != nil {
+		a, ok = decodeAnswer(x.command.repair(body))
+	}
+	if !ok {
 		return a, false
 	}
 	if a.ok() && x.command.read != nil {

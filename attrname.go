@@ -63,9 +63,7 @@ func (c *Client) SetAttrNames(ctx context.Context, names []AttrName) error {
 	if err != nil {
 		return err
 	}
-	call := newCall(ctx, c.engine)
-	defer call.end()
-	_, err = call.ask(ctx, &setAttrName, body)
+	_, err = ask[any](ctx, c, &setAttrName, body)
 	c.preflight.forget()
 	return err
 }
@@ -90,15 +88,7 @@ func attrNamesBody(names []AttrName) ([]byte, error) {
 //
 // API: tencentcloud.com/document/product/1047/60562.
 func (c *Client) AttrNames(ctx context.Context) ([]AttrName, error) {
-	call := newCall(ctx, c.engine)
-	defer call.end()
-	return call.attrNames(ctx)
-}
-
-func (c *call) attrNames(ctx context.Context) ([]AttrName, error) {
-	a, err := c.ask(ctx, &getAttrName, []byte("{}"))
-	names, _ := a.value.([]AttrName)
-	return names, err
+	return ask[[]AttrName](ctx, c, &getAttrName, []byte("{}"))
 }
 
 func attrNameFaults(names []AttrName) (faults []*InputError) {

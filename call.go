@@ -56,6 +56,8 @@ type command struct {
 	// answer to such a command holds is never printed.
 	read func(body []byte) (any, error)
 
+	repair func(body []byte) []byte // makes JSON of an answer that is none; nil: nothing does
+
 	refused func(code Code) // is told of each code that the server gives; nil: is not
 }
 

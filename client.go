@@ -83,6 +83,15 @@ func run[T any](ctx context.Context, c *Client, e *endpoint[T], input []T) (*Res
 	return execute(ctx, call, e, input)
 }
 
+// ask sends one request that is not about accounts, in a call of its own, and returns what was read of the answer.
+func ask[T any](ctx context.Context, c *Client, cmd *command, body []byte) (T, error) {
+	call := newCall(ctx, c.engine)
+	defer call.end()
+	a, err := call.ask(ctx, cmd, body)
+	found, _ := a.value.(T)
+	return found, err
+}
+
 // attempts returns how often a request may be sent.
 func (s *settings) attempts() int {
 	switch {

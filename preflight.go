@@ -167,8 +167,9 @@ func (p *preflight) read(ctx context.Context, hurry bool) (*knownNames, error) {
 	defer call.end()
 	call.hurry = hurry
 	known := &knownNames{types: map[string]AccountType{}, read: time.Now()}
-	var names []AttrName
-	names, known.failed = call.attrNames(ctx)
+	a, err := call.ask(ctx, &getAttrName, []byte("{}"))
+	known.failed = err
+	names, _ := a.value.([]AttrName)
 	for _, n := range names {
 		known.types[n.Name] = n.AccountType
 	}

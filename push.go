@@ -141,11 +141,9 @@ func (c *Client) Push(ctx context.Context, to Audience, p Push) (*Receipt, error
 		return nil, err
 	}
 	receipt := &Receipt{MsgRandom: p.MsgRandom}
-	call := newCall(ctx, c.engine)
-	defer call.end()
-	a, err := call.ask(ctx, &push, body)
-	if id, ok := a.value.(lookup); ok {
-		receipt.TaskID = taskIDOf(id(""))
+	found, err := ask[lookup](ctx, c, &push, body)
+	if found != nil {
+		receipt.TaskID = taskIDOf(found(""))
 	}
 	return receipt, err
 }
@@ -183,9 +181,7 @@ func (c *Client) Revoke(ctx context.Context, taskID string, replacement *Notific
 	if err != nil {
 		return err
 	}
-	call := newCall(ctx, c.engine)
-	defer call.end()
-	_, err = call.ask(ctx, &revoke, body)
+	_, err = ask[any](ctx, c, &revoke, body)
 	return err
 }
 

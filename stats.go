@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -102,16 +103,105 @@ type TraceStat struct {
 	EventTime  string
 }
 
+var (
+	pushStats = statsCommand("all_member_push_statistics", readAs(decodeResults[PushStats]))
+	pushLoss  = statsCommand("all_member_push_loss", readAs(decodeResults[PushLoss]))
+	pushTrace = statsCommand("all_member_push_trace", readAs(decodeTrace))
+	chatStats = statsCommand("normal_push_statistics", readAs(decodeTotals[ChatStats]))
+	chatLoss  = statsCommand("normal_push_loss", readAs(decodeTotals[ChatLoss]))
+	chatTrace = statsCommand("normal_push_trace", readAs(decodeTrace))
+)
+
+func statsCommand(name string, read func(body []byte) (any, error)) command {
+	return command{path: "v4/timpush/" + name, quota: QuotaStats, repeatable: true, read: read, repair: nameObjects}
+}
+
+func readAs[A ~[]byte, T any](decode func(body A) (T, error)) func(body []byte) (any, error) {
+	return func(body []byte) (any, error) { return decode(body) }
+}
+
+// PushStats reads how many devices pushes to an audience have reached from one time to another, at most 30 days later, by their
+// TaskIDs; without any it is the total of all pushes. It takes a request for each five TaskIDs, and one a second at most is made of all
+// statistics. With an error, an [*InputErrors] or a [*CallError], it returns what was read before it. Whether the TaskIDs of
+// [Client.PushTo] are known here is not documented.
+//
+// API: tencentcloud.com/document/product/1047/71894.
+func (c *Client) PushStats(ctx context.Context, from, to time.Time, taskIDs ...string) ([]PushStats, error) {
+	return askByTask[PushStats](ctx, c, &pushStats, maxStatsSpan, from, to, taskIDs)
+}
+
+// PushLoss reads why pushes did not reach devices, as [Client.PushStats] does, over 7 days at most.
+//
+// API: tencentcloud.com/document/product/1047/71895.
+func (c *Client) PushLoss(ctx context.Context, from, to time.Time, taskIDs ...string) ([]PushLoss, error) {
+	return askByTask[PushLoss](ctx, c, &pushLoss, maxLossSpan, from, to, taskIDs)
+}
+
+// PushTrace reads how far a push of the last 7 days has come on each device of a user.
+//
+// API: tencentcloud.com/document/product/1047/71893.
+func (c *Client) PushTrace(ctx context.Context, taskID, userID string) ([]DeviceTrace, error) {
+	var f faultList
+	f.addID("taskID", taskID)
+	f.addID("userID", userID)
+	return askIfValid[[]DeviceTrace](ctx, c, &pushTrace, f.faults, struct{ TaskID, UserID string }{taskID, userID})
+}
+
+// ChatStats reads how many devices the pushes of chat messages have reached from one time to another, at most 30 days later.
+//
+// API: tencentcloud.com/document/product/1047/71897.
+func (c *Client) ChatStats(ctx context.Context, from, to time.Time) (*ChatStats, error) {
+	return askIfValid[*ChatStats](ctx, c, &chatStats, statsFaults(from, to, maxStatsSpan, nil), statsRequest{from.Unix(), to.Unix(), nil})
+}
+
+// ChatLoss reads why pushes of chat messages did not reach devices from one time to another, at most 7 days later.
+//
+// API: tencentcloud.com/document/product/1047/71898.
+func (c *Client) ChatLoss(ctx context.Context, from, to time.Time) (*ChatLoss, error) {
+	return askIfValid[*ChatLoss](ctx, c, &chatLoss, statsFaults(from, to, maxLossSpan, nil), statsRequest{from.Unix(), to.Unix(), nil})
+}
+
+// ChatTrace reads how far the push of a chat message of the last 7 days has come. Callbacks tell its PushID.
+//
+// API: tencentcloud.com/document/product/1047/71896.
+func (c *Client) ChatTrace(ctx context.Context, pushID string) ([]DeviceTrace, error) {
+	var f faultList
+	f.addID("pushID", pushID)
+	return askIfValid[[]DeviceTrace](ctx, c, &chatTrace, f.faults, struct{ PushID string }{pushID})
+}
+
+// askByTask asks for each five task IDs.
+func askByTask[T any](ctx context.Context, c *Client, cmd *command, span time.Duration, from, to time.Time, taskIDs []string) (all []T, err error) {
+	if err := invalid(statsFaults(from, to, span, taskIDs)); err != nil {
+		return nil, err
+	}
+	for _, some := range splitTaskIDs(taskIDs) {
+		part, err := askIfValid[[]T](ctx, c, cmd, nil, statsRequest{from.Unix(), to.Unix(), some})
+		all = append(all, part...)
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// askIfValid asks for statistics, unless there are faults.
+func askIfValid[T any](ctx context.Context, c *Client, cmd *command, faults []*InputError, request any) (found T, err error) {
+	if err := invalid(faults); err != nil {
+		return found, err
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return found, err
+	}
+	return ask[T](ctx, c, cmd, body)
+}
+
 // statsRequest is the body of the requests about a time.
 type statsRequest struct {
 	StartTime int64
 	EndTime   int64
 	TaskID    []string `json:",omitzero"`
-}
-
-// encodeStats returns the body of a request. No task IDs are the total; nil is for endpoints without them.
-func encodeStats(from, to time.Time, taskIDs []string) ([]byte, error) {
-	return json.Marshal(statsRequest{from.Unix(), to.Unix(), taskIDs})
 }
 
 // splitTaskIDs returns the task IDs, each once, in the requests that they take: at least one.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -19,7 +20,7 @@ func TestStatsRequest(t *testing.T) {
 		`{"StartTime":1741708800,"EndTime":1741795200,"TaskID":[]}`:        {},
 		`{"StartTime":1741708800,"EndTime":1741795200,"TaskID":["a","b"]}`: {"a", "b"},
 	} {
-		got, err := encodeStats(from, to, ids)
+		got, err := json.Marshal(statsRequest{from.Unix(), to.Unix(), ids})
 		require.NoError(t, err)
 		assert.Equal(t, want, string(got))
 	}

@@ -2,7 +2,10 @@ package timpush
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -69,6 +72,138 @@ type TaskQuery struct {
 	Keyword   string // "": any
 	Offset    int    // how many tasks to pass over
 	Want      int    // tasks of one request; 0: 50
+}
+
+var (
+	addTask = command{path: "v4/timpush/add_sched_task", quota: QuotaTasks, personal: true, read: readTaskNumber}
+
+	// A change may be made again; the service may refuse it once the push has been sent.
+	modifyTask = command{path: "v4/timpush/modify_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true, personal: true}
+	deleteTask = command{path: "v4/timpush/delete_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true}
+	getTask    = command{path: "v4/timpush/get_sched_task", quota: QuotaTasks, repeatable: true, read: readTask}
+	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, read: readTaskPage}
+)
+
+// AddTask schedules a push and returns the number of the task, or 0 if the service does not tell it.
+//
+// The error is nil if the service took the task; an [*InputErrors] if the input is not valid, a time in the past for example,
+// and nothing was sent; or a [*CallError] with the outcome. AddTask is never repeated after an answer was lost, since that
+// could schedule the push twice: [Client.Tasks] finds out about one that is Unknown. Whether a scheduled push counts towards
+// the pushes of a day is not documented.
+//
+// API: tencentcloud.com/document/product/1047/78839.
+func (c *Client) AddTask(ctx context.Context, s Schedule) (id int64, err error) {
+	if err := invalid(s.faults(time.Now())); err != nil {
+		return 0, err
+	}
+	body, err := s.encode(c.sdkAppID, c.identity)
+	if err != nil {
+		return 0, err
+	}
+	id, err = ask[int64](ctx, c, &addTask, body)
+	return id, err
+}
+
+// ModifyTask changes when a task is sent, or what, while it is pending. Its type must be that of the task. The error is as that of
+// [Client.AddTask]; [ErrTaskState] after a lost answer is Unknown, since the push may have been sent meanwhile.
+//
+// API: tencentcloud.com/document/product/1047/78840.
+func (c *Client) ModifyTask(ctx context.Context, id int64, change TaskChange) error {
+	if err := invalid(change.faults(id, time.Now())); err != nil {
+		return err
+	}
+	body, err := change.encode(c.sdkAppID, c.identity, id)
+	if err != nil {
+		return err
+	}
+	_, err = ask[any](ctx, c, &modifyTask, body)
+	return err
+}
+
+// DeleteTask deletes a task that is pending. The error is as that of [Client.ModifyTask].
+//
+// API: tencentcloud.com/document/product/1047/78841.
+func (c *Client) DeleteTask(ctx context.Context, id int64, t TaskType) error {
+	if err := invalid(taskFaults(id, t)); err != nil {
+		return err
+	}
+	body, err := taskRequest{SDKAppID: c.sdkAppID, TaskID: id, Type: t}.encode()
+	if err != nil {
+		return err
+	}
+	_, err = ask[any](ctx, c, &deleteTask, body)
+	return err
+}
+
+// Task reads a task. The error is an [*InputErrors] or a [*CallError].
+//
+// API: tencentcloud.com/document/product/1047/78842.
+func (c *Client) Task(ctx context.Context, id int64) (*Task, error) {
+	if err := invalid(taskFaults(id, TaskAll)); err != nil {
+		return nil, err
+	}
+	body, err := taskRequest{SDKAppID: c.sdkAppID, TaskID: id}.encode()
+	if err != nil {
+		return nil, err
+	}
+	return ask[*Task](ctx, c, &getTask, body)
+}
+
+// Tasks lists tasks, with as many requests as it takes. An error, an [*InputErrors] or a [*CallError], ends the sequence; the task
+// beside it is nil. A task that is added or deleted meanwhile may make another come twice, or not at all.
+//
+// API: tencentcloud.com/document/product/1047/78843.
+func (c *Client) Tasks(ctx context.Context, q TaskQuery) iter.Seq2[*Task, error] {
+	return func(yield func(*Task, error) bool) {
+		for offset := q.Offset; ; {
+			page, err := c.taskPage(ctx, q, offset)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, task := range page.tasks {
+				if !yield(task, nil) {
+					return
+				}
+			}
+			offset += len(page.tasks)
+			if len(page.tasks) == 0 || page.total > 0 && offset >= page.total {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) taskPage(ctx context.Context, q TaskQuery, offset int) (page taskPage, err error) {
+	if err := invalid(q.faults()); err != nil {
+		return page, err
+	}
+	body, err := q.encode(c.sdkAppID, offset)
+	if err != nil {
+		return page, err
+	}
+	return ask[taskPage](ctx, c, &listTasks, body)
+}
+
+// taskPage is the answer to one request for tasks.
+type taskPage struct {
+	tasks []*Task
+	total int // 0 if the answer does not tell
+}
+
+func readTaskNumber(body []byte) (any, error) { return decodeTaskID(body), nil }
+
+func readTask(body []byte) (any, error) {
+	task, err := decodeTask(body)
+	if err == nil && task == nil {
+		err = errors.New("the answer has no task")
+	}
+	return task, err
+}
+
+func readTaskPage(body []byte) (any, error) {
+	tasks, total, err := decodeTasks(body)
+	return taskPage{tasks, total}, err
 }
 
 // taskType returns the type of a task with this content.

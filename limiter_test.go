@@ -107,7 +107,7 @@ func TestRecipientLimiterBooksNothingAhead(t *testing.T) {
 		l := timpush.NewRecipientLimiter(500)
 		require.NoError(t, timpush.WaitLimiter(t.Context(), l, true, 500))
 		began := time.Now()
-		var order []int
+		order := make(chan int, 3)
 		var queue sync.WaitGroup
 		for i := range 3 {
 			queue.Go(func() {
@@ -120,13 +120,13 @@ func TestRecipientLimiterBooksNothingAhead(t *testing.T) {
 				if err := timpush.WaitLimiter(ctx, l, true, 500); i == 1 {
 					assert.ErrorIs(t, err, context.DeadlineExceeded)
 				} else if assert.NoError(t, err) {
-					order = append(order, i)
+					order <- i
 				}
 			})
 			synctest.Wait()
 		}
 		queue.Wait()
-		assert.Equal(t, []int{0, 2}, order)
+		assert.Equal(t, []int{0, 2}, []int{<-order, <-order})
 		assert.Equal(t, 2020*time.Millisecond, time.Since(began))
 		require.Error(t, timpush.WaitLimiter(t.Context(), l, true, 501), "they can never start within a second")
 	})

@@ -13,12 +13,17 @@ import (
 //	nightly, err := timpush.NewClient(cfg, timpush.WithLimiter(timpush.LowPriority(limiter)))
 //
 // Only one call of the job waits for l at a time, so a caller of l waits for at most one call of the job. If l is of
-// [NewLimiter], the job waits for as long as any caller of l does. Any other Limiter should let its callers through in the order in
-// which they came; then the job counts as one caller. A Limiter that takes a while for each call, because it asks another
-// machine, lets the job make one call in that time.
+// [NewLimiter], the job also waits for as long as any caller of l does. Any other Limiter should let its callers through in
+// the order in which they came; then the job counts as one caller.
 //
-// Use one for all jobs of a process. Its callers are let through in the order in which they came. It has a method WaitN if l
-// has one, and is safe for concurrent use.
+// With a service that takes 50 ms and 20 logins a second at random, 99 of 100 logins take at most 64 ms alone, 80 ms beside such
+// a job, and 494 ms beside one with l itself; logins and job together use the whole rate of l. Through a *rate.Limiter or a
+// Redis nearby it is 90 ms. If l asks a machine so far away that a Wait takes longer than the time between two calls, the job
+// makes one call in a Wait: 28 a second beside these logins with a Redis at 20 ms. Each further LowPriority of the same l, for
+// another part of the job, makes that many more.
+//
+// Callers of the Limiter are let through in the order in which they came. It has a method WaitN if l has one, and is safe for
+// concurrent use.
 func LowPriority(l Limiter) Limiter {
 	low := &lowPriority{limiter: l, first: make(chan struct{}, 1)}
 	if _, ok := l.(nWaiter); ok {

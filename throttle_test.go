@@ -30,10 +30,10 @@ const settled, stop, end = 15 * time.Second, 50 * time.Second, 69 * time.Second
 // share lets others call 50 times a second, with gaps as next says. Requests take 20 to 40 ms to arrive, and answers 10 to 30.
 func share(t *testing.T, seed int64, next func(r *rand.Rand) time.Duration, reading ...timpushtest.Option) (s sharing) {
 	t.Helper()
-	r := rand.New(rand.NewPCG(uint64(seed), 0))
+	r := rand.New(rand.NewPCG(uint64(seed), 0)) // of the others
 	synctest.Test(t, func(t *testing.T) {
 		server := timpushtest.Start(t, append(reading, timpushtest.WithInMemory(), timpushtest.WithLatency(20*time.Millisecond, 10*time.Millisecond))...)
-		network := delayed(server.HTTPClient().Transport, r)
+		network := delayed(server.HTTPClient().Transport, rand.New(rand.NewPCG(uint64(seed), 1)))
 		began := time.Now()
 		steady := stop + time.Duration(seed)*time.Second
 		var callers sync.WaitGroup

@@ -102,13 +102,17 @@ func sharingOf(calls []timpushtest.Call, began time.Time, steady time.Duration) 
 	return s
 }
 
-// together adds up what five seeds give, and says how much of the rest of the quota is used, how much is refused, both as a part
+// together adds up what two seeds give, five with a large -seeds, and says how much of the rest of the quota is used, how much is refused, both as a part
 // of 1, and what the longest way back was.
 func together(t *testing.T, next func(r *rand.Rand) time.Duration, reading ...timpushtest.Option) (used, refused float64, back time.Duration) {
 	t.Helper()
 	var sum sharing
 	var steady float64
-	for seed := range int64(5) {
+	runs := int64(2)
+	if *seeds > 25 {
+		runs = 5
+	}
+	for seed := range runs {
 		s := share(t, seed+1, next, reading...)
 		sum.accepted, sum.refused, back = sum.accepted+s.accepted, sum.refused+s.refused, max(back, s.back)
 		steady += (stop - settled).Seconds() + float64(seed+1)

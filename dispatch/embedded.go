@@ -125,7 +125,7 @@ func (q *Queue) recoverFiles(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	q.kept = &copyFile{filepath.Join(dir, "record")}
-	info, err := q.info(ctx, q.stream)
+	info, err := q.info(ctx, q.stream, jetstream.WithSubjectFilter(">"))
 	if err != nil {
 		return err
 	}
@@ -165,6 +165,9 @@ func (q *Queue) countEnd(ctx context.Context, r *record, info *jetstream.StreamI
 			q.logLost(ctx, from, acks.Sequence, "the data has lost its end")
 		}
 		r.shorten(last)
+	}
+	if r.Floor == last {
+		r.Passed = r.Purged + uint64(stored(info.State.Subjects))
 	}
 	r.Counted = acks.Generation
 }

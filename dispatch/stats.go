@@ -64,12 +64,14 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 		return Stats{}, err
 	}
 	s := Stats{
-		Backlog: max(stored(info.State.Subjects)-int(r.Passed-r.Purged), 0), Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),
+		Backlog: stored(info.State.Subjects) - int(r.Passed-r.Purged), Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),
 		Lost: int(lost), LostAt: r.lostAt(lost), Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes, Active: r.Owner, Paused: r.Paused,
 	}
 	first := max(r.Floor+1, info.State.FirstSeq)
 	if first > info.State.LastSeq {
 		s.Backlog = 0
+	} else {
+		s.Backlog = max(s.Backlog, 1) // the record's counts are wrong for a second after damage
 	}
 	for _, p := range r.Later {
 		s.Waiting += len(p.Updates)

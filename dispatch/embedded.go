@@ -152,7 +152,7 @@ func (q *Queue) countEnd(ctx context.Context, r *record, info *jetstream.StreamI
 	counted := r.Counted == acks.Generation
 	same := acks.Created == info.Created.UnixNano()
 	switch {
-	case acks.Sequence == 0 || same && acks.Sequence <= last:
+	case acks.Sequence == 0, same && acks.Sequence <= last, !same && r.Created.Equal(info.Created):
 		return
 	case !same: // the data was removed, and the stream made again
 		if from := max(r.Floor, r.Settled) + 1; !counted && r.lose(from, acks.Sequence) {

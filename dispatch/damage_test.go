@@ -235,4 +235,3 @@ func TestRestartsAreNoLoss(t *testing.T) {
 	assert.Zero(t, stats(t, q).Lost)
 	assert.Len(t, fake.Accounts(), 8*200)
 }
-

@@ -56,8 +56,8 @@ func (w *diskWatch) refuse(size int) error {
 	case w.since.Load() != nil:
 		return fmt.Errorf("%w: the disk is full or has failed: the embedded server cannot write in %s", ErrFull, w.dir)
 	}
-	if free, known := freeSpace(w.dir); known && free < reserve+int64(size) {
-		return fmt.Errorf("%w: the disk has %.1f MiB left for %s, and %d MiB are kept free", ErrFull, float64(free)/(1<<20), w.dir, reserve>>20)
+	if free, known := freeSpace(w.dir); known && free < w.settings.reserve+int64(size) {
+		return fmt.Errorf("%w: the disk has %.1f MiB left for %s, and %d MiB are kept free", ErrFull, float64(free)/(1<<20), w.dir, w.settings.reserve>>20)
 	}
 	return nil
 }
@@ -74,9 +74,9 @@ func (w *diskWatch) giveUp(closed bool) bool {
 // look logs when the disk becomes full, and restarts the storage of a server that cannot write when it has space again.
 func (w *diskWatch) look(ctx context.Context) {
 	log := w.settings.logger
-	if free, known := freeSpace(w.dir); known && w.low != (free < reserve) {
+	if free, known := freeSpace(w.dir); known && w.low != (free < w.settings.reserve) {
 		if w.low = !w.low; w.low {
-			log.ErrorContext(ctx, "dispatch: the disk is full: no updates are taken", "free", free, "reserve", reserve)
+			log.ErrorContext(ctx, "dispatch: the disk is full: no updates are taken", "free", free, "reserve", w.settings.reserve)
 		} else {
 			log.InfoContext(ctx, "dispatch: the disk has space again", "free", free)
 		}
@@ -126,9 +126,9 @@ func (w *diskWatch) restart() error {
 
 // warnOfSpace says that the streams can grow beyond what the disk has.
 func warnOfSpace(ctx context.Context, dir string, s settings) {
-	if free, known := freeSpace(dir); known && free < s.maxBytes+s.maxBytes/4+reserve {
-		s.logger.WarnContext(ctx, "dispatch: the disk has less space than WithMaxBytes allows the queue to take", "free", free,
-			"wanted", s.maxBytes+s.maxBytes/4+reserve)
+	wanted := s.maxBytes + s.maxBytes/4 + s.reserve
+	if free, known := freeSpace(dir); known && free < wanted {
+		s.logger.WarnContext(ctx, "dispatch: the disk has less space than WithMaxBytes allows the queue to take", "free", free, "wanted", wanted)
 	}
 }
 

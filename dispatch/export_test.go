@@ -44,3 +44,6 @@ func (q *Queue) Floor(ctx context.Context) (uint64, error) {
 
 // JetStream returns what the queue is on, and the subject that its updates begin with.
 func (q *Queue) JetStream() (jetstream.JetStream, string) { return q.js, q.subject }
+
+// WithReserve sets how many bytes of the disk are kept free.
+func WithReserve(n int64) Option { return func(s *settings) { s.reserve = n } }

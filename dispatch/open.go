@@ -101,8 +101,12 @@ func (q *Queue) update(ctx context.Context, s jetstream.Stream, want jetstream.S
 		}
 		config.Replicas, changed = n, true
 	}
-	if q.embedded && q.settings.given["limits"] && want.MaxBytes != 0 && (config.MaxBytes != want.MaxBytes || config.Duplicates != want.Duplicates) {
-		config.MaxBytes, config.Duplicates, changed = want.MaxBytes, want.Duplicates, true
+	limits := q.embedded && want.MaxBytes != 0 // not of the bucket
+	if limits && q.settings.given["bytes"] && config.MaxBytes != want.MaxBytes {
+		config.MaxBytes, changed = want.MaxBytes, true
+	}
+	if limits && q.settings.given["window"] && config.Duplicates != want.Duplicates {
+		config.Duplicates, changed = want.Duplicates, true
 	}
 	if !changed {
 		return nil

@@ -94,6 +94,7 @@ type settings struct {
 	duplicate time.Duration
 	lease     time.Duration
 	delay     time.Duration // after a first failure
+	reserve   int64         // bytes of the disk of an embedded server that are kept free
 	logger    *slog.Logger
 	existing  bool // nothing is made
 	faults    []error
@@ -102,7 +103,8 @@ type settings struct {
 func newSettings(sdkAppID int, opts []Option) (settings, error) {
 	s := settings{
 		given: map[string]bool{}, replicas: 1, maxBytes: 1 << 30, maxAge: 7 * 24 * time.Hour, duplicate: 2 * time.Minute, lease: 3 * time.Second, delay: time.Second,
-		logger: slog.New(slog.DiscardHandler),
+		reserve: 8 << 20,
+		logger:  slog.New(slog.DiscardHandler),
 	}
 	for _, option := range opts {
 		option(&s)
@@ -137,7 +139,7 @@ func WithReplicaChange() Option { return func(s *settings) { s.change = true } }
 // while it is full, updates that would go there wait. If not given, it is 1 GiB.
 func WithMaxBytes(n int64) Option {
 	return func(s *settings) {
-		s.maxBytes, s.given["limits"] = n, true
+		s.maxBytes, s.given["bytes"] = n, true
 		s.require(n >= 1<<16, "WithMaxBytes wants at least 64 KiB")
 	}
 }
@@ -152,7 +154,7 @@ func WithMaxAge(d time.Duration) Option {
 // made; with [OpenEmbedded] also later. If not given, it is 2 minutes.
 func WithDuplicateWindow(d time.Duration) Option {
 	return func(s *settings) {
-		s.duplicate, s.given["limits"] = d, true
+		s.duplicate, s.given["window"] = d, true
 		s.require(d >= 100*time.Millisecond, "WithDuplicateWindow wants at least 100 ms")
 	}
 }

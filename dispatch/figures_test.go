@@ -161,9 +161,9 @@ type workers struct {
 	alive []*exec.Cmd
 }
 
-func startWorkers(t *testing.T, n int, nats, fake string) *workers {
+func startWorkers(t *testing.T, n int, nats, fake, lease string) *workers {
 	t.Helper()
-	w := &workers{t: t, env: map[string]string{"NATS": nats, "FAKE": fake}}
+	w := &workers{t: t, env: map[string]string{"NATS": nats, "FAKE": fake, "LEASE": lease}}
 	for range n {
 		w.alive = append(w.alive, process(t, "worker", w.env))
 	}
@@ -232,7 +232,7 @@ func TestFigureKilledWorkers(t *testing.T) { //nolint:paralleltest // it measure
 	q, err := dispatch.Open(t.Context(), js, appID)
 	require.NoError(t, err)
 	fake := timpushtest.Start(t, timpushtest.WithPlainHTTP(), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
-	w := startWorkers(t, 3, s.ClientURL(), fake.URL)
+	w := startWorkers(t, 3, s.ClientURL(), fake.URL, "")
 	killing{"workers", 1000, *kills + (*kills+4)/5, func() {
 		for k := range *kills {
 			if w.killOne(); k%5 == 0 {
@@ -252,7 +252,7 @@ func TestFigureKilledServers(t *testing.T) { //nolint:paralleltest // it measure
 	conn, js, err := connect(url)
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
-	w := startWorkers(t, 2, url, fake.URL)
+	w := startWorkers(t, 2, url, fake.URL, "")
 	killed := 0 // servers
 	killing{"servers", 500, *kills, func() {
 		for range *kills {

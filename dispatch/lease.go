@@ -221,11 +221,11 @@ func (l *lease) release(ctx context.Context) error {
 	return l.save(ctx)
 }
 
-// newOwner returns a name that tells an operator where a dispatcher runs.
+// newOwner returns a name that tells an operator where a dispatcher runs: host, process and a unique part.
 func newOwner() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return host + "/" + nuid.Next()
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), nuid.Next())
 }

@@ -59,7 +59,7 @@ func (r role) losing(c *jetstream.StreamConfig) []setting {
 		{c.MaxMsgsPerSubject > 0 && !r.bucket, fmt.Sprintf("it keeps %d messages of a subject, want no limit", c.MaxMsgsPerSubject), "--max-msgs-per-subject=-1"},
 		{c.NoAck, "it acknowledges nothing", "--ack"},
 		{c.PersistMode != jetstream.DefaultPersistMode, "it acknowledges before a message is stored (persist mode async)", ""},
-		{c.SubjectTransform != nil, "it changes subjects", ""},
+		{c.SubjectTransform != nil, "it changes subjects", "--no-transform"},
 		{c.SubjectDeleteMarkerTTL != 0 && !r.bucket, "it stores markers for what has expired", ""},
 	}
 }
@@ -78,7 +78,7 @@ func (r role) refusing(c *jetstream.StreamConfig) []setting {
 		{c.AllowMsgCounter, "it counts instead of storing messages", ""},
 		{r.updates && c.MaxConsumers > 0 && c.MaxConsumers < maxConsumers, fmt.Sprintf("it has %d consumers at most, want no limit", c.MaxConsumers), ""},
 		{r.updates && c.ConsumerLimits.InactiveThreshold > 0 && c.ConsumerLimits.InactiveThreshold < consumerLife,
-			fmt.Sprintf("consumers that are not used live for %v at most, want no limit", c.ConsumerLimits.InactiveThreshold), "--limit-consumer-inactive=0"},
+			fmt.Sprintf("consumers that are not used live for %v at most, want no limit", c.ConsumerLimits.InactiveThreshold), ""},
 		{r.updates && c.DenyPurge, "messages cannot be purged", ""},
 		{r.deletes && c.DenyDelete, "messages cannot be deleted", ""},
 	}

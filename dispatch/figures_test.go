@@ -272,6 +272,43 @@ func TestFigureKilledServers(t *testing.T) { //nolint:paralleltest // it measure
 	attr(t, "servers.killed", killed)
 }
 
+// TestFigureAllKilled kills the server that leads the stream together with both dispatchers, which are started again at once.
+func TestFigureAllKilled(t *testing.T) { //nolint:paralleltest // it measures
+	figure(t)
+	url, servers, restart := startCluster(t, 15220)
+	q := openCluster(t, url)
+	fake := timpushtest.Start(t, timpushtest.WithPlainHTTP(), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
+	conn, js, err := connect(url)
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	w := startWorkers(t, 2, url, fake.URL, "")
+	var all []float64
+	killing{"together", 500, 2 * *kills, func() {
+		for range *kills {
+			s, err := js.Stream(t.Context(), streamName)
+			require.NoError(t, err)
+			leader := int(s.CachedInfo().Cluster.Leader[len("server")] - '1')
+			began := time.Now()
+			kill(servers[leader])
+			for k := range w.alive {
+				kill(w.alive[k])
+			}
+			calls := len(fake.Calls())
+			for k := range w.alive {
+				w.alive[k] = process(t, "worker", w.env)
+			}
+			eventually(t, "another one sends", func() bool { return len(fake.Calls()) > calls })
+			all = append(all, time.Since(began).Seconds())
+			restart(leader)
+			requireCaughtUp(t, js)
+		}
+	}}.measure(t, q, fake)
+	slices.Sort(all)
+	t.Log(all)
+	attr(t, "together.median", all[len(all)/2])
+	attr(t, "together.longest", all[len(all)-1])
+}
+
 // requireCaughtUp waits until all three servers have all that is stored: then one more may be killed.
 func requireCaughtUp(t *testing.T, js jetstream.JetStream) {
 	t.Helper()

@@ -128,8 +128,14 @@ func (q *Queue) firstRecord(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = q.state.Create(ctx, recordKey, value)
-	if errors.Is(err, jetstream.ErrKeyExists) {
+	err = retry(ctx, requestTimeout, func(ctx context.Context) error {
+		_, err := q.state.Get(ctx, recordKey)
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			_, err = q.state.Create(ctx, recordKey, value)
+		}
+		return err
+	})
+	if errors.Is(err, jetstream.ErrKeyExists) { // another process was faster, or the retry finds what the first try wrote
 		return nil
 	}
 	return err

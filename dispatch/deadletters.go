@@ -43,7 +43,7 @@ func (q *Queue) storeLetters(ctx context.Context, batch []item) {
 			acks[k], i.err = q.storeLetter(i)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, q.settings.store)
 	defer cancel()
 	for k, ack := range acks {
 		if ack == nil {

@@ -151,3 +151,22 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	require.NoError(t, q.Close())
 	assert.Less(t, time.Since(began), 3*time.Second)
 }
+
+// TestServerWithAFullDiskIsNamed: a server of one's own keeps its first write error, and answers everything but what is stored.
+func TestServerWithAFullDiskIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t)
+	js, _ := startServer(t, dir)
+	q := openOn(t, js, dispatch.WithStoreTimeout(2*time.Second), dispatch.WithMaxBytes(4<<20))
+	set(t, q, user("mary", "1"))
+	fillDisk(t, dir, 0)
+	var err error
+	for n := 0; err == nil && n < 1000; n++ {
+		err = q.SetAttr(t.Context(), bigUser(n))
+	}
+	require.ErrorContains(t, err, "not known to be stored")
+	require.ErrorContains(t, err, "stores nothing")
+	require.ErrorContains(t, err, "free space")
+	assert.Contains(t, stats(t, q).Paused, "stores nothing")
+	require.NoError(t, q.Close())
+}

@@ -62,3 +62,6 @@ func WithLeaseCheck(ctx context.Context, held func() bool) context.Context {
 		return l.checkLease()
 	})
 }
+
+// WithStoreTimeout sets how long a message is tried to be stored.
+func WithStoreTimeout(d time.Duration) Option { return func(s *settings) { s.store = d } }

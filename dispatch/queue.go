@@ -33,7 +33,6 @@ var (
 )
 
 const (
-	storeTimeout   = 30 * time.Second // of a message: longer than a cluster takes to elect a new leader
 	requestTimeout = time.Second      // of one request to a server, and of one attempt to store a message
 	makeTimeout    = 15 * time.Second // of a request that makes or changes a stream
 	openTimeout    = 10 * time.Second // of servers that are electing a leader
@@ -94,6 +93,7 @@ type settings struct {
 	duplicate time.Duration
 	lease     time.Duration
 	delay     time.Duration // after a first failure
+	store     time.Duration // how long a message is tried: longer than a cluster takes to elect a leader
 	reserve   int64         // bytes of the disk of an embedded server that are kept free
 	logger    *slog.Logger
 	existing  bool // nothing is made
@@ -103,8 +103,8 @@ type settings struct {
 func newSettings(sdkAppID int, opts []Option) (settings, error) {
 	s := settings{
 		given: map[string]bool{}, replicas: 1, maxBytes: 1 << 30, maxAge: 7 * 24 * time.Hour, duplicate: 2 * time.Minute, lease: 3 * time.Second, delay: time.Second,
-		reserve: 8 << 20,
-		logger:  slog.New(slog.DiscardHandler),
+		store: 30 * time.Second, reserve: 8 << 20,
+		logger: slog.New(slog.DiscardHandler),
 	}
 	for _, option := range opts {
 		option(&s)
@@ -265,7 +265,7 @@ func (q *Queue) SetAttrOnce(ctx context.Context, id string, user timpush.UserAtt
 	q.mu.Unlock()
 	defer q.work.Done()
 	hash := sha256.Sum256([]byte(id)) // any text would not fit into a header
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, q.settings.store)
 	defer cancel()
 	return q.publish(ctx, q.message(body, 1), "once-"+base64.RawURLEncoding.EncodeToString(hash[:]))
 }
@@ -312,7 +312,7 @@ func (q *Queue) join(body []byte) (*group, error) {
 // write stores the groups, one after the other: two at a time could change places where a connection is lost.
 func (q *Queue) write() {
 	for g := q.next(); g != nil; g = q.next() {
-		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), q.settings.store)
 		g.err = q.publish(ctx, q.message(g.body, g.updates), "group-"+nuid.Next())
 		cancel()
 		close(g.stored)

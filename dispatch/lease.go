@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -83,8 +84,7 @@ func (q *Queue) newLease() *lease {
 // acquire waits until it has the lease, or until ctx ends. It never compares clocks of two machines: a lease is free
 // when its record has not changed for longer than its owner would have gone on without renewing it.
 func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
-	var seen uint64
-	var since time.Time
+	seen, since := q.seen.revision, q.seen.since
 	for {
 		l := q.newLease()
 		err := l.load(ctx)
@@ -103,6 +103,32 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 		}
 		if !sleep(ctx, l.length/10) {
 			return nil, ctx.Err()
+		}
+	}
+}
+
+// sighting is a revision of the record and since when it has been the last one, as far as is known.
+type sighting struct {
+	revision uint64
+	since    time.Time
+}
+
+// observe looks at the record until ctx ends. Any server of a cluster answers that, so that the time of a dead owner's lease
+// passes while the others still elect a leader.
+func (q *Queue) observe(ctx context.Context) (s sighting) {
+	subject := q.api("DIRECT.GET.KV_" + q.name + ".$KV." + q.name + "." + recordKey)
+	for {
+		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
+		m, err := q.js.Conn().RequestWithContext(attempt, subject, nil)
+		cancel()
+		if err == nil {
+			revision, _ := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64) // 0: there is no record
+			if revision != s.revision {
+				s = sighting{revision, time.Now()}
+			}
+		}
+		if !sleep(ctx, 200*time.Millisecond) {
+			return s
 		}
 	}
 }

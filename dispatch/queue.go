@@ -64,6 +64,7 @@ type Queue struct {
 		checked time.Time
 		fault   error // of the streams; nil: none
 	}
+	seen   sighting    // of the record, while the Queue was opened
 	silent atomic.Bool // the server stores nothing although it answers
 
 	mu      sync.Mutex
@@ -201,7 +202,12 @@ func open(ctx context.Context, js jetstream.JetStream, sdkAppID int, s settings,
 		js: js, settings: s, app: sdkAppID, embedded: embedded,
 		subject: fmt.Sprintf("timpush.%d", sdkAppID), name: fmt.Sprintf("TIMPUSH_%d", sdkAppID),
 	}
+	observing, stop := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() { q.seen = q.observe(observing) })
 	err := q.prepare(ctx)
+	stop()
+	work.Wait()
 	if errors.Is(err, ErrNoQueue) {
 		return nil, ErrNoQueue
 	}

@@ -113,24 +113,47 @@ func (r role) afterwards() string {
 	return "restart a program that calls Open, which makes it again"
 }
 
-// checkConfig returns what is wrong with the streams, at most a second old. A queue that would lose updates must not take any.
-func (q *Queue) checkConfig(ctx context.Context) error {
+// lastFault returns what was wrong with the streams when they were last looked at, and looks again if that is a second ago. It
+// does not wait for that: while a leader is elected, it would take as long as storing an update.
+func (q *Queue) lastFault() error {
 	q.config.Lock()
 	defer q.config.Unlock()
-	if time.Since(q.config.checked) < checkEvery {
-		return q.config.fault
+	if time.Since(q.config.checked) >= checkEvery && !q.config.checking {
+		q.config.checking = true
+		q.work.Go(func() { _ = q.checkConfig(context.Background()) })
 	}
+	return q.config.fault
+}
+
+// checkConfig looks what is wrong with the streams, unless it did within the last second, and returns it. A queue that would lose
+// updates must not take any.
+func (q *Queue) checkConfig(ctx context.Context) error {
+	q.looking.Lock()
+	defer q.looking.Unlock()
+	q.config.Lock()
+	checked, fault := q.config.checked, q.config.fault
+	q.config.Unlock()
+	if time.Since(checked) >= checkEvery {
+		fault = q.lookAtConfig(ctx, fault)
+	}
+	q.config.Lock()
+	defer q.config.Unlock()
+	q.config.checked, q.config.fault, q.config.checking = time.Now(), fault, false
+	return fault
+}
+
+// lookAtConfig returns what is wrong with the streams now, or what was wrong before if they cannot be asked.
+func (q *Queue) lookAtConfig(ctx context.Context, before error) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	fault := q.configFault(ctx)
-	if ctx.Err() == nil {
-		if fault != nil && (q.config.fault == nil || fault.Error() != q.config.fault.Error()) {
-			q.settings.logger.ErrorContext(ctx, "dispatch: a stream is not as it has to be: no updates are taken", "error", fault)
-		}
-		q.config.fault = fault
+	if ctx.Err() != nil {
+		return before
 	}
-	q.config.checked = time.Now()
-	return q.config.fault
+	if fault != nil && (before == nil || fault.Error() != before.Error()) {
+		q.settings.logger.ErrorContext(ctx, "dispatch: a stream is not as it has to be: no updates are taken", "error", fault)
+	}
+	return fault
 }
 
 // oneLine joins the lines of an error's text.

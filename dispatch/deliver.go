@@ -70,7 +70,7 @@ func (i *item) classify(outcome timpush.Outcome, err error) {
 	}
 }
 
-// ownFault tells whether a failure is about an account's own data and so not about other accounts. Otherwise the update is kept and
+// ownFault reports whether a failure is about an account's own data and so not about other accounts. Otherwise the update is kept and
 // sent again: what an operator has to correct must not become a dead letter.
 func ownFault(err error) bool {
 	if _, ok := errors.AsType[*timpush.InputError](err); ok {
@@ -80,7 +80,7 @@ func ownFault(err error) bool {
 	return ok && code.DataFault()
 }
 
-// needsOperator tells whether an operator has to correct something before sending again can help.
+// needsOperator reports whether an operator has to correct something before sending again can help.
 func needsOperator(err error) bool {
 	if code, ok := errors.AsType[timpush.Code](err); ok {
 		return !code.Retryable() && !ownFault(err)

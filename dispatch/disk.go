@@ -62,7 +62,7 @@ func (w *diskWatch) refuse(size int) error {
 	return nil
 }
 
-// giveUp tells whether a message is not to be tried again.
+// giveUp reports whether a message is not to be tried again.
 func (w *diskWatch) giveUp(closed bool) bool {
 	if w == nil {
 		return false
@@ -104,7 +104,7 @@ func (w *diskWatch) look(ctx context.Context) {
 	}
 }
 
-// probe tells whether the disk takes a file.
+// probe reports whether the disk takes a file.
 func (w *diskWatch) probe() error {
 	f, err := os.Create(filepath.Join(w.dir, "probe"))
 	if err != nil {

@@ -294,7 +294,7 @@ func (d *dispatcher) startAll() {
 	}
 }
 
-// maySend tells whether another request may go. In a pause it is one at a time.
+// maySend reports whether another request may go. In a pause it is one at a time.
 func (d *dispatcher) maySend() bool {
 	if d.replay > 0 || d.batches >= maxBatches || !d.valid() {
 		return false

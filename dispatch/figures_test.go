@@ -85,7 +85,7 @@ func (l *load) set(q *dispatch.Queue, u timpush.UserAttrs) bool {
 	return true
 }
 
-// found is what came of a load.
+// found is the result of a load.
 type found struct{ lost, disordered, again int }
 
 // check compares what the fake has seen with what was acknowledged.
@@ -117,8 +117,8 @@ func (l *load) check(t *testing.T, fake *timpushtest.Server) (f found) {
 	return f
 }
 
-// tell requires that nothing was lost or out of order, and tells all numbers of a figure by name.
-func (f found) tell(t *testing.T, figure string) {
+// report requires that nothing was lost or out of order, and prints all numbers of a figure by name.
+func (f found) report(t *testing.T, figure string) {
 	t.Helper()
 	attr(t, figure+".lost", f.lost)
 	attr(t, figure+".disordered", f.disordered)
@@ -151,7 +151,7 @@ func TestFigureThroughput(t *testing.T) { //nolint:paralleltest // it measures
 	attr(t, "throughput.backlog", backlog)
 	attr(t, "throughput.sent", float64(l.stored.Load())/sent.Seconds())
 	attr(t, "throughput.peak", fake.PeakRate())
-	l.check(t, fake).tell(t, "throughput")
+	l.check(t, fake).report(t, "throughput")
 }
 
 // workers keeps n workers alive, and kills them.
@@ -214,9 +214,9 @@ func (k killing) measure(t *testing.T, q *dispatch.Queue, fake *timpushtest.Serv
 	attr(t, k.name+".silence", silence.Seconds())
 	attr(t, k.name+".redelivered", s.Redelivered)
 	attr(t, k.name+".bound", float64(found.again)/float64(bound))
-	found.tell(t, k.name)
+	found.report(t, k.name)
 	assert.Zero(t, s.DeadLetters)
-	assert.LessOrEqual(t, found.again, bound, "what was under way when a sender was cut off")
+	assert.LessOrEqual(t, found.again, bound, "what was in flight when a sender was cut off")
 }
 
 func TestFigureKilledWorkers(t *testing.T) { //nolint:paralleltest // it measures

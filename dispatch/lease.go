@@ -198,7 +198,7 @@ func (l *lease) write(ctx context.Context, value []byte) (uint64, error) {
 	return l.state.Update(ctx, recordKey, value, l.revision)
 }
 
-// conflict tells whether another process has written the record.
+// conflict reports whether another process has written the record.
 func conflict(err error) bool {
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return true
@@ -215,7 +215,7 @@ func (l *lease) until() time.Time {
 	return time.Time{}
 }
 
-// valid tells whether the lease is not over, also by the wall clock: the monotonic one stands still while a machine sleeps.
+// valid reports whether the lease is not over, also by the wall clock: the monotonic one stands still while a machine sleeps.
 func (l *lease) valid() bool {
 	now, until := time.Now(), l.until()
 	return now.Before(until) && now.Round(0).Before(until.Round(0))
@@ -230,7 +230,7 @@ func (l *lease) checkLease() error {
 	return nil
 }
 
-// gone tells whether there is no record any more, and makes the lease write a new one: a bucket that was deleted and made again
+// gone reports whether there is no record any more, and makes the lease write a new one: a bucket that was deleted and made again
 // is empty, and all that was in it is in memory.
 func (l *lease) gone(ctx context.Context) bool {
 	now := &lease{state: l.state}

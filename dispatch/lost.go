@@ -107,7 +107,7 @@ func (d *dispatcher) checkRead(ctx context.Context, info *jetstream.StreamInfo) 
 	return nil
 }
 
-// holds tells whether a stream has the message of a position, or has deleted it.
+// holds reports whether a stream has the message of a position, or has deleted it.
 func (q *Queue) holds(ctx context.Context, info *jetstream.StreamInfo, p position) (bool, error) {
 	if p.At.IsZero() || p.Seq < info.State.FirstSeq {
 		return true, nil
@@ -208,6 +208,19 @@ func (q *Queue) missing(ctx context.Context, from, to uint64) ([]*message, error
 	if err != nil {
 		return nil, err
 	}
+	found, err := q.findAll(ctx, info, from, to)
+	if err != nil || info.Cluster == nil {
+		return found, err
+	}
+	// A server that has just become the leader may not have them yet: one leader must have had all of them the whole time.
+	after, err := q.info(ctx, q.stream)
+	if err == nil && (info.State.LastSeq < to || after.Cluster == nil || after.Cluster.Leader != info.Cluster.Leader) {
+		err = errGap
+	}
+	return found, err
+}
+
+func (q *Queue) findAll(ctx context.Context, info *jetstream.StreamInfo, from, to uint64) ([]*message, error) {
 	var found []*message
 	for seq := from; seq <= to; seq++ {
 		m, err := q.find(ctx, info, seq)

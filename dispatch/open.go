@@ -66,6 +66,9 @@ func (q *Queue) ensure(ctx context.Context, config jetstream.StreamConfig, r rol
 	if err == nil && !q.settings.existing {
 		err = q.update(ctx, s, config)
 	}
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == noStorage {
+		err = fmt.Errorf("%w: raise max_file_store of the servers, or give WithMaxBytes less", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", config.Name, err)
 	}

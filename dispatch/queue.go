@@ -36,12 +36,13 @@ const (
 	requestTimeout = time.Second      // of one request to a server, and of one attempt to store a message
 	makeTimeout    = 15 * time.Second // of a request that makes or changes a stream
 	openTimeout    = 10 * time.Second // of servers that are electing a leader
+	noStorage      = 10047            // the code of JetStream for storage that is used up
 	maxGroup       = timpush.MaxUsersPerRequest
 	maxUpdateBytes = 64 << 10 // as stored; a server takes messages of 1 MiB
 )
 
 // Queue stores updates of attributes durably and sends them. Make one with [Open] or [OpenEmbedded]; the zero value is
-// of no use. It is safe for concurrent use, and any number of processes can have one for the same app.
+// not usable. It is safe for concurrent use, and any number of processes can have one for the same app.
 type Queue struct {
 	js       jetstream.JetStream
 	app      int
@@ -59,10 +60,12 @@ type Queue struct {
 	kept         *copyFile    // of the embedded server
 	disk         *diskWatch   // of the embedded server
 
-	config struct {
+	looking sync.Mutex // at the settings of the streams
+	config  struct {
 		sync.Mutex
-		checked time.Time
-		fault   error // of the streams; nil: none
+		checked  time.Time
+		checking bool
+		fault    error // of the streams; nil: none
 	}
 	seen   sighting    // of the record, while the Queue was opened
 	silent atomic.Bool // the server stores nothing although it answers
@@ -350,7 +353,7 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
 	if err := q.disk.refuse(len(m.Data)); err != nil {
 		return err
 	}
-	if err := q.checkConfig(ctx); err != nil {
+	if err := q.lastFault(); err != nil {
 		return fmt.Errorf("dispatch: not stored: %w", err)
 	}
 	for {
@@ -398,9 +401,9 @@ func (q *Queue) isClosed() bool {
 	return q.closed
 }
 
-// refused tells whether it does not help to store the same message again.
+// refused reports whether it does not help to store the same message again.
 func refused(err error) (error, bool) {
-	const storeFailed, noStorage = 10077, 10047
+	const storeFailed = 10077
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	switch {
 	case ok && (api.ErrorCode == noStorage || api.ErrorCode == storeFailed && strings.Contains(api.Description, "maximum")):

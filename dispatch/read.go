@@ -101,12 +101,15 @@ func (r *reader) take(ctx context.Context, m *message) error {
 // takeMissing looks for what the consumer has left out, up to a sequence.
 func (r *reader) takeMissing(ctx context.Context, to uint64) error {
 	found, err := r.queue.missing(ctx, r.next, to)
+	if err != nil {
+		return err
+	}
 	for _, m := range found {
-		if err == nil {
-			err = r.pass(ctx, m)
+		if err := r.pass(ctx, m); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 func (r *reader) pass(ctx context.Context, m *message) error {
@@ -132,7 +135,7 @@ func (r *reader) checkTail(ctx context.Context) error {
 	return r.takeMissing(ctx, min(info.State.LastSeq, r.next+1000))
 }
 
-// checkStream tells whether the stream of a new consumer is the one that was read so far.
+// checkStream reports whether the stream of a new consumer is the one that was read so far.
 func (r *reader) checkStream(ctx context.Context) error {
 	info, err := r.queue.infoWith(ctx, r.created, r.next-1)
 	if err != nil {

@@ -136,7 +136,7 @@ func (d *dispatcher) end() error {
 	return d.lease.release(ctx)
 }
 
-// tried tells whether something may have been sent that is not settled.
+// tried reports whether something may have been sent that is not settled.
 func (d *dispatcher) tried() bool {
 	for _, a := range d.accounts {
 		if a.tried {

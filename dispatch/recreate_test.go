@@ -196,8 +196,9 @@ func TestDeletedBucketIsReported(t *testing.T) {
 	set(t, q, user("mary", "1"))
 	drained(t, q)
 	require.NoError(t, js.DeleteKeyValue(t.Context(), streamName))
-	time.Sleep(1100 * time.Millisecond) // the settings are looked at once a second
-	require.ErrorContains(t, q.SetAttr(t.Context(), user("mary", "2")), "KV_"+streamName)
+	var err error
+	eventually(t, "no updates are taken", func() bool { err = q.SetAttr(t.Context(), user("mary", "2")); return err != nil })
+	require.ErrorContains(t, err, "KV_"+streamName)
 	s, err := q.Stats(t.Context())
 	require.NoError(t, err)
 	assert.Contains(t, s.Paused, "KV_"+streamName+" does not exist")

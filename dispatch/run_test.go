@@ -160,7 +160,7 @@ func TestFullDeadLettersHoldBack(t *testing.T) {
 	}
 }
 
-func TestPassingFaultsComeAgain(t *testing.T) {
+func TestTransientFaultsAreRetried(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]timpushtest.Fault{
 		"internal error": timpushtest.ErrorCode(91000), "gateway": timpushtest.Status(502), "lost answer": timpushtest.CutAfter(),
@@ -170,7 +170,7 @@ func TestPassingFaultsComeAgain(t *testing.T) {
 			t.Parallel()
 			fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
 			fake.Inject(fault)
-			set(t, q, user("mary", "Rome"), user("john", "Oslo")) // mary is in the first request, whoever else is
+			set(t, q, user("mary", "Rome"), user("john", "Oslo")) // mary is in the first request, with or without john
 			run(t, q, quickClient(fake))
 			drained(t, q)
 			assert.Equal(t, "Rome", fake.Attrs("mary")["city"])
@@ -180,7 +180,7 @@ func TestPassingFaultsComeAgain(t *testing.T) {
 	}
 }
 
-func TestOperatorsFaultKeepsAll(t *testing.T) {
+func TestOperatorMistakesKeepEverything(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]timpushtest.Fault{
 		"wrong key": timpushtest.ErrorCode(70009), "no administrator": timpushtest.ErrorCode(90009),
@@ -206,7 +206,7 @@ func TestOperatorsFaultKeepsAll(t *testing.T) {
 	}
 }
 
-func TestStuckAccountHoldsNobody(t *testing.T) {
+func TestFailingAccountDoesNotHoldOthers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	fake, q := timpushtest.Start(t), open(t, dir, quick)
@@ -240,7 +240,7 @@ func TestStuckAccountHoldsNobody(t *testing.T) {
 	requireOrder(t, cities(fake)["mary"])
 }
 
-// ordered tells whether no value comes before an earlier one: the values grow.
+// ordered reports whether no value comes before an earlier one: the values grow.
 func ordered(t *testing.T, values []string) bool {
 	t.Helper()
 	last := 0
@@ -305,7 +305,7 @@ func TestStandbyTakesOver(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithLease(time.Second))
 	stop := run(t, q, quickClient(fake))
-	eventually(t, "somebody is active", func() bool { return stats(t, q).Active != "" })
+	eventually(t, "one is active", func() bool { return stats(t, q).Active != "" })
 	first := stats(t, q).Active
 	run(t, q, quickClient(fake))
 	set(t, q, user("mary", "1"))
@@ -354,7 +354,7 @@ func TestSettledMessagesAreDeleted(t *testing.T) {
 	assert.Equal(t, "2", fake.Attrs("mary")["city"])
 }
 
-func TestStopKeepsWhatIsUnderWay(t *testing.T) {
+func TestStopKeepsWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
 	fake.Inject(timpushtest.Hang())

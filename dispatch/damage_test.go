@@ -235,3 +235,56 @@ func TestRestartsAreNoLoss(t *testing.T) {
 	assert.Zero(t, stats(t, q).Lost)
 	assert.Len(t, fake.Accounts(), 8*200)
 }
+
+func TestUnreadableStreamIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	q := open(t, dir, quick)
+	storeMessages(t, q, 0, 10)
+	require.NoError(t, q.Close())
+	meta := filepath.Join(dir, "jetstream", "$G", "streams", fmt.Sprintf("TIMPUSH_%d", appID), "meta.inf")
+	data, err := os.ReadFile(meta)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(meta, data[:len(data)/2], 0o600))
+	_, err = dispatch.OpenEmbedded(t.Context(), dir, appID, quick)
+	require.ErrorContains(t, err, "cannot be read")
+	require.NoError(t, os.WriteFile(meta, data, 0o600))
+	assert.Equal(t, 10, stats(t, open(t, dir, quick)).Backlog)
+}
+
+// TestDamagedFilesBesideTheData: the files with which damage is found are damaged themselves.
+func TestDamagedFilesBesideTheData(t *testing.T) {
+	t.Parallel()
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	q := open(t, dir, quick)
+	stop := run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 20)
+	drained(t, q)
+	stop()
+	storeMessages(t, q, 20, 40)
+	require.NoError(t, q.Close())
+	for _, name := range []string{"acknowledged", "record"} {
+		path := filepath.Join(dir, name)
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		data[3] ^= 0xff
+		require.NoError(t, os.WriteFile(path, data[:len(data)-1], 0o600))
+	}
+	q = open(t, dir, quick)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), 40)
+	assert.Zero(t, stats(t, q).Lost)
+}
+
+func TestDamageWhileOpen(t *testing.T) {
+	t.Parallel()
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	q := open(t, dir, quick)
+	storeMessages(t, q, 0, 300)
+	damage(t, rand.New(rand.NewPCG(1, 1)), blocks(t, dir, fmt.Sprintf("TIMPUSH_%d", appID))[0])
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	storeMessages(t, q, 300, 310)
+	eventually(t, "all are sent or counted", func() bool { return len(fake.Accounts())+stats(t, q).Lost == 310 })
+}

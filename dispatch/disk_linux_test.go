@@ -94,6 +94,8 @@ func TestFullDiskLosesNothing(t *testing.T) {
 		stored[n].Store(err == nil)
 		return err
 	}
+	fake := timpushtest.Start(t, timpushtest.WithQuota(0))
+	stop := run(t, q, fake.Client())
 	concurrently(500, func(n int) { assert.NoError(t, set1(n)) })
 	empty := fillDisk(t, dir, 20<<10)
 	concurrently(500, func(n int) {
@@ -113,8 +115,6 @@ func TestFullDiskLosesNothing(t *testing.T) {
 	for n := 1000; n < 1500; n++ {
 		require.NoError(t, set1(n))
 	}
-	fake := timpushtest.Start(t, timpushtest.WithQuota(0))
-	stop := run(t, q, fake.Client())
 	drained(t, q)
 	stop()
 	sent := map[string]bool{}

@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	consumerLife  = time.Minute // of a consumer that is no longer used
-	maxConsumers  = 10          // that are left over within consumerLife, when dispatchers change often
-	maxStoredSize = 512 << 10   // bytes that a message can have
-	checkEvery    = time.Second // of the configuration, while updates are stored
+	consumerLife  = time.Minute    // of a consumer that is no longer used
+	maxConsumers  = 10             // that are left over within consumerLife, when dispatchers change often
+	maxStoredSize = 512 << 10      // bytes that a message can have
+	checkEvery    = time.Second    // of the configuration, by Stats and while it is wrong
+	checkGood     = 5 * checkEvery // of the configuration while it is right and updates are stored: many processes may store
 )
 
 // role is what a stream is for: it says what its configuration has to be.
@@ -113,12 +114,16 @@ func (r role) afterwards() string {
 	return "restart a program that calls Open, which makes it again"
 }
 
-// lastFault returns what was wrong with the streams when they were last looked at, and looks again if that is a second ago. It
+// lastFault returns what was wrong with the streams when they were last looked at, and looks again if that is some time ago. It
 // does not wait for that: while a leader is elected, it would take as long as storing an update.
 func (q *Queue) lastFault() error {
 	q.config.Lock()
 	defer q.config.Unlock()
-	if time.Since(q.config.checked) >= checkEvery && !q.config.checking {
+	every := checkEvery
+	if q.config.fault == nil {
+		every = checkGood
+	}
+	if time.Since(q.config.checked) >= every && !q.config.checking {
 		q.config.checking = true
 		q.work.Go(func() { _ = q.checkConfig(context.Background()) })
 	}

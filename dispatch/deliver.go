@@ -33,24 +33,22 @@ func (q *Queue) deliver(ctx context.Context, c *timpush.Client, batch []item) {
 
 // classify writes the outcomes of a call's users into their items, which so far say that all are done.
 func classify(batch []item, places []int, err error) {
-	var faults interface{ Unwrap() []error }
-	partial, ok := errors.AsType[*timpush.PartialError](err)
+	partial, isPartial := errors.AsType[*timpush.PartialError](err)
+	invalid, isInvalid := errors.AsType[*timpush.InputErrors](err)
 	switch {
 	case err == nil:
-	case ok:
+	case isPartial:
 		for u := range partial.Users() {
 			if u.Index >= 0 {
 				batch[places[u.Index]].classify(u.Outcome, u.Err)
 			}
 		}
-	case errors.As(err, &faults): // nothing was sent, for the faults of some
+	case isInvalid: // nothing was sent, for the faults of some
 		for _, k := range places {
 			batch[k].classify(timpush.NotSent, err)
 		}
-		for _, fault := range faults.Unwrap() {
-			if input, ok := errors.AsType[*timpush.InputError](fault); ok {
-				batch[places[input.Index]].classify(timpush.Rejected, input)
-			}
+		for _, fault := range invalid.Faults {
+			batch[places[fault.Index]].classify(timpush.Rejected, fault)
 		}
 	default:
 		for _, k := range places {

@@ -16,6 +16,7 @@ import (
 
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/dispatch"
+	"github.com/timpush/timpush-go/internal/beforesend"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
@@ -54,6 +55,29 @@ func TestNothingIsSentWithoutTheLease(t *testing.T) {
 		assert.ErrorContains(t, u.Err, "lease")
 	}
 	assert.Empty(t, fake.Calls())
+}
+
+// lastCall is an observer that keeps the context of the last call.
+type lastCall struct{ ctx atomic.Pointer[context.Context] }
+
+func (l *lastCall) Observe(ctx context.Context, e timpush.Event) context.Context {
+	if e.Kind == timpush.CallStart {
+		l.ctx.Store(&ctx)
+	}
+	return ctx
+}
+
+// TestCallsOfADispatcherAskForItsLease: its calls carry the check, which fails by the clock alone once the lease is over.
+func TestCallsOfADispatcherAskForItsLease(t *testing.T) {
+	t.Parallel()
+	var last lastCall
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithLease(300*time.Millisecond))
+	stop := run(t, q, fake.Client(timpush.WithObserver(&last)))
+	set(t, q, user("mary", "1"))
+	drained(t, q)
+	require.NoError(t, beforesend.Check(*last.ctx.Load()))
+	stop()
+	eventually(t, "the lease is over", func() bool { return beforesend.Check(*last.ctx.Load()) != nil })
 }
 
 // TestFrozenDispatcher stops the active one of two processes for longer than its lease, again and again, while there is a

@@ -58,7 +58,9 @@ func TestNothingIsSentWithoutTheLease(t *testing.T) {
 }
 
 // lastCall is an observer that keeps the context of the last call.
-type lastCall struct{ ctx atomic.Pointer[context.Context] }
+type lastCall struct {
+	ctx atomic.Pointer[context.Context]
+}
 
 func (l *lastCall) Observe(ctx context.Context, e timpush.Event) context.Context {
 	if e.Kind == timpush.CallStart {

@@ -35,15 +35,15 @@ type letter struct {
 	Raw     []byte        `json:"raw,omitempty"`
 }
 
-// bury makes dead letters. An update that cannot become one, since their stream is full, is sent again later.
-func (q *Queue) bury(ctx context.Context, batch []item) {
+// storeLetters makes dead letters. An update that cannot become one, since their stream is full, is sent again later.
+func (q *Queue) storeLetters(ctx context.Context, batch []item) {
 	acks := make([]jetstream.PubAckFuture, len(batch))
 	for k := range batch {
 		if i := &batch[k]; i.fatal != nil {
-			acks[k], i.err = q.buryAsync(i)
+			acks[k], i.err = q.storeLetter(i)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, q.settings.store)
 	defer cancel()
 	for k, ack := range acks {
 		if ack == nil {
@@ -59,7 +59,7 @@ func (q *Queue) bury(ctx context.Context, batch []item) {
 	}
 }
 
-func (q *Queue) buryAsync(i *item) (jetstream.PubAckFuture, error) {
+func (q *Queue) storeLetter(i *item) (jetstream.PubAckFuture, error) {
 	l := letter{Account: i.user.ToAccount, Attrs: i.user.Attrs, Reason: i.fatal.Error(), Stored: i.first.At, Raw: i.first.Raw}
 	if l.Raw != nil {
 		l.Account = ""
@@ -71,7 +71,7 @@ func (q *Queue) buryAsync(i *item) (jetstream.PubAckFuture, error) {
 	}
 	m := nats.NewMsg(q.subject + ".dead")
 	m.Data = data
-	return q.js.PublishMsgAsync(m, jetstream.WithMsgID("dead-"+i.first.ID)) // it may be buried again after a crash
+	return q.js.PublishMsgAsync(m, jetstream.WithMsgID("dead-"+i.first.ID)) // it may be stored again after a crash
 }
 
 // DeadLetters returns the updates that were refused for their own data, became too old, or are not of this package, the
@@ -113,9 +113,9 @@ func (q *Queue) deadLetter(ctx context.Context, id uint64) (DeadLetter, error) {
 	return DeadLetter{id, timpush.UserAttrs{ToAccount: l.Account, Attrs: l.Attrs}, l.Reason, l.Code, l.Stored, m.Time, l.Raw}, nil
 }
 
-// PutBack stores the update of a dead letter anew and discards the letter: once its cause is mended. It is sent after
-// all that has been stored for the account meanwhile, and so may replace newer values. If it fails, the letter may still
-// be there; to put it back again does not store it twice within the duplicate window.
+// PutBack stores the update of a dead letter again and discards the letter. Call it once the cause is corrected. The update is
+// sent after all that has been stored for the account meanwhile, and so may replace newer values. If it fails, the letter may
+// still be there; putting it back again does not store it twice within the duplicate window.
 func (q *Queue) PutBack(ctx context.Context, id uint64) error {
 	l, err := q.deadLetter(ctx, id)
 	if err != nil {

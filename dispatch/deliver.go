@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	errTogether   = errors.New("merged updates were refused together")
+	errMerged     = errors.New("merged updates were refused together")
 	errTooOld     = errors.New("the update became too old before it could be sent")
 	errUnreadable = errors.New("the message is not of this package")
 )
@@ -26,52 +26,50 @@ func (q *Queue) deliver(ctx context.Context, c *timpush.Client, batch []item) {
 	}
 	if len(users) > 0 {
 		_, err := c.SetAttr(ctx, users)
-		judge(batch, places, err)
+		classify(batch, places, err)
 	}
-	q.bury(ctx, batch)
+	q.storeLetters(ctx, batch)
 }
 
-// judge writes what became of the users of a call into their items, which say now that all is done.
-func judge(batch []item, places []int, err error) {
-	var faults interface{ Unwrap() []error }
-	partial, ok := errors.AsType[*timpush.PartialError](err)
+// classify writes the outcomes of a call's users into their items, which so far say that all are done.
+func classify(batch []item, places []int, err error) {
+	partial, isPartial := errors.AsType[*timpush.PartialError](err)
+	invalid, isInvalid := errors.AsType[*timpush.InputErrors](err)
 	switch {
 	case err == nil:
-	case ok:
+	case isPartial:
 		for u := range partial.Users() {
 			if u.Index >= 0 {
-				batch[places[u.Index]].judge(u.Outcome, u.Err)
+				batch[places[u.Index]].classify(u.Outcome, u.Err)
 			}
 		}
-	case errors.As(err, &faults): // nothing was sent, for the faults of some
+	case isInvalid: // nothing was sent, for the faults of some
 		for _, k := range places {
-			batch[k].judge(timpush.NotSent, err)
+			batch[k].classify(timpush.NotSent, err)
 		}
-		for _, fault := range faults.Unwrap() {
-			if input, ok := errors.AsType[*timpush.InputError](fault); ok {
-				batch[places[input.Index]].judge(timpush.Rejected, input)
-			}
+		for _, fault := range invalid.Faults {
+			batch[places[fault.Index]].classify(timpush.Rejected, fault)
 		}
 	default:
 		for _, k := range places {
-			batch[k].judge(timpush.Unknown, err)
+			batch[k].classify(timpush.Unknown, err)
 		}
 	}
 }
 
-func (i *item) judge(outcome timpush.Outcome, err error) {
+func (i *item) classify(outcome timpush.Outcome, err error) {
 	switch {
 	case outcome != timpush.Rejected || !ownFault(err):
 		i.answered, i.notSent, i.err = false, outcome == timpush.NotSent, err
 	case i.count > 1:
-		i.answered, i.err = true, errTogether
+		i.answered, i.err = true, errMerged
 	default:
 		i.answered, i.err, i.fatal = true, nil, err
 	}
 }
 
-// ownFault tells whether a failure is about an account's own data, and so about nobody else's. What is not is kept and sent
-// again: a dead letter must not come of what an operator has to mend.
+// ownFault reports whether a failure is about an account's own data and so not about other accounts. Otherwise the update is kept and
+// sent again: what an operator has to correct must not become a dead letter.
 func ownFault(err error) bool {
 	if _, ok := errors.AsType[*timpush.InputError](err); ok {
 		return true
@@ -80,8 +78,8 @@ func ownFault(err error) bool {
 	return ok && code.DataFault()
 }
 
-// operators tells whether somebody has to mend something before sending again can help.
-func operators(err error) bool {
+// needsOperator reports whether an operator has to correct something before sending again can help.
+func needsOperator(err error) bool {
 	if code, ok := errors.AsType[timpush.Code](err); ok {
 		return !code.Retryable() && !ownFault(err)
 	}

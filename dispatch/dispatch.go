@@ -3,57 +3,67 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/internal/beforesend"
 )
 
 const (
 	maxPending  = 50_000  // updates in memory: five seconds of the whole quota
 	maxUnpassed = 20_000  // messages from the first that is not settled to the last that was read
-	maxBatches  = 32      // under way: what a Client has by default
+	maxBatches  = 32      // in flight: what a Client has by default
 	leastAhead  = 50      // messages that the horizon lies before what is read
 	mostAhead   = 2000    // the same, when they come fast
 	maxParked   = 400_000 // bytes of the record; a server takes messages of 1 MiB
 	parkAfter   = 3       // failures
 
-	saveEvery = 250 * time.Millisecond // while there is something to save: it bounds what is sent twice after a crash
-	tick      = 20 * time.Millisecond  // how long an account waits for others to share its request, as in a Batcher
-	drainTime = 2 * time.Second
+	saveEvery    = 250 * time.Millisecond // while there is something to save: it bounds what is sent twice after a crash
+	tick         = 20 * time.Millisecond  // how long an account waits for others to share its request, as in a Batcher
+	auditEvery   = time.Second
+	drainTime    = 2 * time.Second
+	resumedEvery = 500 * time.Millisecond // how often a paused dispatcher looks whether Resume was called
 
 	// In units of the first delay, which is a second.
 	maxDelay   = 60 // of an account
-	maxPause   = 5  // of all, after faults that pass
-	fatalPause = 5  // after codes that an operator has to mend, at first
-	maxFatal   = 60 // and in the end
+	maxPause   = 5  // of all, after transient faults
+	fatalPause = 5  // after codes that an operator has to correct, at first
+	maxFatal   = 15 // and at most
 )
 
-// Run sends what is stored, until ctx ends; then it waits 2 s at most for what is under way and returns nil. Any number
+// Run sends what is stored until ctx ends; then it waits at most 2 s for the requests in flight and returns nil. Any number
 // of processes may run it: one is active, the others stand by, and one of them takes over at once when Run returns, and
 // within twice the time of [WithLease] when the process of the active one is gone or cut off. Give each the same app's
-// Client; they need no shared limiter for this, since only one of them sends.
+// Client; they need no shared limiter for this, since only one of them sends. A Client of another app than the queue's is
+// an error at once, the only one that Run returns.
 //
-// What becomes of an update, after all attempts of the Client:
+// What happens to an update, after all attempts of the Client:
 //
 //   - Done: it is gone.
 //   - Rejected for its own data: it becomes a dead letter, see [Queue.DeadLetters]. Updates that were merged are sent
 //     one by one before, so that only those at fault are.
-//   - Rejected with a passing code, Unknown or NotSent: it is sent again, after 1 s and then ever later, up to a minute,
-//     until it is older than [WithMaxAge]. Others go on.
-//   - When nothing gets through, or a code is the operator's to mend (a wrong key, no administrator, an app disabled),
-//     all sending pauses, and one request at a time tries whether it works again. Everything is kept.
+//   - Rejected with a transient code, Unknown or NotSent: it is sent again, after 1 s and then after longer and longer
+//     delays, up to a minute, until it is older than [WithMaxAge]. Others go on.
+//   - When nothing gets through, or a code says that an operator has to correct something (a wrong key, no administrator,
+//     an app disabled), all sending pauses, and one request at a time tries whether it works again, at most 15 s apart or
+//     when [Queue.Resume] is called. Everything is kept.
 //
-// Values of an account arrive in the order in which they were stored, also across replicas, crashes and repetitions, but
+// Values of an account arrive in the order in which they were stored, also across replicas, crashes and retries, except
 // for what the network holds back: a request that was cut off may be applied late. An update can be sent twice: after a
-// crash those that were under way or settled within the last quarter of a second. It is then merged with all that
+// crash those that were in flight or settled within the last quarter of a second. It is then merged with everything that
 // the crashed dispatcher may have sent of the account, so that no value goes back to an earlier one.
+//
+// Messages that are stored and cannot be read any more, since the disk or an operator has lost them, are counted in
+// [Stats].Lost and logged as errors. The others are sent.
 func (q *Queue) Run(ctx context.Context, c *timpush.Client) error {
+	if app := c.SDKAppID(); app != q.app {
+		return fmt.Errorf("dispatch: the queue is of app %d, and the Client of app %d", q.app, app)
+	}
 	owner := newOwner()
 	for {
 		l, err := q.acquire(ctx, owner)
@@ -65,91 +75,95 @@ func (q *Queue) Run(ctx context.Context, c *timpush.Client) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // what is not settled stays in the stream
 		}
-		q.settings.logger.WarnContext(ctx, "dispatch: this process stops sending, and stands by", "owner", owner, "error", err)
+		q.settings.logger.WarnContext(ctx, "dispatch: this process stops sending and stands by", "owner", owner, "error", err)
 		if !sleep(ctx, l.length/10) {
 			return nil
 		}
 	}
 }
 
-// dispatcher is a Run that has the lease. All of it belongs to one goroutine, but for the requests under way.
+// dispatcher is a Run that has the lease. All of it belongs to one goroutine, except for the requests in flight.
 type dispatcher struct {
 	queue  *Queue
 	client *timpush.Client
 	*lease
 	sends  context.Context // of requests: ends when the lease is over
 	revoke context.CancelFunc
-	lapse  *time.Timer
+	expiry *time.Timer
+	failed chan error // of the reader
 
 	log      []*message // not passed, in order
+	readTo   uint64     // the last sequence in the log
 	accounts map[string]*account
 	ready    []*account
 	delayed  []*account
 	parked   map[*account]bool
 	pending  int    // updates of the accounts
 	replay   uint64 // nothing is sent before this sequence has been read; 0: it has
-	batches  int    // under way
+	batches  int    // in flight
 	results  chan []item
 	working  sync.WaitGroup
 	purging  atomic.Bool
+	auditor  auditor
 
 	delay   time.Duration // after a first failure
 	paused  time.Duration // 0: not
 	resumes time.Time     // when another request may try
-	saved   time.Time     // all of the record; a new horizon alone does not count
-	changed bool          // there is something to save soon
-	urgent  bool          // an account waits for it
+	resumed resumeWatch
+	saved   time.Time // all of the record; a new horizon alone does not count
+	changed bool      // there is something to save soon
+	urgent  bool      // it is to be saved at once
 
-	extended time.Time // the horizon, by ahead
-	ahead    uint64
+	extended   time.Time // the horizon, by ahead
+	ahead      uint64
+	duplicates time.Duration // how long the stream remembers message ids
 }
 
-// send dispatches until ctx ends or the lease is lost.
+// send dispatches until ctx ends, the lease is lost or the stream is another one.
 func (q *Queue) send(ctx context.Context, c *timpush.Client, l *lease) error {
 	d := &dispatcher{
 		queue: q, client: c, lease: l, delay: q.settings.delay, accounts: map[string]*account{}, parked: map[*account]bool{},
-		results: make(chan []item, maxBatches),
+		results: make(chan []item, maxBatches), failed: make(chan error, 1), auditor: newAuditor(),
+		resumed: resumeWatch{results: make(chan uint64, 1)},
 	}
-	d.sends, d.revoke = context.WithCancel(context.WithoutCancel(ctx))
+	d.sends, d.revoke = context.WithCancel(beforesend.With(context.WithoutCancel(ctx), d.checkLease))
 	defer d.working.Wait()
 	defer d.revoke()
-	d.lapse = time.AfterFunc(time.Until(l.until()), d.revoke)
-	defer d.lapse.Stop()
-	from, err := d.begin(d.sends)
+	d.expiry = time.AfterFunc(time.Until(l.until()), d.revoke)
+	defer d.expiry.Stop()
+	r, err := d.begin(d.sends)
 	if err != nil {
 		return err
 	}
 	feed := make(chan *message, 64)
-	d.working.Go(func() { q.read(d.sends, from, feed) })
+	r.feed = feed
+	d.working.Go(func() { d.failed <- r.read(d.sends) })
 	err = d.loop(ctx, feed)
-	if errors.Is(err, errLost) {
+	if errors.Is(err, errLeaseLost) {
 		return err
 	}
 	return errors.Join(err, d.end())
 }
 
-// begin takes over where the record says, and returns where to read on.
+// begin takes over where the record says, and returns a reader of what comes next.
 //
 // Up to its horizon the last dispatcher may have sent what lies there. Nothing is sent before all of that is read, so
 // that the accounts have their latest values: to begin with the first would set them back to values of the past.
-func (d *dispatcher) begin(ctx context.Context) (from uint64, err error) {
-	info, err := d.queue.stream.Info(ctx)
+func (d *dispatcher) begin(ctx context.Context) (*reader, error) {
+	info, err := d.checkStream(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	r := &d.record
-	if !r.Created.Equal(info.Created) { // the stream was made anew, and its sequences begin at 1
-		*r = record{Owner: r.Owner, Created: info.Created, Redelivered: r.Redelivered, Later: r.Later}
-	}
 	for _, p := range r.Later {
 		d.addParked(p)
 	}
-	from = max(r.Floor+1, info.State.FirstSeq)
-	if r.Horizon >= from && info.State.LastSeq >= from {
-		d.replay = min(r.Horizon, info.State.LastSeq)
+	d.readTo, d.duplicates, d.resumed.seen = r.Floor, info.Config.Duplicates, d.queue.resumedAt(ctx)
+	if end := min(r.Horizon, info.State.LastSeq); end > r.Floor {
+		d.replay = end
 	}
 	r.Paused = ""
-	return from, d.save(ctx)
+	return &reader{queue: d.queue, created: r.Created, next: r.Floor + 1}, d.save(ctx)
 }
 
 func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
@@ -169,10 +183,12 @@ func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
 			d.finish(batch)
 			d.startFull()
 		case <-ticker.C:
-			d.startAll()
-			err = d.saveIfDue()
+			err = d.tick()
+		case a := <-d.auditor.results:
+			d.audited(a)
+		case err = <-d.failed:
 		case <-d.sends.Done():
-			err = errLost
+			err = errLeaseLost
 		case <-ctx.Done():
 			return nil
 		}
@@ -182,7 +198,14 @@ func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
 	}
 }
 
-// add takes a message into memory.
+func (d *dispatcher) tick() error {
+	d.audit()
+	d.checkResumed()
+	d.startAll()
+	return d.saveIfDue()
+}
+
+// add takes a message into memory, or messages that are missing.
 func (d *dispatcher) add(m *message) error {
 	if m.seq > d.record.Horizon {
 		if err := d.extend(m.seq); err != nil {
@@ -195,7 +218,12 @@ func (d *dispatcher) add(m *message) error {
 	if m.seq >= d.replay {
 		d.replay = 0
 	}
-	d.log = append(d.log, m)
+	d.log, d.readTo = append(d.log, m), m.seq
+	if m.lost > 0 {
+		d.pass()
+		return nil
+	}
+	d.record.Read = position{m.seq, m.at}
 	for _, u := range m.updates {
 		a := d.account(u.Account)
 		a.updates = append(a.updates, u)
@@ -252,7 +280,7 @@ func (d *dispatcher) startFull() {
 	}
 }
 
-// startAll sends all that is ready, and finds out what has become so.
+// startAll sends all that is ready, which includes accounts whose delay is over.
 func (d *dispatcher) startAll() {
 	d.delayed = slices.DeleteFunc(d.delayed, func(a *account) bool {
 		due := !time.Now().Before(a.notUntil)
@@ -266,7 +294,7 @@ func (d *dispatcher) startAll() {
 	}
 }
 
-// maySend tells whether another request may go. In a pause it is one at a time.
+// maySend reports whether another request may go. In a pause it is one at a time.
 func (d *dispatcher) maySend() bool {
 	if d.replay > 0 || d.batches >= maxBatches || !d.valid() {
 		return false
@@ -291,40 +319,40 @@ func (d *dispatcher) start() {
 	})
 }
 
-// finish does what the outcomes of a request ask for.
+// finish applies the outcomes of a request.
 func (d *dispatcher) finish(batch []item) {
 	d.batches--
-	asked, answered, fresh := false, false, false
+	asked, answered, first := false, false, false // first: an account had not failed before
 	var failure error
 	for _, i := range batch {
-		asked, answered, fresh = asked || i.asked, answered || i.answered, fresh || i.account.tries == 0
+		asked, answered, first = asked || i.asked, answered || i.answered, first || i.account.tries == 0
 		if failure == nil {
 			failure = i.err
 		}
 	}
-	switch { // accounts that have failed before, while others had not, say nothing of the others
+	switch { // accounts that have failed before while others had not say nothing about the others
 	case answered:
 		d.resume()
-	case asked && (fresh || operators(failure)):
+	case asked && (first || needsOperator(failure)):
 		d.pause(failure)
 	}
 	for _, i := range batch {
-		d.conclude(i, answered || !fresh || i.fatal != nil)
+		d.apply(i, answered || !first || i.fatal != nil)
 	}
 	d.pass()
 }
 
-// conclude does it for an account. Its tries count where the fault seems to be its own.
-func (d *dispatcher) conclude(i item, counts bool) {
+// apply applies the outcome of an account. Its tries count where the fault seems to be its own.
+func (d *dispatcher) apply(i item, counts bool) {
 	a := i.account
 	switch {
 	case i.err == nil && a.recorded > 0:
-		a.closing, d.urgent = true, true // its next value has to wait until the record does not have this one any more
+		a.closing, d.urgent = true, true // its next value waits until the record no longer has this one
 		return
 	case i.err == nil:
 		d.settle(a)
 		return
-	case errors.Is(i.err, errTogether):
+	case errors.Is(i.err, errMerged):
 		a.alone = i.count
 	case counts:
 		a.tries++
@@ -361,6 +389,9 @@ func (d *dispatcher) settle(a *account) {
 // pass moves the floor.
 func (d *dispatcher) pass() {
 	for len(d.log) > 0 && d.log[0].open == 0 {
+		if m := d.log[0]; m.lost > 0 {
+			d.lost(m.seq-m.lost+1, m.seq, "they cannot be read")
+		}
 		d.record.Floor = d.log[0].seq
 		d.record.Passed += uint64(d.log[0].total)
 		d.log[0] = nil
@@ -371,160 +402,22 @@ func (d *dispatcher) pass() {
 
 func (d *dispatcher) resume() {
 	if d.paused > 0 {
-		d.queue.settings.logger.InfoContext(d.sends, "dispatch: sending goes on")
-		d.paused, d.record.Paused, d.changed = 0, "", true
+		d.queue.settings.logger.InfoContext(d.sends, "dispatch: sending resumes")
+		d.paused, d.record.Paused, d.changed, d.urgent = 0, "", true, true
 	}
 }
 
 // pause stops sending for a while, longer each time.
 func (d *dispatcher) pause(err error) {
 	if time.Now().Before(d.resumes) {
-		return // a request that was under way when the pause began
+		return // a request that was in flight when the pause began
 	}
 	least, most := 1, maxPause
-	if operators(err) {
+	if needsOperator(err) {
 		least, most = fatalPause, maxFatal
 	}
 	d.paused = min(max(2*d.paused, time.Duration(least)*d.delay), time.Duration(most)*d.delay)
 	d.resumes = time.Now().Add(d.paused)
 	d.record.Paused, d.changed = reason(err), true
 	d.queue.settings.logger.WarnContext(d.sends, "dispatch: sending pauses", "for", d.paused, "cause", d.record.Paused)
-}
-
-// saveIfDue keeps the lease and what the next dispatcher has to know.
-func (d *dispatcher) saveIfDue() error {
-	age := time.Since(d.saved)
-	if !d.urgent && age < d.length/4 && (!d.changed || age < saveEvery) {
-		return nil
-	}
-	recorded := d.park()
-	done := d.mark()
-	if err := d.save(d.sends); err != nil {
-		return err
-	}
-	d.saved, d.changed, d.urgent = time.Now(), false, false
-	d.release(recorded)
-	d.purge(done)
-	return nil
-}
-
-// save renews the lease with the record.
-func (d *dispatcher) save(ctx context.Context) error {
-	if err := d.lease.save(ctx); err != nil {
-		return err
-	}
-	if !d.lapse.Reset(time.Until(d.lease.until())) {
-		return errLost
-	}
-	return nil
-}
-
-// park puts into the record the accounts that fail while others do not, so that they do not hold the floor. It returns
-// how many updates of each account are in the record now. While there is no room, they go on to hold it.
-func (d *dispatcher) park() map[*account]int {
-	for _, a := range d.accounts {
-		if a.tries >= parkAfter && d.paused == 0 {
-			d.parked[a] = true
-		}
-	}
-	room := maxParked
-	recorded := make(map[*account]int, len(d.parked))
-	for a := range d.parked {
-		for _, u := range a.rest()[:a.recordedRest()] {
-			room -= u.size()
-		}
-	}
-	d.record.Later = d.record.Later[:0:0]
-	for a := range d.parked {
-		n, rest := a.recordedRest(), a.rest()
-		for ; n < len(rest) && rest[n].size() <= room; n++ {
-			room -= rest[n].size()
-		}
-		recorded[a] = n
-		if n > 0 {
-			d.record.Later = append(d.record.Later, parked{a.tries, slices.Clone(rest[:n])})
-		}
-	}
-	return recorded
-}
-
-// release lets go of the messages whose updates are in the record, and ends the accounts that are no longer in it.
-func (d *dispatcher) release(recorded map[*account]int) {
-	for a, n := range recorded {
-		for k := range a.rest()[:n] {
-			if u := &a.rest()[k]; u.message != nil {
-				u.message.open--
-				u.message = nil
-			}
-		}
-		a.recorded = n
-		if a.closing {
-			a.recorded += a.taken // settle takes them off
-			d.settle(a)
-		}
-		if a.recorded == 0 {
-			delete(d.parked, a)
-		}
-	}
-	d.pass()
-}
-
-// mark notes the floor, and returns the latest one that all message ids up to it are no longer to be remembered.
-func (d *dispatcher) mark() (done mark) {
-	r, now, window := &d.record, time.Now(), d.queue.settings.duplicate
-	last := mark{Seq: 0}
-	if len(r.Marks) > 0 {
-		last = r.Marks[len(r.Marks)-1]
-	}
-	if r.Floor > last.Seq && now.Sub(last.At) >= window/24 {
-		r.Marks = append(r.Marks, mark{r.Floor, r.Passed, now})
-	}
-	for len(r.Marks) > 0 && now.Sub(r.Marks[0].At) > window {
-		done, r.Marks = r.Marks[0], r.Marks[1:]
-		r.Purged = done.Passed
-	}
-	return done
-}
-
-// purge deletes the messages up to a mark. If it fails, another one will delete them.
-func (d *dispatcher) purge(to mark) {
-	if to.Seq == 0 || d.purging.Swap(true) {
-		return
-	}
-	d.working.Go(func() {
-		defer d.purging.Store(false)
-		if err := d.queue.stream.Purge(d.sends, jetstream.WithPurgeSequence(to.Seq+1)); err != nil && d.sends.Err() == nil {
-			d.queue.settings.logger.WarnContext(d.sends, "dispatch: messages that are done cannot be deleted", "error", err)
-		}
-	})
-}
-
-// end waits for what is under way and gives the lease away.
-func (d *dispatcher) end() error {
-	patience := time.AfterFunc(drainTime, d.revoke)
-	defer patience.Stop()
-	for d.batches > 0 {
-		d.finish(<-d.results)
-	}
-	recorded := d.park()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.sends), d.length)
-	defer cancel()
-	if err := d.lease.save(ctx); err != nil {
-		return err
-	}
-	d.release(recorded)
-	if !d.tried() {
-		d.record.Horizon = d.record.Floor
-	}
-	return d.lease.release(ctx)
-}
-
-// tried tells whether something may have been sent that is not settled.
-func (d *dispatcher) tried() bool {
-	for _, a := range d.accounts {
-		if a.tried {
-			return true
-		}
-	}
-	return false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -19,36 +20,61 @@ const readyTimeout = 30 * time.Second
 // OpenEmbedded returns the queue of an app on a server within the process, which keeps its data in the folder dir, listens
 // on no port and syncs every write to disk: what is stored outlives a crash of the process and a power failure. A folder
 // serves one process at a time, and another is refused (not on Windows, where nothing guards it). [Queue.Close] stops it.
+//
+// While the disk has less than 8 MiB free (on Linux and macOS), or the server cannot write, [Queue.SetAttr] returns [ErrFull], and
+// [Stats].Paused says why. Both end by themselves within seconds when there is space again; nothing that was stored is lost.
+//
+// Beside the data are two small files with which OpenEmbedded finds out whether the data was damaged: what is missing is
+// counted in [Stats].Lost.
 func OpenEmbedded(ctx context.Context, dir string, sdkAppID int, opts ...Option) (*Queue, error) {
+	s, err := newSettings(sdkAppID, opts)
+	if err != nil {
+		return nil, err
+	}
 	unlock, err := lock(dir)
 	if err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	stop, js, err := serve(dir)
+	q, stop, err := openFolder(ctx, dir, sdkAppID, s)
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	stopAll := sync.OnceValue(func() error {
+	q.shutdown = sync.OnceValue(func() error {
 		stop()
-		return unlock()
+		return errors.Join(q.acknowledged.close(), unlock())
 	})
-	q, err := Open(ctx, js, sdkAppID, opts...)
-	if err == nil {
-		// Who had the lease has crashed, or the folder would be locked: there is nobody to wait for.
-		err = q.freeLease(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(err, stopAll())
-	}
-	q.shutdown = stopAll
 	return q, nil
 }
 
-// serve starts a server and connects to it.
-func serve(dir string) (stop func(), js jetstream.JetStream, err error) {
+func openFolder(ctx context.Context, dir string, sdkAppID int, s settings) (*Queue, func(), error) {
+	warnOfSpace(ctx, dir, s)
+	srv, conn, err := serve(dir)
+	if err != nil {
+		return nil, nil, fullDisk(dir, err)
+	}
+	stop := func() { conn.Close(); srv.Shutdown(); srv.WaitForShutdown() }
+	js, err := jetstream.New(conn)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	q, err := open(ctx, js, sdkAppID, s, true)
+	if err == nil {
+		err = q.recoverFiles(ctx, dir)
+	}
+	if err != nil {
+		stop()
+		return nil, nil, fullDisk(dir, err)
+	}
+	q.disk = watchDisk(srv, dir, s)
+	return q, func() { q.disk.stop(); stop() }, nil
+}
+
+// serve starts a server and connects to it. A stream whose data cannot be read is an error: to make it again would lose it.
+func serve(dir string) (*server.Server, *nats.Conn, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: "timpush", DontListen: true, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: dir, SyncAlways: true,
+		JetStream: true, StoreDir: dir, SyncAlways: true, JetStreamMaxStore: maxStore, JetStreamMaxMemory: maxMemory,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("dispatch: embedded server: %w", err)
@@ -59,14 +85,23 @@ func serve(dir string) (stop func(), js jetstream.JetStream, err error) {
 		shutdown()
 		return nil, nil, errors.New("dispatch: the embedded server is not ready; see whether its folder can be written")
 	}
-	conn, err := nats.Connect("", nats.InProcessServer(s))
+	if h := s.Healthz(nil); h.Error != "" {
+		shutdown()
+		return nil, nil, fmt.Errorf("dispatch: the data in %s cannot be read: %s; restore it from a copy, or move the folder away to start with an empty queue", dir, h.Error)
+	}
+	conn, err := nats.Connect("", nats.InProcessServer(s), nats.MaxReconnects(-1))
 	if err != nil {
 		shutdown()
 		return nil, nil, fmt.Errorf("dispatch: embedded server: %w", err)
 	}
-	js, err = jetstream.New(conn)
-	return func() { conn.Close(); shutdown() }, js, err
+	return s, conn, nil
 }
+
+// The server is to keep to what the streams and the disk allow: its own limits follow the space that is free when it starts.
+const (
+	maxStore  = math.MaxInt64 / 2
+	maxMemory = 64 << 20
+)
 
 // lock keeps other processes away from a folder. The system unlocks it when the process ends, in whatever way.
 func lock(dir string) (unlock func() error, err error) {
@@ -81,4 +116,58 @@ func lock(dir string) (unlock func() error, err error) {
 		return nil, errors.Join(fmt.Errorf("the folder is in use by another process: %w", err), f.Close())
 	}
 	return f.Close, nil
+}
+
+// recoverFiles takes over from the process that had the folder before: it has ended, or the folder would be locked. It compares
+// the data with the files beside it, and counts what was acknowledged and is missing.
+func (q *Queue) recoverFiles(ctx context.Context, dir string) (err error) {
+	if q.acknowledged, err = openAckFile(dir); err != nil {
+		return err
+	}
+	q.kept = &copyFile{filepath.Join(dir, "record")}
+	info, err := q.info(ctx, q.stream, jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		return err
+	}
+	l := q.newLease()
+	if err := l.load(ctx); err != nil {
+		return err
+	}
+	if kept, ok := q.kept.newer(l.revision, info.Created); ok {
+		q.settings.logger.ErrorContext(ctx, "dispatch: the record of the dispatcher was lost and is restored from its copy")
+		l.record = kept
+	}
+	q.countEnd(ctx, &l.record, info)
+	l.record.Owner = ""
+	if err := l.save(ctx); err != nil {
+		return err
+	}
+	return q.acknowledged.begin(info.Created, info.State.LastSeq)
+}
+
+// countEnd counts the acknowledged messages that are missing at the end of the stream. Nothing has been stored since, so the record
+// can be made to fit exactly.
+func (q *Queue) countEnd(ctx context.Context, r *record, info *jetstream.StreamInfo) {
+	acks, last := q.acknowledged.read, info.State.LastSeq
+	counted := r.Counted == acks.Generation
+	same := acks.Created == info.Created.UnixNano()
+	switch {
+	case acks.Sequence == 0, same && acks.Sequence <= last, !same && r.Created.Equal(info.Created):
+		return
+	case !same: // the data was removed, and the stream made again
+		if from := max(r.Floor, r.Settled) + 1; !counted && r.lose(from, acks.Sequence) {
+			q.logLost(ctx, from, acks.Sequence, "the data was removed")
+		}
+		r.rewind(info)
+		r.Settled, r.Horizon = 0, 0
+	default:
+		if from := max(last, r.Floor, r.Settled) + 1; !counted && r.lose(from, acks.Sequence) {
+			q.logLost(ctx, from, acks.Sequence, "the data has lost its end")
+		}
+		r.shorten(last)
+	}
+	if r.Floor == last {
+		r.Passed = r.Purged + uint64(stored(info.State.Subjects))
+	}
+	r.Counted = acks.Generation
 }

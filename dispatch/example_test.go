@@ -40,7 +40,7 @@ func Example() {
 	}
 	fmt.Println("sent:", fake.Attrs("xiaoming")["city"])
 
-	stop() // before Close, so that what is under way ends
+	stop() // before Close, so that the requests in flight end
 	fmt.Println("ended:", <-running, queue.Close())
 	// Output:
 	// stored: true
@@ -55,7 +55,7 @@ func ExampleQueue_DeadLetters() {
 			if err != nil {
 				return err
 			}
-			if letter.Code != timpush.ErrInvalidAttr { // the names of the app's attributes have been mended
+			if letter.Code != timpush.ErrInvalidAttr { // the names of the app's attributes have been corrected
 				continue
 			}
 			if err := queue.PutBack(ctx, letter.ID); err != nil {

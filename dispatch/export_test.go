@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/timpush/timpush-go/internal/beforesend"
 )
 
 // WithDelay makes all pauses shorter: d stands for a second.
@@ -44,3 +46,22 @@ func (q *Queue) Floor(ctx context.Context) (uint64, error) {
 
 // JetStream returns what the queue is on, and the subject that its updates begin with.
 func (q *Queue) JetStream() (jetstream.JetStream, string) { return q.js, q.subject }
+
+// WithReserve sets how many bytes of the disk are kept free.
+func WithReserve(n int64) Option { return func(s *settings) { s.reserve = n } }
+
+// WithLeaseCheck gives a call the check that a dispatcher's calls have, with a lease that is held as long as a function says so.
+func WithLeaseCheck(ctx context.Context, held func() bool) context.Context {
+	now, past := time.Now(), time.Now().Add(-time.Hour)
+	l := &lease{length: time.Minute}
+	return beforesend.With(ctx, func() error {
+		l.renewed.Store(&past)
+		if held() {
+			l.renewed.Store(&now)
+		}
+		return l.checkLease()
+	})
+}
+
+// WithStoreTimeout sets how long a message is tried to be stored.
+func WithStoreTimeout(d time.Duration) Option { return func(s *settings) { s.store = d } }

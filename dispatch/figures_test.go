@@ -85,7 +85,7 @@ func (l *load) set(q *dispatch.Queue, u timpush.UserAttrs) bool {
 	return true
 }
 
-// found is what came of a load.
+// found is the result of a load.
 type found struct{ lost, disordered, again int }
 
 // check compares what the fake has seen with what was acknowledged.
@@ -117,8 +117,8 @@ func (l *load) check(t *testing.T, fake *timpushtest.Server) (f found) {
 	return f
 }
 
-// tell requires that nothing was lost or out of order, and tells all numbers of a figure by name.
-func (f found) tell(t *testing.T, figure string) {
+// report requires that nothing was lost or out of order, and prints all numbers of a figure by name.
+func (f found) report(t *testing.T, figure string) {
 	t.Helper()
 	attr(t, figure+".lost", f.lost)
 	attr(t, figure+".disordered", f.disordered)
@@ -151,7 +151,7 @@ func TestFigureThroughput(t *testing.T) { //nolint:paralleltest // it measures
 	attr(t, "throughput.backlog", backlog)
 	attr(t, "throughput.sent", float64(l.stored.Load())/sent.Seconds())
 	attr(t, "throughput.peak", fake.PeakRate())
-	l.check(t, fake).tell(t, "throughput")
+	l.check(t, fake).report(t, "throughput")
 }
 
 // workers keeps n workers alive, and kills them.
@@ -161,9 +161,9 @@ type workers struct {
 	alive []*exec.Cmd
 }
 
-func startWorkers(t *testing.T, n int, nats, fake string) *workers {
+func startWorkers(t *testing.T, n int, nats, fake, lease string) *workers {
 	t.Helper()
-	w := &workers{t: t, env: map[string]string{"NATS": nats, "FAKE": fake}}
+	w := &workers{t: t, env: map[string]string{"NATS": nats, "FAKE": fake, "LEASE": lease}}
 	for range n {
 		w.alive = append(w.alive, process(t, "worker", w.env))
 	}
@@ -214,9 +214,9 @@ func (k killing) measure(t *testing.T, q *dispatch.Queue, fake *timpushtest.Serv
 	attr(t, k.name+".silence", silence.Seconds())
 	attr(t, k.name+".redelivered", s.Redelivered)
 	attr(t, k.name+".bound", float64(found.again)/float64(bound))
-	found.tell(t, k.name)
+	found.report(t, k.name)
 	assert.Zero(t, s.DeadLetters)
-	assert.LessOrEqual(t, found.again, bound, "what was under way when a sender was cut off")
+	assert.LessOrEqual(t, found.again, bound, "what was in flight when a sender was cut off")
 }
 
 func TestFigureKilledWorkers(t *testing.T) { //nolint:paralleltest // it measures
@@ -232,7 +232,7 @@ func TestFigureKilledWorkers(t *testing.T) { //nolint:paralleltest // it measure
 	q, err := dispatch.Open(t.Context(), js, appID)
 	require.NoError(t, err)
 	fake := timpushtest.Start(t, timpushtest.WithPlainHTTP(), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
-	w := startWorkers(t, 3, s.ClientURL(), fake.URL)
+	w := startWorkers(t, 3, s.ClientURL(), fake.URL, "")
 	killing{"workers", 1000, *kills + (*kills+4)/5, func() {
 		for k := range *kills {
 			if w.killOne(); k%5 == 0 {
@@ -252,7 +252,7 @@ func TestFigureKilledServers(t *testing.T) { //nolint:paralleltest // it measure
 	conn, js, err := connect(url)
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
-	w := startWorkers(t, 2, url, fake.URL)
+	w := startWorkers(t, 2, url, fake.URL, "")
 	killed := 0 // servers
 	killing{"servers", 500, *kills, func() {
 		for range *kills {
@@ -270,6 +270,44 @@ func TestFigureKilledServers(t *testing.T) { //nolint:paralleltest // it measure
 		}
 	}}.measure(t, q, fake)
 	attr(t, "servers.killed", killed)
+}
+
+// TestFigureAllKilled kills the server that leads the stream together with both dispatchers, which are started again at once.
+func TestFigureAllKilled(t *testing.T) { //nolint:paralleltest // it measures
+	figure(t)
+	url, servers, restart := startCluster(t, 15220)
+	q := openCluster(t, url)
+	fake := timpushtest.Start(t, timpushtest.WithPlainHTTP(), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
+	conn, js, err := connect(url)
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	w := startWorkers(t, 2, url, fake.URL, "")
+	var all []float64
+	rounds := (*kills + 2) / 3 // each takes 8 s
+	killing{"together", 500, 2 * rounds, func() {
+		for range rounds {
+			s, err := js.Stream(t.Context(), streamName)
+			require.NoError(t, err)
+			leader := int(s.CachedInfo().Cluster.Leader[len("server")] - '1')
+			began := time.Now()
+			kill(servers[leader])
+			for k := range w.alive {
+				kill(w.alive[k])
+			}
+			calls := len(fake.Calls())
+			for k := range w.alive {
+				w.alive[k] = process(t, "worker", w.env)
+			}
+			eventually(t, "another one sends", func() bool { return len(fake.Calls()) > calls })
+			all = append(all, time.Since(began).Seconds())
+			restart(leader)
+			requireCaughtUp(t, js)
+		}
+	}}.measure(t, q, fake)
+	slices.Sort(all)
+	t.Log(all)
+	attr(t, "together.median", all[len(all)/2])
+	attr(t, "together.longest", all[len(all)-1])
 }
 
 // requireCaughtUp waits until all three servers have all that is stored: then one more may be killed.

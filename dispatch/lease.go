@@ -6,28 +6,50 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 )
 
-// errLost is why a dispatcher stops: another one has taken over, or it could not renew its lease in time.
-var errLost = errors.New("the lease is lost")
+// errLeaseLost is why a dispatcher stops: another one has taken over, or it could not renew its lease in time.
+var errLeaseLost = errors.New("the lease is lost")
 
-// record is all that one dispatcher leaves to the next. It is one value, written under the condition that nobody else
-// has written it since: so a dispatcher that has been taken over cannot change anything any more.
+// record is all that one dispatcher leaves to the next. It is one value, written under the condition that no other process
+// has written it since: a dispatcher that has been replaced can change nothing any more.
 type record struct {
-	Owner       string    `json:"owner"`            // "": nobody
-	Created     time.Time `json:"created"`          // of the stream that the sequences are of
-	Floor       uint64    `json:"floor"`            // all messages up to it are settled, or their rest is in Later
-	Horizon     uint64    `json:"horizon"`          // nothing after it can have been sent
-	Passed      uint64    `json:"passed"`           // updates up to the floor, ever
-	Purged      uint64    `json:"purged"`           // of these, in messages that have been deleted
-	Redelivered uint64    `json:"redelivered"`      // updates sent again, ever
-	Marks       []mark    `json:"marks,omitempty"`  // floors of the last minutes, the oldest first
-	Later       []parked  `json:"later,omitempty"`  // accounts that fail while others do not
-	Paused      string    `json:"paused,omitempty"` // why nothing is sent at the moment
+	Owner       string    `json:"owner"`             // "": none
+	Created     time.Time `json:"created"`           // of the stream that the sequences belong to
+	Floor       uint64    `json:"floor"`             // all messages up to it are settled, or their rest is in Later
+	Horizon     uint64    `json:"horizon"`           // nothing after it can have been sent
+	Read        position  `json:"read,omitzero"`     // the last message that was read
+	Passed      uint64    `json:"passed"`            // updates up to the floor, since the queue was made
+	Purged      uint64    `json:"purged"`            // of these, in messages that have been deleted
+	Redelivered uint64    `json:"redelivered"`       // updates sent again since the queue was made
+	Lost        uint64    `json:"lost,omitempty"`    // messages found missing since the queue was made
+	Settled     uint64    `json:"settled,omitempty"` // messages up to it were settled before a rewind: what is missing there is not lost
+	Missing     []span    `json:"missing,omitempty"` // which, the latest of them
+	LostTop     uint64    `json:"lostTop,omitempty"` // the highest sequence that the server has reported as lost
+	Counted     uint64    `json:"counted,omitempty"` // the generation of the acknowledgements whose lost end is in Lost
+	Marks       []mark    `json:"marks,omitempty"`   // floors of the last minutes, the oldest first
+	Later       []parked  `json:"later,omitempty"`   // accounts that fail while others do not
+	Paused      string    `json:"paused,omitempty"`  // why nothing is sent at the moment
+}
+
+// position is a message by its sequence and the time at which it was stored, so that another one which has got the same
+// sequence can be told from it.
+type position struct {
+	Seq uint64    `json:"seq"`
+	At  time.Time `json:"at"`
+}
+
+// span is consecutive messages that are missing.
+type span struct {
+	From  uint64 `json:"from"`
+	To    uint64 `json:"to"`
+	Total uint64 `json:"total"` // of record.Lost with these
 }
 
 // mark is a floor and when it was one.
@@ -49,18 +71,22 @@ const recordKey = "dispatcher"
 type lease struct {
 	state    jetstream.KeyValue
 	length   time.Duration
+	kept     *copyFile // of the record; nil: none
 	revision uint64
 	record   record
-	renewed  time.Time
+	renewed  atomic.Pointer[time.Time]
+}
+
+func (q *Queue) newLease() *lease {
+	return &lease{state: q.state, length: q.settings.lease, kept: q.kept}
 }
 
 // acquire waits until it has the lease, or until ctx ends. It never compares clocks of two machines: a lease is free
 // when its record has not changed for longer than its owner would have gone on without renewing it.
 func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
-	var seen uint64
-	var since time.Time
+	seen, since := q.seen.revision, q.seen.since
 	for {
-		l := &lease{state: q.state, length: q.settings.lease}
+		l := q.newLease()
 		err := l.load(ctx)
 		free := l.record.Owner == "" || l.record.Owner == owner
 		if err == nil && l.revision != seen {
@@ -72,7 +98,7 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 				return l, nil
 			}
 		}
-		if err != nil && !errors.Is(err, errLost) && ctx.Err() == nil {
+		if err != nil && !errors.Is(err, errLeaseLost) && ctx.Err() == nil {
 			q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", err)
 		}
 		if !sleep(ctx, l.length/10) {
@@ -81,18 +107,35 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 	}
 }
 
-// freeLease gives the lease away that a crashed process had.
-func (q *Queue) freeLease(ctx context.Context) error {
-	l := &lease{state: q.state, length: q.settings.lease}
-	if err := l.load(ctx); err != nil || l.record.Owner == "" {
-		return err
+// sighting is a revision of the record and since when it has been the last one, as far as is known.
+type sighting struct {
+	revision uint64
+	since    time.Time
+}
+
+// observe looks at the record until ctx ends. Any server of a cluster answers that, so that the time of a dead owner's lease
+// passes while the others still elect a leader.
+func (q *Queue) observe(ctx context.Context) (s sighting) {
+	subject := q.api("DIRECT.GET.KV_" + q.name + ".$KV." + q.name + "." + recordKey)
+	for {
+		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
+		m, err := q.js.Conn().RequestWithContext(attempt, subject, nil)
+		cancel()
+		if err == nil {
+			revision, _ := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64) // 0: there is no record
+			if revision != s.revision {
+				s = sighting{revision, time.Now()}
+			}
+		}
+		if !sleep(ctx, 200*time.Millisecond) {
+			return s
+		}
 	}
-	return l.release(ctx)
 }
 
 // load reads the record; where there is none yet, it is the zero value.
 func (l *lease) load(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.length)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	entry, err := l.state.Get(ctx, recordKey)
 	switch {
@@ -114,6 +157,15 @@ func (l *lease) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := l.store(ctx, value); err != nil {
+		return err
+	}
+	l.kept.write(l.revision, value)
+	return nil
+}
+
+// store writes until it is written, or until the lease is over.
+func (l *lease) store(ctx context.Context, value []byte) error {
 	deadline := time.Now().Add(l.length)
 	if l.until().After(time.Now()) {
 		deadline = l.until()
@@ -124,20 +176,21 @@ func (l *lease) save(ctx context.Context) error {
 		began := time.Now()
 		revision, err := l.write(ctx, value)
 		if err == nil {
-			l.revision, l.renewed = revision, began
+			l.revision = revision
+			l.renewed.Store(&began)
 			return nil
 		}
-		if conflict(err) {
-			return errLost
+		if conflict(err) && !l.gone(ctx) {
+			return errLeaseLost
 		}
 		if !sleep(ctx, 20*time.Millisecond) {
-			return fmt.Errorf("%w: %w", errLost, err)
+			return fmt.Errorf("%w: %w", errLeaseLost, err)
 		}
 	}
 }
 
 func (l *lease) write(ctx context.Context, value []byte) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.length/2)
+	ctx, cancel := context.WithTimeout(ctx, min(l.length/2, requestTimeout))
 	defer cancel()
 	if l.revision == 0 {
 		return l.state.Create(ctx, recordKey, value)
@@ -145,7 +198,7 @@ func (l *lease) write(ctx context.Context, value []byte) (uint64, error) {
 	return l.state.Update(ctx, recordKey, value, l.revision)
 }
 
-// conflict tells whether somebody else has written the record.
+// conflict reports whether another process has written the record.
 func conflict(err error) bool {
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return true
@@ -155,12 +208,37 @@ func conflict(err error) bool {
 }
 
 // until is when the lease is over, if it is not renewed.
-func (l *lease) until() time.Time { return l.renewed.Add(l.length) }
+func (l *lease) until() time.Time {
+	if renewed := l.renewed.Load(); renewed != nil {
+		return renewed.Add(l.length)
+	}
+	return time.Time{}
+}
 
-// valid tells whether the lease is not over, also by the wall clock: the other one stands still while a machine sleeps.
+// valid reports whether the lease is not over, also by the wall clock: the monotonic one stands still while a machine sleeps.
 func (l *lease) valid() bool {
-	now := time.Now()
-	return now.Before(l.until()) && now.Round(0).Before(l.until().Round(0))
+	now, until := time.Now(), l.until()
+	return now.Before(until) && now.Round(0).Before(until.Round(0))
+}
+
+// checkLease is asked immediately before each request leaves: a process that was frozen must not send what another one has
+// overtaken meanwhile.
+func (l *lease) checkLease() error {
+	if !l.valid() {
+		return errLeaseLost
+	}
+	return nil
+}
+
+// gone reports whether there is no record any more, and makes the lease write a new one: a bucket that was deleted and made again
+// is empty, and all that was in it is in memory.
+func (l *lease) gone(ctx context.Context) bool {
+	now := &lease{state: l.state}
+	if l.revision == 0 || now.load(ctx) != nil || now.revision != 0 {
+		return false
+	}
+	l.revision = 0
+	return true
 }
 
 // release lets another dispatcher take over at once.
@@ -169,11 +247,11 @@ func (l *lease) release(ctx context.Context) error {
 	return l.save(ctx)
 }
 
-// newOwner returns a name that tells an operator where a dispatcher runs.
+// newOwner returns a name that tells an operator where a dispatcher runs: host, process and a unique part.
 func newOwner() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return host + "/" + nuid.Next()
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), nuid.Next())
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/dispatch"
@@ -13,6 +14,7 @@ import (
 
 var (
 	figures = flag.Bool("figures", false, "measure the figures of the README, which takes minutes")
+	freezes = flag.Int("freezes", 2, "how many times the active dispatcher is frozen")
 	kills   = flag.Int("kills", 20, "how many processes each figure with kills kills")
 
 	testProgram = os.Args[0]
@@ -25,7 +27,7 @@ func TestMain(m *testing.M) {
 	case "server":
 		err = serveCluster(os.Getenv("CONFIG"))
 	case "worker":
-		err = work(os.Getenv("NATS"), os.Getenv("FAKE"))
+		err = work(os.Getenv("NATS"), os.Getenv("FAKE"), os.Getenv("LEASE"))
 	case "filler":
 		err = fill(os.Getenv("FOLDER"))
 	default:
@@ -38,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 // work runs a dispatcher until it is killed.
-func work(nats, fake string) error {
+func work(nats, fake, lease string) error {
 	conn, js, err := connect(nats)
 	if err != nil {
 		return err
@@ -48,8 +50,12 @@ func work(nats, fake string) error {
 	if err != nil {
 		return err
 	}
+	var opts []dispatch.Option
+	if d, err := time.ParseDuration(lease); err == nil {
+		opts = append(opts, dispatch.WithLease(d))
+	}
 	ctx := context.Background()
-	q, err := dispatch.Open(ctx, js, appID, dispatch.WithReplicas(1))
+	q, err := dispatch.Open(ctx, js, appID, opts...)
 	if err != nil {
 		return err
 	}

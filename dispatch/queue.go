@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,8 +21,8 @@ import (
 )
 
 var (
-	// ErrFull is why an update was not stored: the stream is as large as [WithMaxBytes] allows, or the server's disk is
-	// full. Nothing was dropped for it. Set it again later.
+	// ErrFull is why an update was not stored: the stream is as large as [WithMaxBytes] allows, or the disk is full.
+	// Nothing was dropped for it. Set it again later.
 	ErrFull = errors.New("dispatch: the queue is full")
 
 	// ErrClosed is why a Queue takes no update: [Queue.Close] was called.
@@ -32,23 +33,42 @@ var (
 )
 
 const (
-	storeTimeout   = 30 * time.Second // of a message: longer than a cluster takes to elect a new leader
-	publishTimeout = 3 * time.Second  // of one attempt
+	requestTimeout = time.Second      // of one request to a server, and of one attempt to store a message
+	makeTimeout    = 15 * time.Second // of a request that makes or changes a stream
+	openTimeout    = 10 * time.Second // of servers that are electing a leader
+	noStorage      = 10047            // the code of JetStream for storage that is used up
 	maxGroup       = timpush.MaxUsersPerRequest
 	maxUpdateBytes = 64 << 10 // as stored; a server takes messages of 1 MiB
 )
 
 // Queue stores updates of attributes durably and sends them. Make one with [Open] or [OpenEmbedded]; the zero value is
-// of no use. It is safe for concurrent use, and any number of processes can have one for the same app.
+// not usable. It is safe for concurrent use, and any number of processes can have one for the same app.
 type Queue struct {
 	js       jetstream.JetStream
+	app      int
+	name     string           // of the stream of updates, and of the bucket
 	stream   jetstream.Stream // the updates
 	dead     jetstream.Stream // the dead letters
 	state    jetstream.KeyValue
+	assets   []asset // the streams of all three
 	subject  string
 	settings settings
-	checker  *timpush.Batcher
-	shutdown func() error // of the embedded server
+
+	embedded     bool
+	shutdown     func() error // of the embedded server
+	acknowledged *ackFile     // of the embedded server
+	kept         *copyFile    // of the embedded server
+	disk         *diskWatch   // of the embedded server
+
+	looking sync.Mutex // at the settings of the streams
+	config  struct {
+		sync.Mutex
+		checked  time.Time
+		checking bool
+		fault    error // of the streams; nil: none
+	}
+	seen   sighting    // of the record, while the Queue was opened
+	silent atomic.Bool // the server stores nothing although it answers
 
 	mu      sync.Mutex
 	groups  []*group // not being written; all but the last are full
@@ -57,7 +77,7 @@ type Queue struct {
 	work    sync.WaitGroup // the writer, and updates that are stored alone
 }
 
-// group is updates that share a stored message.
+// group is the updates of one message.
 type group struct {
 	body    []byte
 	updates int
@@ -70,11 +90,15 @@ type Option func(*settings)
 
 type settings struct {
 	replicas  int
+	change    bool            // the number of replicas of what exists
+	given     map[string]bool // options
 	maxBytes  int64
 	maxAge    time.Duration
 	duplicate time.Duration
 	lease     time.Duration
 	delay     time.Duration // after a first failure
+	store     time.Duration // how long a message is tried: longer than a cluster takes to elect a leader
+	reserve   int64         // bytes of the disk of an embedded server that are kept free
 	logger    *slog.Logger
 	existing  bool // nothing is made
 	faults    []error
@@ -82,7 +106,8 @@ type settings struct {
 
 func newSettings(sdkAppID int, opts []Option) (settings, error) {
 	s := settings{
-		replicas: 1, maxBytes: 1 << 30, maxAge: 7 * 24 * time.Hour, duplicate: 2 * time.Minute, lease: 3 * time.Second, delay: time.Second,
+		given: map[string]bool{}, replicas: 1, maxBytes: 1 << 30, maxAge: 7 * 24 * time.Hour, duplicate: 2 * time.Minute, lease: 3 * time.Second, delay: time.Second,
+		store: 30 * time.Second, reserve: 8 << 20,
 		logger: slog.New(slog.DiscardHandler),
 	}
 	for _, option := range opts {
@@ -98,18 +123,29 @@ func (s *settings) require(ok bool, fault string) {
 	}
 }
 
-// WithReplicas sets on how many servers of a cluster an update is stored, 1 to 5, when the streams are first made. With 3
-// an update outlives any one server. If not given, it is 1.
+// WithReplicas sets on how many servers of a cluster an update is stored, 1 to 5. With 3 an update outlives any one server.
+// Streams that exist with another number are an error of [Open], see [WithReplicaChange]. If not given, new streams have 1,
+// and those that exist are taken as they are.
 func WithReplicas(n int) Option {
-	return func(s *settings) { s.replicas = n; s.require(n >= 1 && n <= 5, "WithReplicas wants 1 to 5") }
+	return func(s *settings) {
+		s.replicas, s.given["replicas"] = n, true
+		s.require(n >= 1 && n <= 5, "WithReplicas wants 1 to 5")
+	}
 }
 
-// WithMaxBytes sets how large the stream of updates can grow, when it is first made. A message with a single update takes
-// about 200 bytes, one with a hundred about 8 KiB, and it stays for the duplicate window after all of it has been sent.
-// A full stream refuses with [ErrFull]. The stream of dead letters has a quarter of that on top; while it is full,
-// updates that would go there wait. If not given, it is 1 GiB.
+// WithReplicaChange lets [Open] change the number of replicas of streams that exist to that of [WithReplicas]. It takes some
+// seconds, and fails while one of the servers is away.
+func WithReplicaChange() Option { return func(s *settings) { s.change = true } }
+
+// WithMaxBytes sets how large the stream of updates can grow, when it is first made; with [OpenEmbedded] also later. A message
+// with a single update takes about 200 bytes, one with a hundred about 8 KiB, and it stays for the duplicate window after
+// all of it has been sent. A full stream refuses with [ErrFull]. The stream of dead letters has a quarter of that on top;
+// while it is full, updates that would go there wait. If not given, it is 1 GiB.
 func WithMaxBytes(n int64) Option {
-	return func(s *settings) { s.maxBytes = n; s.require(n >= 1<<16, "WithMaxBytes wants at least 64 KiB") }
+	return func(s *settings) {
+		s.maxBytes, s.given["bytes"] = n, true
+		s.require(n >= 1<<16, "WithMaxBytes wants at least 64 KiB")
+	}
 }
 
 // WithMaxAge sets how old an update may become before it is sent. An older one is not dropped: it becomes a dead letter.
@@ -119,16 +155,17 @@ func WithMaxAge(d time.Duration) Option {
 }
 
 // WithDuplicateWindow sets for how long message ids are remembered (see [Queue.SetAttrOnce]), when the stream is first
-// made. If not given, it is 2 minutes.
+// made; with [OpenEmbedded] also later. If not given, it is 2 minutes.
 func WithDuplicateWindow(d time.Duration) Option {
 	return func(s *settings) {
-		s.duplicate = d
+		s.duplicate, s.given["window"] = d, true
 		s.require(d >= 100*time.Millisecond, "WithDuplicateWindow wants at least 100 ms")
 	}
 }
 
-// WithLease sets after how long without a sign of life another dispatcher takes over; give all replicas the same. What
-// is shorter than the pauses of the network and the processes makes them change without need. If not given, it is 3 s.
+// WithLease sets after how long without a sign of life another dispatcher takes over; give all processes the same. If it is
+// shorter than the pauses of the network and the processes, they change without need. It need not be longer than a cluster
+// takes to elect a leader: longer leases were measured to make a failover slower. If not given, it is 3 s.
 func WithLease(d time.Duration) Option {
 	return func(s *settings) {
 		s.lease = d
@@ -136,8 +173,8 @@ func WithLease(d time.Duration) Option {
 	}
 }
 
-// WithLogger logs what an operator should know: who dispatches, pauses and their cause, faults of NATS. Accounts and
-// values are not logged. If not given, nothing is logged.
+// WithLogger logs what an operator should know: who dispatches, pauses and their cause, messages that are lost, a full disk,
+// faults of NATS. Accounts and values are not logged. If not given, nothing is logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) {
 		s.logger = l
@@ -146,26 +183,36 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // Open returns the queue of an app on NATS JetStream; it is tested with server 2.15. It makes two streams and a bucket if they are
-// missing, named TIMPUSH_ and the SDKAppID. Those that exist keep their limits, which can be changed with the nats tool;
-// Open refuses a stream that would drop updates.
+// missing, named TIMPUSH_ and the SDKAppID. Those that exist keep their limits, which can be changed with the nats tool.
+// Open refuses streams with settings that could lose or refuse updates, and its error says which and how to correct them. When
+// they are changed later, [Queue.SetAttr] refuses updates with the same error.
 //
-// How durable "stored" is, is up to the servers: with the default of JetStream a write is synced to disk within two
+// How durable "stored" is, depends on the servers: with the default of JetStream a write is synced to disk within two
 // minutes, so that a power failure can take stored updates away. Set sync_interval to always. See [WithReplicas].
 //
-// The connection stays the caller's: it must reconnect for ever (nats.MaxReconnects(-1)) and be closed after the Queue.
+// While the servers elect a leader, Open waits at most 10 s. The connection stays the caller's: it must always reconnect
+// (nats.MaxReconnects(-1)) and be closed after the Queue.
 func Open(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Option) (*Queue, error) {
 	s, err := newSettings(sdkAppID, opts)
 	if err != nil {
 		return nil, err
 	}
-	checker, err := newChecker(sdkAppID)
-	if err != nil {
-		return nil, err
+	return open(ctx, js, sdkAppID, s, false)
+}
+
+func open(ctx context.Context, js jetstream.JetStream, sdkAppID int, s settings, embedded bool) (*Queue, error) {
+	q := &Queue{
+		js: js, settings: s, app: sdkAppID, embedded: embedded,
+		subject: fmt.Sprintf("timpush.%d", sdkAppID), name: fmt.Sprintf("TIMPUSH_%d", sdkAppID),
 	}
-	q := &Queue{js: js, settings: s, checker: checker, subject: fmt.Sprintf("timpush.%d", sdkAppID)}
-	err = q.prepare(ctx, fmt.Sprintf("TIMPUSH_%d", sdkAppID))
+	observing, stop := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() { q.seen = q.observe(observing) })
+	err := q.prepare(ctx)
+	stop()
+	work.Wait()
 	if errors.Is(err, ErrNoQueue) {
-		return nil, err
+		return nil, ErrNoQueue
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
@@ -174,68 +221,9 @@ func Open(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Opt
 }
 
 // OpenExisting is [Open] for a tool that looks at a queue: it makes and changes nothing, and where the queue is not there
-// its error matches [ErrNoQueue]. The limits of the streams stay whatever they are.
+// its error matches [ErrNoQueue]. It takes the streams with whatever settings they have; [Queue.Stats] says what is wrong with them.
 func OpenExisting(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Option) (*Queue, error) {
 	return Open(ctx, js, sdkAppID, append(opts[:len(opts):len(opts)], func(s *settings) { s.existing = true })...)
-}
-
-// newChecker returns a Batcher that never sends: it checks a user before it looks at its context, which has always ended.
-// So what is stored is what the Client will accept, with the Client's own errors.
-func newChecker(sdkAppID int) (*timpush.Batcher, error) {
-	c, err := timpush.NewClient(timpush.Config{
-		SDKAppID: sdkAppID, Identifier: "none", SecretKey: "none", Region: timpush.RegionSingapore,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return timpush.NewBatcher(c), nil
-}
-
-// prepare finds or makes the streams and the bucket.
-func (q *Queue) prepare(ctx context.Context, name string) (err error) {
-	config := jetstream.StreamConfig{
-		Name: name, Subjects: []string{q.subject + ".set.*"}, Description: "updates of attributes to be sent",
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage,
-		MaxBytes: q.settings.maxBytes, Replicas: q.settings.replicas, Duplicates: q.settings.duplicate, AllowDirect: true,
-	}
-	if q.stream, err = q.ensure(ctx, config); err != nil {
-		return err
-	}
-	config.Name, config.Subjects, config.Description = name+"_DEAD", []string{q.subject + ".dead"}, "updates that cannot be sent"
-	config.MaxBytes /= 4
-	if q.dead, err = q.ensure(ctx, config); err != nil {
-		return err
-	}
-	q.state, err = q.js.KeyValue(ctx, name)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		if q.settings.existing {
-			return ErrNoQueue
-		}
-		q.state, err = q.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: name, Replicas: q.settings.replicas, Description: "who sends the updates, and how far it has come",
-		})
-	}
-	return err
-}
-
-func (q *Queue) ensure(ctx context.Context, config jetstream.StreamConfig) (jetstream.Stream, error) {
-	s, err := q.js.Stream(ctx, config.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if q.settings.existing {
-			return nil, ErrNoQueue
-		}
-		s, err = q.js.CreateStream(ctx, config)
-	}
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another replica was faster, with other limits
-		s, err = q.js.Stream(ctx, config.Name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", config.Name, err)
-	}
-	if c := s.CachedInfo().Config; c.Retention != config.Retention || c.Discard != config.Discard || c.Storage != config.Storage || c.MaxAge != 0 {
-		return nil, fmt.Errorf("stream %s exists and would lose updates: want retention limits, discard new, storage file, no maximum age", config.Name)
-	}
-	return s, nil
 }
 
 // SetAttr stores attributes to be set for a user, and returns nil when they are stored durably. They are sent by the
@@ -243,10 +231,12 @@ func (q *Queue) ensure(ctx context.Context, config jetstream.StreamConfig) (jets
 //
 // It checks the user as the Client does: an error with an [*timpush.InputError] for each fault, or one that matches
 // [ErrFull] or [ErrClosed], says that nothing was stored. After any other error, also when ctx has ended, the update may be
-// stored or not: set it again.
+// stored or not: set it again. The error says if a stream was changed so that it would lose updates, or if the server answers
+// but stores nothing.
 //
 // Updates that come while another one is being written are written together next, up to a hundred in a message, so that
-// many goroutines share the cost of a synced write. While a cluster elects a leader SetAttr waits, 30 s at most.
+// many goroutines share the cost of a synced write. While a cluster elects a leader SetAttr waits, usually 4 to 9 s and at
+// most 30 s.
 func (q *Queue) SetAttr(ctx context.Context, user timpush.UserAttrs) error {
 	body, err := q.check(ctx, user)
 	if err != nil {
@@ -264,9 +254,9 @@ func (q *Queue) SetAttr(ctx context.Context, user timpush.UserAttrs) error {
 	}
 }
 
-// SetAttrOnce is [Queue.SetAttr] for an update that may come again, after a crash of who sets it: if one with the same id
-// was stored within the duplicate window, it returns nil and stores nothing. The id is any text but "", one for each
-// update; other updates are not looked at. The update is stored in a message of its own, so that many of them are slower.
+// SetAttrOnce is [Queue.SetAttr] for an update that may be set again, after a crash of the program that sets it: if one with
+// the same id was stored within the duplicate window, it returns nil and stores nothing. The id is any text except "", one
+// for each update. The update is stored in a message of its own, so that many of them are slower.
 func (q *Queue) SetAttrOnce(ctx context.Context, id string, user timpush.UserAttrs) error {
 	if id == "" {
 		return errors.New("dispatch: the message id is empty")
@@ -284,14 +274,14 @@ func (q *Queue) SetAttrOnce(ctx context.Context, id string, user timpush.UserAtt
 	q.mu.Unlock()
 	defer q.work.Done()
 	hash := sha256.Sum256([]byte(id)) // any text would not fit into a header
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, q.settings.store)
 	defer cancel()
 	return q.publish(ctx, q.message(body, 1), "once-"+base64.RawURLEncoding.EncodeToString(hash[:]))
 }
 
 // check validates a user and returns it as it is stored.
 func (q *Queue) check(ctx context.Context, user timpush.UserAttrs) ([]byte, error) {
-	if err := q.checker.SetAttr(ended, user); !errors.Is(err, context.Canceled) {
+	if err := user.Validate(); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -304,13 +294,7 @@ func (q *Queue) check(ctx context.Context, user timpush.UserAttrs) ([]byte, erro
 	return body, err
 }
 
-var ended = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
-// join puts an update into the group that is being filled.
+// join adds an update to the group that is being filled.
 func (q *Queue) join(body []byte) (*group, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -337,7 +321,7 @@ func (q *Queue) join(body []byte) (*group, error) {
 // write stores the groups, one after the other: two at a time could change places where a connection is lost.
 func (q *Queue) write() {
 	for g := q.next(); g != nil; g = q.next() {
-		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), q.settings.store)
 		g.err = q.publish(ctx, q.message(g.body, g.updates), "group-"+nuid.Next())
 		cancel()
 		close(g.stored)
@@ -364,27 +348,62 @@ func (q *Queue) message(body []byte, updates int) *nats.Msg {
 	return m
 }
 
-// publish stores a message. It tries again with the same id what can pass, so that the message is stored once.
+// publish stores a message. It retries with the same id after transient faults, so that the message is stored once.
 func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
+	if err := q.disk.refuse(len(m.Data)); err != nil {
+		return err
+	}
+	if err := q.lastFault(); err != nil {
+		return fmt.Errorf("dispatch: not stored: %w", err)
+	}
 	for {
-		attempt, cancel := context.WithTimeout(ctx, publishTimeout)
-		_, err := q.js.PublishMsg(attempt, m, jetstream.WithMsgID(id))
+		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
+		ack, err := q.js.PublishMsg(attempt, m, jetstream.WithMsgID(id))
 		cancel()
 		if err == nil {
+			q.silent.Store(false)
+			q.acknowledged.advance(ack.Sequence)
 			return nil
 		}
 		if err, final := refused(err); final {
 			return err
 		}
-		if !sleep(ctx, 100*time.Millisecond) {
-			return fmt.Errorf("dispatch: not known to be stored: %w; the last failure: %w", ctx.Err(), err)
+		if q.disk.giveUp(q.isClosed()) || !sleep(ctx, 100*time.Millisecond) {
+			return fmt.Errorf("dispatch: not known to be stored: %w", q.explain(err))
 		}
 	}
 }
 
-// refused tells whether it is of no use to store the same message again.
+// explain adds to the last failure to store a message what is known of its cause.
+func (q *Queue) explain(failure error) error {
+	if err := q.disk.refuse(0); err != nil {
+		return fmt.Errorf("the disk was full: %w", failure)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	info, err := q.stream.Info(ctx)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("stream %s does not exist any more: %s: %w", q.name, q.assets[0].afterwards(), failure)
+	case err == nil && (info.Cluster == nil || info.Cluster.Leader != ""):
+		q.silent.Store(true)
+		return fmt.Errorf("%s: %w", silentText, failure)
+	}
+	return failure
+}
+
+const silentText = "the NATS server answers requests but stores nothing: its disk is full or has failed " +
+	"(its /healthz says \"write error\"); free space on it and restart it"
+
+func (q *Queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// refused reports whether it does not help to store the same message again.
 func refused(err error) (error, bool) {
-	const storeFailed, noStorage = 10077, 10047
+	const storeFailed = 10077
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	switch {
 	case ok && (api.ErrorCode == noStorage || api.ErrorCode == storeFailed && strings.Contains(api.Description, "maximum")):
@@ -395,8 +414,9 @@ func refused(err error) (error, bool) {
 	return err, false
 }
 
-// Close lets no more updates in and returns when those that are being stored are. End every [Queue.Run] before. It stops
-// the server of [OpenEmbedded], and leaves a connection given to [Open] alone. Closing again does no harm.
+// Close takes no more updates and returns when those that are being stored are. End every [Queue.Run] before. It stops
+// the server of [OpenEmbedded], and leaves a connection given to [Open] alone. Closing again has no
+// effect.
 func (q *Queue) Close() error {
 	q.mu.Lock()
 	q.closed = true

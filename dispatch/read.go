@@ -8,62 +8,160 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-var errGap = errors.New("messages were lost on the way")
+var (
+	errGap = errors.New("messages did not arrive")
 
-// read reads the stream in order, for as long as ctx lasts.
-func (q *Queue) read(ctx context.Context, from uint64, feed chan<- *message) {
-	for {
-		err := q.readOn(ctx, &from, feed)
-		if ctx.Err() == nil {
-			q.settings.logger.WarnContext(ctx, "dispatch: reading begins anew", "error", err)
-		}
-		if !sleep(ctx, 100*time.Millisecond) {
-			return
-		}
-	}
+	// errChanged says that the stream is not the one that was read so far: it was deleted and made again, or has lost its end.
+	errChanged = errors.New("the stream has been replaced or has lost its end")
+)
+
+const idleTime = 2 * time.Second // after which the reader looks whether something was not delivered
+
+// reader reads the stream in order, and finds out which messages are missing.
+type reader struct {
+	queue   *Queue
+	created time.Time // of the stream
+	next    uint64    // the sequence to be read next
+	last    position  // what was read last
+	feed    chan<- *message
 }
 
-// readOn reads from a sequence on, which it moves, until something is wrong. This is what an ordered consumer of the
-// library does too, but that one waits for a lost server beyond the end of ctx, and ever longer.
-func (q *Queue) readOn(ctx context.Context, from *uint64, feed chan<- *message) error {
-	messages, err := q.consume(ctx, *from)
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	for expected := uint64(1); ; expected++ {
-		next, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
+// read reads until ctx ends or the stream turns out to be another one.
+func (r *reader) read(ctx context.Context) error {
+	for {
+		err := r.readOn(ctx)
+		if errors.Is(err, errChanged) {
 			return err
 		}
-		meta, err := next.Metadata()
-		if err != nil {
-			return err
+		if ctx.Err() == nil {
+			r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", err)
 		}
-		if meta.Sequence.Consumer != expected {
-			return errGap
-		}
-		m := readMessage(next.Data(), meta)
-		select {
-		case feed <- m:
-			*from = m.seq + 1
-		case <-ctx.Done():
+		if !sleep(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
 }
 
-// consume makes a consumer that remembers nothing: a lost server is missed within two seconds, and the next one begins
+// readOn reads with one consumer until something is wrong. An ordered consumer of the library does this too, but that one waits
+// for a lost server beyond the end of ctx, and longer each time.
+func (r *reader) readOn(ctx context.Context) error {
+	messages, err := r.queue.consume(ctx, r.next)
+	if err != nil {
+		return err
+	}
+	defer messages.Stop()
+	if err := r.checkStream(ctx); err != nil {
+		return err
+	}
+	for expected := uint64(1); ; {
+		m, err := nextMessage(ctx, messages, expected)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			err = r.checkTail(ctx)
+		case err == nil:
+			expected++
+			err = r.take(ctx, m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func nextMessage(ctx context.Context, messages jetstream.MessagesContext, expected uint64) (*message, error) {
+	ctx, cancel := context.WithTimeout(ctx, idleTime)
+	defer cancel()
+	next, err := messages.Next(jetstream.NextContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	meta, err := next.Metadata()
+	if err != nil {
+		return nil, err
+	}
+	if meta.Sequence.Consumer != expected {
+		return nil, errGap
+	}
+	return readMessage(next.Data(), meta.Sequence.Stream, meta.Timestamp), nil
+}
+
+// take passes a message on, after those before it that the consumer has left out.
+func (r *reader) take(ctx context.Context, m *message) error {
+	if m.seq < r.next {
+		return nil // checkTail has read it
+	}
+	if m.seq > r.next {
+		if err := r.takeMissing(ctx, m.seq-1); err != nil {
+			return err
+		}
+	}
+	return r.pass(ctx, m)
+}
+
+// takeMissing looks for what the consumer has left out, up to a sequence.
+func (r *reader) takeMissing(ctx context.Context, to uint64) error {
+	found, err := r.queue.missing(ctx, r.next, to)
+	if err != nil {
+		return err
+	}
+	for _, m := range found {
+		if err := r.pass(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) pass(ctx context.Context, m *message) error {
+	select {
+	case r.feed <- m:
+		r.next = m.seq + 1
+		if m.lost == 0 {
+			r.last = position{m.seq, m.at}
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// checkTail reads what is stored and was not delivered: a consumer leaves out messages that are damaged, and a damaged block may
+// keep it from going on.
+func (r *reader) checkTail(ctx context.Context) error {
+	info, err := r.queue.info(ctx, r.queue.stream)
+	if err != nil || info.State.LastSeq < r.next {
+		return err
+	}
+	return r.takeMissing(ctx, min(info.State.LastSeq, r.next+1000))
+}
+
+// checkStream reports whether the stream of a new consumer is the one that was read so far.
+func (r *reader) checkStream(ctx context.Context) error {
+	info, err := r.queue.infoWith(ctx, r.created, r.next-1)
+	if err != nil {
+		return err
+	}
+	if !info.Created.Equal(r.created) || info.State.LastSeq+1 < r.next {
+		return errChanged
+	}
+	same, err := r.queue.holds(ctx, info, r.last)
+	if err == nil && !same {
+		return errChanged
+	}
+	return err
+}
+
+// consume makes a consumer that remembers nothing: a lost server is noticed within a second, and the next consumer begins
 // where this one has ended.
 func (q *Queue) consume(ctx context.Context, from uint64) (jetstream.MessagesContext, error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	consumer, err := q.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: consumerLife,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return consumer.Messages(jetstream.PullMaxMessages(500), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(time.Second))
+	return consumer.Messages(jetstream.PullMaxMessages(500), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
 }

@@ -160,7 +160,7 @@ func TestFullDeadLettersHoldBack(t *testing.T) {
 	}
 }
 
-func TestPassingFaultsComeAgain(t *testing.T) {
+func TestTransientFaultsAreRetried(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]timpushtest.Fault{
 		"internal error": timpushtest.ErrorCode(91000), "gateway": timpushtest.Status(502), "lost answer": timpushtest.CutAfter(),
@@ -170,7 +170,7 @@ func TestPassingFaultsComeAgain(t *testing.T) {
 			t.Parallel()
 			fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
 			fake.Inject(fault)
-			set(t, q, user("mary", "Rome"), user("john", "Oslo")) // mary is in the first request, whoever else is
+			set(t, q, user("mary", "Rome"), user("john", "Oslo")) // mary is in the first request, with or without john
 			run(t, q, quickClient(fake))
 			drained(t, q)
 			assert.Equal(t, "Rome", fake.Attrs("mary")["city"])
@@ -180,7 +180,7 @@ func TestPassingFaultsComeAgain(t *testing.T) {
 	}
 }
 
-func TestOperatorsFaultKeepsAll(t *testing.T) {
+func TestOperatorMistakesKeepEverything(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]timpushtest.Fault{
 		"wrong key": timpushtest.ErrorCode(70009), "no administrator": timpushtest.ErrorCode(90009),
@@ -206,7 +206,7 @@ func TestOperatorsFaultKeepsAll(t *testing.T) {
 	}
 }
 
-func TestStuckAccountHoldsNobody(t *testing.T) {
+func TestFailingAccountDoesNotHoldOthers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	fake, q := timpushtest.Start(t), open(t, dir, quick)
@@ -240,7 +240,7 @@ func TestStuckAccountHoldsNobody(t *testing.T) {
 	requireOrder(t, cities(fake)["mary"])
 }
 
-// ordered tells whether no value comes before an earlier one: the values grow.
+// ordered reports whether no value comes before an earlier one: the values grow.
 func ordered(t *testing.T, values []string) bool {
 	t.Helper()
 	last := 0
@@ -305,7 +305,7 @@ func TestStandbyTakesOver(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithLease(time.Second))
 	stop := run(t, q, quickClient(fake))
-	eventually(t, "somebody is active", func() bool { return stats(t, q).Active != "" })
+	eventually(t, "one is active", func() bool { return stats(t, q).Active != "" })
 	first := stats(t, q).Active
 	run(t, q, quickClient(fake))
 	set(t, q, user("mary", "1"))
@@ -354,7 +354,7 @@ func TestSettledMessagesAreDeleted(t *testing.T) {
 	assert.Equal(t, "2", fake.Attrs("mary")["city"])
 }
 
-func TestStopKeepsWhatIsUnderWay(t *testing.T) {
+func TestStopKeepsWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
 	fake.Inject(timpushtest.Hang())
@@ -368,4 +368,63 @@ func TestStopKeepsWhatIsUnderWay(t *testing.T) {
 	run(t, q, quickClient(fake))
 	drained(t, q)
 	assert.Equal(t, "1", fake.Attrs("mary")["city"])
+}
+
+func TestClientOfAnotherAppIsRefused(t *testing.T) {
+	t.Parallel()
+	fake := timpushtest.Start(t)
+	q, err := dispatch.OpenEmbedded(t.Context(), t.TempDir(), appID+1)
+	require.NoError(t, err)
+	set(t, q, user("mary", "1"))
+	err = q.Run(t.Context(), fake.Client())
+	require.ErrorContains(t, err, fmt.Sprint(appID+1))
+	require.ErrorContains(t, err, fmt.Sprint(appID))
+	assert.Empty(t, fake.Calls())
+	require.NoError(t, q.Close())
+}
+
+// TestResumeTriesNow: the pauses are so long that nothing would be tried during the test.
+func TestResumeTriesNow(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), dispatch.WithDelay(20*time.Second))
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(90009) })
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "1"))
+	eventually(t, "it pauses", func() bool { return stats(t, q).Paused != "" })
+	calls := len(fake.Calls())
+	require.NoError(t, q.Resume(t.Context()))
+	eventually(t, "it has tried", func() bool { return len(fake.Calls()) > calls })
+	time.Sleep(time.Second)
+	assert.Len(t, fake.Calls(), calls+1, "once")
+	assert.NotEmpty(t, stats(t, q).Paused)
+	fake.Handle(nil)
+	js, _ := q.JetStream()
+	tool, err := dispatch.OpenExisting(t.Context(), js, appID)
+	require.NoError(t, err)
+	began := time.Now()
+	require.NoError(t, tool.Resume(t.Context()))
+	eventually(t, "it is sent", func() bool { return fake.Attrs("mary") != nil })
+	assert.Less(t, time.Since(began), 2*time.Second)
+	sent := time.Now()
+	eventually(t, "it pauses no more", func() bool { return stats(t, q).Paused == "" })
+	assert.Less(t, time.Since(sent), 500*time.Millisecond)
+	require.NoError(t, tool.Close())
+}
+
+// TestCorrectedMistakeIsNoticed: an operator's mistake is tried again at most 15 s apart; here a second is 10 ms.
+func TestCorrectedMistakeIsNoticed(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), dispatch.WithDelay(10*time.Millisecond))
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(90009) })
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "1"))
+	eventually(t, "it pauses at its longest", func() bool { return len(fake.Calls()) >= 6 })
+	calls := fake.Calls()
+	for n := range calls[1:] {
+		assert.Less(t, calls[n+1].Time.Sub(calls[n].Time), 500*time.Millisecond)
+	}
+	drainedSoon := time.Now()
+	fake.Handle(nil)
+	drained(t, q)
+	assert.Less(t, time.Since(drainedSoon), time.Second)
 }

@@ -11,60 +11,81 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Stats is what an operator looks at.
+// Stats is the state of a queue for operators.
 type Stats struct {
 	Backlog     int           // updates that are stored and not settled; within a quarter of a second, and exact when nothing moves
 	Oldest      time.Duration // age of the oldest of them; 0 if there is none
 	Waiting     int           // of the backlog: of accounts that fail while others do not, to be sent again later
-	Redelivered int           // updates sent again since the queue was made, after a fault or a crash; at most so many
+	Redelivered int           // updates sent again since the queue was made, after a fault or a crash; an upper bound
 	DeadLetters int
+	Lost        int    // messages, of 1 to 100 updates each, that were stored and are gone before they were settled, until AcknowledgeLost
+	LostAt      string // the last of their sequences in the stream, such as "17, 20-31"
 	Bytes       int64  // that the stream of updates takes, which can be MaxBytes at most
 	MaxBytes    int64  // as the stream has it
 	Active      string // the host of the process that sends, and its name there; "" if none does
-	Paused      string // why nothing is sent at the moment; "": it is
+	Paused      string // why nothing is sent, or no updates are taken, at the moment; "": neither
 }
 
-// Stats returns the numbers of the queue, whichever process sends.
+// Stats returns the numbers of the queue, whichever process sends. Where the bucket or a stream is missing, Paused says so and the
+// numbers that cannot be known are 0.
 func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	s, err := q.stats(ctx)
-	if err != nil {
+	if paused := q.whyPaused(ctx); paused != "" && s.Paused == "" {
+		s.Paused = paused
+	}
+	if err != nil && s.Paused == "" {
 		return Stats{}, fmt.Errorf("dispatch: %w", err)
 	}
 	return s, nil
 }
 
-func (q *Queue) stats(ctx context.Context) (Stats, error) {
-	l := &lease{state: q.state, length: q.settings.lease}
-	if err := l.load(ctx); err != nil {
-		return Stats{}, err
+// whyPaused returns why no updates are taken as far as this process knows.
+func (q *Queue) whyPaused(ctx context.Context) string {
+	if err := q.disk.refuse(0); err != nil {
+		return strings.TrimPrefix(err.Error(), ErrFull.Error()+": ")
 	}
-	r := l.record
-	info, err := q.stream.Info(ctx, jetstream.WithSubjectFilter(">"))
+	if err := q.checkConfig(ctx); err != nil {
+		return oneLine(err)
+	}
+	if q.silent.Load() {
+		return silentText
+	}
+	return ""
+}
+
+func (q *Queue) stats(ctx context.Context) (Stats, error) {
+	r, lost, recordErr := q.loss(ctx)
+	info, err := q.info(ctx, q.stream, jetstream.WithSubjectFilter(">"))
 	if err != nil {
 		return Stats{}, err
 	}
-	dead, err := q.dead.Info(ctx)
+	dead, err := q.info(ctx, q.dead)
 	if err != nil {
 		return Stats{}, err
 	}
 	s := Stats{
-		Backlog: stored(info.State.Subjects) - int(r.Passed-r.Purged), Redelivered: int(r.Redelivered),
-		DeadLetters: int(dead.State.Msgs), Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes, Active: r.Owner, Paused: r.Paused,
+		Backlog: stored(info.State.Subjects) - int(r.Passed-r.Purged), Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),
+		Lost: int(lost), LostAt: r.lostAt(lost), Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes, Active: r.Owner, Paused: r.Paused,
+	}
+	first := max(r.Floor+1, info.State.FirstSeq)
+	if first > info.State.LastSeq {
+		s.Backlog = 0
+	} else {
+		s.Backlog = max(s.Backlog, 1) // the record's counts are wrong for a second after damage
 	}
 	for _, p := range r.Later {
 		s.Waiting += len(p.Updates)
 		s.Oldest = max(s.Oldest, time.Since(p.Updates[0].At))
 	}
-	s.Backlog = max(s.Backlog, 0) + s.Waiting
-	first := max(r.Floor+1, info.State.FirstSeq)
-	if first > info.State.LastSeq {
-		return s, nil
+	s.Backlog += s.Waiting
+	if recordErr != nil || first > info.State.LastSeq {
+		return s, recordErr
 	}
 	m, err := q.stream.GetMsg(ctx, first)
 	if err == nil {
 		s.Oldest = max(s.Oldest, time.Since(m.Time))
 	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) { // it has just been deleted
+	if errors.Is(err, jetstream.ErrMsgNotFound) { // it has just been deleted, or is lost
 		err = nil
 	}
 	return s, err

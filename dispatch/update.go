@@ -6,8 +6,6 @@ import (
 	"maps"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	timpush "github.com/timpush/timpush-go"
 )
 
@@ -17,8 +15,8 @@ type update struct {
 	Attrs   timpush.Attrs `json:"attrs"`
 	ID      string        `json:"id,omitempty"`  // of the message and the place in it
 	At      time.Time     `json:"at,omitzero"`   // when it was stored
-	Raw     []byte        `json:"raw,omitempty"` // of a message that is none of ours
-	message *message      // that it holds back from being settled; nil: it is in the record
+	Raw     []byte        `json:"raw,omitempty"` // of a message that is not of this package
+	message *message      // that it belongs to; nil: it is in the record
 }
 
 // size is about what an update takes in a record.
@@ -30,26 +28,28 @@ func (u *update) size() int {
 	return n
 }
 
-// message is a message of the stream that is not settled yet.
+// message is a message of the stream that is not settled yet, or the last of some that are missing.
 type message struct {
 	seq     uint64
-	total   int
-	open    int // updates that hold it
+	at      time.Time // when it was stored
+	lost    uint64    // messages that are missing, up to seq; 0: it is a message
+	total   int       // updates
+	open    int       // updates that are not settled
 	updates []update
 }
 
-// readMessage decodes a message. What is no list of updates becomes a dead letter later, since nothing is dropped.
-func readMessage(data []byte, meta *jetstream.MsgMetadata) *message {
-	r := &message{seq: meta.Sequence.Stream}
-	if json.Unmarshal(data, &r.updates) != nil || len(r.updates) == 0 {
-		r.updates = []update{{Account: fmt.Sprintf("\x00%d", r.seq), Raw: data}}
+// readMessage decodes a message. What is not a list of updates becomes a dead letter later, since nothing is dropped.
+func readMessage(data []byte, seq uint64, at time.Time) *message {
+	m := &message{seq: seq, at: at}
+	if json.Unmarshal(data, &m.updates) != nil || len(m.updates) == 0 {
+		m.updates = []update{{Account: fmt.Sprintf("\x00%d", seq), Raw: data}}
 	}
-	for i := range r.updates {
-		u := &r.updates[i]
-		u.ID, u.At, u.message = fmt.Sprintf("%d.%d", r.seq, i), meta.Timestamp, r
+	for i := range m.updates {
+		u := &m.updates[i]
+		u.ID, u.At, u.message = fmt.Sprintf("%d.%d", seq, i), at, m
 	}
-	r.total, r.open = len(r.updates), len(r.updates)
-	return r
+	m.total, m.open = len(m.updates), len(m.updates)
+	return m
 }
 
 // account is an account with updates that are not settled, in the order in which they were stored.
@@ -59,11 +59,11 @@ type account struct {
 	taken    int       // of the updates, being sent
 	recorded int       // of the updates, in the record
 	alone    int       // of the updates, to be sent one by one: together they were refused
-	tries    int       // that failed in passing
+	tries    int       // that failed with a transient fault
 	tried    bool      // some of the updates may have been sent
-	ready    bool      // is in the queue
-	closing  bool      // those taken are settled, which the record does not say yet
-	notUntil time.Time // is to be sent again
+	ready    bool      // is in dispatcher.ready
+	closing  bool      // those taken are settled, but the record still has them
+	notUntil time.Time // when it is to be sent again
 }
 
 // rest returns the updates that are not settled.

@@ -29,12 +29,17 @@ It needs the number of the app, as other commands do, but no key, and
 
 A password or a token in the URL is taken from the environment only, as command lines can be seen by others.
 
-Who sends is who said so last: a process that was killed stays there until another one takes over.`
+The line "sends" names the process that said so last: one that was killed stays there until another one takes over.
+
+Lost messages were stored and are gone, since a disk was damaged or somebody deleted them: the updates in them have to be set again
+by the program that knows them. They are shown until you acknowledge them.`
 
 const queueExample = `  timpush queue --nats nats://127.0.0.1:4222    # how much is stored, how old, who sends, and why not
   timpush queue --json
+  timpush queue resume                          # try again now: the cause of the pause is corrected
+  timpush queue acknowledge-lost                # the lost messages have been dealt with
   timpush queue dead                            # what cannot be sent, and why
-  timpush queue put-back 3 4                    # send it again: its cause is mended
+  timpush queue put-back 3 4                    # send it again: its cause is corrected
   timpush queue discard --yes 5`
 
 const connectTimeout = 5 * time.Second
@@ -45,9 +50,38 @@ func newQueue() *cobra.Command {
 		Args: usageArgs(known), RunE: withQueue(showQueue),
 	}
 	cmd.Flags().Bool("json", false, "for a program")
-	cmd.AddCommand(newQueueDead(), newQueuePutBack(), newQueueDiscard())
+	cmd.AddCommand(newQueueResume(), newQueueAcknowledgeLost(), newQueueDead(), newQueuePutBack(), newQueueDiscard())
 	queueFlags(cmd.PersistentFlags())
 	return cmd
+}
+
+func newQueueResume() *cobra.Command {
+	return &cobra.Command{
+		Use: "resume", Short: "Try again now, when sending pauses", Args: usageArgs(cobra.NoArgs),
+		Long: "Let the process that sends try again within a second, when sending pauses. Use it once the cause of the pause is corrected. Without it, the next try is up to 15 s later.",
+		RunE: withQueue(func(cmd *cobra.Command, q openQueue, _ []string) error {
+			if err := q.Resume(cmd.Context()); err != nil {
+				return fatal(err)
+			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "the process that sends tries again within a second: see timpush queue")
+			return fatal(err)
+		}),
+	}
+}
+
+func newQueueAcknowledgeLost() *cobra.Command {
+	return &cobra.Command{
+		Use: "acknowledge-lost", Short: "Set the number of lost messages back to 0", Args: usageArgs(cobra.NoArgs),
+		Long: "Set the number of lost messages back to 0, once you have dealt with the loss. It changes nothing else: the messages are gone.",
+		RunE: withQueue(func(cmd *cobra.Command, q openQueue, _ []string) error {
+			n, err := q.AcknowledgeLost(cmd.Context())
+			if err != nil {
+				return fatal(err)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d lost messages acknowledged\n", n)
+			return fatal(err)
+		}),
+	}
 }
 
 func queueFlags(flags *pflag.FlagSet) {
@@ -142,7 +176,7 @@ func checkServers(servers string, visible bool) error {
 	return nil
 }
 
-// status is what the queue command says to a program.
+// status is the output of the queue command for a program.
 type status struct {
 	SDKAppID      int     `json:"sdkappid"`
 	Backlog       int     `json:"backlog"`
@@ -150,6 +184,8 @@ type status struct {
 	Waiting       int     `json:"waiting"`
 	Redelivered   int     `json:"redelivered"`
 	DeadLetters   int     `json:"dead_letters"`
+	Lost          int     `json:"lost"`
+	LostAt        string  `json:"lost_at"`
 	Bytes         int64   `json:"bytes"`
 	MaxBytes      int64   `json:"max_bytes"`
 	Active        string  `json:"active"`
@@ -163,7 +199,7 @@ func showQueue(cmd *cobra.Command, q openQueue, _ []string) error {
 	}
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
 		return fatal(plainJSON(cmd.OutOrStdout()).Encode(status{
-			q.app, s.Backlog, s.Oldest.Seconds(), s.Waiting, s.Redelivered, s.DeadLetters, s.Bytes, s.MaxBytes, s.Active, s.Paused,
+			q.app, s.Backlog, s.Oldest.Seconds(), s.Waiting, s.Redelivered, s.DeadLetters, s.Lost, s.LostAt, s.Bytes, s.MaxBytes, s.Active, s.Paused,
 		}))
 	}
 	return fatal(writeStats(cmd.OutOrStdout(), s))
@@ -176,20 +212,25 @@ func writeStats(out io.Writer, s dispatch.Stats) error {
 	}
 	sends, paused := s.Active, "no"
 	if sends == "" {
-		sends = "nobody"
+		sends = "no process"
 	}
 	if s.Paused != "" {
 		paused = "yes: " + s.Paused
+	}
+	lost := fmt.Sprint(s.Lost)
+	if s.Lost > 0 {
+		lost += " messages, sequences " + s.LostAt + ": see the log, then timpush queue acknowledge-lost"
 	}
 	_, err := fmt.Fprintf(out, `backlog       %d
 oldest        %s
 waiting       %d of the backlog, whose accounts fail while others do not
 redelivered   %d at most
 dead letters  %d
+lost          %s
 bytes         %s of %s
 sends         %s
 paused        %s
-`, s.Backlog, age(s.Oldest), s.Waiting, s.Redelivered, s.DeadLetters, size(s.Bytes), limit, printable(sends), printable(paused))
+`, s.Backlog, age(s.Oldest), s.Waiting, s.Redelivered, s.DeadLetters, lost, size(s.Bytes), limit, printable(sends), printable(paused))
 	return err
 }
 
@@ -206,7 +247,7 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
 }
 
-// age is a duration as a person wants to read it.
+// age returns a duration for people to read.
 func age(d time.Duration) string {
 	switch {
 	case d == 0:

@@ -55,7 +55,7 @@ func store(t *testing.T, q *dispatch.Queue, account string, attrs timpush.Attrs)
 	require.NoError(t, q.SetAttr(t.Context(), timpush.UserAttrs{ToAccount: account, Attrs: attrs}))
 }
 
-// sendAll sends with the fake until nothing is left but dead letters.
+// sendAll sends to the fake until nothing is left but dead letters.
 func sendAll(t *testing.T, w *world, q *dispatch.Queue) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -84,7 +84,7 @@ func TestQueueShowsTheBacklog(t *testing.T) {
 	require.Equal(t, 0, r.code, r.err)
 	for _, want := range []string{
 		`backlog +2$`, `oldest +[0-9.]+m?s$`, `waiting +0 `, `redelivered +0 `, `dead letters +0$`, `bytes +0\.\d KiB of 1\.0 MiB at most, 0\.\d %$`,
-		`sends +nobody$`, `paused +no$`,
+		`lost +0$`, `sends +no process$`, `paused +no$`,
 	} {
 		assert.Regexp(t, "(?m)^"+want, r.out)
 	}
@@ -121,6 +121,50 @@ func TestQueueShowsWhySendingPauses(t *testing.T) {
 	assert.Contains(t, got["active"], host+"/")
 	cancel()
 	require.NoError(t, <-ended)
+}
+
+func TestQueueResumes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	js := natsServer(t, w)
+	q := openTestQueue(t, w, js)
+	w.fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(90009) })
+	store(t, q, "mary", timpush.Attrs{"city": "Rome"})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- q.Run(ctx, w.fake.Client()) }()
+	require.Eventually(t, func() bool { return strings.Contains(w.run("queue").out, "paused        yes: ") }, 30*time.Second, 50*time.Millisecond)
+	w.fake.Handle(nil)
+	r := w.run("queue", "resume")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Contains(t, r.out, "tries again")
+	assert.Eventually(t, func() bool { return w.fake.Attrs("mary") != nil }, 3*time.Second, 20*time.Millisecond, "the pause is 5 s")
+	cancel()
+	require.NoError(t, <-ended)
+}
+
+func TestQueueShowsLostMessages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	js := natsServer(t, w)
+	q := openTestQueue(t, w, js)
+	for _, account := range []string{"mary", "bob", "john"} {
+		store(t, q, account, timpush.Attrs{"city": "Rome"})
+	}
+	id, _, _ := w.fake.App()
+	s, err := js.Stream(t.Context(), fmt.Sprintf("TIMPUSH_%d", id))
+	require.NoError(t, err)
+	require.NoError(t, s.DeleteMsg(t.Context(), 2))
+	sendAll(t, w, q)
+	assert.Regexp(t, `(?m)^lost +1 messages, sequences 2: .*acknowledge-lost$`, w.run("queue").out)
+	got := lines(t, w.run("queue", "--json").out)[0]
+	assert.InDelta(t, 1, got["lost"], 0)
+	assert.Equal(t, "2", got["lost_at"])
+	r := w.run("queue", "acknowledge-lost")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, "1 lost messages acknowledged\n", r.out)
+	assert.Regexp(t, `(?m)^lost +0$`, w.run("queue").out)
+	assert.Equal(t, "0 lost messages acknowledged\n", w.run("queue", "acknowledge-lost").out)
 }
 
 func TestQueueDeadLetters(t *testing.T) {
@@ -187,7 +231,7 @@ func TestQueueIsNeitherMadeNorChangedByLooking(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	js := natsServer(t, w)
-	looks := [][]string{{"queue"}, {"queue", "--json"}, {"queue", "dead"}, {"queue", "discard", "1"}, {"queue", "put-back", "1"}}
+	looks := [][]string{{"queue"}, {"queue", "--json"}, {"queue", "dead"}, {"queue", "discard", "1"}, {"queue", "put-back", "1"}, {"queue", "resume"}, {"queue", "acknowledge-lost"}}
 	for _, args := range looks {
 		r := w.run(args...)
 		assert.Equal(t, 3, r.code, args)

@@ -28,9 +28,9 @@ func newQueueDead() *cobra.Command {
 
 func newQueuePutBack() *cobra.Command {
 	return &cobra.Command{
-		Use: "put-back ID...", Short: "Store dead letters anew, to be sent", Args: usageArgs(cobra.MinimumNArgs(1)),
+		Use: "put-back ID...", Short: "Store dead letters again, to be sent", Args: usageArgs(cobra.MinimumNArgs(1)),
 		Example: "  timpush queue put-back 3 4\n  timpush queue dead --json | jq 'select(.code == 70107).id' | xargs timpush queue put-back",
-		Long:    "Store the updates of dead letters anew, once their cause is mended. They are sent after all that is stored by now, and so may replace newer values of their accounts.",
+		Long:    "Store the updates of dead letters again, once their cause is corrected. They are sent after all that is stored by now, and so may replace newer values of their accounts.",
 		RunE: withIDs(func(cmd *cobra.Command, q openQueue, ids []uint64) error {
 			return eachLetter(cmd, q, ids, "put back", q.PutBack)
 		}),
@@ -40,7 +40,7 @@ func newQueuePutBack() *cobra.Command {
 func newQueueDiscard() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "discard ID...", Short: "Delete dead letters", Args: usageArgs(cobra.MinimumNArgs(1)),
-		Long: "Delete dead letters for ever. Without --yes nothing is deleted, and the exit code is 2.",
+		Long: "Delete dead letters; they cannot be brought back. Without --yes nothing is deleted, and the exit code is 2.",
 		RunE: withIDs(discard),
 	}
 	cmd.Flags().Bool("yes", false, "really delete them")
@@ -54,7 +54,7 @@ func withIDs(do func(cmd *cobra.Command, q openQueue, ids []uint64) error) func(
 		for i, arg := range args {
 			id, err := strconv.ParseUint(arg, 10, 64)
 			if err != nil || id == 0 {
-				return usage(fmt.Errorf("%q is no id of a dead letter: see timpush queue dead", arg))
+				return usage(fmt.Errorf("%q is not the id of a dead letter: see timpush queue dead", arg))
 			}
 			ids[i] = id
 		}
@@ -121,7 +121,7 @@ func letterLine(l dispatch.DeadLetter, values bool) string {
 	return line
 }
 
-// printable keeps what others have written from steering the terminal.
+// printable replaces what could control the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -150,7 +150,7 @@ func discard(cmd *cobra.Command, q openQueue, ids []uint64) error {
 	return usage(errors.New("nothing was discarded: give --yes to do it"))
 }
 
-// eachLetter does something to letters, and goes on after one to which it cannot be done.
+// eachLetter calls a function for letters. After an error it goes on with the next one.
 func eachLetter(cmd *cobra.Command, q openQueue, ids []uint64, done string, do func(context.Context, uint64) error) error {
 	some := false
 	for _, id := range ids {

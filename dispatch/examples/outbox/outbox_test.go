@@ -32,7 +32,7 @@ func postgres(t *testing.T) *sql.DB {
 	require.NoError(t, err)
 	server, err := findProgram("postgres")
 	require.NoError(t, err)
-	folder, err := os.MkdirTemp("", "outbox") //nolint:usetesting // nobody but us may enter t.TempDir, and PostgreSQL is run by another user
+	folder, err := os.MkdirTemp("", "outbox") //nolint:usetesting // only this user may enter t.TempDir, and PostgreSQL is run by another user
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	data := filepath.Join(folder, "data")

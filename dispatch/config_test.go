@@ -1,0 +1,158 @@
+package dispatch_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/dispatch"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// streamWith makes one of the queue's streams with a setting changed, in place of the one that Open makes.
+func streamWith(t *testing.T, js jetstream.JetStream, name string, change func(*jetstream.StreamConfig)) {
+	t.Helper()
+	config := goodConfig(t, js, name)
+	change(&config)
+	require.NoError(t, js.DeleteStream(t.Context(), name))
+	_, err := js.CreateStream(t.Context(), config)
+	require.NoError(t, err)
+}
+
+func goodConfig(t *testing.T, js jetstream.JetStream, name string) jetstream.StreamConfig {
+	t.Helper()
+	s, err := js.Stream(t.Context(), name)
+	require.NoError(t, err)
+	return s.CachedInfo().Config
+}
+
+func TestOpenRefusesStreamsThatLoseOrRefuse(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	require.NoError(t, openOn(t, js).Close())
+	good := map[string]jetstream.StreamConfig{}
+	updates, letters, bucket := streamName, streamName+"_DEAD", "KV_"+streamName
+	for _, name := range []string{updates, letters, bucket} {
+		good[name] = goodConfig(t, js, name)
+	}
+	for _, c := range []struct {
+		streams []string
+		change  func(*jetstream.StreamConfig)
+		want    string
+	}{
+		{[]string{updates, letters}, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }, "--max-msgs-per-subject=-1"},
+		{[]string{updates, letters, bucket}, func(c *jetstream.StreamConfig) { c.MaxMsgs = 5 }, "--max-msgs=-1"},
+		{[]string{updates, letters, bucket}, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }, "--max-msg-size=-1"},
+		{[]string{updates, letters, bucket}, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "--max-age=-1"},
+		{[]string{updates, letters}, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "--discard=new"},
+		{[]string{updates, letters, bucket}, func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }, "storage"},
+		{[]string{updates, letters, bucket}, func(c *jetstream.StreamConfig) { c.NoAck = true }, "--ack"},
+		{[]string{updates, letters}, func(c *jetstream.StreamConfig) { c.Subjects = []string{"other.>"} }, "--subjects="},
+		{[]string{updates, letters}, func(c *jetstream.StreamConfig) { c.Retention = jetstream.WorkQueuePolicy; c.AllowDirect = false }, "retention"},
+		{[]string{updates, letters, bucket}, func(c *jetstream.StreamConfig) {
+			c.Subjects, c.Mirror, c.AllowRollup = nil, &jetstream.StreamSource{Name: "OTHER"}, false
+		}, "mirror"},
+		{[]string{updates, letters, bucket}, func(c *jetstream.StreamConfig) { c.Sources = []*jetstream.StreamSource{{Name: "OTHER"}} }, "sources"},
+		{[]string{updates}, func(c *jetstream.StreamConfig) { c.DenyPurge = true }, "purged"},
+		{[]string{letters}, func(c *jetstream.StreamConfig) { c.DenyDelete = true }, "deleted"},
+		{[]string{updates}, func(c *jetstream.StreamConfig) { c.MaxConsumers = 1 }, "consumers"},
+		{[]string{updates}, func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = time.Second }, "consumers"},
+		{[]string{bucket}, func(c *jetstream.StreamConfig) { c.MaxBytes = 1000 }, "--max-bytes=-1"},
+		{[]string{updates}, func(c *jetstream.StreamConfig) {
+			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: ">", Destination: "x.>"}
+		}, "subjects"},
+	} {
+		for _, name := range c.streams {
+			streamWith(t, js, name, c.change)
+			_, err := dispatch.Open(t.Context(), js, appID)
+			require.ErrorContains(t, err, "stream "+name+": ")
+			assert.ErrorContains(t, err, c.want, name)
+			q, err := dispatch.OpenExisting(t.Context(), js, appID)
+			require.NoError(t, err, "a tool can look")
+			assert.Contains(t, stats(t, q).Paused, c.want)
+			require.NoError(t, q.Close())
+			streamWith(t, js, name, func(now *jetstream.StreamConfig) { *now = good[name] })
+		}
+	}
+	s, err := js.Stream(t.Context(), updates)
+	require.NoError(t, err)
+	config := s.CachedInfo().Config
+	config.Sealed = true
+	_, err = js.UpdateStream(t.Context(), config)
+	require.NoError(t, err)
+	_, err = dispatch.Open(t.Context(), js, appID)
+	require.ErrorContains(t, err, "sealed")
+}
+
+func TestReplicasAreChecked(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	require.NoError(t, openOn(t, js).Close())
+	_, err := dispatch.Open(t.Context(), js, appID, dispatch.WithReplicas(3))
+	require.ErrorContains(t, err, "1 replicas, and WithReplicas says 3")
+	require.ErrorContains(t, err, "WithReplicaChange")
+	_, err = dispatch.Open(t.Context(), js, appID, dispatch.WithReplicas(3), dispatch.WithReplicaChange())
+	require.ErrorContains(t, err, "replicas", "one server cannot")
+}
+
+// TestStreamEditedUnderWay: an operator lets the stream drop messages while it is used.
+func TestStreamEditedUnderWay(t *testing.T) {
+	t.Parallel()
+	var log records
+	fake := timpushtest.Start(t)
+	js, _ := startServer(t, t.TempDir())
+	q := openOn(t, js, dispatch.WithLogger(log.logger()))
+	set(t, q, user("mary", "1"))
+	config := goodConfig(t, js, streamName)
+	good := config
+	config.Discard, config.MaxMsgs = jetstream.DiscardOld, 5
+	_, err := js.UpdateStream(t.Context(), config)
+	require.NoError(t, err)
+	acknowledged := 1
+	for n := range 50 {
+		if q.SetAttr(t.Context(), user(string(rune('A'+n)), "1")) == nil {
+			acknowledged++
+		}
+	}
+	eventually(t, "no updates are taken", func() bool {
+		if err = q.SetAttr(t.Context(), user(fmt.Sprint("late", acknowledged), "1")); err == nil {
+			acknowledged++
+		}
+		return err != nil
+	})
+	require.ErrorContains(t, err, "--max-msgs=-1")
+	require.ErrorContains(t, err, "--discard=new")
+	assert.Contains(t, stats(t, q).Paused, "--discard=new")
+	assert.Contains(t, log.text(), "discard")
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	s := stats(t, q)
+	assert.Equal(t, acknowledged, len(fake.Accounts())+s.Lost)
+	assert.Positive(t, s.Lost)
+
+	_, err = js.UpdateStream(t.Context(), good)
+	require.NoError(t, err)
+	eventually(t, "updates are taken again", func() bool { return q.SetAttr(t.Context(), user("john", "1")) == nil })
+	drained(t, q)
+	assert.Empty(t, stats(t, q).Paused)
+}
+
+func TestEmbeddedLimitsCanBeChanged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	q, err := dispatch.OpenEmbedded(t.Context(), dir, appID, dispatch.WithMaxBytes(1<<20))
+	require.NoError(t, err)
+	set(t, q, user("mary", "1"))
+	require.NoError(t, q.Close())
+	q, err = dispatch.OpenEmbedded(t.Context(), dir, appID)
+	require.NoError(t, err)
+	assert.Equal(t, int64(1<<20), stats(t, q).MaxBytes)
+	require.NoError(t, q.Close())
+	q = open(t, dir, dispatch.WithMaxBytes(1<<40))
+	assert.Equal(t, int64(1<<40), stats(t, q).MaxBytes)
+	assert.Equal(t, 1, stats(t, q).Backlog)
+}

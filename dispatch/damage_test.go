@@ -1,0 +1,290 @@
+package dispatch_test
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/dispatch"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+var (
+	damages    = flag.Int("damages", 10, "how many random damages of an embedded queue are tried")
+	damageSeed = flag.Uint64("damageseed", 0, "of the random damages; 0: a new one")
+)
+
+const damagedMessages = 5000
+
+// image is a copy of an embedded queue's folder.
+type image struct {
+	name    string
+	dir     string
+	settled int // of the messages
+}
+
+// copyQueue copies the folder of a queue as it is: while the queue is open, that is what a crash leaves.
+func copyQueue(t *testing.T, from string) string {
+	t.Helper()
+	to := t.TempDir()
+	require.NoError(t, os.CopyFS(to, os.DirFS(from)))
+	return to
+}
+
+// queueImages makes a queue of some messages with an update each, and returns images of it: after a crash and after Close, with
+// nothing settled and with half of it settled.
+func queueImages(t *testing.T, messages int) []image {
+	t.Helper()
+	dir := t.TempDir()
+	q, err := dispatch.OpenEmbedded(t.Context(), dir, appID, quick)
+	require.NoError(t, err)
+	storeMessages(t, q, 0, messages/2)
+	half := copyQueue(t, dir)
+	storeMessages(t, q, messages/2, messages)
+	all := []image{{"crash", copyQueue(t, dir), 0}}
+	require.NoError(t, q.Close())
+	all = append(all, image{"close", dir, 0})
+
+	q, err = dispatch.OpenEmbedded(t.Context(), half, appID, quick)
+	require.NoError(t, err)
+	stop := run(t, q, timpushtest.Start(t, timpushtest.WithQuota(0)).Client())
+	drained(t, q)
+	storeMessages(t, q, messages/2, messages/2+10)
+	drained(t, q)
+	stop()
+	storeMessages(t, q, messages/2+10, messages)
+	all = append(all, image{"crash, half settled", copyQueue(t, half), messages/2 + 10})
+	require.NoError(t, q.Close())
+	return append(all, image{"close, half settled", half, messages/2 + 10})
+}
+
+func storeMessages(t *testing.T, q *dispatch.Queue, from, to int) {
+	t.Helper()
+	for n := from; n < to; n++ {
+		set(t, q, user(fmt.Sprint("user", n), "1"))
+	}
+}
+
+// damage damages a file: a flipped bit, a zeroed part, a zeroed end or a cut end.
+func damage(t *testing.T, r *rand.Rand, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	at, kind := r.IntN(len(data)), r.IntN(4)
+	end := min(at+1+r.IntN(5000), len(data))
+	switch kind {
+	case 0:
+		data[at] ^= 1 << r.IntN(8)
+	case 1:
+		clear(data[at:end])
+	case 2:
+		clear(data[at:])
+	case 3:
+		data = data[:at]
+	}
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	return fmt.Sprintf("%s: %s at %d to %d", filepath.Base(path), []string{"flip", "zeroed part", "zeroed end", "cut"}[kind], at, end)
+}
+
+// blocks returns the files of a stream with messages.
+func blocks(t *testing.T, dir, stream string) (all []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(filepath.Join(dir, "jetstream", "$G", "streams", stream, "msgs"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".blk" {
+			all = append(all, path)
+		}
+		return err
+	}))
+	require.NotEmpty(t, all)
+	return all
+}
+
+// TestDamageIsCounted damages a stored queue at random: what is delivered then and what is reported as lost are together what was
+// acknowledged.
+func TestDamageIsCounted(t *testing.T) {
+	t.Parallel()
+	seed := *damageSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	r := rand.New(rand.NewPCG(seed, 0))
+	images := queueImages(t, damagedMessages)
+	for n := range *damages {
+		i := images[r.IntN(len(images))]
+		dir := copyQueue(t, i.dir)
+		stream := fmt.Sprintf("TIMPUSH_%d", appID)
+		if r.IntN(10) == 0 {
+			stream = "KV_" + stream
+		}
+		files := blocks(t, dir, stream)
+		what := damage(t, r, files[r.IntN(len(files))])
+		name := fmt.Sprintf("%d of seed %d: %s, %s %s", n, seed, i.name, stream, what)
+		delivered, lost := recovered(t, dir)
+		t.Logf("%s: %d delivered, %d lost", name, delivered, lost)
+		assert.Equal(t, damagedMessages-i.settled, delivered+lost, name)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// recovered opens a damaged queue, sends everything and returns how many messages were delivered and how many are reported as lost.
+func recovered(t *testing.T, dir string) (delivered, lost int) {
+	t.Helper()
+	fake := timpushtest.Start(t, timpushtest.WithQuota(0))
+	defer fake.Close()
+	q, err := dispatch.OpenEmbedded(t.Context(), dir, appID, quick)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, q.Close()) }()
+	stop := run(t, q, fake.Client())
+	defer stop()
+	set(t, q, user("last", "1"))
+	eventually(t, "everything is sent", func() bool { return fake.Attrs("last") != nil && stats(t, q).Backlog == 0 })
+	return len(fake.Accounts()) - 1, stats(t, q).Lost
+}
+
+func TestDamageIsReported(t *testing.T) {
+	t.Parallel()
+	var log records
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	q := open(t, dir, quick, dispatch.WithLogger(log.logger()))
+	storeMessages(t, q, 0, 300)
+	require.NoError(t, q.Close())
+	path := blocks(t, dir, fmt.Sprintf("TIMPUSH_%d", appID))[0]
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	data[len(data)/2] ^= 1
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+
+	q = open(t, dir, quick, dispatch.WithLogger(log.logger()))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	s := stats(t, q)
+	assert.Equal(t, 300, len(fake.Accounts())+s.Lost)
+	assert.Equal(t, 1, s.Lost)
+	assert.Contains(t, log.text(), "stored messages are lost")
+	assert.Contains(t, log.text(), "from="+s.LostAt)
+	js, _ := q.JetStream()
+	tool, err := dispatch.OpenExisting(t.Context(), js, appID)
+	require.NoError(t, err)
+	n, err := tool.AcknowledgeLost(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, n)
+	assert.Zero(t, stats(t, q).Lost)
+	assert.Empty(t, stats(t, q).LostAt)
+	require.NoError(t, q.Close())
+}
+
+// TestSettledLossIsNoLoss: the end of the stream is lost after all of it was sent. Nothing is missing, and what comes next, with
+// the same sequences, is sent.
+func TestSettledLossIsNoLoss(t *testing.T) {
+	t.Parallel()
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	q := open(t, dir, quick)
+	stop := run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 300)
+	drained(t, q)
+	crashed := copyQueue(t, dir)
+	stop()
+	path := blocks(t, crashed, fmt.Sprintf("TIMPUSH_%d", appID))[0]
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.NoError(t, os.Truncate(path, info.Size()/2))
+
+	q = open(t, crashed, quick)
+	storeMessages(t, q, 300, 400)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, 400, len(fake.Accounts()), "%+v", stats(t, q))
+	assert.Zero(t, stats(t, q).Lost)
+	for account, values := range cities(fake) {
+		assert.Equal(t, []string{"1"}, values, account)
+	}
+}
+
+// TestRestartsAreNoLoss: a queue that is closed or crashes again and again reports nothing.
+func TestRestartsAreNoLoss(t *testing.T) {
+	t.Parallel()
+	fake, dir := timpushtest.Start(t, timpushtest.WithQuota(0)), t.TempDir()
+	for k := range 8 {
+		q, err := dispatch.OpenEmbedded(t.Context(), dir, appID, quick, dispatch.WithDuplicateWindow(100*time.Millisecond))
+		require.NoError(t, err)
+		stop := run(t, q, fake.Client())
+		concurrently(200, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprintf("user%d-%d", k, n), "1"))) })
+		if k%2 == 0 {
+			drained(t, q)
+			time.Sleep(200 * time.Millisecond) // messages are deleted
+		}
+		crashed := copyQueue(t, dir)
+		stop()
+		require.Zero(t, stats(t, q).Lost)
+		require.NoError(t, q.Close())
+		dir = crashed
+	}
+	q := open(t, dir, quick)
+	run(t, q, fake.Client())
+	drained(t, q)
+	assert.Zero(t, stats(t, q).Lost)
+	assert.Len(t, fake.Accounts(), 8*200)
+}
+
+func TestUnreadableStreamIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	q := open(t, dir, quick)
+	storeMessages(t, q, 0, 10)
+	require.NoError(t, q.Close())
+	meta := filepath.Join(dir, "jetstream", "$G", "streams", fmt.Sprintf("TIMPUSH_%d", appID), "meta.inf")
+	data, err := os.ReadFile(meta)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(meta, data[:len(data)/2], 0o600))
+	_, err = dispatch.OpenEmbedded(t.Context(), dir, appID, quick)
+	require.ErrorContains(t, err, "cannot be read")
+	require.NoError(t, os.WriteFile(meta, data, 0o600))
+	assert.Equal(t, 10, stats(t, open(t, dir, quick)).Backlog)
+}
+
+// TestDamagedFilesBesideTheData: the files with which damage is found are damaged themselves.
+func TestDamagedFilesBesideTheData(t *testing.T) {
+	t.Parallel()
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	q := open(t, dir, quick)
+	stop := run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 20)
+	drained(t, q)
+	stop()
+	storeMessages(t, q, 20, 40)
+	require.NoError(t, q.Close())
+	for _, name := range []string{"acknowledged", "record"} {
+		path := filepath.Join(dir, name)
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		data[3] ^= 0xff
+		require.NoError(t, os.WriteFile(path, data[:len(data)-1], 0o600))
+	}
+	q = open(t, dir, quick)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), 40)
+	assert.Zero(t, stats(t, q).Lost)
+}
+
+func TestDamageWhileOpen(t *testing.T) {
+	t.Parallel()
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	q := open(t, dir, quick)
+	storeMessages(t, q, 0, 300)
+	damage(t, rand.New(rand.NewPCG(1, 1)), blocks(t, dir, fmt.Sprintf("TIMPUSH_%d", appID))[0])
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	storeMessages(t, q, 300, 310)
+	eventually(t, "all are sent or counted", func() bool { return len(fake.Accounts())+stats(t, q).Lost == 310 })
+}

@@ -1,0 +1,147 @@
+package dispatch
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// saveIfDue keeps the lease and what the next dispatcher has to know.
+func (d *dispatcher) saveIfDue() error {
+	age := time.Since(d.saved)
+	if !d.urgent && age < d.length/4 && (!d.changed || age < saveEvery) {
+		return nil
+	}
+	recorded := d.park()
+	done := d.mark()
+	if err := d.save(d.sends); err != nil {
+		return err
+	}
+	d.saved, d.changed, d.urgent = time.Now(), false, false
+	d.forget(recorded)
+	d.purge(done)
+	return nil
+}
+
+// save renews the lease with the record.
+func (d *dispatcher) save(ctx context.Context) error {
+	if err := d.lease.save(ctx); err != nil {
+		return err
+	}
+	if !d.expiry.Reset(time.Until(d.lease.until())) {
+		return errLeaseLost
+	}
+	return nil
+}
+
+// park puts into the record the accounts that fail while others do not, so that they do not hold the floor. It returns
+// how many updates of each account are in the record now. While there is no room, they hold it.
+func (d *dispatcher) park() map[*account]int {
+	for _, a := range d.accounts {
+		if a.tries >= parkAfter && d.paused == 0 {
+			d.parked[a] = true
+		}
+	}
+	room := maxParked
+	recorded := make(map[*account]int, len(d.parked))
+	for a := range d.parked {
+		for _, u := range a.rest()[:a.recordedRest()] {
+			room -= u.size()
+		}
+	}
+	d.record.Later = d.record.Later[:0:0]
+	for a := range d.parked {
+		n, rest := a.recordedRest(), a.rest()
+		for ; n < len(rest) && rest[n].size() <= room; n++ {
+			room -= rest[n].size()
+		}
+		recorded[a] = n
+		if n > 0 {
+			d.record.Later = append(d.record.Later, parked{a.tries, slices.Clone(rest[:n])})
+		}
+	}
+	return recorded
+}
+
+// forget drops the messages whose updates are in the record now, and the accounts that are no longer in it.
+func (d *dispatcher) forget(recorded map[*account]int) {
+	for a, n := range recorded {
+		for k := range a.rest()[:n] {
+			if u := &a.rest()[k]; u.message != nil {
+				u.message.open--
+				u.message = nil
+			}
+		}
+		a.recorded = n
+		if a.closing {
+			a.recorded += a.taken // settle takes them off
+			d.settle(a)
+		}
+		if a.recorded == 0 {
+			delete(d.parked, a)
+		}
+	}
+	d.pass()
+}
+
+// mark adds the floor to the marks, and takes off and returns the latest one that is older than the duplicate window.
+func (d *dispatcher) mark() (done mark) {
+	r, now, window := &d.record, time.Now(), d.duplicates
+	last := mark{Seq: 0}
+	if len(r.Marks) > 0 {
+		last = r.Marks[len(r.Marks)-1]
+	}
+	if r.Floor > last.Seq && now.Sub(last.At) >= window/24 {
+		r.Marks = append(r.Marks, mark{r.Floor, r.Passed, now})
+	}
+	for len(r.Marks) > 0 && now.Sub(r.Marks[0].At) > window {
+		done, r.Marks = r.Marks[0], r.Marks[1:]
+		r.Purged = done.Passed
+	}
+	return done
+}
+
+// purge deletes the messages up to a mark. If it fails, a later one deletes them.
+func (d *dispatcher) purge(to mark) {
+	if to.Seq == 0 || d.purging.Swap(true) {
+		return
+	}
+	d.working.Go(func() {
+		defer d.purging.Store(false)
+		if err := d.queue.stream.Purge(d.sends, jetstream.WithPurgeSequence(to.Seq+1)); err != nil && d.sends.Err() == nil {
+			d.queue.settings.logger.WarnContext(d.sends, "dispatch: settled messages cannot be deleted", "error", err)
+		}
+	})
+}
+
+// end waits for the requests in flight and releases the lease.
+func (d *dispatcher) end() error {
+	timeout := time.AfterFunc(drainTime, d.revoke)
+	defer timeout.Stop()
+	for d.batches > 0 {
+		d.finish(<-d.results)
+	}
+	recorded := d.park()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.sends), d.length)
+	defer cancel()
+	if err := d.lease.save(ctx); err != nil {
+		return err
+	}
+	d.forget(recorded)
+	if !d.tried() {
+		d.record.Horizon = d.record.Floor
+	}
+	return d.lease.release(ctx)
+}
+
+// tried reports whether something may have been sent that is not settled.
+func (d *dispatcher) tried() bool {
+	for _, a := range d.accounts {
+		if a.tried {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,223 @@
+package dispatch_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/dispatch"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+var streamName = fmt.Sprintf("TIMPUSH_%d", appID)
+
+// startServer starts a NATS server of one's own, with its data in a folder.
+func startServer(t *testing.T, dir string) (js jetstream.JetStream, url string) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir, SyncAlways: true,
+	})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(soon))
+	conn, js, err := connect(s.ClientURL())
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	return js, s.ClientURL()
+}
+
+func openOn(t *testing.T, js jetstream.JetStream, opts ...dispatch.Option) *dispatch.Queue {
+	t.Helper()
+	q, err := dispatch.Open(t.Context(), js, appID, append(opts, quick)...)
+	require.NoError(t, err)
+	return q
+}
+
+// shortened is a server whose stream of 300 settled messages has lost its second half in a crash.
+func shortened(t *testing.T, fake *timpushtest.Server) jetstream.JetStream {
+	t.Helper()
+	dir := t.TempDir()
+	js, _ := startServer(t, dir)
+	q := openOn(t, js)
+	stop := run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 300)
+	drained(t, q)
+	stop()
+	crashed := copyQueue(t, dir)
+	path := blocks(t, crashed, streamName)[0]
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.NoError(t, os.Truncate(path, info.Size()/2))
+	js, _ = startServer(t, crashed)
+	return js
+}
+
+func TestShortenedStreamIsReadOn(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string]int{"it ends before the floor": 100, "it has grown beyond it": 300} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := timpushtest.Start(t)
+			q := openOn(t, shortened(t, fake))
+			storeMessages(t, q, 300, 300+more)
+			run(t, q, quickClient(fake))
+			eventually(t, "everything is sent", func() bool { return len(fake.Accounts()) == 300+more })
+			drained(t, q)
+			assert.Zero(t, stats(t, q).Lost, "all that is missing was sent")
+		})
+	}
+}
+
+func TestUnreadMessagesAreLostWithTheEnd(t *testing.T) {
+	t.Parallel()
+	dir, fake := t.TempDir(), timpushtest.Start(t)
+	js, _ := startServer(t, dir)
+	q := openOn(t, js)
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(90009) })
+	stop := run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 300)
+	time.Sleep(500 * time.Millisecond) // all of it is read, and recorded
+	stop()
+	crashed := copyQueue(t, dir)
+	path := blocks(t, crashed, streamName)[0]
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.NoError(t, os.Truncate(path, info.Size()/2))
+	js, _ = startServer(t, crashed)
+	q = openOn(t, js)
+	fake.Handle(nil)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	eventually(t, "all are counted", func() bool { return len(fake.Accounts())+stats(t, q).Lost == 300 })
+	assert.Positive(t, stats(t, q).Lost)
+}
+
+func TestRecreatedStreamIsRead(t *testing.T) {
+	t.Parallel()
+	var log records
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithDuplicateWindow(200*time.Millisecond), dispatch.WithLogger(log.logger()))
+	run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 100)
+	drained(t, q)
+	js, _ := q.JetStream()
+	old, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	require.NoError(t, js.DeleteStream(t.Context(), streamName))
+	_, err = js.CreateStream(t.Context(), old.CachedInfo().Config)
+	require.NoError(t, err)
+	storeMessages(t, q, 100, 150)
+	began := time.Now()
+	eventually(t, "all are sent", func() bool { return len(fake.Accounts()) == 150 })
+	assert.Less(t, time.Since(began), 5*time.Second)
+	drained(t, q)
+	assert.Zero(t, stats(t, q).Lost)
+	assert.Contains(t, log.text(), "replaced")
+}
+
+func TestDeletedStreamsMessagesAreLost(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(90009) })
+	run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 50)
+	js, _ := q.JetStream()
+	old, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	eventually(t, "all are read", func() bool { return stats(t, q).Paused != "" })
+	time.Sleep(400 * time.Millisecond) // and recorded
+	require.NoError(t, js.DeleteStream(t.Context(), streamName))
+	_, err = js.CreateStream(t.Context(), old.CachedInfo().Config)
+	require.NoError(t, err)
+	eventually(t, "the loss is reported", func() bool { return stats(t, q).Lost == 50 })
+}
+
+func TestPurgedMessagesAreLost(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	storeMessages(t, q, 0, 50)
+	js, _ := q.JetStream()
+	s, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSequence(21)))
+	require.NoError(t, s.DeleteMsg(t.Context(), 30))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), 29)
+	assert.Equal(t, 21, stats(t, q).Lost)
+	assert.Equal(t, "1-20, 30", stats(t, q).LostAt)
+}
+
+func recreateBucket(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	require.NoError(t, js.DeleteKeyValue(t.Context(), streamName))
+	_, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: streamName})
+	require.NoError(t, err)
+}
+
+// TestRecreatedBucketSetsNothingBack: the settled updates are still in the stream, and the record is gone that says so.
+func TestRecreatedBucketSetsNothingBack(t *testing.T) {
+	t.Parallel()
+	fake := timpushtest.Start(t)
+	js, _ := startServer(t, t.TempDir())
+	q := openOn(t, js)
+	stop := run(t, q, quickClient(fake))
+	setAll := func(city int) {
+		concurrently(300, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), fmt.Sprint(city)))) })
+	}
+	for city := 1; city <= 2; city++ {
+		setAll(city)
+		drained(t, q)
+	}
+	recreateBucket(t, js) // under the running dispatcher, which still knows
+	setAll(3)
+	drained(t, q)
+	stop()
+	recreateBucket(t, js) // and while none runs
+	run(t, q, quickClient(fake))
+	setAll(4)
+	drained(t, q)
+	eventually(t, "the last values are sent", func() bool {
+		for n := range 300 {
+			if fake.Attrs(fmt.Sprint("user", n))["city"] != "4" {
+				return false
+			}
+		}
+		return true
+	})
+	for _, values := range cities(fake) {
+		requireOrder(t, values)
+	}
+	assert.Zero(t, stats(t, q).Lost)
+}
+
+func TestDeletedBucketIsReported(t *testing.T) {
+	t.Parallel()
+	var log records
+	fake := timpushtest.Start(t)
+	js, _ := startServer(t, t.TempDir())
+	q := openOn(t, js, dispatch.WithLogger(log.logger()))
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "1"))
+	drained(t, q)
+	require.NoError(t, js.DeleteKeyValue(t.Context(), streamName))
+	var err error
+	eventually(t, "no updates are taken", func() bool { err = q.SetAttr(t.Context(), user("mary", "2")); return err != nil })
+	require.ErrorContains(t, err, "KV_"+streamName)
+	s, err := q.Stats(t.Context())
+	require.NoError(t, err)
+	assert.Contains(t, s.Paused, "KV_"+streamName+" does not exist")
+	assert.Contains(t, log.text(), "does not exist")
+
+	q = openOn(t, js) // makes it again
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "3"))
+	eventually(t, "it is sent", func() bool { return fake.Attrs("mary")["city"] == "3" })
+	requireOrder(t, cities(fake)["mary"])
+}

@@ -29,15 +29,19 @@ var badFiles = []struct{ input, file, text, want string }{
 	{"directory", "dir", "", "it is a directory: name the files in it"},
 	{"directory with the name of a file", "dir.csv", "", "it is a directory: name the files in it"},
 	{"pattern that nothing matches", "nothing*.csv", "", "no file matches"},
-	{"name that tells no format", "users.xlsx", "PK", "its name does not tell the format: give --format csv, ndjson or parquet"},
+	{"name that tells no format", "users.dat", "PK", "its name does not tell the format: give --format csv, ndjson, parquet or xlsx"},
 	{"empty file", "empty.csv", "", "it is empty: the first line must name the columns"},
-	{"UTF-16", "u.csv", utf16le(header + "a,b\n"), "it is UTF-16, not UTF-8: save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8"},
-	{"UTF-16 without a byte order mark", "u.csv", utf16le(header + "a,b\n")[2:], "it looks like UTF-16"},
-	{"Latin-1 in the header", "u.csv", "To_Account,caf\xe9\na,b\n", "not UTF-8 (perhaps it is Latin-1)"},
-	{"NUL byte in the header", "u.csv", "To_Account,ci\x00ty\na,b\n", "has a NUL byte: it is no text, or UTF-16"},
+	{"UTF-16 cut off in a character", "u.csv", utf16le(header)[:21], "its UTF-16 ends in the middle of a character: is the copy complete?"},
+	{"UTF-32", "u.csv", "\xff\xfe\x00\x00T\x00\x00\x00", "it is UTF-32: save it as UTF-8, or convert it: iconv -f UTF-32 -t UTF-8"},
+	{"Latin-1 in the header", "u.csv", "To_Account,caf\xe9\na,b\n", "the name of column 2 cannot be read, at character 4: it is not UTF-8 (perhaps Latin-1"},
+	{"NUL byte in the header", "u.csv", "To_Account,ci\x00ty\na,b\n", "the name of column 2 has a NUL byte at character 3: it is no text"},
+	{"workbook from before 2007", "u.xls", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "save it as .xlsx without a password"},
+	{"workbook that is no archive", "u.xlsx", "PK\x03\x04xxxxxxxx", "damaged workbook"},
+	{"workbook that is a text", "u.xlsx", header + "a,b\n", "damaged workbook"},
 	{"no column of accounts", "u.csv", "uid,city\na,b\n", `name the column of the account: --account COLUMN; the columns are "uid", "city"`},
 	{"only a column of accounts", "u.csv", "To_Account\na\n", "there is no column of an attribute beside that of the account"},
-	{"other character between columns", "u.csv", "To_Account;city\na;b\n", "is another character between them?"},
+	{"other character between columns", "u.csv", "To_Account#city\na#b\n", `the columns are "To_Account#city"`},
+	{"no column of accounts, semicolons", "u.csv", "uid;city\na;b\n", `the columns are "uid;city"`},
 	{"column twice", "u.csv", "To_Account,city,city\na,b,c\n", `the column "city" comes twice: rename one of them, or leave both out: --ignore city`},
 	{"column of accounts twice", "u.csv", "To_Account,To_Account,city\na,b,c\n", `the column "To_Account" comes twice`},
 	{"column without a name", "u.csv", "To_Account,city,\na,b,c\n", "column 3 has no name: every column needs one in the first line"},
@@ -67,7 +71,11 @@ func TestBadFiles(t *testing.T) {
 				w.write(test.file, test.text)
 			}
 			r := w.run("set-attr", "good.csv", test.file)
-			assert.Equal(t, 3, r.code)
+			code := 3
+			if strings.Contains(test.want, "the columns are") {
+				code = 2 // another --account is what it takes
+			}
+			assert.Equal(t, code, r.code)
 			assert.Contains(t, r.err, test.want)
 			assert.Contains(t, r.err, test.file)
 			assert.Empty(t, w.fake.Accounts(), "also the good file is not sent before all have been looked at")
@@ -154,7 +162,7 @@ func TestBadRows(t *testing.T) {
 			r := w.run("set-attr", "u."+test.format)
 			assert.Equal(t, 1, r.code, r.err)
 			assert.Contains(t, r.err, test.want)
-			assert.Contains(t, r.err, place)
+			assert.Contains(t, r.err, strings.TrimSuffix(place, " "))
 			assert.Contains(t, r.out, "2 done")
 			assert.Equal(t, []string{"a", "c"}, w.fake.Accounts())
 			assert.Len(t, lines(t, w.read("u."+test.format+".rejected.ndjson")), 1)
@@ -204,8 +212,8 @@ var badSettings = []struct {
 	{input: "key file that is a directory", args: "--secret-key-file dir", want: "the secret key: read dir: is a directory"},
 	{input: "configuration that is not there", args: "--config nowhere", want: "the configuration: open nowhere: no such file or directory"},
 	{input: "configuration that is a directory", env: "TIMPUSH_CONFIG=dir", want: "the configuration: read dir: is a directory"},
-	{input: "configuration with an unknown setting", args: "--config colour", want: `colour:2: there is no setting "colour", but sdkappid, identifier`},
-	{input: "configuration with half a line", args: "--config half", want: "half:1: want a line such as: region = singapore"},
+	{input: "configuration with an unknown setting", args: "--config colour", want: `colour:2:1: there is no setting "colour", but sdkappid, identifier`},
+	{input: "configuration with half a line", args: "--config half", want: "half:1:1: want a line such as: region = singapore"},
 	{input: "configuration with a line of 1 MiB", args: "--config long", want: "long:2: the line is too long"},
 	{input: "configuration with a key that others can read", env: "TIMPUSH_SECRET_KEY=", args: "--config open.conf", want: "the secret key: others can read open.conf: chmod 600 open.conf"},
 	{input: "configuration with a key that the group can read", env: "TIMPUSH_SECRET_KEY=", args: "--config group.conf", want: "the secret key: others can read group.conf: chmod 600 group.conf"},

@@ -22,9 +22,9 @@ import (
 // machine is a world in which set-attr of the 10,000 users of u.csv is started once with something wrong.
 type machine struct {
 	*world
-	cmd  *exec.Cmd
-	errs *bytes.Buffer
-	mend func() // what is wrong
+	cmd     *exec.Cmd
+	errs    *bytes.Buffer
+	correct func() // what is wrong
 }
 
 // badMachines are what a machine and its people can do to a run. wrong changes the machine before the run begins, and
@@ -52,12 +52,12 @@ var badMachines = []struct {
 	{input: "key file that may not be read", args: "--secret-key-file key", wrong: unreadable("key"), want: "exit status 2, `the secret key: open key: permission denied`", unsent: true},
 	{input: "second run at the same time", wrong: another, want: "exit status 3, `another run is using it`"},
 	{input: "second run at the same time, with --restart", args: "--restart", wrong: another, want: "exit status 3, `another run is using it`"},
-	{input: "file that has changed since the interrupted run", wrong: changed, want: "exit status 3, `it was begun with another file u.csv`"},
-	{input: "checkpoint that is none", wrong: there("u.csv.checkpoint"), want: "exit status 3, `u.csv.checkpoint: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`", unsent: true},
-	{input: "checkpoint that is the input", args: "--checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`", unsent: true},
-	{input: "checkpoint that is the input, with --restart", args: "--restart --checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`", unsent: true},
+	{input: "file that has changed since the interrupted run", wrong: changed, want: "exit status 0, `it was begun with another file u.csv than u.csv is now: beginning again with the first row`"},
+	{input: "checkpoint that is none", wrong: there("u.csv.checkpoint"), want: "exit status 3, `u.csv.checkpoint: it is not a checkpoint, and is not touched: give another --checkpoint, or move it away`", unsent: true},
+	{input: "checkpoint that is the input", args: "--checkpoint u.csv", want: "exit status 3, `u.csv: it is not a checkpoint, and is not touched: give another --checkpoint, or move it away`", unsent: true},
+	{input: "checkpoint that is the input, with --restart", args: "--restart --checkpoint u.csv", want: "exit status 3, `u.csv: it is not a checkpoint, and is not touched: give another --checkpoint, or move it away`", unsent: true},
 	{input: "failures that are the input", args: "--restart --failures u.csv", want: "exit status 3, `--failures u.csv: it is the input: give another file`", unsent: true},
-	{input: "failures of an earlier run", wrong: there("u.csv.failed.ndjson"), want: "exit status 3, `is there already, from an earlier run: feed it in, and then move it away`", unsent: true},
+	{input: "failures of an earlier run", wrong: there("u.csv.failed.ndjson"), want: "exit status 0, `u.csv.failed.ndjson is from an earlier run: it is now u.csv.failed.20`"},
 }
 
 // signals sends signals once requests are under way, with a pause between them.
@@ -80,8 +80,13 @@ func inTerminal(m *machine) {
 }
 
 func hanging(m *machine) {
-	m.fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.Hang() })
-	m.mend = func() { m.fake.Handle(nil) }
+	m.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if strings.HasSuffix(c.Path, "/set_attr") {
+			return timpushtest.Hang()
+		}
+		return timpushtest.Fault{}
+	})
+	m.correct = func() { m.fake.Handle(nil) }
 }
 
 func deafReader(m *machine) {
@@ -103,7 +108,7 @@ func fullOutput(m *machine) {
 
 func refusing(m *machine) {
 	m.fake.Refuse(90035, "u500")
-	m.mend = func() { m.fake.Refuse(0, "u500") }
+	m.correct = func() { m.fake.Refuse(0, "u500") }
 }
 
 // unprivileged lets the run be that of a user for whom permissions hold, which they do not for root.
@@ -123,7 +128,7 @@ func (m *machine) unprivileged() {
 func readOnly(m *machine) {
 	m.unprivileged()
 	require.NoError(m.t, os.Chmod(m.dir, 0o500))
-	m.mend = func() { require.NoError(m.t, os.Chmod(m.dir, 0o700)) }
+	m.correct = func() { require.NoError(m.t, os.Chmod(m.dir, 0o700)) }
 }
 
 func unreadable(name string) func(*machine) {
@@ -131,7 +136,7 @@ func unreadable(name string) func(*machine) {
 		m.unprivileged()
 		path := filepath.Join(m.dir, name)
 		require.NoError(m.t, os.Chmod(path, 0o200))
-		m.mend = func() { require.NoError(m.t, os.Chmod(path, 0o600)) }
+		m.correct = func() { require.NoError(m.t, os.Chmod(path, 0o600)) }
 	}
 }
 
@@ -139,7 +144,7 @@ func another(m *machine) {
 	m.with("TIMPUSH_RATE=20")
 	first := m.command("set-attr", "u.csv")
 	require.NoError(m.t, first.Start())
-	m.mend = func() {
+	m.correct = func() {
 		_ = first.Process.Kill()
 		_ = first.Wait()
 		m.with("TIMPUSH_RATE=2000")
@@ -155,14 +160,14 @@ func changed(m *machine) {
 	_ = killed.Wait()
 	good := m.read("u.csv")
 	m.write("u.csv", strings.Replace(good, "c5", "c6", 1))
-	m.mend = func() { m.write("u.csv", good) }
+	m.correct = func() { m.write("u.csv", good) }
 }
 
 // there puts a file where the run would make one.
 func there(name string) func(*machine) {
 	return func(m *machine) {
 		m.write(name, "{\"To_Account\":\"mary\"}\n")
-		m.mend = func() { require.NoError(m.t, os.Remove(filepath.Join(m.dir, name))) }
+		m.correct = func() { _ = os.Remove(filepath.Join(m.dir, name)) }
 	}
 }
 
@@ -212,8 +217,8 @@ func TestBadMachines(t *testing.T) {
 			if test.unsent {
 				assert.Empty(t, m.fake.Calls())
 			}
-			if m.mend != nil {
-				m.mend()
+			if m.correct != nil {
+				m.correct()
 			}
 			again := append([]string{"set-attr", "u.csv"}, strings.Fields(test.again)...)
 			r := m.with("TIMPUSH_RATE=2000").run(again...)

@@ -48,7 +48,7 @@ func TestNames(t *testing.T) {
 	r = w.run("names", "set", "1=town", "5=model:registrationid")
 	require.Equal(t, 2, r.code)
 	assert.Contains(t, r.out, `1: "city" for UserIDs becomes "town"`)
-	assert.Contains(t, r.out, `5: none becomes "model"`)
+	assert.Contains(t, r.out, `5: new attribute "model" for RegistrationIDs; this type can never be changed`)
 	require.Len(t, w.fake.AttrNames(), 2)
 	r = w.run("names", "set", "--yes", "1=town", "5=model:registrationid")
 	require.Equal(t, 0, r.code, r.err)
@@ -65,10 +65,10 @@ func TestPreflightCommand(t *testing.T) {
 	w.write("u.ndjson", `{"To_Account":"a","city":"Rome"}`+"\n"+`{"To_Account":"b","town":"Rome"}`)
 	r := w.run("preflight", "u.ndjson")
 	require.Equal(t, 1, r.code, r.err)
-	assert.Contains(t, r.err, "u.ndjson:2: 90033")
+	assert.Contains(t, r.err, "u.ndjson:2: column town: 90033")
 	assert.Empty(t, w.fake.Accounts())
 	r = w.run("preflight", "--account-type", "registrationid", "u.ndjson")
-	assert.Contains(t, r.err, "u.ndjson:1: 90035")
+	assert.Contains(t, r.err, "u.ndjson:1: column city: 90035")
 }
 
 func TestExplain(t *testing.T) {
@@ -162,7 +162,7 @@ func TestUsage(t *testing.T) {
 		assert.Equal(t, 2, w.run(args...).code, args)
 	}
 	assert.Contains(t, w.run("set-atr").err, "do you mean set-attr")
-	assert.Contains(t, w.run("set-attr").err, "timpush: which files? name some")
+	assert.Contains(t, w.run("set-attr").err, "timpush: which files? give their names")
 	assert.Contains(t, w.run("check", "--region", "mars").err, "timpush: unknown region")
 }
 

@@ -99,7 +99,7 @@ func TestServe(t *testing.T) {
 
 	code, errs := s.stop()
 	assert.Equal(t, 0, code)
-	assert.Contains(t, errs, "7 requests, 251 users done.")
+	assert.Contains(t, errs, "8 requests, 251 users done.")
 }
 
 func TestServeTheConfiguredApp(t *testing.T) {

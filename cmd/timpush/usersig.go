@@ -86,14 +86,14 @@ func inspect(cmd *cobra.Command) error {
 	s, err := loadSettings(cmd)
 	if err != nil {
 		_, _ = fmt.Fprintln(out, "signature   not checked: the app is not configured")
-		return verdict(expired)
+		return exitStatus(expired)
 	}
 	if err := tencentyun.VerifyUserSig(uint64(s.SDKAppID), s.SecretKey, t.Identifier, sig, made); err != nil {
 		_, _ = fmt.Fprintln(out, "signature   WRONG: it was made with another key, or for another app")
-		return verdict(true)
+		return exitStatus(true)
 	}
 	_, _ = fmt.Fprintln(out, "signature   right")
-	return verdict(expired)
+	return exitStatus(expired)
 }
 
 func decodeUserSig(sig string) (t ticket, err error) {
@@ -130,7 +130,7 @@ func newExplain() *cobra.Command {
 				}
 				_, _ = fmt.Fprintln(cmd.OutOrStdout(), text)
 			}
-			return verdict(unknown)
+			return exitStatus(unknown)
 		},
 	}
 }

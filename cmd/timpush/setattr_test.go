@@ -78,8 +78,8 @@ func TestNDJSON(t *testing.T) {
 	assert.Equal(t, map[string]string{"city": "Paris", "sex": "f"}, w.fake.Attrs("b"))
 	assert.Equal(t, "7", w.fake.Attrs("c")["city"])
 	for _, want := range []string{
-		"x.ndjson:5: column town: it is an object or an array", "x.ndjson:6:23: it is not a JSON object", "x.ndjson:7: column uid: the account is missing",
-		"x.ndjson:8: something follows", "x.ndjson:9:1: it is not a JSON object", "x.ndjson:10:30: it is not a JSON object",
+		"x.ndjson:5: column town: it is an object or an array", "x.ndjson:6:22: it is not a JSON object", "x.ndjson:7: column uid: the account is missing",
+		"x.ndjson:8: something follows", "x.ndjson:9:4: it is not a JSON object", "x.ndjson:10:22: it is not a JSON object",
 	} {
 		assert.Contains(t, r.err, want)
 	}

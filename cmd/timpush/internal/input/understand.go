@@ -135,6 +135,15 @@ func (d *Description) count(f *file, rows int, ended bool) {
 		if f.kind.Encoding != text.UTF8 {
 			size /= 2
 		}
-		d.Rows, d.About = size*int64(rows)/max(plain.offset(), 1), true
+		d.Rows, d.About = rounded(size*int64(rows)/max(plain.offset(), 1)), true
 	}
+}
+
+// rounded returns an estimate with two digits that mean something.
+func rounded(n int64) int64 {
+	unit := int64(1)
+	for n/unit >= 100 {
+		unit *= 10
+	}
+	return (n + unit/2) / unit * unit
 }

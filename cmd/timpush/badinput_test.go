@@ -25,7 +25,7 @@ const header = "To_Account,city\n"
 
 // badFiles are files of which not a row is read.
 var badFiles = []struct{ input, file, text, want string }{
-	{"file that is not there", "nobody.csv", "", "no such file"},
+	{"file that is not there", "missing.csv", "", "no such file"},
 	{"directory", "dir", "", "it is a directory: name the files in it"},
 	{"directory with the name of a file", "dir.csv", "", "it is a directory: name the files in it"},
 	{"pattern that nothing matches", "nothing*.csv", "", "no file matches"},
@@ -86,7 +86,7 @@ func TestBadFiles(t *testing.T) {
 }
 
 // badEnds are files that begin with 2000 good rows.
-func badEnds(t *testing.T) []struct{ input, file, text, mended, want string } {
+func badEnds(t *testing.T) []struct{ input, file, text, whole, want string } {
 	t.Helper()
 	good := users(2000)
 	packed := gzipped(t, good)
@@ -94,7 +94,7 @@ func badEnds(t *testing.T) []struct{ input, file, text, mended, want string } {
 	require.NoError(t, err)
 	long := string(z.EncodeAll([]byte(good), nil))
 	bomb := strings.Repeat(gzipped(t, strings.Repeat("\n", 1<<20)), 100)
-	return []struct{ input, file, text, mended, want string }{
+	return []struct{ input, file, text, whole, want string }{
 		{"gzip that is cut off", "u.csv.gz", packed[:len(packed)/2], packed, "damaged gzip: it ends too early; is the copy complete?"},
 		{"gzip with a wrong checksum", "u.csv.gz", packed[:len(packed)-8] + "xxxxxxxx", packed, "damaged gzip"},
 		{"zstd that is cut off", "u.csv.zst", long[:len(long)/2], long, "damaged zstd"},
@@ -117,7 +117,7 @@ func TestBadEnds(t *testing.T) {
 			require.Equal(t, 3, r.code, r.out)
 			assert.Contains(t, r.err, test.want)
 			assert.NotContains(t, r.err, "yyy")
-			w.write(test.file, test.mended)
+			w.write(test.file, test.whole)
 			r = w.run("set-attr", "--restart", test.file)
 			require.Equal(t, 0, r.code, r.err)
 			w.stored(2000)
@@ -264,7 +264,7 @@ var badServices = []struct {
 	{"Identifier that is no administrator", fixed("TIMPUSH_IDENTIFIER=mary"), "Make mary an administrator of the app in the console, or give --identifier."},
 	{"other app", fixed("TIMPUSH_SDKAPPID=1400000001"), "The console shows where the app is: give --region. It is now singapore."},
 	{"wrong region", func(*testing.T, *world) string { return "X=y" }, "The console shows where the app is: give --region. It is now singapore."},
-	{"nobody listens", func(t *testing.T, _ *world) string { return "TIMPUSH_BASE_URL=http://" + freeAddress(t) }, "Is a firewall in between?"},
+	{"server that does not listen", func(t *testing.T, _ *world) string { return "TIMPUSH_BASE_URL=http://" + freeAddress(t) }, "Is a firewall in between?"},
 	{"host that DNS does not know", fixed("TIMPUSH_BASE_URL=https://no-such-host.invalid"), "Is --base-url spelled correctly? Is this machine on the internet, and does its DNS server answer?"},
 	{"plain HTTP where TLS should be", func(_ *testing.T, w *world) string {
 		return "TIMPUSH_BASE_URL=" + strings.Replace(w.fake.URL, "http:", "https:", 1)
@@ -284,7 +284,7 @@ var badServices = []struct {
 		return "X=y"
 	}, "What answers is not the service: a gateway or a proxy is in between, or --base-url is wrong."},
 	{"proxy that is no URL", fixed("HTTPS_PROXY=http://%zz", "TIMPUSH_BASE_URL=https://example.invalid"), "does its DNS server answer? A proxy is taken from HTTPS_PROXY."},
-	{"proxy that nobody knows", fixed("HTTPS_PROXY=http://no-such-proxy.invalid:3128", "TIMPUSH_BASE_URL=https://example.invalid"), "The proxy cannot be reached. Is HTTPS_PROXY right?"},
+	{"proxy that DNS does not know", fixed("HTTPS_PROXY=http://no-such-proxy.invalid:3128", "TIMPUSH_BASE_URL=https://example.invalid"), "The proxy cannot be reached. Is HTTPS_PROXY right?"},
 }
 
 // fixed is an environment; of two settings the second one is set by the way.

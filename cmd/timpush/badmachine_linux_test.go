@@ -27,8 +27,8 @@ type machine struct {
 	correct func() // what is wrong
 }
 
-// badMachines are what a machine and its people can do to a run. wrong changes the machine before the run begins, and
-// during is called while it is under way.
+// badMachines are faults of a machine and its users. wrong changes the machine before the run begins, and
+// during is called while it runs.
 var badMachines = []struct {
 	input  string
 	args   string // beside u.csv
@@ -60,7 +60,7 @@ var badMachines = []struct {
 	{input: "failures of an earlier run", wrong: there("u.csv.failed.ndjson"), want: "exit status 0, `u.csv.failed.ndjson is from an earlier run: it is now u.csv.failed.20`"},
 }
 
-// signals sends signals once requests are under way, with a pause between them.
+// signals sends signals once requests are in flight, with a pause between them.
 func signals(all ...os.Signal) func(*machine) {
 	return func(m *machine) {
 		require.Eventually(m.t, func() bool { return len(m.fake.Calls()) > 2 }, 20*time.Second, 5*time.Millisecond)
@@ -113,16 +113,16 @@ func refusing(m *machine) {
 
 // unprivileged lets the run be that of a user for whom permissions hold, which they do not for root.
 func (m *machine) unprivileged() {
-	const nobody = 65534
+	const unprivileged = 65534
 	if os.Getuid() != 0 {
 		return
 	}
 	require.NoError(m.t, os.Chmod(filepath.Dir(tool), 0o755))
 	require.NoError(m.t, os.Chmod(filepath.Dir(m.dir), 0o755))
 	for _, name := range []string{".", "u.csv", "key"} {
-		require.NoError(m.t, os.Chown(filepath.Join(m.dir, name), nobody, nobody))
+		require.NoError(m.t, os.Chown(filepath.Join(m.dir, name), unprivileged, unprivileged))
 	}
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: unprivileged, Gid: unprivileged}}
 }
 
 func readOnly(m *machine) {
@@ -177,14 +177,14 @@ func newMachine(t *testing.T, args string) *machine {
 	m := &machine{world: newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0)), errs: &bytes.Buffer{}}
 	m.write("u.csv", users(10000))
 	m.write("key", m.key)
-	m.with("TIMPUSH_RATE=25") // so that it is still under way when a busy machine comes to disturb it
+	m.with("TIMPUSH_RATE=25") // so that it still runs when a busy machine gets to disturbing it
 	m.cmd = m.command(append([]string{"set-attr", "u.csv"}, strings.Fields(args)...)...)
 	m.cmd.Stderr = m.errs
 	return m
 }
 
-// came tells how the run has ended, with the part of want that is its message if that is in it.
-func (m *machine) came(want string) string {
+// ending describes how the run has ended, with the message of want if that was printed.
+func (m *machine) ending(want string) string {
 	text := m.cmd.ProcessState.String()
 	if _, message, ok := strings.Cut(want, "`"); ok {
 		if message = strings.TrimSuffix(message, "`"); strings.Contains(m.errs.String(), message) {
@@ -212,7 +212,7 @@ func TestBadMachines(t *testing.T) {
 				test.during(m)
 			}
 			_ = m.cmd.Wait()
-			assert.Equal(t, test.want, m.came(test.want))
+			assert.Equal(t, test.want, m.ending(test.want))
 			assert.NotContains(t, m.errs.String(), m.key)
 			if test.unsent {
 				assert.Empty(t, m.fake.Calls())

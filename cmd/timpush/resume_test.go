@@ -21,7 +21,7 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// inFlight is how many requests the tool has under way if it is told nothing.
+// inFlight is the default number of requests in flight.
 const inFlight = 32
 
 // killAfter runs the tool and kills it after a time. It returns false if the tool was faster.
@@ -84,7 +84,7 @@ func kills() int {
 	return 6
 }
 
-// Whatever the moment of a kill, the next run goes on, nothing is left out, and at most what was under way is sent again.
+// Whatever the moment of a kill, the next run resumes, nothing is left out, and at most what was in flight is sent again.
 // TIMPUSH_KILLS sets how many there are.
 func TestKill(t *testing.T) {
 	t.Parallel()
@@ -144,7 +144,7 @@ func TestKillKeepsTheOrderOfAnAccount(t *testing.T) {
 	}
 }
 
-// After Ctrl-C the requests under way may end, so that nothing is sent again.
+// After Ctrl-C the requests in flight may end, so that nothing is sent again.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, timpushtest.WithLatency(50*time.Millisecond, 0))
@@ -259,7 +259,7 @@ func TestCheckpointWithoutItsFailures(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.write("u.csv", users(6000))
-			w.fake.Refuse(70398, "u5", "u1005") // not retried, and nobody's own fault
+			w.fake.Refuse(70398, "u5", "u1005") // not retried, and not the fault of the users
 			w.fake.Inject(make([]timpushtest.Fault, 25)...)
 			w.fake.Inject(timpushtest.ErrorCode(70009))
 			r := w.run("set-attr", "--in-flight", "2", "u.csv")

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// served is a serve under way. Its world is that of a program that uses it.
+// served is a running serve. Its world is that of a program that uses it.
 type served struct {
 	*world
 	url  string

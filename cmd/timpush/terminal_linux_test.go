@@ -43,14 +43,14 @@ func terminal(t *testing.T, cmd *exec.Cmd, columns uint16, interrupt time.Durati
 		defer timer.Stop()
 	}
 	var all bytes.Buffer
-	_, _ = all.ReadFrom(master) // it ends with an error when nobody has the other side any more
+	_, _ = all.ReadFrom(master) // it ends with an error when the other side is closed
 	_ = cmd.Wait()
 	return all.String()
 }
 
 var erase = regexp.MustCompile(`\x1b\[\d*K`)
 
-// screen is what is to be seen in the end.
+// screen returns the lines that are on the screen at the end.
 func screen(text string) (lines []string) {
 	for line := range strings.Lines(strings.ReplaceAll(text, "\r\n", "\n")) {
 		var shown []rune
@@ -104,13 +104,13 @@ func TestBar(t *testing.T) {
 	}
 }
 
-// What Ctrl-C has to say stands on a line of its own.
+// The message for Ctrl-C is on a line of its own.
 func TestBarAndCtrlC(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, timpushtest.WithLatency(300*time.Millisecond, 0)).with("TIMPUSH_RATE=60")
 	w.write("u.csv", "To_Account,city\n"+many(30000))
 	lines := screen(terminal(t, w.command("set-attr", "u.csv"), 80, 1200*time.Millisecond))
-	require.Equal(t, "stopping: waiting for the requests under way (press again not to)", lines[0], "%q", lines)
+	require.Equal(t, "stopping: waiting for the requests in flight (Ctrl-C again: do not wait)", lines[0], "%q", lines)
 	assert.Regexp(t, `^\d+ done$`, lines[1])
-	assert.Equal(t, "Run the same command again: it goes on from here", lines[len(lines)-1])
+	assert.Equal(t, "Run the same command again to resume", lines[len(lines)-1])
 }

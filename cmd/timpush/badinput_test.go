@@ -268,7 +268,7 @@ var badServices = []struct {
 	{"host that DNS does not know", fixed("TIMPUSH_BASE_URL=https://no-such-host.invalid"), "Is --base-url spelled correctly? Is this machine on the internet, and does its DNS server answer?"},
 	{"plain HTTP where TLS should be", func(_ *testing.T, w *world) string {
 		return "TIMPUSH_BASE_URL=" + strings.Replace(w.fake.URL, "http:", "https:", 1)
-	}, "Something in between does not let TLS through: a firewall, or a proxy."},
+	}, "A firewall or a proxy in between blocks TLS."},
 	{"certificate of somebody else", func(t *testing.T, _ *world) string { return "TIMPUSH_BASE_URL=" + timpushtest.Start(t).URL }, "The certificate is not the service's, or this machine's clock or root certificates"},
 	{"server that is no HTTP server", func(t *testing.T, _ *world) string {
 		return "TIMPUSH_BASE_URL=http://" + speaking(t, "SSH-2.0-OpenSSH\r\n")

@@ -66,6 +66,17 @@ func screen(text string) (lines []string) {
 	return lines
 }
 
+// afterDescription checks that the lines begin with what was understood of the file, and returns the others.
+func afterDescription(t *testing.T, lines []string) []string {
+	t.Helper()
+	require.Regexp(t, `^u.csv: CSV with "," between fields, UTF-8, about \d+ rows$`, lines[0])
+	i := slices.Index(lines, "The first rows:")
+	require.Positive(t, i)
+	for i++; strings.HasPrefix(lines[i], "  "); i++ {
+	}
+	return lines[i:]
+}
+
 // The bar moves, and leaves nothing behind.
 func TestBar(t *testing.T) {
 	t.Parallel()
@@ -94,7 +105,7 @@ func TestBar(t *testing.T) {
 			assert.NotContains(t, text, w.key)
 			assert.NotContains(t, text, "usersig")
 
-			lines := screen(text)
+			lines := afterDescription(t, screen(text))
 			assert.Equal(t, "u.csv:2: column To_Account: the account is empty", lines[0])
 			assert.Equal(t, "18000 done", lines[2], "%q", lines)
 			assert.Regexp(t, `^(1[89]|2\d)\d requests in `, lines[4], "more than 180 on a busy machine")
@@ -109,7 +120,7 @@ func TestBarAndCtrlC(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, timpushtest.WithLatency(300*time.Millisecond, 0)).with("TIMPUSH_RATE=60")
 	w.write("u.csv", "To_Account,city\n"+many(30000))
-	lines := screen(terminal(t, w.command("set-attr", "u.csv"), 80, 1200*time.Millisecond))
+	lines := afterDescription(t, screen(terminal(t, w.command("set-attr", "u.csv"), 80, 1200*time.Millisecond)))
 	require.Equal(t, "stopping: waiting for the requests in flight (Ctrl-C again: do not wait)", lines[0], "%q", lines)
 	assert.Regexp(t, `^\d+ done$`, lines[1])
 	assert.Equal(t, "Run the same command again to resume", lines[len(lines)-1])

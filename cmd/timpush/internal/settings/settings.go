@@ -2,6 +2,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -293,18 +294,12 @@ const (
 
 // readFile reads the file: a setting on each line, "key = value", and comments after "#".
 func (s *Source) readFile() error {
-	s.name = s.File
-	if s.name == "" {
-		s.name = s.Env("TIMPUSH_CONFIG")
+	name, err := s.FileName()
+	if err != nil {
+		return nil //nolint:nilerr // without a home directory there is no default file
 	}
-	optional := s.name == ""
-	if optional {
-		dir, err := os.UserConfigDir()
-		if err != nil {
-			return nil //nolint:nilerr // without a home there is no default file
-		}
-		s.name = filepath.Join(dir, "timpush", "config")
-	}
+	s.name = name
+	optional := s.File == "" && s.Env("TIMPUSH_CONFIG") == ""
 	f, err := os.Open(s.name)
 	if optional && errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -326,6 +321,23 @@ func (s *Source) readFile() error {
 		}
 	}
 	return nil
+}
+
+// FileName returns the name of the configuration file.
+func (s *Source) FileName() (string, error) {
+	if name := cmp.Or(s.File, s.Env("TIMPUSH_CONFIG")); name != "" {
+		return name, nil
+	}
+	dir, err := os.UserConfigDir()
+	return filepath.Join(dir, "timpush", "config"), err
+}
+
+// Given returns a setting of the flags or the environment, or "".
+func (s *Source) Given(key string) string { return cmp.Or(s.Flags[key], s.Env(EnvName(key))) }
+
+// ParseKey returns the key of the text of a key file.
+func ParseKey(content string) (string, error) {
+	return readKey("the input", strings.NewReader(content))
 }
 
 func isFault(err error) bool {

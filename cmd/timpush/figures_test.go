@@ -40,7 +40,7 @@ func figures(t *testing.T) int {
 	return n
 }
 
-// yesServer says yes to everything, as cheaply as a server can, so that what is measured is the client.
+// yesServer accepts everything, as cheaply as a server can, so that the client is measured. Its app has the attributes of the files.
 func yesServer(t *testing.T) (url string, first *atomic.Int64) {
 	t.Helper()
 	first = &atomic.Int64{}
@@ -48,6 +48,10 @@ func yesServer(t *testing.T) (url string, first *atomic.Int64) {
 		first.CompareAndSwap(0, time.Now().UnixNano())
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")
+		if strings.HasSuffix(r.URL.Path, "/get_attr_name") {
+			_, _ = io.WriteString(w, `{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":"","AttrNames":{"0":"city","1":"sex","2":"level"}}`)
+			return
+		}
 		_, _ = io.WriteString(w, `{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}`)
 	}))
 	t.Cleanup(s.Close)
@@ -70,9 +74,15 @@ func writeUsers(t *testing.T, name string, n int) {
 // figure runs the tool over n users.
 func figure(t *testing.T, n int) (cpu time.Duration, rss int64) {
 	t.Helper()
-	url, _ := yesServer(t)
 	name := filepath.Join(t.TempDir(), "u.csv")
 	writeUsers(t, name, n)
+	return figureOf(t, name, n)
+}
+
+// figureOf runs the tool over a file of n users.
+func figureOf(t *testing.T, name string, n int) (cpu time.Duration, rss int64) {
+	t.Helper()
+	url, _ := yesServer(t)
 	cmd := exec.CommandContext(t.Context(), tool, "set-attr", name)
 	cmd.Env = figureEnv(t, url)
 	out, err := cmd.CombinedOutput()
@@ -168,6 +178,21 @@ func TestFiguresMemory(t *testing.T) { //nolint:paralleltest // it measures
 		t.Attr("memory", fmt.Sprint(float64(rss)/(1<<20))) // the last one is that of the largest file
 		assert.LessOrEqual(t, rss>>20, int64(96))
 	}
+}
+
+// TestFiguresExcel shows how much memory a workbook takes.
+func TestFiguresExcel(t *testing.T) { //nolint:paralleltest // it measures
+	n := figures(t)
+	name := filepath.Join(t.TempDir(), "u.xlsx")
+	var rows [][]any
+	for i := range n {
+		rows = append(rows, []any{fmt.Sprintf("user%08d@example.com", i), []string{"Zürich", "北京"}[i%2], "f", time.Date(2000, 1, 1+i%9000, 0, 0, 0, 0, time.UTC)})
+	}
+	require.NoError(t, os.WriteFile(name, workbook(t, append([][]any{{"To_Account", "city", "sex", "level"}}, rows...)), 0o600))
+	began := time.Now()
+	cpu, rss := figureOf(t, name, n)
+	t.Logf("%d users of a workbook: %d MiB resident at most, %v, %v of CPU time", n, rss>>20, time.Since(began), cpu)
+	assert.LessOrEqual(t, rss>>20, int64(256))
 }
 
 // TestFiguresStart measures the time from the start to the arrival of the first request.

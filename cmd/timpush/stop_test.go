@@ -127,6 +127,7 @@ func TestRefusalsInJSON(t *testing.T) {
 		assert.Equal(t, code, r.code, args)
 		assert.Empty(t, r.err, args)
 		events := lines(t, r.out)
+		require.NotEmpty(t, events, args)
 		last := events[len(events)-1]
 		require.Equal(t, "error", last["event"], args)
 		assert.InDelta(t, code, last["error"].(map[string]any)["exit_code"], 0)

@@ -36,7 +36,7 @@ func newExcel(f *os.File, size int64, o *Options, notes *Notes) (*excelReader, e
 		return nil, fmt.Errorf("a workbook of %d MiB is too large to be read: save the sheet as CSV (UTF-8)", size>>20)
 	}
 	e := &excelReader{}
-	err := e.open(f, o, notes)
+	err := e.open(f, size, o, notes)
 	if err != nil {
 		e.close()
 	}
@@ -44,9 +44,9 @@ func newExcel(f *os.File, size int64, o *Options, notes *Notes) (*excelReader, e
 }
 
 // open reads the workbook up to the first row of the sheet.
-func (e *excelReader) open(f *os.File, o *Options, notes *Notes) (err error) {
+func (e *excelReader) open(f *os.File, size int64, o *Options, notes *Notes) (err error) {
 	defer rescue("workbook", &err)
-	if e.book, err = excelize.OpenReader(f, workbookOptions); err != nil {
+	if e.book, err = excelize.OpenReader(io.NewSectionReader(f, 0, size), workbookOptions); err != nil {
 		return fmt.Errorf("damaged workbook: %w", err)
 	}
 	if e.name, err = sheetOf(e.book.GetSheetList(), o.Sheet); err != nil {

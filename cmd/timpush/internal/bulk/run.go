@@ -91,8 +91,8 @@ func (r *Run) Do(ctx context.Context) error {
 	if r.ended == nil && r.cut.Load() {
 		r.ended = ErrInterrupted
 	}
-	if r.ended == nil && r.failing > 0 && slices.ContainsFunc(r.pending, func(f failedRequest) bool { return f.operator }) {
-		r.ended = r.nothingDone() // a code has stopped the stream when all rows had been read
+	if r.ended == nil && r.failing > 0 && slices.ContainsFunc(r.pending, func(f failedRequest) bool { return f.operator || f.unsent }) {
+		r.ended = r.nothingDone() // all rows had been read when a code stopped the stream, or the network failed
 	}
 	if r.ended == nil && r.abort == nil {
 		r.recordPending()
@@ -250,7 +250,7 @@ func (r *Run) outcomes(ctx context.Context, batch *timpush.BatchResult, err erro
 	case batch.Requests == 0 && batch.Rejected == len(batch.Users):
 		r.record(all) // rejected before sending, which says nothing about the service
 	default:
-		r.postpone(all)
+		r.postpone(batch, all)
 		if r.failing++; r.GiveUp > 0 && r.failing >= r.GiveUp && r.abort == nil && ctx.Err() == nil {
 			r.abort = r.nothingDone()
 		}
@@ -262,13 +262,14 @@ type failedRequest struct {
 	users    []outcome
 	batch    int  // its number
 	operator bool // an operator has to correct something, and the stream may be about to stop for it
+	unsent   bool // nothing has reached the service
 }
 
 // maxAfterStop is how many requests can end after the one that stops the stream: those in flight and those that wait.
 const maxAfterStop = 512
 
-func (r *Run) postpone(all []outcome) {
-	f := failedRequest{users: all, batch: r.batches}
+func (r *Run) postpone(batch *timpush.BatchResult, all []outcome) {
+	f := failedRequest{users: all, batch: r.batches, unsent: batch.NotSent == len(batch.Users)}
 	for i := range all {
 		if all[i].action == retry {
 			f.operator = f.operator || needsOperator(all[i].err)

@@ -61,7 +61,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	}
 	skip := 0
 	t.encoding, skip = encodingOf(head)
-	t.cr = endsWithCR(t.decode(nil, head[skip:len(head)&^1]))
+	t.cr = endsWithCR(t.decode(nil, head[skip:]))
 	t.half = 0
 	_, err = t.src.Discard(skip)
 	return t, err

@@ -42,7 +42,7 @@ func readAll(t *testing.T, s string) (string, string) {
 
 func TestEncodings(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"To_Account,city\nmary,Rome\n", "a\n", "mary", "账号,城市\n张三,北京\n一,二\n😀,x\n", "a", strings.Repeat("x,😀\n", 20000)} {
+	for _, s := range []string{"To_Account,city\nmary,Rome\n", "a\n", "mary", "账号,城市\n张三,北京\n一,二\n😀,x\n", "a", "", strings.Repeat("x,😀\n", 20000)} {
 		for name, form := range map[string]struct{ encoding, text string }{
 			"plain": {text.UTF8, s}, "BOM": {text.UTF8, "\ufeff" + s}, "two BOMs": {text.UTF8, "\ufeff\ufeff" + s},
 			"little, BOM": {text.UTF16LE, utf16Of(binary.LittleEndian, "\ufeff"+s)}, "big, BOM": {text.UTF16BE, utf16Of(binary.BigEndian, "\ufeff"+s)},
@@ -50,7 +50,9 @@ func TestEncodings(t *testing.T) {
 		} {
 			got, encoding := readAll(t, form.text)
 			assert.Equal(t, s, got, name)
-			assert.Equal(t, form.encoding, encoding, name)
+			if s != "" || strings.Contains(name, "BOM") {
+				assert.Equal(t, form.encoding, encoding, name)
+			}
 		}
 	}
 }

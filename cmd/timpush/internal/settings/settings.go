@@ -296,7 +296,7 @@ const (
 func (s *Source) readFile() error {
 	name, err := s.FileName()
 	if err != nil {
-		return nil //nolint:nilerr // without a home directory there is no default file
+		return nil // without a home directory there is no default file
 	}
 	s.name = name
 	optional := s.File == "" && s.Env("TIMPUSH_CONFIG") == ""

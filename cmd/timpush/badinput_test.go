@@ -25,19 +25,23 @@ const header = "To_Account,city\n"
 
 // badFiles are files of which not a row is read.
 var badFiles = []struct{ input, file, text, want string }{
-	{"file that is not there", "nobody.csv", "", "no such file"},
+	{"file that is not there", "missing.csv", "", "no such file"},
 	{"directory", "dir", "", "it is a directory: name the files in it"},
 	{"directory with the name of a file", "dir.csv", "", "it is a directory: name the files in it"},
 	{"pattern that nothing matches", "nothing*.csv", "", "no file matches"},
-	{"name that tells no format", "users.xlsx", "PK", "its name does not tell the format: give --format csv, ndjson or parquet"},
+	{"name that tells no format", "users.dat", "PK", "its name does not tell the format: give --format csv, ndjson, parquet or xlsx"},
 	{"empty file", "empty.csv", "", "it is empty: the first line must name the columns"},
-	{"UTF-16", "u.csv", utf16le(header + "a,b\n"), "it is UTF-16, not UTF-8: save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8"},
-	{"UTF-16 without a byte order mark", "u.csv", utf16le(header + "a,b\n")[2:], "it looks like UTF-16"},
-	{"Latin-1 in the header", "u.csv", "To_Account,caf\xe9\na,b\n", "not UTF-8 (perhaps it is Latin-1)"},
-	{"NUL byte in the header", "u.csv", "To_Account,ci\x00ty\na,b\n", "has a NUL byte: it is no text, or UTF-16"},
+	{"UTF-16 cut off in a character", "u.csv", utf16le(header)[:21], "its UTF-16 ends in the middle of a character: is the copy complete?"},
+	{"UTF-32", "u.csv", "\xff\xfe\x00\x00T\x00\x00\x00", "it is UTF-32: save it as UTF-8, or convert it: iconv -f UTF-32 -t UTF-8"},
+	{"Latin-1 in the header", "u.csv", "To_Account,caf\xe9\na,b\n", "the name of column 2 cannot be read, at character 4: it is not UTF-8 (perhaps Latin-1"},
+	{"NUL byte in the header", "u.csv", "To_Account,ci\x00ty\na,b\n", "the name of column 2 has a NUL byte at character 3: it is no text"},
+	{"workbook from before 2007", "u.xls", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "save it as .xlsx without a password"},
+	{"workbook that is no archive", "u.xlsx", "PK\x03\x04xxxxxxxx", "damaged workbook"},
+	{"workbook that is a text", "u.xlsx", header + "a,b\n", "damaged workbook"},
 	{"no column of accounts", "u.csv", "uid,city\na,b\n", `name the column of the account: --account COLUMN; the columns are "uid", "city"`},
 	{"only a column of accounts", "u.csv", "To_Account\na\n", "there is no column of an attribute beside that of the account"},
-	{"other character between columns", "u.csv", "To_Account;city\na;b\n", "is another character between them?"},
+	{"other character between columns", "u.csv", "To_Account#city\na#b\n", `the columns are "To_Account#city"`},
+	{"no column of accounts, semicolons", "u.csv", "uid;city\na;b\n", `the columns are "uid;city"`},
 	{"column twice", "u.csv", "To_Account,city,city\na,b,c\n", `the column "city" comes twice: rename one of them, or leave both out: --ignore city`},
 	{"column of accounts twice", "u.csv", "To_Account,To_Account,city\na,b,c\n", `the column "To_Account" comes twice`},
 	{"column without a name", "u.csv", "To_Account,city,\na,b,c\n", "column 3 has no name: every column needs one in the first line"},
@@ -67,7 +71,11 @@ func TestBadFiles(t *testing.T) {
 				w.write(test.file, test.text)
 			}
 			r := w.run("set-attr", "good.csv", test.file)
-			assert.Equal(t, 3, r.code)
+			code := 3
+			if strings.Contains(test.want, "the columns are") {
+				code = 2 // another --account is what it takes
+			}
+			assert.Equal(t, code, r.code)
 			assert.Contains(t, r.err, test.want)
 			assert.Contains(t, r.err, test.file)
 			assert.Empty(t, w.fake.Accounts(), "also the good file is not sent before all have been looked at")
@@ -78,7 +86,7 @@ func TestBadFiles(t *testing.T) {
 }
 
 // badEnds are files that begin with 2000 good rows.
-func badEnds(t *testing.T) []struct{ input, file, text, mended, want string } {
+func badEnds(t *testing.T) []struct{ input, file, text, whole, want string } {
 	t.Helper()
 	good := users(2000)
 	packed := gzipped(t, good)
@@ -86,7 +94,7 @@ func badEnds(t *testing.T) []struct{ input, file, text, mended, want string } {
 	require.NoError(t, err)
 	long := string(z.EncodeAll([]byte(good), nil))
 	bomb := strings.Repeat(gzipped(t, strings.Repeat("\n", 1<<20)), 100)
-	return []struct{ input, file, text, mended, want string }{
+	return []struct{ input, file, text, whole, want string }{
 		{"gzip that is cut off", "u.csv.gz", packed[:len(packed)/2], packed, "damaged gzip: it ends too early; is the copy complete?"},
 		{"gzip with a wrong checksum", "u.csv.gz", packed[:len(packed)-8] + "xxxxxxxx", packed, "damaged gzip"},
 		{"zstd that is cut off", "u.csv.zst", long[:len(long)/2], long, "damaged zstd"},
@@ -109,7 +117,7 @@ func TestBadEnds(t *testing.T) {
 			require.Equal(t, 3, r.code, r.out)
 			assert.Contains(t, r.err, test.want)
 			assert.NotContains(t, r.err, "yyy")
-			w.write(test.file, test.mended)
+			w.write(test.file, test.whole)
 			r = w.run("set-attr", "--restart", test.file)
 			require.Equal(t, 0, r.code, r.err)
 			w.stored(2000)
@@ -154,7 +162,7 @@ func TestBadRows(t *testing.T) {
 			r := w.run("set-attr", "u."+test.format)
 			assert.Equal(t, 1, r.code, r.err)
 			assert.Contains(t, r.err, test.want)
-			assert.Contains(t, r.err, place)
+			assert.Contains(t, r.err, strings.TrimSuffix(place, " "))
 			assert.Contains(t, r.out, "2 done")
 			assert.Equal(t, []string{"a", "c"}, w.fake.Accounts())
 			assert.Len(t, lines(t, w.read("u."+test.format+".rejected.ndjson")), 1)
@@ -204,8 +212,8 @@ var badSettings = []struct {
 	{input: "key file that is a directory", args: "--secret-key-file dir", want: "the secret key: read dir: is a directory"},
 	{input: "configuration that is not there", args: "--config nowhere", want: "the configuration: open nowhere: no such file or directory"},
 	{input: "configuration that is a directory", env: "TIMPUSH_CONFIG=dir", want: "the configuration: read dir: is a directory"},
-	{input: "configuration with an unknown setting", args: "--config colour", want: `colour:2: there is no setting "colour", but sdkappid, identifier`},
-	{input: "configuration with half a line", args: "--config half", want: "half:1: want a line such as: region = singapore"},
+	{input: "configuration with an unknown setting", args: "--config colour", want: `colour:2:1: there is no setting "colour", but sdkappid, identifier`},
+	{input: "configuration with half a line", args: "--config half", want: "half:1:1: want a line such as: region = singapore"},
 	{input: "configuration with a line of 1 MiB", args: "--config long", want: "long:2: the line is too long"},
 	{input: "configuration with a key that others can read", env: "TIMPUSH_SECRET_KEY=", args: "--config open.conf", want: "the secret key: others can read open.conf: chmod 600 open.conf"},
 	{input: "configuration with a key that the group can read", env: "TIMPUSH_SECRET_KEY=", args: "--config group.conf", want: "the secret key: others can read group.conf: chmod 600 group.conf"},
@@ -256,11 +264,11 @@ var badServices = []struct {
 	{"Identifier that is no administrator", fixed("TIMPUSH_IDENTIFIER=mary"), "Make mary an administrator of the app in the console, or give --identifier."},
 	{"other app", fixed("TIMPUSH_SDKAPPID=1400000001"), "The console shows where the app is: give --region. It is now singapore."},
 	{"wrong region", func(*testing.T, *world) string { return "X=y" }, "The console shows where the app is: give --region. It is now singapore."},
-	{"nobody listens", func(t *testing.T, _ *world) string { return "TIMPUSH_BASE_URL=http://" + freeAddress(t) }, "Is a firewall in between?"},
+	{"server that does not listen", func(t *testing.T, _ *world) string { return "TIMPUSH_BASE_URL=http://" + freeAddress(t) }, "Is a firewall in between?"},
 	{"host that DNS does not know", fixed("TIMPUSH_BASE_URL=https://no-such-host.invalid"), "Is --base-url spelled correctly? Is this machine on the internet, and does its DNS server answer?"},
 	{"plain HTTP where TLS should be", func(_ *testing.T, w *world) string {
 		return "TIMPUSH_BASE_URL=" + strings.Replace(w.fake.URL, "http:", "https:", 1)
-	}, "Something in between does not let TLS through: a firewall, or a proxy."},
+	}, "A firewall or a proxy in between blocks TLS."},
 	{"certificate of somebody else", func(t *testing.T, _ *world) string { return "TIMPUSH_BASE_URL=" + timpushtest.Start(t).URL }, "The certificate is not the service's, or this machine's clock or root certificates"},
 	{"server that is no HTTP server", func(t *testing.T, _ *world) string {
 		return "TIMPUSH_BASE_URL=http://" + speaking(t, "SSH-2.0-OpenSSH\r\n")
@@ -276,7 +284,7 @@ var badServices = []struct {
 		return "X=y"
 	}, "What answers is not the service: a gateway or a proxy is in between, or --base-url is wrong."},
 	{"proxy that is no URL", fixed("HTTPS_PROXY=http://%zz", "TIMPUSH_BASE_URL=https://example.invalid"), "does its DNS server answer? A proxy is taken from HTTPS_PROXY."},
-	{"proxy that nobody knows", fixed("HTTPS_PROXY=http://no-such-proxy.invalid:3128", "TIMPUSH_BASE_URL=https://example.invalid"), "The proxy cannot be reached. Is HTTPS_PROXY right?"},
+	{"proxy that DNS does not know", fixed("HTTPS_PROXY=http://no-such-proxy.invalid:3128", "TIMPUSH_BASE_URL=https://example.invalid"), "The proxy cannot be reached. Is HTTPS_PROXY right?"},
 }
 
 // fixed is an environment; of two settings the second one is set by the way.

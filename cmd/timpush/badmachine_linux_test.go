@@ -22,13 +22,13 @@ import (
 // machine is a world in which set-attr of the 10,000 users of u.csv is started once with something wrong.
 type machine struct {
 	*world
-	cmd  *exec.Cmd
-	errs *bytes.Buffer
-	mend func() // what is wrong
+	cmd     *exec.Cmd
+	errs    *bytes.Buffer
+	correct func() // what is wrong
 }
 
-// badMachines are what a machine and its people can do to a run. wrong changes the machine before the run begins, and
-// during is called while it is under way.
+// badMachines are faults of a machine and its users. wrong changes the machine before the run begins, and
+// during is called while it runs.
 var badMachines = []struct {
 	input  string
 	args   string // beside u.csv
@@ -52,15 +52,15 @@ var badMachines = []struct {
 	{input: "key file that may not be read", args: "--secret-key-file key", wrong: unreadable("key"), want: "exit status 2, `the secret key: open key: permission denied`", unsent: true},
 	{input: "second run at the same time", wrong: another, want: "exit status 3, `another run is using it`"},
 	{input: "second run at the same time, with --restart", args: "--restart", wrong: another, want: "exit status 3, `another run is using it`"},
-	{input: "file that has changed since the interrupted run", wrong: changed, want: "exit status 3, `it was begun with another file u.csv`"},
-	{input: "checkpoint that is none", wrong: there("u.csv.checkpoint"), want: "exit status 3, `u.csv.checkpoint: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`", unsent: true},
-	{input: "checkpoint that is the input", args: "--checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`", unsent: true},
-	{input: "checkpoint that is the input, with --restart", args: "--restart --checkpoint u.csv", want: "exit status 3, `u.csv: it is no checkpoint, and is left alone: give another --checkpoint, or move it away`", unsent: true},
+	{input: "file that has changed since the interrupted run", wrong: changed, want: "exit status 0, `it was begun with another file u.csv than u.csv is now: beginning again with the first row`"},
+	{input: "checkpoint that is none", wrong: there("u.csv.checkpoint"), want: "exit status 3, `u.csv.checkpoint: it is not a checkpoint, and is not touched: give another --checkpoint, or move it away`", unsent: true},
+	{input: "checkpoint that is the input", args: "--checkpoint u.csv", want: "exit status 3, `u.csv: it is not a checkpoint, and is not touched: give another --checkpoint, or move it away`", unsent: true},
+	{input: "checkpoint that is the input, with --restart", args: "--restart --checkpoint u.csv", want: "exit status 3, `u.csv: it is not a checkpoint, and is not touched: give another --checkpoint, or move it away`", unsent: true},
 	{input: "failures that are the input", args: "--restart --failures u.csv", want: "exit status 3, `--failures u.csv: it is the input: give another file`", unsent: true},
-	{input: "failures of an earlier run", wrong: there("u.csv.failed.ndjson"), want: "exit status 3, `is there already, from an earlier run: feed it in, and then move it away`", unsent: true},
+	{input: "failures of an earlier run", wrong: there("u.csv.failed.ndjson"), want: "exit status 0, `u.csv.failed.ndjson is from an earlier run: it is now u.csv.failed.20`"},
 }
 
-// signals sends signals once requests are under way, with a pause between them.
+// signals sends signals once requests are in flight, with a pause between them.
 func signals(all ...os.Signal) func(*machine) {
 	return func(m *machine) {
 		require.Eventually(m.t, func() bool { return len(m.fake.Calls()) > 2 }, 20*time.Second, 5*time.Millisecond)
@@ -80,8 +80,13 @@ func inTerminal(m *machine) {
 }
 
 func hanging(m *machine) {
-	m.fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.Hang() })
-	m.mend = func() { m.fake.Handle(nil) }
+	m.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if strings.HasSuffix(c.Path, "/set_attr") {
+			return timpushtest.Hang()
+		}
+		return timpushtest.Fault{}
+	})
+	m.correct = func() { m.fake.Handle(nil) }
 }
 
 func deafReader(m *machine) {
@@ -103,27 +108,27 @@ func fullOutput(m *machine) {
 
 func refusing(m *machine) {
 	m.fake.Refuse(90035, "u500")
-	m.mend = func() { m.fake.Refuse(0, "u500") }
+	m.correct = func() { m.fake.Refuse(0, "u500") }
 }
 
 // unprivileged lets the run be that of a user for whom permissions hold, which they do not for root.
 func (m *machine) unprivileged() {
-	const nobody = 65534
+	const unprivileged = 65534
 	if os.Getuid() != 0 {
 		return
 	}
 	require.NoError(m.t, os.Chmod(filepath.Dir(tool), 0o755))
 	require.NoError(m.t, os.Chmod(filepath.Dir(m.dir), 0o755))
 	for _, name := range []string{".", "u.csv", "key"} {
-		require.NoError(m.t, os.Chown(filepath.Join(m.dir, name), nobody, nobody))
+		require.NoError(m.t, os.Chown(filepath.Join(m.dir, name), unprivileged, unprivileged))
 	}
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: unprivileged, Gid: unprivileged}}
 }
 
 func readOnly(m *machine) {
 	m.unprivileged()
 	require.NoError(m.t, os.Chmod(m.dir, 0o500))
-	m.mend = func() { require.NoError(m.t, os.Chmod(m.dir, 0o700)) }
+	m.correct = func() { require.NoError(m.t, os.Chmod(m.dir, 0o700)) }
 }
 
 func unreadable(name string) func(*machine) {
@@ -131,7 +136,7 @@ func unreadable(name string) func(*machine) {
 		m.unprivileged()
 		path := filepath.Join(m.dir, name)
 		require.NoError(m.t, os.Chmod(path, 0o200))
-		m.mend = func() { require.NoError(m.t, os.Chmod(path, 0o600)) }
+		m.correct = func() { require.NoError(m.t, os.Chmod(path, 0o600)) }
 	}
 }
 
@@ -139,7 +144,7 @@ func another(m *machine) {
 	m.with("TIMPUSH_RATE=20")
 	first := m.command("set-attr", "u.csv")
 	require.NoError(m.t, first.Start())
-	m.mend = func() {
+	m.correct = func() {
 		_ = first.Process.Kill()
 		_ = first.Wait()
 		m.with("TIMPUSH_RATE=2000")
@@ -155,14 +160,14 @@ func changed(m *machine) {
 	_ = killed.Wait()
 	good := m.read("u.csv")
 	m.write("u.csv", strings.Replace(good, "c5", "c6", 1))
-	m.mend = func() { m.write("u.csv", good) }
+	m.correct = func() { m.write("u.csv", good) }
 }
 
 // there puts a file where the run would make one.
 func there(name string) func(*machine) {
 	return func(m *machine) {
 		m.write(name, "{\"To_Account\":\"mary\"}\n")
-		m.mend = func() { require.NoError(m.t, os.Remove(filepath.Join(m.dir, name))) }
+		m.correct = func() { _ = os.Remove(filepath.Join(m.dir, name)) }
 	}
 }
 
@@ -172,14 +177,14 @@ func newMachine(t *testing.T, args string) *machine {
 	m := &machine{world: newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0)), errs: &bytes.Buffer{}}
 	m.write("u.csv", users(10000))
 	m.write("key", m.key)
-	m.with("TIMPUSH_RATE=25") // so that it is still under way when a busy machine comes to disturb it
+	m.with("TIMPUSH_RATE=25") // so that it still runs when a busy machine gets to disturbing it
 	m.cmd = m.command(append([]string{"set-attr", "u.csv"}, strings.Fields(args)...)...)
 	m.cmd.Stderr = m.errs
 	return m
 }
 
-// came tells how the run has ended, with the part of want that is its message if that is in it.
-func (m *machine) came(want string) string {
+// ending describes how the run has ended, with the message of want if that was printed.
+func (m *machine) ending(want string) string {
 	text := m.cmd.ProcessState.String()
 	if _, message, ok := strings.Cut(want, "`"); ok {
 		if message = strings.TrimSuffix(message, "`"); strings.Contains(m.errs.String(), message) {
@@ -207,13 +212,13 @@ func TestBadMachines(t *testing.T) {
 				test.during(m)
 			}
 			_ = m.cmd.Wait()
-			assert.Equal(t, test.want, m.came(test.want))
+			assert.Equal(t, test.want, m.ending(test.want))
 			assert.NotContains(t, m.errs.String(), m.key)
 			if test.unsent {
 				assert.Empty(t, m.fake.Calls())
 			}
-			if m.mend != nil {
-				m.mend()
+			if m.correct != nil {
+				m.correct()
 			}
 			again := append([]string{"set-attr", "u.csv"}, strings.Fields(test.again)...)
 			r := m.with("TIMPUSH_RATE=2000").run(again...)

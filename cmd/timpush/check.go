@@ -18,20 +18,21 @@ import (
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 )
 
-// maxSkew is how far the clock may be off. UserSigs are dated by it.
+// maxSkew is how much the clock may differ from the server's. UserSigs have its time in them.
 const maxSkew = time.Minute
 
 // stepTimeout is how long a step of the check may take.
 const stepTimeout = 10 * time.Second
 
-const checkLong = `Check, step by step, all that it takes to reach the service: the configuration, the name of the server, TLS, this machine's
-clock, and by a harmless read the secret key and whether the identifier is an administrator. It says what is wrong and how to mend it.
+const checkLong = `Check each step on the way to the service: the configuration, the server's name, TLS, this machine's clock, and, by reading
+the names of the app's attributes, the secret key and whether the identifier is an administrator. It prints what is wrong and how to
+correct it.
 
-Nothing is written, and nobody's attributes are read. The exit code is 0, 2 if it is the configuration, or else 3.`
+Nothing is changed, and no user's attributes are read. The exit code is 0 if all is well, 2 if the configuration is wrong, and else 3.`
 
 func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "check", Short: "Is everything set up, and if not, what is wrong?", Long: checkLong, Args: usageArgs(cobra.NoArgs),
+		Use: "check", Short: "Check the configuration and the connection, and say how to correct them", Long: checkLong, Args: usageArgs(cobra.NoArgs),
 		Example: "  timpush check\n  timpush check --region frankfurt --config frankfurt.conf",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := loadSettings(cmd)
@@ -49,19 +50,19 @@ func newCheck() *cobra.Command {
 	return cmd
 }
 
-// checkup is a check under way.
+// checkup is a running check.
 type checkup struct {
 	cmd      *cobra.Command
 	settings *settings.Settings
 	base     *url.URL
 }
 
-// ok shows a step that is well.
+// ok prints a step that succeeded.
 func (c *checkup) ok(step, format string, args ...any) {
 	_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "ok    %-14s %s\n", step, fmt.Sprintf(format, args...))
 }
 
-// bad shows a step that is not, and what to do.
+// bad prints a step that failed, and what to do.
 func (c *checkup) bad(step string, err error, remedy string) error {
 	_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "WRONG %-14s %v\n%20s %s\n", step, err, "", remedy)
 	return &exitError{code: exitFatal}
@@ -79,7 +80,7 @@ func (c *checkup) all(ctx context.Context, client *timpush.Client) error {
 		return c.bad("proxy", err, "Correct HTTPS_PROXY.")
 	} else if proxy != nil {
 		c.ok("proxy", "%s, by HTTPS_PROXY", proxy.Redacted())
-		steps = steps[2:] // the proxy looks the name up, and connects
+		steps = steps[2:] // the proxy looks up the name, and connects
 	}
 	for _, step := range steps {
 		ctx, cancel := context.WithTimeout(ctx, stepTimeout)
@@ -119,7 +120,7 @@ func (c *checkup) connection(ctx context.Context) error {
 	address := net.JoinHostPort(c.base.Hostname(), port)
 	plain, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return c.bad("connection", err, "Is a firewall in between? This machine must be let out to "+address+" (TCP).")
+		return c.bad("connection", err, "Is a firewall in between? It must allow TCP connections from this machine to "+address+".")
 	}
 	defer func() { _ = plain.Close() }()
 	if c.base.Scheme != "https" {
@@ -131,18 +132,18 @@ func (c *checkup) connection(ctx context.Context) error {
 		return c.bad("TLS", err, tlsRemedy(err))
 	}
 	state := secure.ConnectionState()
-	c.ok("TLS", "%s, certificate good until %s", tls.VersionName(state.Version), state.PeerCertificates[0].NotAfter.Format(time.DateOnly))
+	c.ok("TLS", "%s, certificate valid until %s", tls.VersionName(state.Version), state.PeerCertificates[0].NotAfter.Format(time.DateOnly))
 	return nil
 }
 
 func tlsRemedy(err error) string {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "The certificate is not the service's, or this machine's clock or root certificates (package ca-certificates) are out of date. A proxy that looks into TLS must be left out for this host."
+		return "The certificate is not the service's, or this machine's clock or root certificates (package ca-certificates) are out of date. A proxy that decrypts TLS must not be used for this host."
 	}
-	return "Something in between does not let TLS through: a firewall, or a proxy."
+	return "A firewall or a proxy in between blocks TLS."
 }
 
-// clock asks without a query, so that no UserSig is needed, and goes by the Date that every server tells.
+// clock sends a request without a query, which needs no UserSig, and compares the Date header that every server sends.
 func (c *checkup) clock(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.base.String(), http.NoBody)
 	if err != nil {
@@ -157,20 +158,20 @@ func (c *checkup) clock(ctx context.Context) error {
 	defer func() { _ = resp.Body.Close() }()
 	date, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
-		c.ok("clock", "the server does not tell the time")
+		c.ok("clock", "not compared: the server sends no date")
 		return nil
 	}
 	middle := began.Add(time.Since(began) / 2)
 	skew := middle.Sub(date.Add(500 * time.Millisecond)).Round(time.Second) // Date has whole seconds, cut off
 	if skew.Abs() > maxSkew {
 		return c.bad("clock", fmt.Errorf("this machine's clock differs from the server's by %v", skew),
-			"Let NTP set it (timedatectl set-ntp true): a UserSig is dated by it, and the service refuses one from another time.")
+			"Let NTP set it (timedatectl set-ntp true): a UserSig has the time in it, and the service refuses one from another time (70001).")
 	}
 	c.ok("clock", "within %v of the server's", max(skew.Abs(), time.Second))
 	return nil
 }
 
-// headRemedy tells what to do where nothing answers. Behind a proxy, no step before has tried to connect.
+// headRemedy says what to do where nothing answers. With a proxy, no step before has tried to connect.
 func headRemedy(err error) string {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
 		return "The proxy cannot be reached. Is HTTPS_PROXY right?"
@@ -183,7 +184,7 @@ func (c *checkup) key(ctx context.Context, client *timpush.Client) error {
 	if err != nil {
 		return c.bad("key", err, c.keyRemedy(err))
 	}
-	c.ok("key", "it is the app's, and %s is an administrator", c.settings.Identifier)
+	c.ok("key", "it is the key of the app, and %s is an administrator", c.settings.Identifier)
 	if len(names) == 0 {
 		c.ok("attributes", "the app has none yet: timpush names set --help")
 		return nil

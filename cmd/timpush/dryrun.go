@@ -13,13 +13,13 @@ import (
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 )
 
-// dryTransport answers what would be written, and lets what is only read through. So a dry run takes the very way of a real
-// one, up to the last step.
+// dryTransport answers requests that write, and passes those on that read the app's attributes. So a dry run does all that a
+// real one does, except for the last step.
 type dryTransport struct {
-	real http.RoundTripper // nil: nothing is let through
+	real http.RoundTripper // nil: nothing is passed on
 }
 
-// RoundTrip says that all is well.
+// RoundTrip answers that everything was done.
 func (t *dryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.real != nil && strings.HasSuffix(req.URL.Path, "/get_attr_name") {
 		return t.real.RoundTrip(req)
@@ -33,21 +33,26 @@ func (t *dryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// dryClient makes a client that sends nothing.
-func (j *job) dryClient(options []timpush.Option) (*timpush.Client, *settings.Settings, error) {
-	t := &dryTransport{}
-	s := &settings.Settings{Rate: settings.DefaultRate}
-	s.Config = timpush.Config{SDKAppID: 1, Identifier: "dry-run", SecretKey: "dry-run", Region: timpush.RegionChina}
-	if j.preflight {
-		real, err := loadSettings(j.cmd)
-		if err != nil {
+// dryClient makes a client that sends nothing. Without a configured app it does not read the app's attributes either, unless
+// that is what was asked for.
+func (j *job) dryClient(gate *gate, options []timpush.Option) (*timpush.Client, *settings.Settings, error) {
+	s, err := loadSettings(j.cmd)
+	t := &dryTransport{real: http.DefaultTransport}
+	if err != nil {
+		if j.preflight {
 			return nil, nil, err
 		}
-		s, t.real = real, http.DefaultTransport
+		s = &settings.Settings{Rate: settings.DefaultRate}
+		t.real = nil
 	}
-	options = append(s.Options(), options...)
-	options = append(options, timpush.WithLimiter(timpush.NewLimiter(math.MaxInt32)), timpush.WithHTTPClient(&http.Client{Transport: t}))
-	client, err := timpush.NewClient(s.Config, options...)
+	config := s.Config
+	if t.real == nil {
+		config = timpush.Config{SDKAppID: 1, Identifier: "dry-run", SecretKey: strings.Repeat("0", 64), Region: timpush.RegionChina}
+	}
+	gate.limiter = timpush.NewLimiter(math.MaxInt32)
+	options = append(append(s.Options(), options...), gate.options()...)
+	options = append(options, timpush.WithHTTPClient(&http.Client{Transport: t}))
+	client, err := timpush.NewClient(config, options...)
 	return client, s, usage(err)
 }
 

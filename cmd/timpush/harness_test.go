@@ -117,7 +117,7 @@ func (w *world) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// result is what a run has come to.
+// result is the result of a run.
 type result struct {
 	code     int
 	out, err string

@@ -129,6 +129,22 @@ func TestWrongRegion(t *testing.T) {
 	assert.False(t, w.has("u.csv.failed.ndjson"))
 }
 
+// Where nothing reaches the service, the users are left for the next run, also those of a file that one request holds.
+func TestDeadServer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(3))
+	r := w.run("set-attr", "--base-url", "http://"+freeAddress(t), "u.csv")
+	require.Equal(t, 3, r.code, r.out)
+	assert.Contains(t, r.err, "connection refused")
+	assert.Contains(t, r.err, "run the same command again to resume")
+	assert.False(t, w.has("u.csv.failed.ndjson"))
+	assert.True(t, w.has("u.csv.checkpoint"))
+	r = w.run("set-attr", "--restart", "u.csv")
+	require.Equal(t, 0, r.code, r.err)
+	w.stored(3)
+}
+
 func TestNoNetworkAndWrongApp(t *testing.T) {
 	t.Parallel()
 	for want, env := range map[string]string{

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -16,10 +18,10 @@ const (
 	exitDone  = 0 // all done
 	exitSome  = 1 // some are not
 	exitUsage = 2 // the command line or the configuration is wrong; nothing was done
-	exitFatal = 3 // it could not be done, or not to its end
+	exitFatal = 3 // failed, or stopped early
 )
 
-// exitError is an error with its exit code. One without a text has been told of already.
+// exitError is an error with its exit code. Without an error in it, nothing more is printed.
 type exitError struct {
 	code int
 	error
@@ -39,7 +41,7 @@ func coded(code int, err error) error {
 
 func main() { os.Exit(run()) }
 
-// once leaves out the name of the library, which is that of the program.
+// once removes the name of the library, which is that of the program, too.
 func once(text string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(text, "timpush: "), "\ntimpush: ", "\n")
 }
@@ -50,7 +52,11 @@ func run() int {
 	defer stop()
 	root, out := newRoot(), &output{}
 	root.SetOut(out)
-	code, err := ended(root.ExecuteContext(ctx))
+	code, err := exitOf(root.ExecuteContext(ctx))
+	if err != nil && wantsJSON() && out.err == nil {
+		writeJSONError(out, code, err)
+		err = nil
+	}
 	if code < exitFatal && out.err != nil {
 		code, err = exitFatal, fmt.Errorf("standard output: %w", out.err)
 	}
@@ -60,8 +66,22 @@ func run() int {
 	return code
 }
 
-// ended returns the exit code of what a command has returned, and what is still to be told.
-func ended(err error) (int, error) {
+// wantsJSON reports whether the command line asks for JSON, also where it is wrong in other ways.
+func wantsJSON() bool {
+	args := os.Args[1:]
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	return slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
+}
+
+// writeJSONError writes an error for the program that reads standard output.
+func writeJSONError(out io.Writer, code int, err error) {
+	_ = plainJSON(out).Encode(map[string]any{"event": "error", "error": map[string]any{"exit_code": code, "message": once(err.Error())}}) // out keeps its error
+}
+
+// exitOf returns the exit code of what a command has returned, and the error that is still to be printed.
+func exitOf(err error) (int, error) {
 	if err == nil {
 		return exitDone, nil
 	}
@@ -71,7 +91,7 @@ func ended(err error) (int, error) {
 	return exitFatal, err
 }
 
-// output is standard output. It keeps its first error: who reads a file that was cut off by a full disk must be able to tell.
+// output is standard output. It keeps its first error: the exit code must show that a full disk has cut a file off.
 type output struct{ err error }
 
 func (o *output) Write(p []byte) (int, error) {

@@ -7,7 +7,7 @@ import (
 
 func newManual() *cobra.Command {
 	return &cobra.Command{
-		Use: "man [DIRECTORY]", Short: "Write the manual pages into a directory, or the first to standard output", Args: usageArgs(cobra.MaximumNArgs(1)),
+		Use: "man [DIRECTORY]", Short: "Write the manual pages to a directory, or the main one to standard output", Args: usageArgs(cobra.MaximumNArgs(1)),
 		Example: "  timpush man > timpush.1\n  timpush man /usr/local/share/man/man1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			header := &doc.GenManHeader{Title: "TIMPUSH", Section: "1", Source: "timpush", Manual: "timpush"}

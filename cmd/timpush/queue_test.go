@@ -235,7 +235,7 @@ func TestQueueIsNeitherMadeNorChangedByLooking(t *testing.T) {
 	for _, args := range looks {
 		r := w.run(args...)
 		assert.Equal(t, 3, r.code, args)
-		assert.Contains(t, r.err, "there is no queue of app")
+		assert.Contains(t, r.out+r.err, "there is no queue of app")
 	}
 	require.Empty(t, configs(t, js))
 	openTestQueue(t, w, js, dispatch.WithMaxBytes(1<<20), dispatch.WithDuplicateWindow(time.Minute))

@@ -165,5 +165,5 @@ func eachLetter(cmd *cobra.Command, q openQueue, ids []uint64, done string, do f
 		}
 		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d %s\n", id, done)
 	}
-	return verdict(some)
+	return exitStatus(some)
 }

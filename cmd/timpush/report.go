@@ -17,10 +17,10 @@ import (
 	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 )
 
-// maxShown is how many bad rows are shown one by one; all of them are in the rejects.
+// maxShown is how many bad rows are shown one by one. The rejects have all of them.
 const maxShown = 20
 
-// reporter tells how a run goes on: to a person at a terminal, to a log, or to a program.
+// reporter shows the progress of a run to a person at a terminal, in a log, or to a program.
 type reporter struct {
 	out, err io.Writer
 	asJSON   bool
@@ -29,11 +29,11 @@ type reporter struct {
 	quota    float64 // calls a second
 	bar      *progressbar.ProgressBar
 
-	mu    sync.Mutex // a signal is told of while the run goes on
+	mu    sync.Mutex // a signal is reported during the run
 	shown int
 	next  time.Time
 	first time.Time
-	from  float64 // what was dealt with when the first progress came
+	from  float64 // fraction at the first progress
 	calls meter
 }
 
@@ -44,7 +44,7 @@ type meter struct {
 	rate  float64
 }
 
-func (m *meter) take(now time.Time, count int) float64 {
+func (m *meter) update(now time.Time, count int) float64 {
 	d := now.Sub(m.at)
 	if d >= time.Second || m.count == 0 && d >= time.Second/5 { // at the beginning a guess is better than nothing
 		m.rate = float64(count-m.count) / d.Seconds()
@@ -67,14 +67,14 @@ func newReporter(out, err io.Writer, asJSON, quiet bool) *reporter {
 	return r
 }
 
-// Bad shows a row that was refused.
+// Bad shows a row that was rejected.
 func (r *reporter) Bad(f *input.Fault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.asJSON {
 		r.event("row", f)
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.shown++
 	if r.quiet || r.shown > maxShown+1 {
 		return
@@ -84,13 +84,13 @@ func (r *reporter) Bad(f *input.Fault) {
 	case r.shown <= maxShown:
 		_, _ = fmt.Fprintln(r.err, f)
 	case r.rejects != "":
-		_, _ = fmt.Fprintf(r.err, "more bad rows: all of them are in %s\n", r.rejects)
+		_, _ = fmt.Fprintf(r.err, "more rejected rows: %s has all of them\n", r.rejects)
 	default:
-		_, _ = fmt.Fprintln(r.err, "more bad rows, which are only counted")
+		_, _ = fmt.Fprintln(r.err, "more rejected rows, which are only counted")
 	}
 }
 
-// Progress shows how far the run has come, every now and then.
+// Progress shows the progress of the run at intervals.
 func (r *reporter) Progress(s bulk.Status) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +98,7 @@ func (r *reporter) Progress(s bulk.Status) {
 	if r.from == 0 {
 		r.from = s.Fraction
 	}
-	share := r.calls.take(now, s.Stream.Requests) / r.quota
+	share := r.calls.update(now, s.Stream.Requests) / r.quota
 	if r.quiet || now.Before(r.next) {
 		return
 	}
@@ -117,7 +117,7 @@ func (r *reporter) Progress(s bulk.Status) {
 	}
 }
 
-// left returns how long the rest will take, or a negative time if that cannot be known.
+// left returns how long the rest will take, or a negative time if that is not known.
 func (r *reporter) left(now time.Time, fraction float64) time.Duration {
 	gone := fraction - r.from
 	if fraction < 0 || gone <= 0 {
@@ -140,7 +140,7 @@ func line(s bulk.Status, share float64, left time.Duration) string {
 	return strings.Join(parts, ", ")
 }
 
-// short is what stands beside the bar, the most important first.
+// short returns the parts of the text beside the bar, the most important first.
 func short(s bulk.Status, share float64, left time.Duration) []string {
 	parts := []string{fmt.Sprintf("%.0f users/s", s.Stream.Rate)}
 	if left >= 0 {
@@ -149,7 +149,7 @@ func short(s bulk.Status, share float64, left time.Duration) []string {
 	return append(parts, fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d unknown", s.Stream.Unknown), fmt.Sprintf("quota %.0f %%", 100*share))
 }
 
-// fit leaves out what has no room beside the bar: a line that is wrapped could not be taken away again.
+// fit drops what has no room beside the bar: a line that wraps could not be erased.
 func (r *reporter) fit(parts []string) string {
 	const bar = len("  100% [=========>] ")
 	width := 80
@@ -193,17 +193,23 @@ func progressOf(s bulk.Status, share float64, left time.Duration) progressEvent 
 	return p
 }
 
-// say shows a text in the place of the bar, which comes back below it.
+// note shows a line, unless only the summary is wanted.
+func (r *reporter) note(format string, args ...any) { r.say(fmt.Sprintf(format, args...)) }
+
+// say shows a line in the place of the bar, which comes back below it.
 func (r *reporter) say(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.quiet {
+	switch {
+	case r.asJSON:
+		r.event("note", text)
+	case !r.quiet:
 		r.clear()
 		_, _ = fmt.Fprintln(r.err, text)
 	}
 }
 
-// end takes the bar away for good.
+// end erases the bar. It does not come back.
 func (r *reporter) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -211,7 +217,7 @@ func (r *reporter) end() {
 	r.bar = nil
 }
 
-// clear takes the bar away, so that a line can be written in its place.
+// clear erases the bar, so that a line can be written in its place.
 func (r *reporter) clear() {
 	if r.bar != nil {
 		_ = r.bar.Clear()

@@ -21,7 +21,7 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// inFlight is how many requests the tool has under way if it is told nothing.
+// inFlight is the default number of requests in flight.
 const inFlight = 32
 
 // killAfter runs the tool and kills it after a time. It returns false if the tool was faster.
@@ -84,7 +84,7 @@ func kills() int {
 	return 6
 }
 
-// Whatever the moment of a kill, the next run goes on, nothing is left out, and at most what was under way is sent again.
+// Whatever the moment of a kill, the next run resumes, nothing is left out, and at most what was in flight is sent again.
 // TIMPUSH_KILLS sets how many there are.
 func TestKill(t *testing.T) {
 	t.Parallel()
@@ -144,7 +144,7 @@ func TestKillKeepsTheOrderOfAnAccount(t *testing.T) {
 	}
 }
 
-// After Ctrl-C the requests under way may end, so that nothing is sent again.
+// After Ctrl-C the requests in flight may end, so that nothing is sent again.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, timpushtest.WithLatency(50*time.Millisecond, 0))
@@ -160,7 +160,7 @@ func TestInterrupt(t *testing.T) {
 	w.with("TIMPUSH_RATE=2000")
 	r := w.run("set-attr", "u.csv")
 	require.Equal(t, 0, r.code, r.err)
-	assert.Contains(t, r.err, strconv.Itoa(sent)+" rows dealt with before")
+	assert.Contains(t, r.err, strconv.Itoa(sent)+" rows finished by earlier runs")
 	w.stored(20000)
 	assert.Equal(t, 20000, w.sent(0), "each is sent once")
 }
@@ -196,13 +196,21 @@ func TestCheckpointRefusesWhatIsNotItsOwn(t *testing.T) {
 	}
 	refuse("belongs to the app", "--sdkappid", "1400000001")
 	refuse(`--map was "map[]" and is "map[city:country]"`, "--map", "city=country")
-	w.write("u.csv", strings.Replace(users(20000), "c5", "c6", 1))
-	refuse("another file u.csv")
-	w.write("u.csv", users(20001))
-	refuse("another file u.csv")
 	r := w.run("set-attr", "--restart", "u.csv")
 	require.Equal(t, 0, r.code, r.err)
+	w.stored(20000)
+}
+
+// The file of a nightly job is a new one each night, also after a run that was interrupted: nothing can resume that.
+func TestCheckpointOfAnotherFile(t *testing.T) {
+	t.Parallel()
+	w := interrupted(t, 20000)
+	w.write("u.csv", users(20001))
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Contains(t, r.err, "it was begun with another file u.csv than u.csv is now: beginning again with the first row")
 	w.stored(20001)
+	assert.False(t, w.has("u.csv.checkpoint"))
 }
 
 // A change behind what the fingerprint covers is found when the rows are read again.
@@ -222,8 +230,11 @@ func TestCheckpointFindsALateChange(t *testing.T) {
 	require.Equal(t, 3, r.code, r.err)
 	w.write("u.csv", strings.Replace(text.String(), "u900,", "z900,", 1))
 	r = w.run("set-attr", "--ignore", "note", "u.csv")
-	require.Equal(t, 3, r.code, r.out)
-	assert.Contains(t, r.err, "the input is not the one that the interrupted run has read")
+	require.Equal(t, 0, r.code, r.out)
+	assert.Contains(t, r.err, "the input is not the one that the interrupted run has read: beginning again with the first row")
+	assert.Contains(t, r.out, "3000 done")
+	assert.Equal(t, "c27", w.fake.Attrs("z900")["city"])
+	assert.False(t, w.has("u.csv.checkpoint"))
 }
 
 // A write that was torn, or garbage at the end, costs the last lines only.
@@ -248,7 +259,7 @@ func TestCheckpointWithoutItsFailures(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.write("u.csv", users(6000))
-			w.fake.Refuse(70398, "u5", "u1005") // not retried, and nobody's own fault
+			w.fake.Refuse(70398, "u5", "u1005") // not retried, and not the fault of the users
 			w.fake.Inject(make([]timpushtest.Fault, 25)...)
 			w.fake.Inject(timpushtest.ErrorCode(70009))
 			r := w.run("set-attr", "--in-flight", "2", "u.csv")

@@ -17,28 +17,29 @@ import (
 
 const about = `Timpush sets, reads and removes attributes of users of Tencent Cloud Chat's push service.
 
-It needs to know the app: flags go before the environment, and that before a file of lines such as
-"region = singapore", by default timpush/config in your directory of configurations.
+It needs to know the app. Flags take precedence over the environment, and that over a file with lines such as
+"region = singapore" (by default timpush/config in your configuration directory). timpush init writes that file.
 
   --sdkappid         TIMPUSH_SDKAPPID         the number of the app
   --identifier       TIMPUSH_IDENTIFIER       the UserID of an administrator of the app
   --region           TIMPUSH_REGION           where the app is, such as singapore
   --secret-key-file  TIMPUSH_SECRET_KEY_FILE  a file with the secret key that only you can read, or - for standard input
-                     TIMPUSH_SECRET_KEY       the secret key itself; never on the command line, where others see it
-  --config           TIMPUSH_CONFIG           the file
+                     TIMPUSH_SECRET_KEY       the secret key itself; there is no flag, as others can see command lines
+  --config           TIMPUSH_CONFIG           the configuration file
   --rate             TIMPUSH_RATE             calls a second, 97.5 if not given; the app's quota is 100
   --in-flight        TIMPUSH_IN_FLIGHT        requests at a time, 32 if not given
-  --base-url         TIMPUSH_BASE_URL         another server: a proxy, or a fake for trying things out
+  --base-url         TIMPUSH_BASE_URL         another server: a proxy, or the fake of timpush serve
 
-Exit codes: 0 all done, 1 some users not, 2 the command line or the configuration is wrong and nothing was done, 3 it could not be done, or not to its end.`
+Exit codes: 0 all done, 1 some users are not done, 2 the command line or the configuration is wrong and nothing was done,
+3 failed or stopped early.`
 
-const firstSteps = `  timpush check                                  # is everything set up?
-  timpush names get                              # which attributes has the app?
+const firstSteps = `  timpush init                                   # write the configuration, and check it
+  timpush names get                              # the attributes of the app
   timpush set-attr --dry-run users.csv           # what would be sent?
-  timpush set-attr users.csv                     # send it; interrupted, run it again`
+  timpush set-attr users.csv                     # send it; if interrupted, run it again`
 
-// limitMemory lets garbage gather up to a limit: what lives is small whatever the input is, and to collect it more often
-// would take a quarter of the time. GOMEMLIMIT and GOGC say otherwise.
+// limitMemory lets the heap grow up to a limit before garbage is collected: live data is small whatever the input is, and
+// collecting more often would take a quarter of the time. GOMEMLIMIT and GOGC override it.
 func limitMemory() {
 	const limit, percent = 72 << 20, 1000
 	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
@@ -58,11 +59,11 @@ func newRoot() *cobra.Command {
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("timpush {{.Version}}\n")
-	root.AddCommand(newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newNames(), newCheck(), newUserSig(), newExplain(), newQueue(), newServe(), newManual())
+	root.AddCommand(newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newNames(), newCheck(), newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual())
 	return root
 }
 
-// known suggests what an unknown command may be meant to be.
+// known suggests commands for an unknown one.
 func known(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -74,7 +75,7 @@ func known(cmd *cobra.Command, args []string) error {
 	return errors.New(text)
 }
 
-// usageArgs makes wrong arguments an error of usage.
+// usageArgs turns wrong arguments into a usage error.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
@@ -94,7 +95,7 @@ func version() string {
 
 // appFlags are the flags about the app.
 func appFlags(flags *pflag.FlagSet) {
-	flags.String("config", "", "`file` of settings")
+	flags.String("config", "", "configuration `file`")
 	flags.String(settings.SDKAppID, "", "`number` of the app")
 	flags.String(settings.Identifier, "", "`UserID` of an administrator of the app")
 	flags.String(settings.Region, "", "`name` of the region of the app")
@@ -104,7 +105,7 @@ func appFlags(flags *pflag.FlagSet) {
 	flags.String(settings.InFlight, "", "`requests` at a time, at most (32)")
 }
 
-// sourceOf is where the settings of a command come from.
+// sourceOf returns the sources of a command's settings.
 func sourceOf(cmd *cobra.Command) settings.Source {
 	s := settings.Source{Flags: map[string]string{}, Env: os.Getenv, Stdin: cmd.InOrStdin()}
 	cmd.Flags().Visit(func(f *pflag.Flag) { s.Flags[f.Name] = f.Value.String() })
@@ -112,11 +113,21 @@ func sourceOf(cmd *cobra.Command) settings.Source {
 	return s
 }
 
-// loadSettings finds the settings of a command.
+// loadSettings loads the settings of a command.
 func loadSettings(cmd *cobra.Command) (*settings.Settings, error) {
 	source := sourceOf(cmd)
 	s, err := source.Load()
 	return s, usage(err)
+}
+
+// warn prints what is likely to be wrong with settings, except where a program reads the output.
+func warn(cmd *cobra.Command, s *settings.Settings) {
+	if wantsJSON() {
+		return
+	}
+	for _, text := range s.Warnings() {
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "timpush: warning:", text)
+	}
 }
 
 // newClient makes the client of a command.
@@ -125,6 +136,7 @@ func newClient(cmd *cobra.Command, options ...timpush.Option) (*timpush.Client, 
 	if err != nil {
 		return nil, nil, err
 	}
+	warn(cmd, s)
 	return newClientOf(s, options...)
 }
 

@@ -29,31 +29,31 @@ import (
 )
 
 const serveLong = `Serve a fake of the service on this machine, as strict as the real one, for programs in any language: it checks the UserSig,
-the parameters and the limits, keeps to the quota, and stores the attributes, tags and pushes, in memory. Nothing is sent to the real
+the parameters and the limits, enforces the quotas, and stores the attributes, tags and pushes in memory. Nothing is sent to the real
 service, nor to a device.
 
-A page at the same address shows live what arrives. The secret key and the UserSigs are not on it.
+A page at the same address shows the requests as they arrive, without the secret key and the UserSigs.
 
-Standard output has the settings that a program needs, as lines for a shell. The app is the configured one, if there is one; what is not
-configured is made up, and a secret key that is made up is printed there, this one time.
+Standard output has the settings that a program needs, as lines for a shell; timpush --config reads them too. The app is the configured
+one. Without a configuration it is invented, and so is its secret key, which is printed only there.
 
---fault lets a share of the requests fail, in per cent: 91000=1 answers with this ErrorCode and applies nothing, 502=1 with a
-gateway's page, cut=1 carries the request out and breaks the connection, hang=1 never answers.
+--fault makes a share of the requests fail, in per cent: 91000=1 answers with this ErrorCode and applies nothing, 502=1 with the page
+of a gateway, cut=1 applies the request and closes the connection without an answer, hang=1 never answers.
 
-It ends with Ctrl-C, and with it all that was stored.`
+Ctrl-C ends it; what is stored is lost.`
 
 const serveExample = `  timpush serve
   timpush serve --listen 127.0.0.1:0 > settings.sh       # any free port; then, elsewhere: . ./settings.sh
   timpush serve --names city,level --latency 200ms --jitter 100ms
   timpush serve --fault 91000=2,cut=0.5`
 
-// maxBodyKept is more than any request needs; of a longer one, the connection is closed.
+// maxBodyKept is more than any request needs; a longer one is refused.
 const maxBodyKept = 8 << 20
 
-// keptCalls is how many requests the fake keeps; the page has its own.
+// keptCalls is how many requests the fake keeps. The page keeps its own.
 const keptCalls = 100
 
-// serving is one serve.
+// serving is a running serve.
 type serving struct {
 	cmd                  *cobra.Command
 	listen               string
@@ -68,7 +68,7 @@ type serving struct {
 func newServe() *cobra.Command {
 	s := &serving{}
 	cmd := &cobra.Command{
-		Use: "serve", Short: "A fake of the service, with a page that shows what arrives", Long: serveLong, Example: serveExample, Args: usageArgs(cobra.NoArgs),
+		Use: "serve", Short: "Serve a fake of the service, with a page that shows the requests", Long: serveLong, Example: serveExample, Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.cmd = cmd
 			return s.run(cmd.Context())
@@ -76,16 +76,16 @@ func newServe() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:7070", "`address` to listen on; port 0 is any free one")
-	flags.BoolVar(&s.public, "public", false, "let other machines in, without TLS, to everything")
+	flags.BoolVar(&s.public, "public", false, "accept connections from other machines, without TLS")
 	flags.StringSliceVar(&s.names, "names", []string{"sex", "city", "country"}, "`names` of the app's attributes for UserIDs")
-	flags.StringSliceVar(&s.registrations, "registration-names", nil, "`names` of those for RegistrationIDs")
+	flags.StringSliceVar(&s.registrations, "registration-names", nil, "`names` of the app's attributes for RegistrationIDs")
 	flags.DurationVar(&s.latency, "latency", 0, "`time` that each answer takes")
-	flags.DurationVar(&s.jitter, "jitter", 0, "`time` by which that varies, up and down")
+	flags.DurationVar(&s.jitter, "jitter", 0, "`time` by which that varies in both directions")
 	flags.IntVar(&s.quota, "quota", 100, "`calls` a second of each command of attributes and tags; 0: any number, also of pushes")
 	flags.StringVar(&s.plan, "plan", "standard", "`plan` of the app, for the quotas of pushes: free, standard or advanced")
 	flags.IntVar(&s.maxAccounts, "max-accounts", 1_000_000, "`number` of accounts that can have attributes, about 600 bytes of memory each; 0: any number")
-	flags.StringToStringVar(&s.faults, "fault", nil, "`fault=percent`: what goes wrong, and how often")
-	flags.String("config", "", "`file` of settings")
+	flags.StringToStringVar(&s.faults, "fault", nil, "`fault=percent`: a fault and the share of requests that have it")
+	flags.String("config", "", "configuration `file`")
 	flags.String(settings.SDKAppID, "", "`number` of the app")
 	flags.String(settings.Identifier, "", "`UserID` of its administrator")
 	flags.String(settings.SecretKeyFile, "", "`file` with its secret key, - for standard input")
@@ -108,22 +108,22 @@ func (s *serving) run(ctx context.Context) error {
 	local := isLocal(listener)
 	if !local && !s.public {
 		_ = listener.Close()
-		return usage(fmt.Errorf("--listen %s lets other machines in, without TLS: give --public if they may see and do everything here", s.listen))
+		return usage(fmt.Errorf("--listen %s accepts connections from other machines, without TLS: give --public if they may see and change everything here", s.listen))
 	}
 	roomForData()
 	fake := s.fake(app)
 	defer fake.Close()
 	fake.Handle(faults.next)
 	page := dashboard.New(fake, dashboard.Options{Quota: s.quota, AnyHost: s.public})
-	s.tell(app, made, listener, local)
+	s.announce(app, made, listener, local)
 	return s.serve(ctx, listener, page)
 }
 
-// check makes sense of the flags.
+// check parses the flags.
 func (s *serving) check() (faults, error) {
 	names := slices.Concat(s.names, s.registrations)
 	if len(names) > timpush.MaxAttrsPerUser {
-		return nil, fmt.Errorf("--names, --registration-names: these are %d, and an app has at most %d", len(names), timpush.MaxAttrsPerUser)
+		return nil, fmt.Errorf("--names, --registration-names: there are %d, and an app has at most %d", len(names), timpush.MaxAttrsPerUser)
 	}
 	for i, name := range names {
 		if name == "" || len(name) > timpush.MaxNameBytes || slices.Contains(names[:i], name) {
@@ -143,7 +143,7 @@ var plans = map[string]timpushtest.Plan{
 	"free": timpushtest.PlanFree, "standard": timpushtest.PlanStandard, "advanced": timpushtest.PlanAdvanced,
 }
 
-// app finds out which app is served. What is missing is made up, and made tells whether the key is.
+// app returns the app that is served. What is not configured is invented; made reports whether the key is.
 func (s *serving) app() (app *settings.Settings, made bool, err error) {
 	source := sourceOf(s.cmd)
 	source.Optional = true
@@ -175,7 +175,7 @@ func (s *serving) fake(app *settings.Settings) *timpushtest.Server {
 		timpushtest.WithMaxAccounts(s.maxAccounts), timpushtest.WithKeptCalls(keptCalls))
 }
 
-// roomForData takes back the limit of memory that suits the other commands: here it is data that lives in it.
+// roomForData removes the memory limit that suits the other commands: here memory holds data.
 func roomForData() {
 	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
 		debug.SetMemoryLimit(math.MaxInt64)
@@ -188,19 +188,19 @@ func isLocal(l net.Listener) bool {
 	return ok && address.IP.IsLoopback()
 }
 
-// tell says where the fake is, and what a program needs to use it.
-func (s *serving) tell(app *settings.Settings, made bool, l net.Listener, local bool) {
+// announce prints the address of the fake, and the settings for programs that use it.
+func (s *serving) announce(app *settings.Settings, made bool, l net.Listener, local bool) {
 	out, say := s.cmd.OutOrStdout(), func(format string, args ...any) { _, _ = fmt.Fprintf(s.cmd.ErrOrStderr(), format+"\n", args...) }
 	address := l.Addr().String()
 	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsUnspecified() {
 		address = net.JoinHostPort("127.0.0.1", port)
 	}
 	url := "http://" + address
-	say("A fake of the service is at %s, and so is a page that shows what arrives. Ctrl-C ends it.", url)
+	say("The fake of the service is at %s, with a page that shows the requests. Ctrl-C ends it.", url)
 	if !local {
-		say("WARNING: whoever reaches this machine sees all that arrives, and the UserSigs travel without TLS. Use no real secret key.")
+		say("WARNING: everyone who can connect to this machine sees all requests, and UserSigs are sent without TLS. Use no real secret key.")
 	}
-	say("A program needs:")
+	say("Settings for programs:")
 	for _, line := range [][2]string{
 		{settings.BaseURL, url}, {settings.SDKAppID, strconv.Itoa(app.SDKAppID)}, {settings.Identifier, app.Identifier}, {settings.Region, string(app.Region)},
 	} {
@@ -229,7 +229,7 @@ func (s *serving) serve(ctx context.Context, l net.Listener, page *dashboard.Han
 		Handler:           http.MaxBytesHandler(page, maxBodyKept),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          log.New(io.Discard, "", 0), // connections that are cut are intended
+		ErrorLog:          log.New(io.Discard, "", 0), // faults close connections on purpose
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
@@ -239,19 +239,19 @@ func (s *serving) serve(ctx context.Context, l net.Listener, page *dashboard.Han
 	case <-ctx.Done():
 	}
 	page.Close()
-	_ = server.Close() // a listener's error helps nobody now
+	_ = server.Close() // an error of the listener does not matter any more
 	requests, done := page.Totals()
 	_, _ = fmt.Fprintf(s.cmd.ErrOrStderr(), "\n%s, %s done.\n", count(requests, "request"), count(done, "user"))
 	return nil
 }
 
-// share is a fault, and how often it strikes.
+// share is a fault, and the share of requests that have it.
 type share struct {
 	fault   timpushtest.Fault
 	percent float64
 }
 
-// faults are what goes wrong.
+// faults are the faults of --fault.
 type faults []share
 
 func parseFaults(texts map[string]string) (list faults, err error) {
@@ -268,7 +268,7 @@ func parseFaults(texts map[string]string) (list faults, err error) {
 		list, sum = append(list, share{fault, percent}), sum+percent
 	}
 	if sum > 100 {
-		return nil, fmt.Errorf("--fault: together these are %g per cent", sum)
+		return nil, fmt.Errorf("--fault: the sum is %g per cent, want at most 100", sum)
 	}
 	return list, nil
 }
@@ -287,7 +287,7 @@ func parseFault(name string) (timpushtest.Fault, bool) {
 	return timpushtest.Fault{}, false
 }
 
-// next draws the fault of a request.
+// next chooses the fault of a request at random.
 func (f faults) next(timpushtest.Call) timpushtest.Fault {
 	at := mathrand.Float64() * 100
 	for _, s := range f {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// served is a serve under way. Its world is that of a program that uses it.
+// served is a running serve. Its world is that of a program that uses it.
 type served struct {
 	*world
 	url  string
@@ -99,7 +99,7 @@ func TestServe(t *testing.T) {
 
 	code, errs := s.stop()
 	assert.Equal(t, 0, code)
-	assert.Contains(t, errs, "7 requests, 251 users done.")
+	assert.Contains(t, errs, "8 requests, 251 users done.")
 }
 
 func TestServeTheConfiguredApp(t *testing.T) {
@@ -146,11 +146,11 @@ func TestServeUsage(t *testing.T) {
 		{2, "--plan gold", []string{"--plan", "gold"}},
 		{3, "Give another --listen", []string{"--listen", strings.TrimPrefix(w.fake.URL, "http://")}},
 		{2, `"city" is empty, has more than 50 bytes, or comes twice`, []string{"--names", "city,city"}},
-		{2, "these are 11, and an app has at most 10", []string{"--names", "a,b,c,d,e,f,g,h,i,j,k"}},
+		{2, "there are 11, and an app has at most 10", []string{"--names", "a,b,c,d,e,f,g,h,i,j,k"}},
 		{2, "want 0 or more", []string{"--latency", "-1s"}},
 		{2, "want an ErrorCode such as 91000", []string{"--fault", "fire=1"}},
 		{2, "want a share in per cent", []string{"--fault", "cut=101"}},
-		{2, "together these are 120 per cent", []string{"--fault", "cut=60,hang=60"}},
+		{2, "the sum is 120 per cent", []string{"--fault", "cut=60,hang=60"}},
 		{2, "others can read", []string{"--secret-key-file", "/etc/passwd"}},
 		{2, "unknown command", []string{"nonsense"}},
 	} {
@@ -167,5 +167,5 @@ func TestServeToOtherMachines(t *testing.T) {
 	status, _, _ := s.get("/", "fake.example:7070")
 	assert.Equal(t, 200, status)
 	_, errs := s.stop()
-	assert.Contains(t, errs, "WARNING: whoever reaches this machine")
+	assert.Contains(t, errs, "WARNING: everyone who can connect to this machine")
 }

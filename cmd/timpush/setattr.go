@@ -5,13 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -24,27 +20,31 @@ import (
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 )
 
-// patience is how long requests under way may take to end after Ctrl-C.
-const patience = 10 * time.Second
+const setAttrLong = `Set attributes of the users in files: CSV, NDJSON, Parquet, or Excel (.xlsx). CSV and NDJSON may be compressed with gzip or
+zstd, and in UTF-8 or UTF-16. - is standard input.
 
-const setAttrLong = `Set attributes of the users in files: CSV, NDJSON or Parquet, plain or compressed with gzip or zstd; - is standard input.
+CSV and Excel: the first row names the columns. One is the account, the others are attributes; an empty cell leaves its
+attribute unchanged. Of a workbook the first sheet is read, or --sheet, with numbers and dates as the sheet shows them.
+NDJSON: each line is an object, {"To_Account":"mary","city":"Rome"}; null leaves the attribute unchanged, "" is sent. The form
+of the API, {"To_Account":"mary","Attrs":{"city":"Rome"}}, is read as well. Parquet: as CSV.
 
-CSV: the first line names the columns. One is the account, the others are attributes; an empty cell leaves its attribute alone.
-NDJSON: each line is an object, {"To_Account":"mary","city":"Rome"}; null leaves alone, "" is sent. The form of the API,
-{"To_Account":"mary","Attrs":{"city":"Rome"}}, is read as well. Parquet: as CSV.
+Before the first request the tool shows how it reads the file, and compares the columns with the app's attributes.
+--dry-run stops there, after reading everything once.
 
-Three files are written next to the first input; where it is standard input, only the latter two, here:
-  FILE.checkpoint       what has been dealt with. If the run is interrupted, even by kill -9 or a power failure, run the same
-                        command again: it goes on. It is removed when nothing is left to do.
-  FILE.failed.ndjson    users that are worth another try, and why: feed it in as it is.
-  FILE.rejected.ndjson  rows that are wrong or were refused for good, with file, line, column and reason.
+Up to three files are written next to the first input (for standard input, in the current directory):
+  FILE.checkpoint       the rows that are finished. If the run is interrupted, even by kill -9 or a power failure, run the same
+                        command again to resume it. The file is removed when the run is complete.
+  FILE.failed.ndjson    users that are worth sending again, with the reason. It is an input for set-attr.
+  FILE.rejected.ndjson  rows that are invalid or that the service refused, with file, line, column and reason.
+The result files of an earlier run are kept under names with the time of that run.
 
-An account may come several times: the last row wins, in all circumstances.
+If an account comes several times, its last row wins.
 
-Exit codes: 0 all done, 1 some are rejected or failed, 2 the command line or the configuration is wrong, 3 stopped before the end.`
+Exit codes: 0 all done, 1 some rows rejected or failed, 2 the command line or the configuration is wrong, 3 stopped early.`
 
 const setAttrExample = `  timpush set-attr users.csv
   timpush set-attr --account uid --map town=city --ignore note users.csv
+  timpush set-attr --sheet Customers customers.xlsx
   timpush set-attr --dry-run 'export/*.csv.gz'
   zcat users.ndjson.gz | timpush set-attr --format ndjson -
   timpush set-attr users.csv.failed.ndjson`
@@ -57,9 +57,11 @@ type job struct {
 
 	reading               input.Options
 	format, delimiter     string
+	null                  []string
 	names                 map[string]string
 	accountType           string
 	dryRun, preflight     bool
+	allowEmpty            bool
 	asJSON, quiet         bool
 	checkpoint            string
 	noCheckpoint, restart bool
@@ -80,21 +82,21 @@ func newSetAttr() *cobra.Command {
 	j.readingFlags(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&j.dryRun, "dry-run", false, "read and check everything, and send nothing")
-	flags.BoolVar(&j.preflight, "preflight", false, "ask for the app's attributes first, and do not send what is certain to be refused")
+	flags.BoolVar(&j.preflight, "preflight", false, "do not send users that the app's attributes show will be refused")
 	flags.StringVar(&j.checkpoint, "checkpoint", "", "`file` of the checkpoint (FILE.checkpoint)")
-	flags.BoolVar(&j.noCheckpoint, "no-checkpoint", false, "keep none: an interrupted run begins anew")
-	flags.BoolVar(&j.restart, "restart", false, "forget an interrupted run, its failures and its rejects")
-	flags.StringVar(&j.failures, "failures", "", "`file` for what is worth another try (FILE.failed.ndjson)")
-	flags.StringVar(&j.rejects, "rejects", "", "`file` for what is not (FILE.rejected.ndjson)")
-	flags.IntVar(&j.giveUp, "give-up", 64, "stop after so many `requests` in a row without a user done; 0: never")
+	flags.BoolVar(&j.noCheckpoint, "no-checkpoint", false, "write no checkpoint: an interrupted run cannot be resumed")
+	flags.BoolVar(&j.restart, "restart", false, "do not resume an interrupted run: begin with the first row")
+	flags.StringVar(&j.failures, "failures", "", "`file` for users that are worth sending again (FILE.failed.ndjson)")
+	flags.StringVar(&j.rejects, "rejects", "", "`file` for rows that are invalid or refused (FILE.rejected.ndjson)")
+	flags.IntVar(&j.giveUp, "give-up", 64, "stop after this many `requests` in a row that failed for all of their users; 0: never")
 	return cmd
 }
 
 func newPreflight() *cobra.Command {
 	j := &job{dryRun: true, preflight: true}
 	cmd := &cobra.Command{
-		Use: "preflight FILE...", Short: "Find the users in files that are certain to be refused, without sending any", Args: usageArgs(someFiles),
-		Long: "Read and check everything, ask for the app's attributes, and tell which users are certain to be refused.\n" +
+		Use: "preflight FILE...", Short: "Find the users in files that will be refused, without sending any", Args: usageArgs(someFiles),
+		Long: "Read and check everything, read the app's attributes, and show which users the service will refuse.\n" +
 			"It is set-attr --dry-run --preflight: nothing is written.",
 		Example: "  timpush preflight users.csv\n  timpush preflight --account-type registrationid devices.csv",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -108,7 +110,7 @@ func newPreflight() *cobra.Command {
 
 func someFiles(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return errors.New("which files? name some, or - for standard input")
+		return errors.New("which files? give their names, or - for standard input")
 	}
 	return nil
 }
@@ -118,13 +120,17 @@ func (j *job) readingFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&j.reading.Account, "account", "To_Account", "`column` of the account")
 	flags.StringToStringVar(&j.names, "map", nil, "`column=attribute`, where they differ; may be given several times")
-	flags.StringSliceVar(&j.reading.Ignore, "ignore", nil, "`columns` that are no attributes")
-	flags.StringSliceVar(&j.reading.Only, "only", nil, "`columns` that are attributes; all others are not")
-	flags.StringVar(&j.format, "format", "auto", "`format`: csv, ndjson or parquet; by the name of the file if not given")
-	flags.StringVar(&j.delimiter, "delimiter", ",", "`character` between the fields of CSV, or tab")
+	flags.StringSliceVar(&j.reading.Ignore, "ignore", nil, "`columns` that are not attributes")
+	flags.StringSliceVar(&j.reading.Only, "only", nil, "`columns` that are attributes; no other column is")
+	flags.StringVar(&j.format, "format", "auto", "`format`: csv, ndjson, parquet or xlsx; if not given, by the content and the name of the file")
+	flags.StringVar(&j.delimiter, "delimiter", "", "`character` between the fields of CSV, or tab; if not given, by the first line")
+	flags.StringVar(&j.reading.Sheet, "sheet", "", "`name` of the sheet of a workbook; if not given, the first")
+	flags.StringSliceVar(&j.null, "null", nil, "`texts` such as NULL that count as an empty cell; --null= for none")
+	flags.BoolVar(&j.reading.Trim, "trim", false, "remove white space around values")
+	flags.BoolVar(&j.allowEmpty, "allow-empty", false, "a file without rows is not an error")
 	flags.StringVar(&j.accountType, "account-type", "", "`type` of all accounts, userid or registrationid, for --preflight")
 	flags.BoolVar(&j.asJSON, "json", false, "write events as JSON lines to standard output, for a program")
-	flags.BoolVarP(&j.quiet, "quiet", "q", false, "no progress and no single rows, only the summary")
+	flags.BoolVarP(&j.quiet, "quiet", "q", false, "show the summary only")
 	appFlags(flags)
 }
 
@@ -132,51 +138,85 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.check(); err != nil {
 		return usage(err)
 	}
-	client, s, err := j.client()
+	gate := newGate(nil)
+	client, s, err := j.client(gate)
 	if err != nil {
 		return err
 	}
-	in, err := input.New(j.args, j.reading, j.cmd.InOrStdin())
-	if err != nil {
-		return fatal(err)
+	if j.input, err = input.New(j.args, j.reading, j.cmd.InOrStdin()); err != nil {
+		return inputError(err)
 	}
-	j.input = in
-	if j.preflight {
-		if err := j.askNames(ctx, client); err != nil {
-			return err
-		}
-	}
-	r := &bulk.Run{Client: client, Input: in, GiveUp: j.giveUp}
 	reporter := newReporter(j.cmd.OutOrStdout(), j.cmd.ErrOrStderr(), j.asJSON, j.quiet)
-	reporter.quota, r.Reporter = max(s.Rate, timpush.DefaultQPS), reporter
+	reporter.quota = max(s.Rate, timpush.DefaultQPS)
+	described, err := j.describe(reporter)
+	if err != nil {
+		return inputError(err)
+	}
+	attempt := func() (*bulk.Run, error) {
+		r := &bulk.Run{Client: client, Input: j.input, GiveUp: j.giveUp, Reporter: reporter}
+		return r, j.send(ctx, described, r, gate, s, reporter)
+	}
+	r, err := attempt()
+	if errors.Is(err, bulk.ErrChanged) { // found late, as the beginning of the file is the same
+		reporter.note("%v: beginning again with the first row", err)
+		j.restart = true
+		if j.input, err = input.New(j.args, j.reading, j.cmd.InOrStdin()); err != nil {
+			return inputError(err)
+		}
+		r, err = attempt()
+	}
 	if j.dryRun {
-		r.Names, r.GiveUp = map[string]int64{}, 0
-		err := j.do(ctx, r, reporter)
 		return j.finishDry(r, reporter, s, err)
 	}
-	if err := j.remember(r, s); err != nil {
-		return fatal(err)
-	}
-	reporter.rejects = j.rejects
-	err = j.do(ctx, r, reporter)
 	return j.finish(r, reporter, err)
 }
 
-// check makes sense of the flags.
+// inputError is the error of an input of which nothing was sent.
+func inputError(err error) error {
+	if _, ok := errors.AsType[*input.FlagError](err); ok {
+		return usage(err)
+	}
+	return fatal(err)
+}
+
+// send sends the rows that are left to send, or in a dry run checks them.
+func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.Run, gate *gate, s *settings.Settings, reporter *reporter) error {
+	if j.dryRun {
+		r.Names, r.GiveUp = map[string]int64{}, 0
+	} else if err := j.openState(r, s, reporter); err != nil {
+		return err
+	}
+	if err := j.compare(ctx, described, r, s, reporter); err != nil {
+		return err
+	}
+	if !j.dryRun {
+		reporter.rejects = j.rejects
+	}
+	stopped := context.AfterFunc(ctx, r.Stop)
+	defer stopped()
+	err := gate.untilStopped(ctx, reporter.say, r.Do)
+	switch {
+	case errors.Is(err, bulk.ErrChanged):
+		_ = closeState(r, false) // the next attempt opens it
+	case err == nil && r.Rows() == 0 && !j.allowEmpty:
+		err = fmt.Errorf("%s: there are no rows, only the line that names the columns or nothing: give --allow-empty if that is right", strings.Join(j.args, ", "))
+	}
+	return err
+}
+
+// check parses the flags.
 func (j *job) check() error {
 	j.reading.Names = j.names
 	j.reading.Format = input.Format(j.format)
-	if !slices.Contains([]input.Format{input.Auto, input.CSV, input.NDJSON, input.Parquet}, j.reading.Format) {
-		return fmt.Errorf("--format %s: want csv, ndjson or parquet", j.format)
+	if !slices.Contains([]input.Format{input.Auto, input.CSV, input.NDJSON, input.Parquet, input.Excel}, j.reading.Format) {
+		return fmt.Errorf("--format %s: want csv, ndjson, parquet or xlsx", j.format)
 	}
-	if j.delimiter == "tab" || j.delimiter == `\t` {
-		j.delimiter = "\t"
+	if err := j.checkDelimiter(); err != nil {
+		return err
 	}
-	r, size := utf8.DecodeRuneInString(j.delimiter)
-	if size == 0 || size != len(j.delimiter) || strings.ContainsRune("\"\r\n\ufffd", r) {
-		return fmt.Errorf("--delimiter %q: want one character, or tab", j.delimiter)
+	if j.cmd.Flags().Changed("null") {
+		j.reading.Null = append([]string{}, j.null...)
 	}
-	j.reading.Delimiter = r
 	if !slices.Contains([]string{"", "userid", "registrationid"}, j.accountType) {
 		return fmt.Errorf("--account-type %s: want userid or registrationid", j.accountType)
 	}
@@ -186,12 +226,27 @@ func (j *job) check() error {
 	if j.giveUp < 0 {
 		return errors.New("--give-up: want 0 or more")
 	}
-	j.places()
+	j.nameFiles()
 	return nil
 }
 
-// places finds the names of the files that are written.
-func (j *job) places() {
+func (j *job) checkDelimiter() error {
+	switch j.delimiter {
+	case "":
+		return nil
+	case "tab", `\t`:
+		j.delimiter = "\t"
+	}
+	r, size := utf8.DecodeRuneInString(j.delimiter)
+	if size != len(j.delimiter) || strings.ContainsRune("\"\r\n\ufffd", r) {
+		return fmt.Errorf("--delimiter %q: want one character, or tab", j.delimiter)
+	}
+	j.reading.Delimiter = r
+	return nil
+}
+
+// nameFiles finds the names of the files that are written.
+func (j *job) nameFiles() {
 	base := j.args[0]
 	if base == input.Stdin {
 		base = "stdin"
@@ -206,8 +261,8 @@ func (j *job) places() {
 	j.rejects = cmp.Or(j.rejects, base+".rejected.ndjson")
 }
 
-// client makes the client. That of a dry run sends nothing, and needs to know no app unless the names are asked for.
-func (j *job) client() (*timpush.Client, *settings.Settings, error) {
+// client makes the client, whose requests pass the gate. That of a dry run sends nothing.
+func (j *job) client(gate *gate) (*timpush.Client, *settings.Settings, error) {
 	var options []timpush.Option
 	if j.preflight {
 		options = append(options, timpush.WithPreflight())
@@ -216,156 +271,31 @@ func (j *job) client() (*timpush.Client, *settings.Settings, error) {
 			options = append(options, timpush.WithAccountTypes(func(string) timpush.AccountType { return t }))
 		}
 	}
-	if !j.dryRun {
-		return newClient(j.cmd, options...)
+	if j.dryRun {
+		return j.dryClient(gate, options)
 	}
-	return j.dryClient(options)
-}
-
-// askNames refuses columns that are no attributes of the app before a single row is read.
-func (j *job) askNames(ctx context.Context, client *timpush.Client) error {
-	names, err := client.AttrNames(ctx)
+	s, err := loadSettings(j.cmd)
 	if err != nil {
-		return fatal(fmt.Errorf("the names of the app's attributes cannot be read: %w", err))
+		return nil, nil, err
 	}
-	var has []string
-	for _, n := range names {
-		has = append(has, n.Name)
-	}
-	columns, attrs := j.input.Columns()
-	for i, attr := range attrs {
-		if !slices.Contains(has, attr) {
-			return fatal(fmt.Errorf("%s: the column %q is the attribute %q, which the app does not have (it has: %s): give --map %s=ATTRIBUTE or --ignore %s, or see: timpush names set",
-				j.input.Files()[0], columns[i], attr, strings.Join(has, ", "), columns[i], columns[i]))
-		}
-	}
-	return nil
+	warn(j.cmd, s)
+	gate.limiter = timpush.NewLimiter(s.Rate)
+	return newClientOf(s, append(options, gate.options()...)...)
 }
 
-// remember opens the checkpoint and the files of failures.
-func (j *job) remember(r *bulk.Run, s *settings.Settings) (err error) {
-	if err := j.apart(); err != nil {
-		return err
-	}
-	if j.restart {
-		if err := j.forget(); err != nil {
-			return err
-		}
-	}
-	known := []checkpoint.Extent{{}, {}}
-	resumed := false
-	if !j.noCheckpoint {
-		if r.Log, err = j.openLog(s); err != nil {
-			return elsewhere(err, "--checkpoint")
-		}
-		known, resumed = r.Log.Last.Extents, r.Log.Resumed
-		j.tellResumed(r.Log)
-	}
-	if r.Failures, err = bulk.OpenSink(j.failures, resumed, known[0]); errors.Is(err, bulk.ErrThere) {
-		err = fmt.Errorf("%w: feed it in, and then move it away; --restart removes it", err)
-	} else if err == nil {
-		r.Rejects, err = bulk.OpenSink(j.rejects, resumed, known[1])
-		if errors.Is(err, bulk.ErrThere) {
-			err = fmt.Errorf("%w: move it away; --restart removes it", err)
-		}
-	}
-	if err != nil {
-		if r.Log != nil && !resumed {
-			_ = r.Log.Remove()
-		}
-		return errors.Join(elsewhere(err, "--failures, --rejects and --checkpoint"), r.Failures.Close())
-	}
-	return nil
-}
-
-// elsewhere says how to write in another place.
-func elsewhere(err error, flags string) error {
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return fmt.Errorf("%w: give %s in a directory that can be written to", err, flags)
-	}
-	return err
-}
-
-func (j *job) openLog(s *settings.Settings) (*checkpoint.Log, error) {
+// job returns what the checkpoint belongs to.
+func (j *job) job(s *settings.Settings) (checkpoint.Job, error) {
 	what := checkpoint.Job{App: fmt.Sprintf("%d at %s", s.SDKAppID, s.Service()), Reading: map[string]string{
 		"account": j.reading.Account, "map": fmt.Sprint(j.reading.Names), "ignore": fmt.Sprint(j.reading.Ignore),
-		"only": fmt.Sprint(j.reading.Only), "format": j.format, "delimiter": j.delimiter, "failures": j.failures, "rejects": j.rejects,
+		"only": fmt.Sprint(j.reading.Only), "format": j.format, "delimiter": j.delimiter, "sheet": j.reading.Sheet,
+		"null": fmt.Sprintf("%q", j.reading.Null), "trim": fmt.Sprint(j.reading.Trim), "failures": j.failures, "rejects": j.rejects,
 	}}
 	for _, name := range j.input.Files() {
 		print, err := checkpoint.FingerprintOf(name)
 		if err != nil {
-			return nil, err
+			return what, err
 		}
 		what.Inputs = append(what.Inputs, print)
 	}
-	return checkpoint.Open(j.checkpoint, what, []string{j.failures, j.rejects})
-}
-
-// apart refuses an input as the place of failures: --restart would remove it.
-func (j *job) apart() error {
-	for _, name := range j.input.Files() {
-		in, err := os.Stat(name)
-		if err != nil {
-			continue // standard input
-		}
-		for flag, other := range map[string]string{"--failures": j.failures, "--rejects": j.rejects} {
-			if out, err := os.Stat(other); err == nil && os.SameFile(in, out) {
-				return fmt.Errorf("%s %s: it is the input: give another file", flag, other)
-			}
-		}
-	}
-	return nil
-}
-
-// forget removes what an interrupted run has left, but not under its feet.
-func (j *job) forget() error {
-	if err := checkpoint.Forget(j.checkpoint); err != nil {
-		return err
-	}
-	for _, name := range []string{j.failures, j.rejects} {
-		info, err := os.Stat(name)
-		if err == nil && info.Mode().IsRegular() {
-			err = os.Remove(name)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-func (j *job) tellResumed(log *checkpoint.Log) {
-	if !log.Resumed || j.asJSON || j.quiet {
-		return
-	}
-	_, _ = fmt.Fprintf(j.cmd.ErrOrStderr(), "going on with %s: %s dealt with before\n", j.checkpoint, count(log.Handled.Len(), "row"))
-	if log.Lost {
-		_, _ = fmt.Fprintln(j.cmd.ErrOrStderr(), "its end is damaged, or the failures are not as they were: some rows are sent once more")
-	}
-}
-
-// do runs until the end. The first Ctrl-C lets the requests under way end, so that none has to be sent again; the second,
-// or a long wait, breaks them off.
-func (j *job) do(ctx context.Context, r *bulk.Run, reporter *reporter) error {
-	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		select {
-		case <-ctx.Done():
-		case <-ended:
-			return
-		}
-		r.Stop()
-		second := notifyAgain()
-		reporter.say("stopping: waiting for the requests under way (press again not to)")
-		select {
-		case <-second:
-		case <-time.After(patience):
-		case <-ended:
-		}
-		cancel()
-	}()
-	return r.Do(hard)
+	return what, nil
 }

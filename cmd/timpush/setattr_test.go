@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -77,8 +78,8 @@ func TestNDJSON(t *testing.T) {
 	assert.Equal(t, map[string]string{"city": "Paris", "sex": "f"}, w.fake.Attrs("b"))
 	assert.Equal(t, "7", w.fake.Attrs("c")["city"])
 	for _, want := range []string{
-		"x.ndjson:5: column town: it is an object or an array", "x.ndjson:6: it is not a JSON object", "x.ndjson:7: column uid: the account is missing",
-		"x.ndjson:8: something follows", "x.ndjson:9: it is not a JSON object", "x.ndjson:10: it is not a JSON object",
+		"x.ndjson:5: column town: it is an object or an array", "x.ndjson:6:22: it is not a JSON object", "x.ndjson:7: column uid: the account is missing",
+		"x.ndjson:8: something follows", "x.ndjson:9:4: it is not a JSON object", "x.ndjson:10:22: it is not a JSON object",
 	} {
 		assert.Contains(t, r.err, want)
 	}
@@ -104,10 +105,10 @@ func TestCompression(t *testing.T) {
 	assert.Equal(t, "Paris", w.fake.Attrs("b")["city"])
 
 	w.in = gz.String()
-	w.fake.Inject(timpushtest.AccountCode(90035, "a"))
+	w.fake.Refuse(90035, "a")
 	r = w.run("set-attr", "-")
 	require.Equal(t, 1, r.code, r.err)
-	assert.Contains(t, r.err, "stdin:2: 90035")
+	assert.Contains(t, r.err, "stdin:2: column city: 90035")
 	assert.True(t, w.has("stdin.rejected.ndjson"))
 	assert.False(t, w.has("stdin.checkpoint"))
 }
@@ -120,17 +121,24 @@ func TestBadRowsTogether(t *testing.T) {
 	require.Equal(t, 1, r.code, r.err)
 	for _, want := range []string{
 		"u.csv:3: column city: the value has 51 bytes", "u.csv:4: column To_Account: the account is empty", "u.csv:5: the number of its fields is 2, that of the first line 3",
-		"u.csv:6: column 4: a quote", "u.csv:8: column city: there is a NUL byte", "u.csv:9: column city: it is not UTF-8",
+		"u.csv:6:4: a quote", "u.csv:8: column city: there is a NUL byte", "u.csv:9: column city: it is not UTF-8",
 	} {
 		assert.Contains(t, r.err, want)
 	}
 	assert.Contains(t, r.out, "3 done")
-	assert.Contains(t, r.out, "6 rejected for good, in u.csv.rejected.ndjson")
+	assert.Contains(t, r.out, "6 rejected: invalid or refused, in u.csv.rejected.ndjson")
 	assert.Contains(t, r.out, "1 with nothing to set")
 	assert.Equal(t, []string{"a", "i", "j"}, w.fake.Accounts())
 	rejects := lines(t, w.read("u.csv.rejected.ndjson"))
 	assert.Len(t, rejects, 6)
 	assert.NotContains(t, r.out+r.err+w.read("u.csv.rejected.ndjson"), "xxx", "values are not shown")
+	for _, reject := range rejects { // a column is a name, and a position is a number
+		if column, ok := reject["column"]; ok {
+			assert.Contains(t, []any{"To_Account", "city", "sex"}, column)
+		}
+	}
+	assert.Contains(t, rejects, map[string]any{"file": "u.csv", "line": 6.0, "position": 4.0, "reason": `a quote (") within a value that does not begin with one: double it, and put the value into quotes`})
+	assert.Contains(t, rejects, map[string]any{"file": "u.csv", "line": 9.0, "position": 3.0, "column": "city", "account": "h", "reason": "it is not UTF-8 (perhaps Latin-1: iconv -f ISO-8859-1 -t UTF-8)"})
 }
 
 func TestManyBadRowsAreNotAllShown(t *testing.T) {
@@ -153,8 +161,8 @@ func TestFailuresAreFedInAgain(t *testing.T) {
 	r := w.run("set-attr", "u.csv")
 	require.Equal(t, 1, r.code, r.err)
 	assert.Contains(t, r.out, "297 done")
-	assert.Contains(t, r.out, "1 rejected for good")
-	assert.Contains(t, r.out, "2 failed and worth another try, in u.csv.failed.ndjson")
+	assert.Contains(t, r.out, "1 rejected: invalid or refused")
+	assert.Contains(t, r.out, "2 failed and worth sending again, in u.csv.failed.ndjson")
 	assert.Contains(t, r.out, "timpush set-attr u.csv.failed.ndjson")
 	assert.Contains(t, r.out, "       2  91000: internal error")
 	failures := lines(t, w.read("u.csv.failed.ndjson"))
@@ -162,15 +170,39 @@ func TestFailuresAreFedInAgain(t *testing.T) {
 	assert.Contains(t, []any{"u.csv:9", "u.csv:252"}, failures[0]["_timpush"].(map[string]any)["from"])
 	assert.Equal(t, "unknown", failures[0]["_timpush"].(map[string]any)["outcome"])
 
-	r = w.run("set-attr", "u.csv")
-	require.Equal(t, 3, r.code, "the failures of the earlier run must not be lost")
-	assert.Contains(t, r.err, "u.csv.failed.ndjson is there already, from an earlier run: feed it in, and then move it away")
-	assert.False(t, w.has("u.csv.checkpoint"))
-
 	w.fake.Refuse(0, "u7", "u8", "u250")
 	r = w.run("set-attr", "u.csv.failed.ndjson")
 	require.Equal(t, 0, r.code, r.err)
 	assert.Len(t, w.fake.Accounts(), 299)
+}
+
+// A job of every night must not stop for the result files of the night before, nor lose them.
+func TestResultFilesOfEarlierRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(300)+",x,f\n")
+	w.fake.Refuse(70398, "u7") // for the moment
+	var failures []string
+	for range 3 {
+		r := w.run("set-attr", "u.csv")
+		require.Equal(t, 1, r.code, r.err)
+		failures = append(failures, w.read("u.csv.failed.ndjson"))
+	}
+	w.write("u.csv", users(300))
+	w.fake.Refuse(0, "u7")
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 0, r.code, "what an earlier run has left is not an error of this one: %s", r.err)
+	assert.Contains(t, r.err, "u.csv.failed.ndjson is from an earlier run: it is now u.csv.failed.2")
+	assert.False(t, w.has("u.csv.failed.ndjson"))
+	kept, err := filepath.Glob(filepath.Join(w.dir, "u.csv.failed.*Z*.ndjson"))
+	require.NoError(t, err)
+	require.Len(t, kept, 3)
+	for _, name := range kept {
+		assert.Contains(t, failures, w.read(filepath.Base(name)))
+	}
+	rejects, err := filepath.Glob(filepath.Join(w.dir, "u.csv.rejected.*Z*.ndjson"))
+	require.NoError(t, err)
+	assert.Len(t, rejects, 3)
 }
 
 // A later row of an account that failed must not be undone by feeding the earlier one in.
@@ -221,12 +253,12 @@ func TestPreflight(t *testing.T) {
 	w := newWorld(t)
 	w.write("u.csv", "To_Account,town\na,Rome\n")
 	r := w.run("set-attr", "--preflight", "u.csv")
-	require.Equal(t, 3, r.code)
-	assert.Contains(t, r.err, `the column "town" is the attribute "town", which the app does not have (it has: sex, city, country)`)
+	require.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, `the column "town" is the attribute "town", which the app does not have`)
 	w.write("u.ndjson", `{"To_Account":"a","city":"Rome"}`+"\n"+`{"To_Account":"b","town":"Rome"}`)
 	r = w.run("set-attr", "--preflight", "--dry-run", "u.ndjson")
 	require.Equal(t, 1, r.code, r.err)
-	assert.Contains(t, r.err, "u.ndjson:2: 90033")
+	assert.Contains(t, r.err, "u.ndjson:2: column town: 90033")
 	assert.Empty(t, w.fake.Accounts())
 	r = w.run("set-attr", "--preflight", "u.ndjson")
 	require.Equal(t, 1, r.code, r.err)
@@ -240,21 +272,28 @@ func TestJSONEvents(t *testing.T) {
 	r := w.run("set-attr", "--json", "u.csv")
 	require.Equal(t, 1, r.code, r.err)
 	events := lines(t, r.out)
-	assert.Equal(t, "row", events[0]["event"])
+	assert.Equal(t, "input", events[0]["event"])
+	assert.Equal(t, "row", events[1]["event"])
 	last := events[len(events)-1]
 	assert.Equal(t, "summary", last["event"])
 	assert.InDelta(t, 100, last["summary"].(map[string]any)["done"], 0)
 	assert.Empty(t, r.err)
 }
 
-// A wrong header must not turn a whole file into failures.
+// An error for all users must not turn a whole file into failures.
 func TestNothingGoesThrough(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.write("u.csv", strings.Replace(users(3000), "city", "town", 1))
+	w.write("u.csv", users(3000))
+	w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if strings.HasSuffix(c.Path, "/set_attr") {
+			return timpushtest.ErrorCode(90033)
+		}
+		return timpushtest.Fault{}
+	})
 	r := w.run("set-attr", "--give-up", "3", "--in-flight", "2", "u.csv")
 	require.Equal(t, 3, r.code, r.out)
-	assert.Contains(t, r.err, "3 requests in a row, and not one user done: 90033")
+	assert.Contains(t, r.err, "the last 3 requests failed for all of their users: 90033")
 	assert.Contains(t, r.err, "run the same command again")
 	assert.False(t, w.has("u.csv.rejected.ndjson"))
 }

@@ -10,98 +10,154 @@ import (
 	"github.com/timpush/timpush-go"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 )
 
 // topReasons is how many reasons the summary has.
 const topReasons = 8
 
-// summary is what a run has come to.
+// summary is the result of a run. Requests, seconds and reasons are of this run alone; the counts include those of the runs
+// that it resumes, which Earlier has.
 type summary struct {
 	Done      int64         `json:"done"`
 	Rejected  int64         `json:"rejected"`
 	Failed    int64         `json:"failed"`
 	Unset     int64         `json:"nothing_to_set"`
+	Earlier   *earlier      `json:"earlier_runs,omitempty"`
 	Requests  int           `json:"requests"`
 	Seconds   float64       `json:"seconds"`
 	Reasons   []bulk.Reason `json:"reasons,omitempty"`
+	Notes     []string      `json:"notes,omitempty"`
 	Failures  string        `json:"failures_file,omitempty"`
 	Rejects   string        `json:"rejects_file,omitempty"`
 	Resumable bool          `json:"resumable,omitempty"`
 	Error     string        `json:"error,omitempty"`
 }
 
-// finish closes the files, tells what the run has come to, and returns its exit code.
+// earlier counts the rows that the resumed runs have finished.
+type earlier struct {
+	Done     int64 `json:"done"`
+	Rejected int64 `json:"rejected"`
+	Failed   int64 `json:"failed"`
+	Unset    int64 `json:"nothing_to_set"`
+}
+
+// finish closes the files, shows the summary, and returns the error with the exit code.
 func (j *job) finish(r *bulk.Run, reporter *reporter, err error) error {
 	reporter.end()
 	sum := summary{
 		Done: r.Counts.Done, Rejected: r.Counts.Rejected, Failed: r.Counts.Failed, Unset: r.Counts.Unset,
-		Requests: r.Stream.Requests, Seconds: r.Stream.Elapsed.Seconds(), Reasons: r.Reasons.Most(topReasons),
-		Failures: r.Failures.Name(), Rejects: r.Rejects.Name(), Resumable: err != nil && r.Log != nil,
+		Requests: r.Stream.Requests, Seconds: r.Stream.Elapsed.Seconds(), Reasons: r.Reasons.Most(topReasons), Notes: notes(j.input.Notes()),
+		Failures: r.Failures.Name(), Rejects: r.Rejects.Name(), Resumable: err != nil && r.Log != nil && r.Rows() > 0,
 	}
-	err = errors.Join(err, r.Failures.Close(), r.Rejects.Close())
-	if r.Log != nil {
-		if err == nil {
-			err = r.Log.Remove()
-		} else {
-			err = errors.Join(err, r.Log.Close())
-		}
+	if b := r.Before; b.Done+b.Rejected+b.Failed+b.Unset > 0 {
+		sum.Earlier = &earlier{b.Done, b.Rejected, b.Failed, b.Unset}
+	}
+	if closing := closeState(r, err == nil); closing != nil {
+		err = errors.Join(err, closing)
+	}
+	if r.Rows() == 0 && err != nil && sum.Earlier == nil {
+		return sum.result(err) // nothing to summarize
 	}
 	if err != nil {
-		sum.Error = err.Error()
+		sum.Error = once(err.Error())
 	}
 	if j.asJSON {
 		reporter.event("summary", sum)
 	} else {
 		sum.write(reporter.out)
 	}
-	return sum.verdict(err)
+	return sum.result(err)
 }
 
-func (s *summary) verdict(err error) error {
+func (s *summary) result(err error) error {
+	coded, ok := errors.AsType[*exitError](err)
 	switch {
-	case errors.Is(err, bulk.ErrInterrupted) && s.Resumable:
-		return fatal(fmt.Errorf("stopped before the end: %w\nRun the same command again: it goes on from here", err))
-	case err != nil && s.Resumable:
-		return fatal(fmt.Errorf("stopped before the end: %w\nMend it and run the same command again: it goes on from here", err))
-	case err != nil:
-		return fatal(fmt.Errorf("stopped before the end: %w", err))
-	case s.Rejected+s.Failed > 0:
+	case ok:
+		return coded
+	case err == nil && s.Rejected+s.Failed > 0:
 		return &exitError{code: exitSome}
+	case err == nil:
+		return nil
+	case errors.Is(err, bulk.ErrInterrupted) && s.Resumable:
+		err = fmt.Errorf("stopped early: %w\nRun the same command again to resume", err)
+	case s.Resumable:
+		err = fmt.Errorf("stopped early: %w\nCorrect this and run the same command again to resume", err)
+	case s.Requests > 0:
+		err = fmt.Errorf("stopped early: %w", err)
 	}
-	return nil
+	return fatal(err)
 }
 
 func (s *summary) write(out io.Writer) {
+	e := s.Earlier
+	if e == nil {
+		e = &earlier{}
+	}
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
-	p("%d done\n", s.Done)
+	line := func(n, before int64, what, file string) {
+		if before > 0 {
+			what += fmt.Sprintf(", of them %d in this run and %d in earlier ones", n-before, before)
+		}
+		if file != "" {
+			what += ", in " + file
+		}
+		p("%d %s\n", n, what)
+	}
+	line(s.Done, e.Done, "done", "")
 	if s.Rejected > 0 {
-		p("%d rejected for good%s\n", s.Rejected, in(s.Rejects))
+		line(s.Rejected, e.Rejected, "rejected: invalid or refused", s.Rejects)
 	}
 	if s.Failed > 0 {
-		p("%d failed and worth another try%s\n", s.Failed, in(s.Failures))
+		line(s.Failed, e.Failed, "failed and worth sending again", s.Failures)
 	}
 	if s.Unset > 0 {
-		p("%d with nothing to set\n", s.Unset)
+		line(s.Unset, e.Unset, "with nothing to set", "")
 	}
-	took := time.Duration(s.Seconds * float64(time.Second))
-	p("%s in %v\n", count(s.Requests, "request"), took.Round(time.Millisecond))
-	writeReasons(out, s.Reasons)
+	took := time.Duration(s.Seconds * float64(time.Second)).Round(time.Millisecond)
+	if s.Earlier != nil {
+		p("%s in %v in this run\n", count(s.Requests, "request"), took)
+	} else {
+		p("%s in %v\n", count(s.Requests, "request"), took)
+	}
+	writeReasons(out, s.Reasons, s.Notes)
 	if s.Failures != "" && !s.Resumable {
-		p("To try again: timpush set-attr %s\n", s.Failures)
+		p("To send the failed ones again: timpush set-attr %s\n", s.Failures)
 	}
 }
 
-func writeReasons(out io.Writer, reasons []bulk.Reason) {
+func writeReasons(out io.Writer, reasons []bulk.Reason, notes []string) {
 	if len(reasons) > 0 {
 		_, _ = fmt.Fprintln(out, "The most frequent reasons:")
 	}
 	for _, reason := range reasons {
 		_, _ = fmt.Fprintf(out, "%8d  %s\n", reason.Count, reason.Text)
 	}
+	for _, note := range notes {
+		_, _ = fmt.Fprintln(out, note)
+	}
 }
 
-// count says how many there are of something.
+// notes says which cells were read differently from what is written.
+func notes(n input.Notes) (all []string) {
+	for _, note := range []struct {
+		count int64
+		one   string
+		text  string
+	}{
+		{n.Accounts, "account", "with white space around, which was removed"},
+		{n.Empty, "cell", "taken for empty: white space, \\N, or a text of --null"},
+		{n.Spaces, "value", "with white space around, sent as it is: --trim removes it"},
+	} {
+		if note.count > 0 {
+			all = append(all, count(note.count, note.one)+" "+note.text)
+		}
+	}
+	return all
+}
+
+// count returns a number with its noun.
 func count[N int | int64](n N, one string) string {
 	if n == 1 {
 		return "1 " + one
@@ -109,22 +165,21 @@ func count[N int | int64](n N, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
-func in(file string) string {
-	if file == "" {
-		return ""
-	}
-	return ", in " + file
-}
-
-// finishDry tells what would be sent. Requests of a real run are full, as they wait for their turn: those of this one are not.
+// finishDry shows what would be sent. The requests of a real run are full, since users collect while requests wait for the
+// quota; those of a dry run are not.
 func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, err error) error {
 	reporter.end()
+	if coded, ok := errors.AsType[*exitError](err); ok {
+		return coded
+	} else if err != nil && r.Rows() == 0 {
+		return fatal(err)
+	}
 	requests := (r.Counts.Done + timpush.MaxUsersPerRequest - 1) / timpush.MaxUsersPerRequest
 	seconds := math.Ceil(float64(requests) / s.Rate)
 	if j.asJSON {
 		reporter.event("dry_run", map[string]any{
 			"users": r.Counts.Done, "requests": requests, "seconds": seconds, "rejected": r.Counts.Rejected,
-			"nothing_to_set": r.Counts.Unset, "attributes": r.Names, "reasons": r.Reasons.Most(topReasons),
+			"nothing_to_set": r.Counts.Unset, "attributes": r.Names, "reasons": r.Reasons.Most(topReasons), "notes": notes(j.input.Notes()),
 		})
 	} else {
 		j.writeDry(r, reporter.out, requests, time.Duration(seconds)*time.Second)
@@ -150,7 +205,7 @@ func (j *job) writeDry(r *bulk.Run, out io.Writer, requests int64, takes time.Du
 	if r.Counts.Unset > 0 {
 		p("%s with nothing to set\n", count(r.Counts.Unset, "row"))
 	}
-	writeReasons(out, r.Reasons.Most(topReasons))
+	writeReasons(out, r.Reasons.Most(topReasons), notes(j.input.Notes()))
 	if len(r.Names) > timpush.MaxAttrsPerUser {
 		p("These are %d attributes: an app has at most %d.\n", len(r.Names), timpush.MaxAttrsPerUser)
 	}

@@ -43,14 +43,14 @@ func terminal(t *testing.T, cmd *exec.Cmd, columns uint16, interrupt time.Durati
 		defer timer.Stop()
 	}
 	var all bytes.Buffer
-	_, _ = all.ReadFrom(master) // it ends with an error when nobody has the other side any more
+	_, _ = all.ReadFrom(master) // it ends with an error when the other side is closed
 	_ = cmd.Wait()
 	return all.String()
 }
 
 var erase = regexp.MustCompile(`\x1b\[\d*K`)
 
-// screen is what is to be seen in the end.
+// screen returns the lines that are on the screen at the end.
 func screen(text string) (lines []string) {
 	for line := range strings.Lines(strings.ReplaceAll(text, "\r\n", "\n")) {
 		var shown []rune
@@ -64,6 +64,17 @@ func screen(text string) (lines []string) {
 		lines = append(lines, strings.TrimRight(string(shown), " "))
 	}
 	return lines
+}
+
+// afterDescription checks that the lines begin with what was understood of the file, and returns the others.
+func afterDescription(t *testing.T, lines []string) []string {
+	t.Helper()
+	require.Regexp(t, `^u.csv: CSV with "," between fields, UTF-8, about \d+ rows$`, lines[0])
+	i := slices.Index(lines, "The first rows:")
+	require.Positive(t, i)
+	for i++; strings.HasPrefix(lines[i], "  "); i++ {
+	}
+	return lines[i:]
 }
 
 // The bar moves, and leaves nothing behind.
@@ -94,7 +105,7 @@ func TestBar(t *testing.T) {
 			assert.NotContains(t, text, w.key)
 			assert.NotContains(t, text, "usersig")
 
-			lines := screen(text)
+			lines := afterDescription(t, screen(text))
 			assert.Equal(t, "u.csv:2: column To_Account: the account is empty", lines[0])
 			assert.Equal(t, "18000 done", lines[2], "%q", lines)
 			assert.Regexp(t, `^(1[89]|2\d)\d requests in `, lines[4], "more than 180 on a busy machine")
@@ -104,13 +115,13 @@ func TestBar(t *testing.T) {
 	}
 }
 
-// What Ctrl-C has to say stands on a line of its own.
+// The message for Ctrl-C is on a line of its own.
 func TestBarAndCtrlC(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, timpushtest.WithLatency(300*time.Millisecond, 0)).with("TIMPUSH_RATE=60")
 	w.write("u.csv", "To_Account,city\n"+many(30000))
-	lines := screen(terminal(t, w.command("set-attr", "u.csv"), 80, 1200*time.Millisecond))
-	require.Equal(t, "stopping: waiting for the requests under way (press again not to)", lines[0], "%q", lines)
+	lines := afterDescription(t, screen(terminal(t, w.command("set-attr", "u.csv"), 80, 1200*time.Millisecond)))
+	require.Equal(t, "stopping: waiting for the requests in flight (Ctrl-C again: do not wait)", lines[0], "%q", lines)
 	assert.Regexp(t, `^\d+ done$`, lines[1])
-	assert.Equal(t, "Run the same command again: it goes on from here", lines[len(lines)-1])
+	assert.Equal(t, "Run the same command again to resume", lines[len(lines)-1])
 }

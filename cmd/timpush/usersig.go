@@ -16,9 +16,11 @@ import (
 	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
 
 	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
-const usersigLong = `Make a UserSig, with which a program signs in as the identifier. It is a secret for as long as it lives.`
+const usersigLong = `Make a UserSig, with which a program signs in as the identifier. Until it expires it must be kept secret.`
 
 const usersigExample = `  timpush usersig --ttl 1h
   timpush usersig --identifier mary
@@ -27,7 +29,7 @@ const usersigExample = `  timpush usersig --ttl 1h
 func newUserSig() *cobra.Command {
 	var ttl time.Duration
 	cmd := &cobra.Command{
-		Use: "usersig", Short: "Make a UserSig, or look into one", Long: usersigLong, Example: usersigExample, Args: usageArgs(cobra.NoArgs),
+		Use: "usersig", Short: "Make or inspect a UserSig", Long: usersigLong, Example: usersigExample, Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ttl < time.Second {
 				return usage(errors.New("--ttl: want a second or more"))
@@ -44,11 +46,11 @@ func newUserSig() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&ttl, "ttl", 24*time.Hour, "how long it lives")
+	cmd.Flags().DurationVar(&ttl, "ttl", 24*time.Hour, "`time` until it expires")
 	appFlags(cmd.Flags())
 	inspect := &cobra.Command{
-		Use: "inspect", Short: "Look into a UserSig from standard input", Example: usersigExample, Args: usageArgs(cobra.NoArgs),
-		Long: "Read a UserSig from standard input and show whom it is for and until when. If the secret key is configured, its signature is checked.",
+		Use: "inspect", Short: "Show the contents of a UserSig from standard input", Example: usersigExample, Args: usageArgs(cobra.NoArgs),
+		Long: "Read a UserSig from standard input and show its app, its identifier and when it expires. If the secret key is configured, the\nsignature is checked.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return inspect(cmd) },
 	}
 	appFlags(inspect.Flags())
@@ -56,8 +58,8 @@ func newUserSig() *cobra.Command {
 	return cmd
 }
 
-// ticket is what a UserSig says.
-type ticket struct {
+// contents are the contents of a UserSig.
+type contents struct {
 	Version    string `json:"TLS.ver"`
 	Identifier string `json:"TLS.identifier"`
 	SDKAppID   int    `json:"TLS.sdkappid"`
@@ -66,14 +68,17 @@ type ticket struct {
 }
 
 func inspect(cmd *cobra.Command) error {
-	text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 1<<16))
-	if err != nil {
-		return fatal(err)
+	sig := ""
+	for line, err := range text.Lines(cmd.InOrStdin(), 1<<16) {
+		if err != nil {
+			return fatal(fmt.Errorf("stdin: %w", err))
+		}
+		sig = line.Text
+		break
 	}
-	sig := strings.TrimSpace(string(text))
 	t, err := decodeUserSig(sig)
 	if err != nil {
-		return fatal(fmt.Errorf("it is no UserSig: %w", err))
+		return fatal(fmt.Errorf("this is not a UserSig: %w", err))
 	}
 	out := cmd.OutOrStdout()
 	made, ends := time.Unix(t.Made, 0), time.Unix(t.Made+t.Life, 0)
@@ -86,17 +91,17 @@ func inspect(cmd *cobra.Command) error {
 	s, err := loadSettings(cmd)
 	if err != nil {
 		_, _ = fmt.Fprintln(out, "signature   not checked: the app is not configured")
-		return verdict(expired)
+		return exitStatus(expired)
 	}
 	if err := tencentyun.VerifyUserSig(uint64(s.SDKAppID), s.SecretKey, t.Identifier, sig, made); err != nil {
-		_, _ = fmt.Fprintln(out, "signature   WRONG: it was made with another key, or for another app")
-		return verdict(true)
+		_, _ = fmt.Fprintln(out, "signature   WRONG: made with another key, or for another app")
+		return exitStatus(true)
 	}
-	_, _ = fmt.Fprintln(out, "signature   right")
-	return verdict(expired)
+	_, _ = fmt.Fprintln(out, "signature   valid")
+	return exitStatus(expired)
 }
 
-func decodeUserSig(sig string) (t ticket, err error) {
+func decodeUserSig(sig string) (t contents, err error) {
 	packed, err := base64.StdEncoding.DecodeString(strings.NewReplacer("*", "+", "-", "/", "_", "=").Replace(sig))
 	if err != nil {
 		return t, err
@@ -105,32 +110,32 @@ func decodeUserSig(sig string) (t ticket, err error) {
 	if err != nil {
 		return t, err
 	}
-	text, err := io.ReadAll(io.LimitReader(z, 1<<16))
+	decoded, err := io.ReadAll(io.LimitReader(z, 1<<16))
 	if err != nil {
 		return t, err
 	}
-	return t, json.Unmarshal(text, &t)
+	return t, json.Unmarshal(decoded, &t)
 }
 
 func newExplain() *cobra.Command {
 	return &cobra.Command{
-		Use: "explain CODE...", Short: "What an error code means, and what to do", Example: "  timpush explain 90035", Args: usageArgs(cobra.MinimumNArgs(1)),
+		Use: "explain CODE...", Short: "Explain error codes, and what to do about them", Example: "  timpush explain 90035", Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			unknown := false
 			for _, arg := range args {
 				n, err := strconv.Atoi(arg)
 				if err != nil {
-					return usage(fmt.Errorf("%q is no number", arg))
+					return usage(fmt.Errorf("%q is not a number", arg))
 				}
 				code := timpush.Code(n)
-				text := code.Error()
-				unknown = unknown || strings.HasSuffix(text, "undocumented error code")
+				meaning := code.Error()
+				unknown = unknown || strings.HasSuffix(meaning, "undocumented error code")
 				if code.Retryable() {
-					text += "\n       It passes by itself: the client tries again, and set-attr puts what is left into the file of failures."
+					meaning += "\n       This is a temporary error: the client repeats the request, and set-attr writes users that still fail to FILE.failed.ndjson."
 				}
-				_, _ = fmt.Fprintln(cmd.OutOrStdout(), text)
+				_, _ = fmt.Fprintln(cmd.OutOrStdout(), meaning)
 			}
-			return verdict(unknown)
+			return exitStatus(unknown)
 		},
 	}
 }

@@ -1,8 +1,9 @@
 // Loginservice is an HTTP service that sets attributes of a user at login. One Batcher serves all requests: the
-// service allows 100 calls a second, so that one call for each login would end at 100 logins a second, whereas calls that
-// each carry the logins of a moment end at 10,000.
+// service allows 100 calls a second, so one call for each login would limit it to 100 logins a second, whereas calls that
+// each carry the users of several logins limit it to 10,000.
 //
-// It needs TIMPUSH_SDKAPPID, TIMPUSH_IDENTIFIER, TIMPUSH_SECRET_KEY and TIMPUSH_REGION. Try it with:
+// It needs TIMPUSH_SDKAPPID, TIMPUSH_IDENTIFIER, TIMPUSH_SECRET_KEY and TIMPUSH_REGION, and uses the server that
+// TIMPUSH_BASE_URL names, if any. "timpush serve" starts a fake of the service and prints these settings. Try it with:
 //
 //	curl -X POST 'localhost:8080/login?user=xiaoming&city=ShenZhen'
 package main
@@ -44,11 +45,11 @@ func run() error {
 }
 
 const (
-	loginTime    = 5 * time.Second // the attribute is worth a moment of a login, not more
+	loginTime    = 5 * time.Second // how long a login may wait for its attribute
 	shutdownTime = 2 * loginTime
 )
 
-// serve serves until ctx ends, and then lets the logins under way finish.
+// serve serves until ctx ends, and then waits for the logins in progress.
 func serve(ctx context.Context, listener net.Listener, client *timpush.Client) error {
 	batcher := timpush.NewBatcher(client)
 	server := &http.Server{Handler: handler(batcher), ReadHeaderTimeout: 5 * time.Second}
@@ -74,12 +75,16 @@ func newClient() (*timpush.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	options := []timpush.Option{timpush.WithLogger(slog.Default())}
+	if base := os.Getenv("TIMPUSH_BASE_URL"); base != "" {
+		options = append(options, timpush.WithBaseURL(base))
+	}
 	return timpush.NewClient(timpush.Config{
 		SDKAppID:   id,
 		Identifier: os.Getenv("TIMPUSH_IDENTIFIER"),
 		SecretKey:  os.Getenv("TIMPUSH_SECRET_KEY"),
 		Region:     region,
-	}, timpush.WithLogger(slog.Default()))
+	}, options...)
 }
 
 func handler(batcher *timpush.Batcher) http.Handler {
@@ -103,7 +108,7 @@ func handler(batcher *timpush.Batcher) http.Handler {
 	return mux
 }
 
-// explain tells whose fault an error is. What the service answered the client has logged already.
+// explain returns the status that says whose fault an error is. The client has logged what the service answered.
 func explain(err error) (status int, text string) {
 	var input *timpush.InputError
 	var failed *timpush.UserError

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -29,7 +30,7 @@ func TestLogin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		push := timpushtest.Start(t, timpushtest.WithInMemory())
-		push.Refuse(70107, "stranger")
+		push.Refuse(70107, "unknown")
 		service := handler(timpush.NewBatcher(push.Client(timpush.WithMaxAttempts(1))))
 		for _, test := range []struct {
 			query  string
@@ -39,7 +40,7 @@ func TestLogin(t *testing.T) {
 			{query: "user=xiaoming&city=ShenZhen", status: http.StatusNoContent},
 			{query: "city=Rome", status: http.StatusBadRequest},
 			{query: "user=xiaoming", status: http.StatusBadRequest},
-			{query: "user=stranger&city=Rome", status: http.StatusUnprocessableEntity},
+			{query: "user=unknown&city=Rome", status: http.StatusUnprocessableEntity},
 			{query: "user=xiaoming&city=Rome", fault: timpushtest.ErrorCode(60007), status: http.StatusServiceUnavailable},
 			{query: "user=xiaoming&city=Rome", fault: timpushtest.ErrorCode(60020), status: http.StatusServiceUnavailable},
 			{query: "user=xiaoming&city=Rome", fault: timpushtest.Hang(), status: http.StatusGatewayTimeout},
@@ -51,7 +52,7 @@ func TestLogin(t *testing.T) {
 	})
 }
 
-func TestLoginsOfAMomentShareACall(t *testing.T) {
+func TestConcurrentLoginsShareACall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		push := timpushtest.Start(t, timpushtest.WithInMemory())
@@ -68,7 +69,7 @@ func TestLoginsOfAMomentShareACall(t *testing.T) {
 	})
 }
 
-func TestLoginsUnderWayFinish(t *testing.T) {
+func TestLoginsInProgressFinish(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{})
 	push := timpushtest.Start(t)
@@ -102,4 +103,20 @@ func TestConfigurationIsChecked(t *testing.T) {
 	t.Setenv("TIMPUSH_REGION", "mars")
 	_, err = newClient()
 	assert.ErrorContains(t, err, "mars")
+}
+
+// With the settings that timpush serve prints nothing leaves the machine.
+func TestBaseURL(t *testing.T) {
+	push := timpushtest.Start(t, timpushtest.WithPlainHTTP())
+	id, identifier, key := push.App()
+	t.Setenv("TIMPUSH_SDKAPPID", strconv.Itoa(id))
+	t.Setenv("TIMPUSH_IDENTIFIER", identifier)
+	t.Setenv("TIMPUSH_SECRET_KEY", key)
+	t.Setenv("TIMPUSH_REGION", "singapore")
+	t.Setenv("TIMPUSH_BASE_URL", push.URL)
+	client, err := newClient()
+	require.NoError(t, err)
+	service := handler(timpush.NewBatcher(client))
+	assert.Equal(t, http.StatusNoContent, login(t.Context(), service, "user=mary&city=Rome"))
+	assert.Equal(t, "Rome", push.Attrs("mary")["city"])
 }

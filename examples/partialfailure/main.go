@@ -1,5 +1,5 @@
-// Partialfailure shows what to do with each kind of failure: some users are mended by the caller, some are sent again
-// after a while, and some faults need an operator. It runs on a fake of the service.
+// Partialfailure shows what to do about each kind of failure: correct the user, send the user again later, or call an
+// operator. It runs on a fake of the service.
 package main
 
 import (
@@ -16,8 +16,8 @@ func main() {
 	server := timpushtest.NewServer()
 	defer server.Close()
 	server.Refuse(70107, "gone")                              // an account that the app does not know
-	server.Inject(timpushtest.AccountCode(91000, "xiaohong")) // an internal error of the server that passes
-	client := server.Client(timpush.WithMaxAttempts(1))       // by default the client would have tried again itself
+	server.Inject(timpushtest.AccountCode(91000, "xiaohong")) // a temporary error of the server
+	client := server.Client(timpush.WithMaxAttempts(1))       // by default the client repeats the request itself
 
 	if err := setAll(context.Background(), client, someUsers(), time.Second); err != nil {
 		fmt.Println("needs an operator:", err)
@@ -34,10 +34,10 @@ func someUsers() []timpush.UserAttrs {
 	}
 }
 
-const mostTries = 5
+const maxAttempts = 5
 
-// setAll sends users until each is done or given up, and waits longer after each try. It returns nil only if nobody is
-// left; otherwise its error tells who is, and why.
+// setAll sends users until each is done or given up, and waits longer after each attempt. It returns nil if no user is left;
+// otherwise its error names those who are, and why.
 func setAll(ctx context.Context, client *timpush.Client, users []timpush.UserAttrs, wait time.Duration) error {
 	for try := 1; ; try++ {
 		_, err := client.SetAttr(ctx, users)
@@ -55,13 +55,13 @@ func setAll(ctx context.Context, client *timpush.Client, users []timpush.UserAtt
 		switch {
 		case len(users) == 0:
 			return nil
-		case try == mostTries, ctx.Err() != nil:
+		case try == maxAttempts, ctx.Err() != nil:
 			return err
 		}
 		fmt.Printf("%d of them again in %v\n", len(users), wait)
 		select {
 		case <-time.After(wait):
-		case <-ctx.Done(): // the next try tells who is left
+		case <-ctx.Done(): // the next attempt returns who is left
 		}
 		wait *= 2
 	}
@@ -89,7 +89,7 @@ func withoutInvalid(users []timpush.UserAttrs, err error) (valid []timpush.UserA
 }
 
 // needsOperator gives up the users that were refused for their own data; a program would mark them in its database. It
-// reports whether a user was refused for anything else that does not pass: a wrong key is no reason to forget somebody.
+// reports whether a user was refused for another reason that is not temporary: a wrong key is no reason to forget a user.
 func needsOperator(partial *timpush.PartialError) bool {
 	needed := false
 	for user := range partial.Users() {
@@ -97,7 +97,7 @@ func needsOperator(partial *timpush.PartialError) bool {
 		switch {
 		case user.Outcome != timpush.Rejected:
 		case errors.Is(user, timpush.ErrNoSuchAccount):
-			fmt.Println("forget", user.ToAccount, "- it is not known to the app any more")
+			fmt.Println("forget", user.ToAccount, "- it is no longer known to the app")
 		case errors.Is(user, timpush.ErrAccountType), errors.Is(user, timpush.ErrInvalidAttr):
 			fmt.Println("correct", user)
 		case !errors.As(user, &code), !code.Retryable():

@@ -36,17 +36,17 @@ func TestUsersAreGivenUpForTheirOwnFaults(t *testing.T) {
 	assert.Equal(t, time.Second, took.Truncate(time.Second))
 }
 
-func TestWhoIsLeftIsAnError(t *testing.T) {
+func TestUsersThatAreLeftAreAnError(t *testing.T) {
 	t.Parallel()
 	server, took, err := setSome(t, func(s *timpushtest.Server) { s.Refuse(91000, "xiaohong") })
 	require.ErrorIs(t, err, timpush.ErrInternal)
 	require.ErrorContains(t, err, "xiaohong")
 	assert.Equal(t, []string{"gone", "xiaoming"}, server.Accounts())
-	assert.Len(t, server.Calls(), mostTries)
-	assert.Equal(t, 15*time.Second, took.Truncate(time.Second), "1, 2, 4 and 8 s, and none after the last try")
+	assert.Len(t, server.Calls(), maxAttempts)
+	assert.Equal(t, 15*time.Second, took.Truncate(time.Second), "1, 2, 4 and 8 s, and none after the last attempt")
 }
 
-func TestAWrongKeyIsNobodysFault(t *testing.T) {
+func TestAWrongKeyIsNotTheFaultOfUsers(t *testing.T) {
 	t.Parallel()
 	server, took, err := setSome(t, func(s *timpushtest.Server) { s.Inject(timpushtest.ErrorCode(70009)) })
 	require.ErrorIs(t, err, timpush.ErrUserSigMismatch)

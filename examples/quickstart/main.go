@@ -1,8 +1,8 @@
-// Quickstart sets attributes for users and shows the outcomes that there can be.
+// Quickstart sets attributes of users and shows the possible outcomes.
 //
-// It talks to a fake of the push service that it starts itself, and needs no network. With TIMPUSH_SDKAPPID,
-// TIMPUSH_IDENTIFIER, TIMPUSH_SECRET_KEY and TIMPUSH_REGION set it talks to the real service, and sets there the one attribute
-// of one account that the flags name:
+// It uses a fake of the push service that it starts itself, and needs no network. With TIMPUSH_SDKAPPID,
+// TIMPUSH_IDENTIFIER, TIMPUSH_SECRET_KEY and TIMPUSH_REGION set it uses the service, or the server that TIMPUSH_BASE_URL
+// names, and sets there the one attribute of one account that the flags name:
 //
 //	go run ./examples/quickstart -account xiaoming -attr city=ShenZhen
 package main
@@ -22,8 +22,8 @@ import (
 )
 
 func main() {
-	account := flag.String("account", "", "account to set the attribute of, on the real service")
-	attr := flag.String("attr", "", "`name=value` of the attribute to set, on the real service: the name must exist in the app")
+	account := flag.String("account", "", "account to set the attribute of, on the service")
+	attr := flag.String("attr", "", "`name=value` of the attribute to set, on the service: the app must have the name")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -35,20 +35,21 @@ func main() {
 }
 
 func run(ctx context.Context, account, attr string) error {
-	cfg, live, err := configFromEnvironment()
+	cfg, base, live, err := configFromEnvironment()
 	switch {
 	case err != nil:
 		return err
 	case live:
-		return onRealService(ctx, cfg, account, attr)
+		return onService(ctx, cfg, base, account, attr)
 	case account != "" || attr != "":
-		return errors.New("-account and -attr are for the real service: set the four TIMPUSH_... variables too, or give no flags")
+		return errors.New("-account and -attr are for the service: set the four TIMPUSH_... variables too, or give no flags")
 	}
 	return onFake(ctx)
 }
 
-// configFromEnvironment reports whether the environment asks for the real service.
-func configFromEnvironment() (cfg timpush.Config, live bool, err error) {
+// configFromEnvironment reports whether the environment asks for the service, and the URL if it is not the region's.
+func configFromEnvironment() (cfg timpush.Config, base string, live bool, err error) {
+	base = os.Getenv("TIMPUSH_BASE_URL")
 	var missing []string
 	get := func(name string) string {
 		value := os.Getenv(name)
@@ -59,35 +60,38 @@ func configFromEnvironment() (cfg timpush.Config, live bool, err error) {
 	}
 	id, identifier := get("TIMPUSH_SDKAPPID"), get("TIMPUSH_IDENTIFIER")
 	key, place := get("TIMPUSH_SECRET_KEY"), get("TIMPUSH_REGION")
-	switch len(missing) {
-	case 0:
-	case 4:
-		return timpush.Config{}, false, nil
-	default:
-		return cfg, true, fmt.Errorf("to use the real service, set %s too; to use the fake, set none of the four", strings.Join(missing, " and "))
+	switch {
+	case len(missing) == 4 && base == "":
+		return timpush.Config{}, "", false, nil
+	case len(missing) > 0:
+		return cfg, base, true, fmt.Errorf("to use the service, set %s too; to use the fake, set none of TIMPUSH_...", strings.Join(missing, " and "))
 	}
 	appID, err := strconv.Atoi(id)
 	if err != nil {
-		return cfg, true, fmt.Errorf("TIMPUSH_SDKAPPID is %q, want the number that the console shows", id)
+		return cfg, base, true, fmt.Errorf("TIMPUSH_SDKAPPID is %q, want the number that the console shows", id)
 	}
 	region, err := timpush.ParseRegion(place)
 	if err != nil {
-		return cfg, true, fmt.Errorf("TIMPUSH_REGION: %w", err)
+		return cfg, base, true, fmt.Errorf("TIMPUSH_REGION: %w", err)
 	}
-	return timpush.Config{SDKAppID: appID, Identifier: identifier, SecretKey: key, Region: region}, true, nil
+	return timpush.Config{SDKAppID: appID, Identifier: identifier, SecretKey: key, Region: region}, base, true, nil
 }
 
-// onRealService changes nothing that it was not asked to: who has the variables set may only want to look around.
-func onRealService(ctx context.Context, cfg timpush.Config, account, attr string) error {
+// onService changes nothing unless the flags say what: the variables may be set for other programs.
+func onService(ctx context.Context, cfg timpush.Config, base, account, attr string) error {
 	name, value, ok := strings.Cut(attr, "=")
 	if account == "" || !ok {
-		return errors.New("the TIMPUSH_... variables are for the real service: say what to set there with -account ACCOUNT -attr NAME=VALUE")
+		return errors.New("the TIMPUSH_... variables are for the service: say what to set there with -account ACCOUNT -attr NAME=VALUE")
 	}
-	client, err := timpush.NewClient(cfg)
+	var options []timpush.Option
+	if base != "" {
+		options = append(options, timpush.WithBaseURL(base))
+	}
+	client, err := timpush.NewClient(cfg, options...)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("Setting %s of %s through %s ...\n", name, account, cfg.Region.Host())
+	fmt.Printf("Setting %s of %s with %v ...\n", name, account, client)
 	users := []timpush.UserAttrs{{ToAccount: account, Attrs: timpush.Attrs{name: value}}}
 	if _, err := client.SetAttr(ctx, users); err != nil {
 		return err
@@ -99,10 +103,10 @@ func onRealService(ctx context.Context, cfg timpush.Config, account, attr string
 func onFake(ctx context.Context) error {
 	server := timpushtest.NewServer(timpushtest.WithRegistrationAttrNames("model"))
 	defer server.Close()
-	client := server.Client(timpush.WithMaxAttempts(1)) // one attempt, to have the lost answer below stay lost
+	client := server.Client(timpush.WithMaxAttempts(1)) // one attempt, so that the lost answer below stays lost
 	fmt.Println("No TIMPUSH_... in the environment: this runs on a fake of the service at", server.URL)
 
-	fmt.Println("\n1. Three users, all well.")
+	fmt.Println("\n1. Three users, all done.")
 	users := []timpush.UserAttrs{
 		{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen", "sex": "male"}},
 		{ToAccount: "xiaohong", Attrs: timpush.Attrs{"city": "Chengdu"}},
@@ -124,18 +128,18 @@ func onFake(ctx context.Context) error {
 		return err
 	}
 
-	fmt.Println("\n3. The answer gets lost on its way: nobody knows whether the attributes were set.")
+	fmt.Println("\n3. The answer is lost: whether the attributes were set is not known.")
 	server.Inject(timpushtest.CutAfter())
 	remaining, err := set(ctx, client, users)
 	if err == nil {
-		return errors.New("the answer has not got lost")
+		return errors.New("the answer was not lost")
 	}
-	fmt.Println("   Remedy: send again what remains. To set the same value twice does no harm.")
+	fmt.Println("   Remedy: send again what remains. Setting the same value twice does no harm.")
 	_, err = set(ctx, client, remaining)
 	return err
 }
 
-// set sets attributes, prints what became of each user, and returns the users that are worth sending again.
+// set sets attributes, prints the outcomes, and returns the users that are worth sending again.
 func set(ctx context.Context, client *timpush.Client, users []timpush.UserAttrs) ([]timpush.UserAttrs, error) {
 	result, err := client.SetAttr(ctx, users)
 	if result != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/timpush/timpush-go"
 )
 
-// Greeter notes in the push service which language its users speak.
+// Greeter stores in the push service which language its users speak.
 type Greeter struct {
 	Push *timpush.Client
 }

@@ -34,7 +34,7 @@ func TestUnknownUserIsReported(t *testing.T) {
 }
 
 // An outage of 5 seconds takes no time in a bubble of testing/synctest, with the fake in memory.
-func TestShortOutageIsRiddenOut(t *testing.T) {
+func TestShortOutageDelaysOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := timpushtest.Start(t, timpushtest.WithInMemory(), timpushtest.WithAttrNames("language"))

@@ -1,5 +1,5 @@
-// Package bulk sets the attributes of all rows of an input, and sees to it that each row is accounted for: it is done, or in
-// a file of failures, or another run goes on with it.
+// Package bulk sets the attributes of all rows of an input. Each row ends as done, in a result file, or left for the next run
+// that resumes this one.
 package bulk
 
 import (
@@ -18,67 +18,72 @@ import (
 	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 )
 
-// Reporter is told how a run goes on.
+// Reporter shows the progress of a run.
 type Reporter interface {
-	Bad(*input.Fault) // a row was refused
+	Bad(*input.Fault) // a row was rejected
 	Progress(Status)
 }
 
-// Status is how far a run has come.
+// Status is the progress of a run.
 type Status struct {
-	Counts   checkpoint.Counts // of all runs
-	Stream   timpush.Progress  // of this one
-	Fraction float64           // of the input that has been dealt with, negative if it is not known
+	Counts   checkpoint.Counts // of this run and those that it resumes
+	Stream   timpush.Progress  // of this run
+	Fraction float64           // of the input that is finished, negative if it is not known
 }
 
 // Run is one run over an input.
 type Run struct {
 	Client   *timpush.Client
 	Input    *input.Input
-	Log      *checkpoint.Log // nil: nothing is remembered
-	Failures *Sink           // rows that are worth another try; nil: dropped
+	Log      *checkpoint.Log // nil: the run cannot be resumed
+	Failures *Sink           // rows that are worth sending again; nil: dropped
 	Rejects  *Sink           // rows that are not; nil: dropped
 	Reporter Reporter
-	GiveUp   int // so many requests in a row without a user done end the run; 0: never
+	GiveUp   int                            // requests in a row without a user done that end the run; 0: any number
+	Declared map[string]timpush.AccountType // the app's attributes; nil if they are not known
 
-	Counts  checkpoint.Counts
+	Before  checkpoint.Counts // of the runs that this one resumes
+	Counts  checkpoint.Counts // of this run, too
 	Stream  timpush.Progress
-	Reasons Reasons
+	Reasons Reasons          // of this run
 	Names   map[string]int64 // rows that set an attribute, if it is not nil
 
 	stopping atomic.Bool  // no more rows are to be read
 	cut      atomic.Bool  // and there would have been some
 	seen     atomic.Int64 // rows that have been read
-	settled  atomic.Int64 // those that have been dealt with
+	finished atomic.Int64 // those with an outcome
 	all      atomic.Bool  // there are no more rows
 	fraction float64
 	window   window
 	retried  accounts
-	pending  []held
-	batches  int // that have been told of
+	pending  []failedRequest
+	batches  int // results of the stream
 	failing  int // in a row, the last ones
 	synced   time.Time
-	ended    error // why the stream has ended early; what was under way is still told
+	ended    error // why the stream has ended early; results of requests in flight still come
 	abort    error // why this run ends at once: the disk, or nothing goes through
 }
 
-// ErrInterrupted is why a run that was told to stop has ended.
+// ErrInterrupted is why a run has ended that was told to stop.
 var ErrInterrupted = errors.New("interrupted")
 
-// ErrChanged is why a run cannot go on: what it reads is not what an earlier run has read.
-var ErrChanged = errors.New("the input is not the one that the interrupted run has read: give --restart to begin anew")
+// ErrChanged is why a run cannot resume another: it does not read what the other has read.
+var ErrChanged = errors.New("the input is not the one that the interrupted run has read")
 
-// Stop lets the run end when the requests under way have ended.
+// Stop ends the run: no further row is read.
 func (r *Run) Stop() { r.stopping.Store(true) }
 
-// Do sends all rows that earlier runs have not dealt with. The error is why it has ended too early; what has been dealt
-// with until then is remembered.
+// Rows returns how many rows the run has read, including those of the runs that it resumes.
+func (r *Run) Rows() int64 { return r.seen.Load() }
+
+// Do sends all rows that the resumed runs have not finished. The error is why it has ended too early; what is finished by
+// then is in the log.
 func (r *Run) Do(ctx context.Context) error {
 	if err := r.resume(); err != nil {
 		return err
 	}
 	for batch, err := range r.Client.SetAttrSeq(ctx, r.users()) {
-		r.take(ctx, batch, err)
+		r.handle(ctx, batch, err)
 		if r.abort != nil {
 			break
 		}
@@ -86,11 +91,11 @@ func (r *Run) Do(ctx context.Context) error {
 	if r.ended == nil && r.cut.Load() {
 		r.ended = ErrInterrupted
 	}
-	if r.ended == nil && r.failing > 0 && slices.ContainsFunc(r.pending, func(h held) bool { return h.grave }) {
-		r.ended = r.hopeless() // a code has stopped the stream when all rows had been read
+	if r.ended == nil && r.failing > 0 && slices.ContainsFunc(r.pending, func(f failedRequest) bool { return f.operator || f.unsent }) {
+		r.ended = r.nothingDone() // all rows had been read when a code stopped the stream, or the network failed
 	}
 	if r.ended == nil && r.abort == nil {
-		r.flush()
+		r.recordPending()
 		_, unset := r.window.drain()
 		r.Counts.Unset += unset
 	}
@@ -101,13 +106,13 @@ func (r *Run) Do(ctx context.Context) error {
 	return err
 }
 
-// resume goes on from what earlier runs have done.
+// resume starts with the counts of the runs that this one resumes.
 func (r *Run) resume() error {
 	r.synced = time.Now()
 	if r.Log == nil {
 		return nil
 	}
-	r.Counts = r.Log.Last.Counts
+	r.Counts, r.Before = r.Log.Last.Counts, r.Log.Last.Counts
 	return r.Failures.each(func(account string) { r.retried.add(account) })
 }
 
@@ -129,14 +134,14 @@ func (r *Run) users() iter.Seq2[timpush.UserAttrs, error] {
 				return
 			case row.Skip:
 				r.seen.Add(1)
-				r.settled.Add(1)
+				r.finished.Add(1)
 				continue
 			case row.Fault != nil:
 				err = &badRow{row.Number, row.Fault}
 			case len(row.User.Attrs) == 0:
 				r.window.unset(row.Number)
 				r.seen.Add(1)
-				r.settled.Add(1)
+				r.finished.Add(1)
 				continue
 			default:
 				r.window.put(position, row)
@@ -150,7 +155,7 @@ func (r *Run) users() iter.Seq2[timpush.UserAttrs, error] {
 	}
 }
 
-// sourceError is why the input cannot be read on.
+// sourceError is why the rest of the input cannot be read.
 type sourceError struct{ error }
 
 func (e *sourceError) Unwrap() error { return e.error }
@@ -170,7 +175,7 @@ func (r *Run) handled() func(int64) bool {
 	return r.Log.Handled.Contains()
 }
 
-// changed tells whether the input differs from what an earlier run has read.
+// changed reports whether the input differs from what a resumed run has read.
 func (r *Run) changed() bool {
 	if r.Log == nil || !r.Log.Resumed {
 		return false
@@ -180,22 +185,22 @@ func (r *Run) changed() bool {
 	return known && sum != mark.Sum
 }
 
-// take takes what the stream tells.
-func (r *Run) take(ctx context.Context, batch *timpush.BatchResult, err error) {
+// handle handles a result of the stream.
+func (r *Run) handle(ctx context.Context, batch *timpush.BatchResult, err error) {
 	r.Stream = batch.Progress
 	bad, isBad := err.(*badRow)                 //nolint:errorlint // the stream passes it on as it is
 	source, isSource := err.(*sourceError)      //nolint:errorlint // likewise
 	_, isPartial := err.(*timpush.PartialError) //nolint:errorlint // likewise
 	switch {
 	case isBad:
-		r.settled.Add(1)
-		r.settle([]outcome{{place: place{row: bad.number, Place: bad.fault.Place}, fate: rejected, fault: bad.fault}})
+		r.finished.Add(1)
+		r.record([]outcome{{place: place{row: bad.number, Place: bad.fault.Place}, action: reject, fault: bad.fault}})
 	case isSource:
 		r.ended = source.error
 	case err != nil && !isPartial:
-		r.ended = r.why(ctx, err)
+		r.ended = r.endReason(ctx, err)
 	default:
-		r.settled.Add(int64(len(batch.Users)))
+		r.finished.Add(int64(len(batch.Users)))
 		r.outcomes(ctx, batch, err)
 	}
 	r.Reporter.Progress(Status{r.Counts, r.Stream, r.progress()})
@@ -206,21 +211,21 @@ func (r *Run) take(ctx context.Context, batch *timpush.BatchResult, err error) {
 	}
 }
 
-// progress is how much of the input has been dealt with. What has been read is more: that may be all of a small file at once.
+// progress returns how much of the input is finished. What has been read is more: of a small file it is all at once.
 func (r *Run) progress() float64 {
-	const enough = 5000 // rows, from which on their share is no accident
+	const enough = 5000 // rows that make their share mean something
 	read := r.Input.Fraction()
 	if read < 0 {
 		return read
 	}
 	if seen := r.seen.Load(); seen >= enough || r.all.Load() {
-		r.fraction = max(r.fraction, read*float64(r.settled.Load())/float64(max(seen, 1)))
+		r.fraction = max(r.fraction, read*float64(r.finished.Load())/float64(max(seen, 1)))
 	}
 	return r.fraction
 }
 
-// why says why the stream has ended before its source.
-func (r *Run) why(ctx context.Context, err error) error {
+// endReason returns why the stream has ended before its source.
+func (r *Run) endReason(ctx context.Context, err error) error {
 	if ctx.Err() != nil || r.stopping.Load() {
 		return ErrInterrupted
 	}
@@ -230,73 +235,75 @@ func (r *Run) why(ctx context.Context, err error) error {
 	return err
 }
 
-// outcomes decides what becomes of the users of a request.
+// outcomes handles the users of a request.
 //
-// Where not one of them is done the decision waits for a request that does better: if none comes, it is no fault of these
-// users, and they are left to the next run instead of filling the files of failures.
+// Where none of them is done, recording them waits for a request that succeeds. If there is none, the users are not at
+// fault: they are left for the next run instead of filling the result files.
 func (r *Run) outcomes(ctx context.Context, batch *timpush.BatchResult, err error) {
-	all := r.judge(ctx, batch, err)
+	all := r.classify(ctx, batch, err)
 	r.batches++
 	switch {
 	case batch.Done > 0:
 		r.failing = 0
-		r.release(all)
-		r.settle(all)
+		r.recordOlder(all)
+		r.record(all)
 	case batch.Requests == 0 && batch.Rejected == len(batch.Users):
-		r.settle(all) // refused here, which says nothing of the service
+		r.record(all) // rejected before sending, which says nothing about the service
 	default:
-		r.hold(all)
+		r.postpone(batch, all)
 		if r.failing++; r.GiveUp > 0 && r.failing >= r.GiveUp && r.abort == nil && ctx.Err() == nil {
-			r.abort = r.hopeless()
+			r.abort = r.nothingDone()
 		}
 	}
 }
 
-// held is the users of a request that has failed.
-type held struct {
-	users []outcome
-	since int  // the request before
-	grave bool // the stream may be about to stop for it
+// failedRequest is the users of a request of which none is done.
+type failedRequest struct {
+	users    []outcome
+	batch    int  // its number
+	operator bool // an operator has to correct something, and the stream may be about to stop for it
+	unsent   bool // nothing has reached the service
 }
 
-// patience is how many requests can end after the one that stops the stream: those under way and those that wait.
-const patience = 512
+// maxAfterStop is how many requests can end after the one that stops the stream: those in flight and those that wait.
+const maxAfterStop = 512
 
-func (r *Run) hold(all []outcome) {
-	h := held{users: all, since: r.batches}
+func (r *Run) postpone(batch *timpush.BatchResult, all []outcome) {
+	f := failedRequest{users: all, batch: r.batches, unsent: batch.NotSent == len(batch.Users)}
 	for i := range all {
-		h.grave = h.grave || all[i].fate == again && grave(all[i].err)
-		if all[i].fate == again {
+		if all[i].action == retry {
+			f.operator = f.operator || needsOperator(all[i].err)
 			r.retried.add(all[i].user.ToAccount)
 		}
 	}
-	r.pending = append(r.pending, h)
+	r.pending = append(r.pending, f)
 }
 
-// release settles what has been held, now that a request has done better. A code that an operator has to mend is held for
-// longer, since the stream may be about to stop; but not if a later row of an account is done, which must not be left
-// behind an earlier one.
-func (r *Run) release(better []outcome) {
+// recordOlder records the failed requests, now that one has succeeded. One that needs an operator stays pending for longer,
+// since the stream may be about to stop; but not if a later row of one of its accounts is done, which the earlier row must
+// not replace in the next run.
+func (r *Run) recordOlder(succeeded []outcome) {
 	if len(r.pending) == 0 {
 		return
 	}
-	overtaken := slices.ContainsFunc(better, func(o outcome) bool { return o.fate == done && r.retried.has(o.user.ToAccount) })
+	overtaken := slices.ContainsFunc(succeeded, func(o outcome) bool { return o.action == done && r.retried.has(o.user.ToAccount) })
 	kept := r.pending[:0]
-	for _, h := range r.pending {
-		if h.grave && !overtaken && r.batches-h.since < patience {
-			kept = append(kept, h)
+	for _, f := range r.pending {
+		if f.operator && !overtaken && r.batches-f.batch < maxAfterStop {
+			kept = append(kept, f)
 			continue
 		}
-		r.settle(h.users)
+		r.record(f.users)
 	}
 	r.pending = kept
 }
 
-func (r *Run) hopeless() error {
+// nothingDone is the error of a run whose last requests have all failed.
+func (r *Run) nothingDone() error {
 	var reasons Reasons
-	for _, h := range r.pending {
-		for i := range h.users {
-			reasons.Add(h.users[i].reason())
+	for _, f := range r.pending {
+		for i := range f.users {
+			reasons.Add(f.users[i].reason())
 		}
 	}
 	why := "no reason"
@@ -304,23 +311,23 @@ func (r *Run) hopeless() error {
 		why = most[0].Text
 	}
 	if r.failing == 1 {
-		return fmt.Errorf("a request, and not one user done: %s", why)
+		return fmt.Errorf("the last request failed for all of its users: %s", why)
 	}
-	return fmt.Errorf("%d requests in a row, and not one user done: %s", r.failing, why)
+	return fmt.Errorf("the last %d requests failed for all of their users: %s", r.failing, why)
 }
 
-// flush settles what has been waiting.
-func (r *Run) flush() {
-	for _, h := range r.pending {
-		r.settle(h.users)
+// recordPending records the failed requests.
+func (r *Run) recordPending() {
+	for _, f := range r.pending {
+		r.record(f.users)
 	}
 	r.pending = nil
 }
 
-// judge finds the fate of each user of a batch.
-func (r *Run) judge(ctx context.Context, batch *timpush.BatchResult, err error) []outcome {
+// classify finds the action for each user of a batch.
+func (r *Run) classify(ctx context.Context, batch *timpush.BatchResult, err error) []outcome {
 	all := make([]outcome, len(batch.Users))
-	r.window.take(batch.Positions, all)
+	r.window.remove(batch.Positions, all)
 	failed := map[int]*timpush.UserError{}
 	if partial, ok := errors.AsType[*timpush.PartialError](err); ok {
 		for u := range partial.Users() {
@@ -332,13 +339,13 @@ func (r *Run) judge(ctx context.Context, batch *timpush.BatchResult, err error) 
 		o.user = batch.Users[i]
 		if batch.Outcomes[i] != timpush.Done {
 			o.err = failed[int(batch.Positions[i])]
-			o.fate = fateOf(ctx, o.err)
+			o.action = actionFor(ctx, o.err)
 		}
 	}
 	return all
 }
 
-// sync brings what is remembered to the disk: first the failures, then the log that counts on them.
+// sync writes to the disk: first the result files, then the log that refers to them.
 func (r *Run) sync() error {
 	r.synced = time.Now()
 	if err := errors.Join(r.Failures.sync(), r.Rejects.sync()); err != nil {

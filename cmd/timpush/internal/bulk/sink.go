@@ -7,22 +7,46 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/checkpoint"
 )
 
-// Sink is a file of failures that is appended to. A nil Sink takes everything and keeps nothing.
+// Sink is a result file that is appended to. A nil Sink drops everything.
 type Sink struct {
 	file   *os.File
 	extent checkpoint.Extent
 	dirty  bool
 }
 
-// ErrThere is why a file is not written: it is from an earlier run.
-var ErrThere = errors.New("is there already, from an earlier run")
+// SetAside renames the result file of an earlier run, so that the next run can write its own, and returns the new name: that
+// of the file with the time of its last change. It returns "" if there is no such file.
+func SetAside(name string) (string, error) {
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular() || info.Size() == 0:
+		return "", nil
+	}
+	base := strings.TrimSuffix(name, ".ndjson")
+	for n := 1; ; n++ {
+		aside := base + info.ModTime().UTC().Format(".20060102T150405Z")
+		if n > 1 {
+			aside += fmt.Sprintf("-%d", n)
+		}
+		aside += strings.TrimPrefix(name, base)
+		if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
+			return aside, os.Rename(name, aside)
+		} else if err != nil {
+			return "", err
+		}
+	}
+}
 
-// OpenSink opens a file, or makes it. Of a file of an interrupted run it keeps what the checkpoint knows of. A file of
-// another run is not touched.
+// OpenSink opens a file, or creates it. Of the file of an interrupted run it keeps what the checkpoint refers to.
 func OpenSink(name string, resumed bool, known checkpoint.Extent) (*Sink, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -34,7 +58,7 @@ func OpenSink(name string, resumed bool, known checkpoint.Extent) (*Sink, error)
 	case err != nil:
 	case !info.Mode().IsRegular():
 	case !resumed && info.Size() > 0:
-		err = fmt.Errorf("%s %w", name, ErrThere)
+		err = fmt.Errorf("%s: another run is writing it", name)
 	default:
 		err = f.Truncate(known.Size)
 		if err == nil {

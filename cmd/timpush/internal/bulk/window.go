@@ -12,8 +12,8 @@ type place struct {
 	row int64
 }
 
-// window knows the places of the users that are in the stream, by their position in it. A part of it is dropped when all its users have been
-// told of, so that one request that takes long does not hold those of all that overtake it.
+// window has the places of the users that are in the stream, by their position in it. A part of it is dropped when all its
+// users have a result, so that a slow request does not keep those of all that overtake it.
 type window struct {
 	mu    sync.Mutex
 	parts map[int64]*part
@@ -23,8 +23,8 @@ type window struct {
 const partSize = 512
 
 type part struct {
-	places [partSize]place
-	taken  int
+	places  [partSize]place
+	removed int
 }
 
 func (w *window) put(position int64, row input.Row) {
@@ -41,14 +41,14 @@ func (w *window) put(position int64, row input.Row) {
 	p.places[position%partSize] = place{row.Place, row.Number}
 }
 
-// take fills in the places of users.
-func (w *window) take(positions []int64, all []outcome) {
+// remove sets the places of users, and removes them.
+func (w *window) remove(positions []int64, all []outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, position := range positions {
 		p := w.parts[position/partSize]
 		all[i].place = p.places[position%partSize]
-		if p.taken++; p.taken == partSize {
+		if p.removed++; p.removed == partSize {
 			delete(w.parts, position/partSize)
 		}
 	}

@@ -1,9 +1,9 @@
-// Package checkpoint remembers which rows of an input have been dealt with, so that an interrupted run can go on.
+// Package checkpoint records which rows of an input are finished, so that an interrupted run can be resumed.
 //
 // It is a log: a line is appended for each request that has ended, and nothing is ever rewritten. So the lines survive
-// whatever ends the process, and a disk that is full or a write that is torn costs the last line only. Each line
-// has a checksum over itself and all lines before it. It also says how long the files of failures were and what was in them:
-// after a power failure the log may have reached the disk and they not, and then the line does not count.
+// whatever ends the process, and a full disk or a torn write costs the last line only. Each line has a checksum over itself
+// and all lines before it. It also has the length and a checksum of the result files: after a power failure the log may be on
+// the disk and they not, and then the line does not count.
 package checkpoint
 
 import (
@@ -22,26 +22,29 @@ import (
 	"time"
 )
 
-// ErrLocked is why a checkpoint cannot be opened: another run works with it.
+// ErrLocked is why a checkpoint cannot be opened: another run has it open.
 var ErrLocked = errors.New("another run is using it")
+
+// ErrOtherInput is why a checkpoint cannot be resumed: its files have changed, or are others.
+var ErrOtherInput = errors.New("it was begun with another file")
 
 const version = 1
 
-// Job is what a checkpoint belongs to. A run with another Job must not go on from it.
+// Job identifies what a checkpoint belongs to. A run with another Job must not resume it.
 type Job struct {
 	App     string            `json:"app"`     // SDKAppID and host
-	Reading map[string]string `json:"reading"` // how rows become users
+	Reading map[string]string `json:"reading"` // flags that decide how rows become users
 	Inputs  []Fingerprint     `json:"inputs"`
 }
 
-// Fingerprint tells one file from another, without reading all of it.
+// Fingerprint identifies a file by its beginning and its size.
 type Fingerprint struct {
 	Name string `json:"name"`           // for messages
 	Size int64  `json:"size"`           // -1 if it is not known
 	Head string `json:"head,omitempty"` // of its first MiB
 }
 
-// Counts is what has become of rows so far, in all runs.
+// Counts are rows by outcome, of a run and those that it resumes.
 type Counts struct {
 	Done     int64 `json:"done"`
 	Rejected int64 `json:"rejected"`
@@ -49,7 +52,7 @@ type Counts struct {
 	Unset    int64 `json:"unset"`  // nothing to set
 }
 
-// Extent is how much of a file of failures belongs to a line of the log.
+// Extent is the length and the checksum of a result file when a line of the log was written.
 type Extent struct {
 	Size int64  `json:"size"`
 	Sum  uint32 `json:"sum"`
@@ -57,7 +60,7 @@ type Extent struct {
 
 // Line is a line of the log.
 type Line struct {
-	Rows    [][2]int64 `json:"rows"` // first and last of rows that have been dealt with
+	Rows    [][2]int64 `json:"rows"` // first and last of rows that are finished
 	Counts  Counts     `json:"counts"`
 	Extents []Extent   `json:"extents"`
 	Row     int64      `json:"row"` // the row of the mark
@@ -73,24 +76,24 @@ type header struct {
 // Log is an open checkpoint.
 type Log struct {
 	Handled Rows             // by earlier runs
-	Marks   map[int64]uint64 // of the input, as earlier runs saw it
+	Marks   map[int64]uint64 // of the input, as earlier runs read it
 	Last    Line             // the last line of earlier runs
 	Resumed bool             // there were earlier runs
-	Lost    bool             // lines did not count: the files of failures are not as they were, or the last write was torn
+	Lost    bool             // lines did not count: the result files have changed, or the last write was torn
 
 	file *os.File
 	sum  uint32
 	buf  []byte
 }
 
-// Open opens the checkpoint of a job, or begins it. The names are those of the files of failures.
-func Open(name string, job Job, failures []string) (*Log, error) {
+// Open opens the checkpoint of a job, or creates it. The results are the names of the result files.
+func Open(name string, job Job, results []string) (*Log, error) {
 	f, err := lock(name)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{file: f, Marks: map[int64]uint64{}, Last: Line{Extents: make([]Extent, len(failures))}}
-	if err := l.load(job, failures); err != nil {
+	l := &Log{file: f, Marks: map[int64]uint64{}, Last: Line{Extents: make([]Extent, len(results))}}
+	if err := l.load(job, results); err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -121,7 +124,7 @@ func lock(name string) (*os.File, error) {
 	}
 }
 
-func (l *Log) load(job Job, failures []string) error {
+func (l *Log) load(job Job, results []string) error {
 	r := bufio.NewReader(l.file)
 	text, end, ok := l.line(r, 0)
 	if !ok {
@@ -132,18 +135,18 @@ func (l *Log) load(job Job, failures []string) error {
 	}
 	var h header
 	if err := json.Unmarshal(text, &h); err != nil || h.Version != version {
-		return fmt.Errorf("it is no checkpoint of this version of the tool: to begin anew, give --restart")
+		return fmt.Errorf("it is not a checkpoint of this version of the tool: give --restart to begin again")
 	}
 	if err := h.Job.differs(job); err != nil {
 		return err
 	}
 	l.Resumed = true
-	files := openExtents(failures)
+	files := openExtents(results)
 	defer closeExtents(files)
 	for {
 		text, next, ok := l.line(r, end)
 		var line Line
-		if !ok || json.Unmarshal(text, &line) != nil || !hold(files, line.Extents) {
+		if !ok || json.Unmarshal(text, &line) != nil || !match(files, line.Extents) {
 			break
 		}
 		l.Handled.add(line.Rows)
@@ -182,7 +185,7 @@ func readLine(r *bufio.Reader) (line []byte, err error) {
 	}
 }
 
-// cut leaves out what does not count, so that the next line follows one that does.
+// cut removes what does not count, so that the next line follows one that does.
 func (l *Log) cut(end int64) error {
 	size, err := l.file.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -217,8 +220,8 @@ func (l *Log) resum() error {
 // beginning is that of the first line, after its sum of nine characters.
 const beginning = `{"timpush-checkpoint":`
 
-// ours refuses a file that was never a log, so that a name given by mistake costs nobody a file. What a crash has left of
-// a log is cut off, or has nothing but NULs.
+// ours refuses a file that was never a log: its name may have been given by mistake. What a crash leaves of a log is cut off,
+// or has nothing but NULs.
 func (l *Log) ours() error {
 	head := make([]byte, 9+len(beginning))
 	n, err := l.file.ReadAt(head, 0)
@@ -231,7 +234,7 @@ func (l *Log) ours() error {
 	if torn && bytes.HasPrefix([]byte(beginning), text) || len(bytes.Trim(head, "\x00")) == 0 {
 		return nil
 	}
-	return errors.New("it is no checkpoint, and is left alone: give another --checkpoint, or move it away")
+	return errors.New("it is not a checkpoint, and is not touched: give another --checkpoint, or move it away")
 }
 
 // begin begins a new log. Whatever is in the file has no whole line, so that nothing can have been sent.
@@ -264,13 +267,13 @@ func (l *Log) write(v any) error {
 	return err
 }
 
-// Sync brings the log to the disk. The files of failures must be there before.
+// Sync writes the log to the disk. The result files must be there before.
 func (l *Log) Sync() error { return l.file.Sync() }
 
-// Close closes the log; another run may go on from it.
+// Close closes the log; another run may resume it.
 func (l *Log) Close() error { return l.file.Close() }
 
-// Remove removes the log: there is nothing to go on with.
+// Remove removes the log: nothing is left to resume.
 func (l *Log) Remove() error {
 	if os.Remove(l.file.Name()) == nil { // while it is still locked
 		return l.file.Close()
@@ -286,11 +289,11 @@ func (j Job) differs(now Job) error {
 	case !reflect.DeepEqual(j.Reading, now.Reading):
 		return fmt.Errorf("it was begun with other flags: %s%s", difference(j.Reading, now.Reading), hint)
 	case len(j.Inputs) != len(now.Inputs):
-		return fmt.Errorf("it was begun with %d files, not %d%s", len(j.Inputs), len(now.Inputs), hint)
+		return fmt.Errorf("%w: there were %d, and there are %d", ErrOtherInput, len(j.Inputs), len(now.Inputs))
 	}
 	for i, f := range j.Inputs {
 		if f.Size != now.Inputs[i].Size || f.Head != now.Inputs[i].Head {
-			return fmt.Errorf("it was begun with another file %s than %s is now%s", f.Name, now.Inputs[i].Name, hint)
+			return fmt.Errorf("%w %s than %s is now", ErrOtherInput, f.Name, now.Inputs[i].Name)
 		}
 	}
 	return nil
@@ -307,7 +310,7 @@ func difference(then, now map[string]string) string {
 	return strings.Join(parts, ", ")
 }
 
-// Forget removes a checkpoint, unless a run works with it.
+// Forget removes a checkpoint, unless another run has it open.
 func Forget(name string) error {
 	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
 		return nil

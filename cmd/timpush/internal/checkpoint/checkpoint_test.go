@@ -61,7 +61,7 @@ func TestLogThatIsSpoiled(t *testing.T) {
 			require.NoError(t, os.WriteFile(name, text, 0o600))
 			l, err := Open(name, Job{}, nil)
 			if len(text) > at && at >= 9 && at < 9+len(beginning) {
-				require.ErrorContains(t, err, "it is no checkpoint", "what does not begin as one may be anything")
+				require.ErrorContains(t, err, "it is not a checkpoint", "what does not begin as one may be anything")
 				continue
 			}
 			require.NoError(t, err)
@@ -108,8 +108,8 @@ func TestFilesThatAreNoLog(t *testing.T) {
 	for _, text := range []string{"x", "a,b\n", "To_Account,city\na,Rome\n", "{}\n", "0123456\n", strings.Repeat("note\n", 1000)} {
 		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
 		_, err := Open(name, Job{}, nil)
-		require.ErrorContains(t, err, "it is no checkpoint, and is left alone")
-		require.ErrorContains(t, Forget(name), "it is no checkpoint, and is left alone")
+		require.ErrorContains(t, err, "it is not a checkpoint, and is not touched")
+		require.ErrorContains(t, Forget(name), "it is not a checkpoint, and is not touched")
 		left, err := os.ReadFile(name)
 		require.NoError(t, err)
 		assert.Equal(t, text, string(left))

@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// extentReader reads a file of failures along with the lines of the log.
+// extentReader reads a result file along with the lines of the log.
 type extentReader struct {
 	file *os.File // nil if it does not exist
 	at   Extent
@@ -31,20 +31,20 @@ func closeExtents(readers []*extentReader) {
 	}
 }
 
-// hold tells whether the files begin as they did when the line was written.
-func hold(readers []*extentReader, extents []Extent) bool {
+// match reports whether the files begin as they did when the line was written.
+func match(readers []*extentReader, extents []Extent) bool {
 	if len(readers) != len(extents) {
 		return false
 	}
 	for i, r := range readers {
-		if !r.holds(extents[i]) {
+		if !r.matches(extents[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func (r *extentReader) holds(e Extent) bool {
+func (r *extentReader) matches(e Extent) bool {
 	if e.Size == r.at.Size {
 		return e.Sum == r.at.Sum
 	}

@@ -11,7 +11,8 @@ import (
 // headSize is how much of a file goes into its fingerprint. What follows is compared by marks, as it is read again.
 const headSize = 1 << 20
 
-// FingerprintOf looks at a file. What is no regular file, such as standard input, has a fingerprint without a content.
+// FingerprintOf reads the beginning of a file. What is not a regular file, such as standard input, has a fingerprint without
+// a size and a head.
 func FingerprintOf(name string) (Fingerprint, error) {
 	print := Fingerprint{Name: name, Size: -1}
 	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {

@@ -24,7 +24,7 @@ func (r *Rows) merge() {
 	r.runs = slices.Clip(merged)
 }
 
-// Contains returns a function that tells whether rows are in the set; it must be asked in ascending order.
+// Contains returns a function that reports whether a row is in the set; it must be called in ascending order.
 func (r *Rows) Contains() func(row int64) bool {
 	runs := r.runs
 	return func(row int64) bool {
@@ -35,7 +35,7 @@ func (r *Rows) Contains() func(row int64) bool {
 	}
 }
 
-// Len returns how many rows are in the set.
+// Len returns the number of rows in the set.
 func (r *Rows) Len() (n int64) {
 	for _, run := range r.runs {
 		n += run[1] - run[0] + 1
@@ -43,7 +43,7 @@ func (r *Rows) Len() (n int64) {
 	return n
 }
 
-// Runs makes the runs of rows that are sorted.
+// Runs returns the runs of rows that are sorted.
 func Runs(rows []int64) (runs [][2]int64) {
 	for _, row := range rows {
 		if n := len(runs); n > 0 && runs[n-1][1]+1 == row {

@@ -1,5 +1,4 @@
-// Package dashboard is the page of timpush serve: it shows live what a fake of the service is asked, and answers the rest
-// as the fake does.
+// Package dashboard is the page of timpush serve: it shows the requests to a fake of the service as they arrive.
 package dashboard
 
 import (
@@ -13,24 +12,24 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// interval is how often a page is told what is new.
+// interval is how often a page is updated.
 const interval = 500 * time.Millisecond
 
-// patience is how long a page may take to read what it is told.
-const patience = 10 * time.Second
+// writeTimeout is how long a page may take to read an update.
+const writeTimeout = 10 * time.Second
 
-// policy lets the page load what is its own, and nothing else. That it takes no HTML from a script either, browsers that
-// know of Trusted Types enforce.
+// policy allows the page to load its own files, and nothing else. Browsers with Trusted Types also enforce that it takes no
+// HTML from a script.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
 	"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 //go:embed page
 var files embed.FS
 
-// Options say how a Handler is.
+// Options configure a Handler.
 type Options struct {
 	Quota   int  // calls a second; 0: none
-	AnyHost bool // pages are given out under any name of the host
+	AnyHost bool // the page is served under any host name
 }
 
 // Handler serves a page about a fake at /, and the fake everywhere else.
@@ -48,13 +47,13 @@ func New(fake *timpushtest.Server, options Options) *Handler {
 	return h
 }
 
-// Close lets the pages go. It must be called once.
+// Close ends the connections of pages. It must be called once.
 func (h *Handler) Close() { close(h.done) }
 
 // Totals returns how many requests there were, and how many users of theirs are done.
 func (h *Handler) Totals() (requests, done int64) { return h.stats.totals() }
 
-// ServeHTTP answers what is the page's. No ServeMux decides, since that would correct paths that the fake has to refuse.
+// ServeHTTP serves the page, and passes all else to the fake. A ServeMux would correct paths that the fake has to refuse.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serve, ok := map[string]func(http.ResponseWriter, *http.Request){
 		"/": h.file("index.html"), "/page.css": h.file("page.css"), "/page.js": h.file("page.js"),
@@ -78,8 +77,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serve(w, r)
 }
 
-// isAddress reports whether a Host is localhost or an IP address. A page of another site can give itself this machine's
-// address under its own name, and would then be let to read what is shown here.
+// isAddress reports whether a Host is localhost or an IP address. Another site can let its own name resolve to this machine,
+// and its pages could then read what is shown here.
 func isAddress(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -92,7 +91,7 @@ func (h *Handler) file(name string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "page/"+name) }
 }
 
-// events sends the state again and again. The requests in it are those that the page has not been told of.
+// events sends the state at intervals. The requests in it are those that the page does not have.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	control := http.NewResponseController(w)
@@ -104,7 +103,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		last = state.Last
 		data, err := json.Marshal(state)
 		if err == nil {
-			_ = control.SetWriteDeadline(time.Now().Add(patience)) // a recorder of a test has none
+			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a recorder of a test has none
 			_, err = fmt.Fprintf(w, "data: %s\n\n", data)
 		}
 		if err != nil || control.Flush() != nil {
@@ -120,7 +119,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// account tells what an account has.
+// account sends the attributes of an account.
 func (h *Handler) account(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
 	w.Header().Set("Content-Type", "application/json")

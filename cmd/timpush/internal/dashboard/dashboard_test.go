@@ -118,7 +118,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	s.fake.Inject(timpushtest.AccountCode(70107, "u1", "u2"), timpushtest.ErrorCode(91000), timpushtest.Status(502), timpushtest.CutAfter())
 	for range 4 {
-		_, _ = client.SetAttr(t.Context(), users) // the page tells what came of it
+		_, _ = client.SetAttr(t.Context(), users) // the page shows the outcome
 	}
 	st, _ := s.state()
 	got := map[string][2]int64{}

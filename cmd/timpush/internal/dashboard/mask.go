@@ -24,7 +24,7 @@ const (
 // masked stands where a secret was.
 const masked = "[not shown]"
 
-// outcomeDone is the outcome of requests, and users, for which all is well.
+// outcomeDone is the outcome of requests and users without an error.
 const outcomeDone = "done"
 
 // request is what a page shows of a request. None of its texts has a secret.
@@ -40,7 +40,7 @@ type request struct {
 	Body    string `json:"body"`
 }
 
-// userSig matches whatever can be a UserSig: deflated, in base64 or in the alphabet of UserSigs.
+// userSig matches everything that can be a UserSig: deflated, in base64 or in the alphabet of UserSigs.
 var userSig = regexp.MustCompile(`e[AFJN][\w*+/=-]{60,}`)
 
 // mask takes secrets out of requests.
@@ -102,7 +102,7 @@ var known = map[string]bool{
 	"add_tag": true, "get_tag": true, "remove_tag": true, "clear_all_tags": true, "push": true, "batch": true, "revoke": true,
 }
 
-// outcomeText is what a request as a whole has come to.
+// outcomeText is the outcome of a request as a whole.
 func outcomeText(c timpushtest.Call) string {
 	switch {
 	case c.Status == 0:

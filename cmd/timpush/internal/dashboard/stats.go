@@ -22,7 +22,7 @@ const (
 	maxPushes   = 10
 )
 
-// stats is what is known of the requests of a fake. Its size does not depend on their number.
+// stats has figures of the requests of a fake. Its size does not depend on their number.
 type stats struct {
 	fake    *timpushtest.Server
 	quota   int
@@ -47,7 +47,7 @@ type command struct {
 	calls, refused, most int64
 }
 
-// outcome counts what requests, and their users, have come to.
+// outcome counts the requests and users with an outcome.
 type outcome struct {
 	Text     string `json:"text"`
 	Requests int64  `json:"requests"`
@@ -138,9 +138,9 @@ func (s *stats) totals() (requests, done int64) {
 	return s.last, s.done
 }
 
-// state is what a page is told.
+// state is what a page shows.
 type state struct {
-	Started  int64      `json:"started"` // of another one the page has to begin anew
+	Started  int64      `json:"started"` // if it changes, the page must begin again
 	Last     int64      `json:"last"`    // number of the last request
 	Quota    int        `json:"quota"`
 	Busiest  string     `json:"busiest"` // the command that Seconds is of
@@ -180,7 +180,7 @@ type push struct {
 	State    string `json:"state"`
 }
 
-// state returns what there is now, with the requests after one of them.
+// state returns the current state, with the requests after one of them.
 func (s *stats) state(now time.Time, after int64) *state {
 	st, accounts := s.counts(now, after)
 	st.Stored = s.fake.NumAccounts()

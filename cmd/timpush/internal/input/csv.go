@@ -2,14 +2,17 @@ package input
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 // errTooLong is why a CSV file is not read on: where its next row begins cannot be known.
@@ -17,102 +20,171 @@ var errTooLong = fmt.Errorf("a row of more than %d KiB: is a quote not closed, o
 
 // csvReader reads CSV with the names of the columns in the first row.
 type csvReader struct {
-	csv   *csv.Reader
-	guard *guard
-	cols  *layout
+	csv    *csv.Reader
+	bound  *bound
+	cols   *layout
+	before int // lines before the first that csv sees
 }
 
-// guard bounds what is read for one row: encoding/csv keeps a whole row, whatever its length.
-type guard struct {
+// bound bounds what is read for one row: encoding/csv keeps a whole row, whatever its length.
+type bound struct {
 	r    io.Reader
 	room int
 }
 
-func (g *guard) Read(p []byte) (int, error) {
-	if g.room <= 0 {
+func (b *bound) Read(p []byte) (int, error) {
+	if b.room <= 0 {
 		return 0, errTooLong
 	}
-	n, err := g.r.Read(p[:min(len(p), g.room)])
-	g.room -= n
+	n, err := b.r.Read(p[:min(len(p), b.room)])
+	b.room -= n
 	return n, err
 }
 
-func newCSV(plain *bufio.Reader, o Options) (*csvReader, error) {
-	c := &csvReader{guard: &guard{plain, maxRecord}}
-	c.csv = csv.NewReader(bufio.NewReaderSize(c.guard, 32<<10))
-	c.csv.FieldsPerRecord, c.csv.ReuseRecord = -1, true
-	if o.Delimiter != 0 {
-		c.csv.Comma = o.Delimiter
+func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
+	c := &csvReader{bound: &bound{plain, maxRecord}}
+	delimiter, err := c.delimiter(plain, o)
+	if err != nil {
+		return nil, err
 	}
+	c.csv = csv.NewReader(bufio.NewReaderSize(c.bound, 32<<10))
+	c.csv.FieldsPerRecord, c.csv.ReuseRecord, c.csv.Comma = -1, true, delimiter
 	columns, err := c.csv.Read()
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, errors.New("it is empty: the first line must name the columns")
 	case err != nil:
-		return nil, fmt.Errorf("the first line, which names the columns, cannot be read: %w", unwrapped(err))
+		return nil, fmt.Errorf("the first line, which names the columns, cannot be read: %w", explained(err))
 	}
-	c.cols, err = newLayout(append([]string(nil), columns...), o)
+	c.cols, err = newLayout(slices.Clone(columns), o, notes)
 	return c, err
 }
 
+// delimiters are the characters that are looked for if none is given, the most usual first.
+const delimiters = ",;\t|"
+
+// delimiter finds the character between the fields: the one that is given, or is named by a first line such as "sep=;",
+// which Excel writes and which is skipped, or that makes the account one of several columns.
+func (c *csvReader) delimiter(plain *bufio.Reader, o *Options) (rune, error) {
+	head, err := plain.Peek(plain.Size())
+	if err != nil && !errors.Is(err, io.EOF) && len(head) == 0 {
+		return 0, err
+	}
+	first, _, _ := bytes.Cut(head, []byte{'\n'})
+	found := o.Delimiter
+	if named, ok := strings.CutPrefix(strings.Trim(text.Trim(string(first)), `"`), "sep="); ok && len(named) <= 1 {
+		if _, err := plain.Discard(min(len(first)+1, len(head))); err != nil {
+			return 0, err
+		}
+		c.before = 1
+		if found == 0 && named != "" && validDelimiter(rune(named[0])) {
+			found = rune(named[0])
+		}
+		head = head[min(len(first)+1, len(head)):]
+	}
+	if found != 0 {
+		return found, nil
+	}
+	for _, d := range delimiters {
+		r := csv.NewReader(bytes.NewReader(head))
+		r.Comma = d
+		if columns, err := r.Read(); err == nil && len(columns) > 1 && hasAccount(columns, o.Account) {
+			return d, nil
+		}
+	}
+	return ',', nil
+}
+
+func hasAccount(columns []string, account string) bool {
+	return slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(text.Trim(c), account) })
+}
+
+// validDelimiter reports whether encoding/csv takes a character as the delimiter.
+func validDelimiter(r rune) bool { return r != 0 && !strings.ContainsRune("\"\r\n\ufffd", r) }
+
 func (c *csvReader) layout() *layout { return c.cols }
 
+func (c *csvReader) offset() int64 { return c.csv.InputOffset() }
+
 func (c *csvReader) next(skip bool) (record, error) {
-	c.guard.room = maxRecord
+	c.bound.room = maxRecord
 	fields, err := c.csv.Read()
 	var fault *csv.ParseError
 	switch {
 	case errors.Is(err, io.EOF):
 		return record{}, io.EOF
 	case errors.As(err, &fault):
-		return malformed(fault)
+		return c.malformed(fault)
 	case errors.Is(err, errTooLong):
 		line, _ := c.csv.FieldPos(0)
-		return record{}, fmt.Errorf("after line %d: %w", line, err)
+		return record{}, fmt.Errorf("after line %d: %w", line+c.before, err)
 	case err != nil:
 		return record{}, err
 	}
 	line, _ := c.csv.FieldPos(0)
-	r := record{line: int64(line)}
+	r := record{line: int64(line + c.before)}
 	for _, field := range fields {
 		r.sum = fnv(r.sum, field)
 	}
-	switch {
-	case skip:
-	case len(fields) != len(c.cols.columns):
-		r.reason = fmt.Sprintf("the number of its fields is %d, that of the first line %d", len(fields), len(c.cols.columns))
-	default:
-		c.cols.user(fields, &r)
-		c.swallowed(fields, line, &r)
+	if !skip {
+		c.user(fields, &r)
 	}
 	return r, nil
 }
 
-// swallowed finds rows that have become a part of a value, since a quote was not closed.
-func (c *csvReader) swallowed(fields []string, line int, r *record) {
-	for i, field := range fields {
-		if len(field) <= timpush.MaxValueBytes {
-			continue
-		}
-		if n := strings.Count(field, "\n"); n > 0 {
-			r.column, r.reason = c.cols.columns[i], fmt.Sprintf("a quoted value spans the lines %d to %d: is a quote not closed?", line, line+n)
-			return
-		}
+func (c *csvReader) user(fields []string, r *record) {
+	if c.swallowed(fields, r) {
+		return
+	}
+	if len(fields) != len(c.cols.columns) {
+		r.reason = fmt.Sprintf("the number of its fields is %d, that of the first line %d", len(fields), len(c.cols.columns))
+		return
+	}
+	if c.cols.user(fields, r); r.reason != "" {
+		_, r.position = c.csv.FieldPos(r.cell)
 	}
 }
 
-// malformed makes a fault of one row of what cannot be read, if it has only one line. Otherwise rows may have been swallowed.
-func malformed(fault *csv.ParseError) (record, error) {
-	if fault.StartLine != fault.Line {
-		return record{}, fmt.Errorf("the quote that begins in the row of line %d is not closed: nothing after it can be told apart", fault.StartLine)
+// swallowed finds rows that have become a part of a value, since a quote was not closed.
+func (c *csvReader) swallowed(fields []string, r *record) bool {
+	for i, field := range fields {
+		if strings.IndexByte(field, '\n') >= 0 && c.holdsRows(field) {
+			line, column := c.csv.FieldPos(i)
+			line += c.before
+			r.position, r.reason = column, fmt.Sprintf("a quoted value spans the lines %d to %d: is a quote not closed?", line, line+strings.Count(field, "\n"))
+			return true
+		}
 	}
-	r := record{line: int64(fault.Line), column: strconv.Itoa(fault.Column), reason: unwrapped(fault.Err).Error()}
+	return false
+}
+
+// holdsRows reports whether a value of several lines is too long for one, or has a line with as many delimiters as a row.
+func (c *csvReader) holdsRows(field string) bool {
+	if len(field) > timpush.MaxValueBytes {
+		return true
+	}
+	first := true
+	for line := range strings.Lines(field) {
+		if !first && strings.Count(line, string(c.csv.Comma)) >= len(c.cols.columns)-1 {
+			return true
+		}
+		first = false
+	}
+	return false
+}
+
+// malformed makes a fault of one row of what cannot be read, if it has only one line. Otherwise rows may have been swallowed.
+func (c *csvReader) malformed(fault *csv.ParseError) (record, error) {
+	if fault.StartLine != fault.Line {
+		return record{}, fmt.Errorf("the quote that begins in the row of line %d is not closed: nothing after it can be told apart", fault.StartLine+c.before)
+	}
+	r := record{line: int64(fault.Line + c.before), position: fault.Column, reason: explained(fault.Err).Error()}
 	r.sum = fnv(r.sum, r.reason)
 	return r, nil
 }
 
-// unwrapped says in other words what encoding/csv means.
-func unwrapped(err error) error {
+// explained says what encoding/csv means in the words of somebody who looks at the file.
+func explained(err error) error {
 	switch {
 	case errors.Is(err, csv.ErrBareQuote):
 		return errors.New(`a quote (") within a value that does not begin with one: double it, and put the value into quotes`)

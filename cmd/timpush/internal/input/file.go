@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 // maxWindow is how much a zstd stream may make the decoder keep: level 19 needs 8 MiB, only --long and --ultra more.
@@ -25,6 +27,16 @@ type file struct {
 	reader reader
 	closes []func()
 	bytes  *counter
+	kind   Kind
+}
+
+// Kind is how the rows of a file are written.
+type Kind struct {
+	Format      Format
+	Compression string // gzip or zstd, or ""
+	Encoding    string // of a text, or ""
+	Delimiter   string // of CSV, or ""
+	Sheet       string // of a workbook, or ""
 }
 
 // counter counts what is taken from a file, before decompression.
@@ -84,34 +96,55 @@ func (in *Input) begin(f *file) error {
 		raw = opened
 	}
 	f.bytes = &counter{r: raw}
-	plain, compressed, err := f.decompress(f.bytes)
+	plain, err := f.decompress(f.bytes)
 	if err != nil {
 		return err
 	}
-	format, err := in.format(f.name, plain)
-	if err != nil {
+	if f.kind.Format, err = in.format(f.name, plain); err != nil {
 		return err
 	}
-	if format == Parquet {
+	switch f.kind.Format {
+	case Parquet, Excel:
 		opened, ok := raw.(*os.File)
-		if f.name == Stdin || compressed || !ok {
-			return errors.New("Parquet is read from its end: it must be a plain file, neither compressed once more nor standard input") //nolint:staticcheck // a proper name
+		if f.name == Stdin || f.kind.Compression != "" || !ok {
+			return fmt.Errorf("%s must be a plain file, neither compressed once more nor standard input: it is not read from its beginning to its end", f.kind.Format)
 		}
-		f.reader, err = newParquet(opened, f.size, in.options)
+		return f.beginBinary(opened, in)
+	}
+	return f.beginText(plain, in)
+}
+
+func (f *file) beginBinary(opened *os.File, in *Input) (err error) {
+	if f.kind.Format == Parquet {
+		f.reader, err = newParquet(opened, f.size, &in.options, &in.notes)
 		return err
 	}
-	if err := checkText(plain); err != nil {
+	sheet, err := newExcel(opened, f.size, &in.options, &in.notes)
+	if err != nil {
 		return err
 	}
-	if format == NDJSON {
-		if err := checkArray(plain); err != nil {
-			return err
-		}
-		f.reader = newNDJSON(plain, in.options)
-		return nil
+	f.reader, f.kind.Sheet, f.size = sheet, sheet.name, 0 // how much of it has been read is not known
+	f.closes = append(f.closes, sheet.close)
+	return nil
+}
+
+func (f *file) beginText(plain *bufio.Reader, in *Input) error {
+	decoded, err := text.NewReader(plain)
+	if err != nil {
+		return err
 	}
-	f.reader, err = newCSV(plain, in.options)
-	return err
+	f.kind.Encoding = decoded.Encoding()
+	plain = bufio.NewReaderSize(decoded, 64<<10)
+	if f.kind.Format == NDJSON {
+		f.reader = newNDJSON(plain, &in.options)
+		return checkArray(plain)
+	}
+	rows, err := newCSV(plain, &in.options, &in.notes)
+	if err != nil {
+		return err
+	}
+	f.reader, f.kind.Delimiter = rows, string(rows.csv.Comma)
+	return nil
 }
 
 func (f *file) openRegular() (*os.File, error) {
@@ -133,32 +166,34 @@ func (f *file) openRegular() (*os.File, error) {
 	return opened, nil
 }
 
-// decompress goes by the first bytes, not by the name: both lie, but only the name does so unnoticed.
-func (f *file) decompress(raw io.Reader) (*bufio.Reader, bool, error) {
+// decompress goes by the first bytes, not by the name: where these are wrong, reading fails.
+func (f *file) decompress(raw io.Reader) (*bufio.Reader, error) {
 	buffered := bufio.NewReaderSize(raw, 64<<10)
 	head, err := buffered.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, false, err
+		return nil, err
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(buffered)
 		if err != nil {
-			return nil, false, fmt.Errorf("damaged gzip: %w", err)
+			return nil, fmt.Errorf("damaged gzip: %w", err)
 		}
-		return bufio.NewReaderSize(damage{"gzip", z}, 64<<10), true, nil
+		f.kind.Compression = "gzip"
+		return bufio.NewReaderSize(damage{"gzip", z}, 64<<10), nil
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
-			return nil, false, fmt.Errorf("damaged zstd: %w", err)
+			return nil, fmt.Errorf("damaged zstd: %w", err)
 		}
 		f.closes = append(f.closes, z.Close)
-		return bufio.NewReaderSize(damage{"zstd", z}, 64<<10), true, nil
+		f.kind.Compression = "zstd"
+		return bufio.NewReaderSize(damage{"zstd", z}, 64<<10), nil
 	}
-	return buffered, false, nil
+	return buffered, nil
 }
 
-// damage tells what is damaged.
+// damage is a reader whose errors say what is damaged.
 type damage struct {
 	what string
 	r    io.Reader
@@ -186,8 +221,13 @@ func (in *Input) format(name string, plain *bufio.Reader) (Format, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
-	if bytes.Equal(head, []byte("PAR1")) {
+	switch {
+	case bytes.Equal(head, []byte("PAR1")):
 		return Parquet, nil
+	case bytes.Equal(head, []byte("PK\x03\x04")):
+		return Excel, nil
+	case bytes.Equal(head, []byte{0xd0, 0xcf, 0x11, 0xe0}):
+		return "", errors.New("it is a workbook that has a password, or is in Excel's format from before 2007: save it as .xlsx without a password")
 	}
 	base := strings.ToLower(filepath.Base(name))
 	for _, suffix := range []string{".gz", ".zst", ".zstd"} {
@@ -200,9 +240,11 @@ func (in *Input) format(name string, plain *bufio.Reader) (Format, error) {
 		return CSV, nil
 	case ".parquet":
 		return Parquet, nil
+	case ".xlsx", ".xlsm":
+		return Excel, nil
 	}
 	if name != Stdin {
-		return "", errors.New("its name does not tell the format: give --format csv, ndjson or parquet")
+		return "", errors.New("its name does not tell the format: give --format csv, ndjson, parquet or xlsx")
 	}
 	if len(head) > 0 && (head[0] == '{' || head[0] == '[') {
 		return NDJSON, nil
@@ -218,23 +260,6 @@ func checkArray(plain *bufio.Reader) error {
 	}
 	if bytes.HasPrefix(bytes.TrimSpace(head), []byte{'['}) {
 		return errors.New("it is a JSON array, and NDJSON has an object on each line: jq -c '.[]' makes one of the other")
-	}
-	return nil
-}
-
-// checkText passes over a byte order mark and refuses what is not UTF-8 from its first character on.
-func checkText(plain *bufio.Reader) error {
-	head, err := plain.Peek(4096)
-	switch {
-	case err != nil && !errors.Is(err, io.EOF) && len(head) == 0:
-		return err
-	case bytes.HasPrefix(head, []byte{0xef, 0xbb, 0xbf}):
-		_, err = plain.Discard(3)
-		return err
-	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
-		return errors.New("it is UTF-16, not UTF-8: save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8")
-	case len(head) >= 4 && (head[0] == 0 && head[1] != 0 || head[0] != 0 && head[1] == 0 && head[3] == 0):
-		return errors.New("it looks like UTF-16, not UTF-8: convert it: iconv -f UTF-16LE -t UTF-8 (or UTF-16BE)")
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func FuzzParquet(f *testing.F) {
 
 // FuzzText feeds anything in as CSV and NDJSON.
 func FuzzText(f *testing.F) {
-	for _, seed := range []string{"a,b\n1,2\n", "a,b\n\"1\n\",2\n", "\ufeffa,b\r\n", `{"a":"x","b":null}`, "\x1f\x8b", "a,b\n\"x\"y,\n"} {
+	for _, seed := range []string{"a,b\n1,2\n", "a,b\n\"1\n\",2\n", "\ufeffa,b\r\n", `{"a":"x","b":null}`, "\x1f\x8b", "a,b\n\"x\"y,\n", "sep=;\na;b\n1;2\n", "a;b\r1;NULL\r", "\xff\xfea\x00,\x00b\x00\n\x00", "sep=", "a\tb\n\\N\t \n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -1,4 +1,4 @@
-// Package input reads users and their attributes from CSV, NDJSON and Parquet files, row by row in constant memory.
+// Package input reads users and their attributes from CSV, NDJSON, Parquet and Excel files, row by row in constant memory.
 package input
 
 import (
@@ -32,6 +32,7 @@ const (
 	CSV     Format = "csv"
 	NDJSON  Format = "ndjson"
 	Parquet Format = "parquet"
+	Excel   Format = "xlsx"
 )
 
 // Options says how rows become users.
@@ -41,7 +42,10 @@ type Options struct {
 	Names     map[string]string // column to attribute, where they differ
 	Ignore    []string          // columns that are no attributes
 	Only      []string          // columns that are attributes; nil: all
-	Delimiter rune              // of CSV
+	Delimiter rune              // of CSV; 0: found by the first line
+	Sheet     string            // of a workbook; "": the first
+	Null      []string          // cells that count as empty; nil: \N does, and what is doubtful is a fault of its row
+	Trim      bool              // white space around values is left out
 }
 
 // Row is one row of the input.
@@ -64,35 +68,41 @@ func (p Place) String() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
 
 // Fault is why a row cannot be used.
 type Fault struct {
-	Place   Place
-	Column  string // name or number; "" if it is the whole row
-	Account string // if it is known
-	Reason  string
+	Place    Place
+	Position int    // of the fault's cell, or of the fault, in the line: bytes, from 1; 0 if it is not known
+	Column   string // name; "" if it is the whole row
+	Account  string // if it is known
+	Reason   string
 }
 
 // Error tells the place and the reason.
 func (f *Fault) Error() string {
-	if f.Column == "" {
-		return fmt.Sprintf("%s: %s", f.Place, f.Reason)
+	switch {
+	case f.Column != "":
+		return fmt.Sprintf("%s: column %s: %s", f.Place, f.Column, f.Reason)
+	case f.Position > 0:
+		return fmt.Sprintf("%s:%d: %s", f.Place, f.Position, f.Reason)
 	}
-	return fmt.Sprintf("%s: column %s: %s", f.Place, f.Column, f.Reason)
+	return fmt.Sprintf("%s: %s", f.Place, f.Reason)
 }
 
 // MarshalJSON writes the members that the manual has.
 func (f *Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		File    string `json:"file"`
-		Line    int64  `json:"line"`
-		Column  string `json:"column,omitempty"`
-		Account string `json:"account,omitempty"`
-		Reason  string `json:"reason"`
-	}{f.Place.File, f.Place.Line, f.Column, f.Account, f.Reason})
+		File     string `json:"file"`
+		Line     int64  `json:"line"`
+		Position int    `json:"position,omitempty"`
+		Column   string `json:"column,omitempty"`
+		Account  string `json:"account,omitempty"`
+		Reason   string `json:"reason"`
+	}{f.Place.File, f.Place.Line, f.Position, f.Column, f.Account, f.Reason})
 }
 
 // Input is all files in their order.
 type Input struct {
 	files   []string
 	options Options
+	notes   Notes
 	stdin   io.Reader
 
 	size   int64        // of all files in bytes, 0 if not known
@@ -121,12 +131,15 @@ type record struct {
 	line    int64
 	account string
 	attrs   timpush.Attrs
-	column  string
 	reason  string // why the row cannot be used
 	sum     uint64
+
+	column   string // of the fault, if it is one's
+	cell     int    // the number of that column, from 0
+	position int    // of the fault
 }
 
-// New finds the files and looks at each of them, so that what can be known to be wrong is known before anything is sent.
+// New finds the files and reads the beginning of each, so that what can be wrong there is known before anything is sent.
 func New(args []string, options Options, stdin io.Reader) (*Input, error) {
 	files, err := expand(args)
 	if err != nil {
@@ -135,7 +148,6 @@ func New(args []string, options Options, stdin io.Reader) (*Input, error) {
 	in := &Input{files: files, options: options, stdin: stdin}
 	for _, name := range files {
 		if name == Stdin {
-			in.size = 0
 			return in, nil
 		}
 		if err := in.probe(name); err != nil {
@@ -159,21 +171,8 @@ func (in *Input) Fraction() float64 {
 // Mark returns the last mark that was passed, or nil.
 func (in *Input) Mark() *Mark { return in.mark.Load() }
 
-// Columns returns the attributes that the columns of the first file make, or nil where only rows tell.
-func (in *Input) Columns() (columns, attrs []string) {
-	if in.files[0] == Stdin {
-		return nil, nil
-	}
-	f, err := in.open(in.files[0])
-	if err != nil {
-		return nil, nil
-	}
-	defer f.close()
-	if t, ok := f.reader.(interface{ layout() *layout }); ok {
-		return t.layout().names()
-	}
-	return nil, nil
-}
+// Notes returns what was read differently from what is written.
+func (in *Input) Notes() Notes { return in.notes }
 
 // expand resolves patterns that the shell has left alone.
 func expand(args []string) (files []string, err error) {
@@ -258,7 +257,7 @@ func (in *Input) rowsOf(f *file, number *int64, sum *uint64, skip func(int64) bo
 		if !unwanted {
 			row.User = timpush.UserAttrs{ToAccount: r.account, Attrs: r.attrs}
 			if r.reason != "" {
-				row.Fault = &Fault{row.Place, r.column, r.account, r.reason}
+				row.Fault = &Fault{row.Place, r.position, r.column, r.account, r.reason}
 			}
 		}
 		*number++

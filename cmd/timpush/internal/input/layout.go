@@ -1,54 +1,105 @@
 package input
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
-// layout is what the columns of a file mean.
+// layout is the meaning of the columns of a file.
 type layout struct {
 	columns []string
 	account int
-	attrs   []string // by column; "" for those that are none
-	width   int      // how many are
+	attrs   []string // by column; "" for those that are no attributes
+	width   int      // number of attributes
+	options *Options
+	notes   *Notes
 }
 
+// Notes counts cells that were read differently from what is written, or that may be meant differently.
+type Notes struct {
+	Accounts int64 // with white space around them, which was left out
+	Spaces   int64 // values that begin or end with white space, and are sent with it
+	Empty    int64 // cells of white space, \N or a text of Options.Null, which count as empty
+}
+
+// FlagError is a fault that another command line corrects.
+type FlagError struct{ error }
+
+func (e *FlagError) Unwrap() error { return e.error }
+
+func flagErrorf(format string, args ...any) error { return &FlagError{fmt.Errorf(format, args...)} }
+
 // newLayout finds the account and the attributes among the columns.
-func newLayout(columns []string, o Options) (*layout, error) {
-	l := &layout{columns: columns, account: -1, attrs: make([]string, len(columns))}
-	var taken = map[string]string{}
-	for i, c := range columns {
-		switch {
-		case c == o.Account && l.account >= 0:
-			return nil, fmt.Errorf("the column %q comes twice", c)
-		case c == o.Account:
-			l.account = i
+func newLayout(names []string, o *Options, notes *Notes) (*layout, error) {
+	l := &layout{account: -1, attrs: make([]string, len(names)), options: o, notes: notes}
+	for _, name := range names {
+		l.columns = append(l.columns, text.Trim(name))
+	}
+	var err error
+	if l.account, err = findAccount(l.columns, o.Account); err != nil {
+		return nil, err
+	}
+	if err := l.findAttrs(); err != nil {
+		return nil, err
+	}
+	return l, l.check()
+}
+
+// findAccount finds the column of the account. Where none has its name exactly, one that differs only in capitals is it.
+func findAccount(columns []string, account string) (int, error) {
+	at := slices.Index(columns, account)
+	if at < 0 {
+		at = slices.IndexFunc(columns, func(c string) bool { return strings.EqualFold(c, account) })
+	}
+	if at < 0 {
+		return 0, flagErrorf("there is no column %q: name the column of the account: --account COLUMN; the columns are %s", account, list(columns))
+	}
+	if slices.Contains(columns[at+1:], columns[at]) {
+		return 0, fmt.Errorf("the column %q comes twice", columns[at])
+	}
+	return at, nil
+}
+
+// findAttrs finds the attribute of each column.
+func (l *layout) findAttrs() error {
+	o, taken := l.options, map[string]string{}
+	for i, c := range l.columns {
+		if i == l.account || slices.Contains(o.Ignore, c) || o.Only != nil && !slices.Contains(o.Only, c) {
 			continue
-		case slices.Contains(o.Ignore, c) || o.Only != nil && !slices.Contains(o.Only, c):
-			continue
-		case c == "":
-			return nil, fmt.Errorf("column %d has no name: every column needs one in the first line", i+1)
-		case !utf8.ValidString(c):
-			return nil, fmt.Errorf("the name of column %d is not UTF-8 (perhaps it is Latin-1): convert the file: iconv -f ISO-8859-1 -t UTF-8", i+1)
-		case strings.ContainsRune(c, 0):
-			return nil, fmt.Errorf("the name of column %d has a NUL byte: it is no text, or UTF-16", i+1)
+		}
+		if err := checkColumn(i, c); err != nil {
+			return err
 		}
 		attr := c
 		if name, ok := o.Names[c]; ok {
 			attr = name
 		}
 		if other, ok := taken[attr]; ok {
-			return nil, duplicate(other, c, attr)
+			return duplicate(other, c, attr)
 		}
 		taken[attr], l.attrs[i] = c, attr
 		l.width++
 	}
-	return l, l.check(o)
+	return nil
+}
+
+func checkColumn(i int, name string) error {
+	if name == "" {
+		return fmt.Errorf("column %d has no name: every column needs one in the first line", i+1)
+	}
+	switch reason, at := text.Fault(name); {
+	case strings.HasPrefix(reason, "there is a NUL"):
+		return fmt.Errorf("the name of column %d has a NUL byte at character %d: it is no text", i+1, utf8.RuneCountInString(name[:at])+1)
+	case reason != "":
+		return fmt.Errorf("the name of column %d cannot be read, at character %d: %s", i+1, utf8.RuneCountInString(name[:at])+1, reason)
+	}
+	return nil
 }
 
 func duplicate(first, second, attr string) error {
@@ -58,93 +109,108 @@ func duplicate(first, second, attr string) error {
 	return fmt.Errorf("the columns %q and %q are both the attribute %q: leave one out: --ignore %s", first, second, attr, second)
 }
 
-func (l *layout) check(o Options) error {
-	if l.account < 0 {
-		text := fmt.Sprintf("there is no column %q: name the column of the account: --account COLUMN; the columns are %s", o.Account, list(l.columns))
-		if len(l.columns) == 1 && strings.ContainsAny(l.columns[0], ";\t|") {
-			text += "; is another character between them? --delimiter ';' (or tab)"
-		}
-		return errors.New(text)
-	}
-	for c := range o.Names {
+// check refuses flags that name columns which do not exist, and a file without attributes.
+func (l *layout) check() error {
+	for c := range l.options.Names {
 		if !slices.Contains(l.columns, c) {
-			return fmt.Errorf("there is no column %q, which --map names; the columns are %s", c, list(l.columns))
+			return flagErrorf("there is no column %q, which --map names; the columns are %s", c, list(l.columns))
 		}
 	}
-	for _, c := range o.Only {
+	for _, c := range l.options.Only {
 		if !slices.Contains(l.columns, c) {
-			return fmt.Errorf("there is no column %q, which --only names; the columns are %s", c, list(l.columns))
+			return flagErrorf("there is no column %q, which --only names; the columns are %s", c, list(l.columns))
 		}
 	}
 	if l.width == 0 {
-		return errors.New("there is no column of an attribute beside that of the account")
+		return fmt.Errorf("there is no column of an attribute beside that of the account")
 	}
 	return nil
 }
 
-func (l *layout) names() (columns, attrs []string) {
-	for i, attr := range l.attrs {
-		if attr != "" {
-			columns, attrs = append(columns, l.columns[i]), append(attrs, attr)
-		}
-	}
-	return columns, attrs
-}
-
-// user makes a record of the fields of a row. Empty fields are left alone.
+// user makes a record of the fields of a row. Empty fields leave their attributes alone.
 func (l *layout) user(fields []string, r *record) {
-	r.account = fields[l.account]
-	if r.account == "" {
-		r.column, r.reason = l.columns[l.account], "the account is empty"
+	account := text.Trim(fields[l.account])
+	reason, _ := text.AccountFault(account)
+	switch {
+	case account == "":
+		reason = "the account is empty"
+	case isNull(account, l.options.Null):
+		reason = fmt.Sprintf("the account is %s, which means that there is none", account)
+	case reason == "" && account != fields[l.account]:
+		l.notes.Accounts++
+	}
+	if r.account = account; reason != "" {
+		l.fault(r, l.account, reason)
 		return
 	}
 	r.attrs = make(timpush.Attrs, l.width)
 	for i, field := range fields {
 		attr := l.attrs[i]
-		if field == "" || attr == "" && i != l.account {
+		if field == "" || attr == "" {
 			continue
 		}
-		if reason := textFault(field); reason != "" {
-			r.column, r.reason = l.columns[i], reason
+		value, reason := l.value(field)
+		if reason != "" {
+			l.fault(r, i, reason)
 			return
 		}
-		if i != l.account {
-			r.attrs[attr] = field
+		if value != "" {
+			r.attrs[attr] = value
 		}
 	}
 }
 
-func textFault(text string) string {
-	plain := true
-	for i := range len(text) {
-		plain = plain && text[i]-1 < 0x7f // neither NUL nor the beginning of a longer character
+func (l *layout) fault(r *record, i int, reason string) {
+	r.cell, r.column, r.reason = i, l.columns[i], reason
+}
+
+// value returns the value of a field, "" where it counts as empty, or why it is not sent.
+func (l *layout) value(field string) (value, reason string) {
+	if reason, _ = text.Fault(field); reason != "" {
+		return "", reason
 	}
-	switch {
-	case plain:
-	case strings.IndexByte(text, 0) >= 0:
-		return "there is a NUL byte in it"
-	case !utf8.ValidString(text):
-		return "it is not UTF-8 (perhaps Latin-1: iconv -f ISO-8859-1 -t UTF-8)"
+	switch trimmed := text.Trim(field); {
+	case trimmed == "", isNull(trimmed, l.options.Null):
+		l.notes.Empty++
+		return "", ""
+	case l.options.Null == nil && slices.Contains(doubtful, trimmed):
+		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, trimmed)
+	case trimmed == field:
+	case l.options.Trim:
+		return trimmed, ""
+	default:
+		l.notes.Spaces++
 	}
-	return ""
+	return field, ""
+}
+
+// doubtful are texts that programs write where there is no value, or an error, and that can be values too.
+var doubtful = []string{"NULL", "null", "nan", "NaN", "<NA>", "#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!"}
+
+// isNull reports whether a text means that there is no value. \N does where nothing else is said: databases write it.
+func isNull(field string, null []string) bool {
+	if null == nil {
+		return field == `\N`
+	}
+	return slices.Contains(null, field)
 }
 
 func list(names []string) string {
 	const most = 12
-	var text strings.Builder
+	var all strings.Builder
 	for i, name := range names[:min(len(names), most)] {
 		if i > 0 {
-			text.WriteString(", ")
+			all.WriteString(", ")
 		}
 		if len(name) > 60 {
 			name = strings.ToValidUTF8(name[:60], "") + "..."
 		}
-		fmt.Fprintf(&text, "%q", name)
+		fmt.Fprintf(&all, "%q", name)
 	}
 	if len(names) > most {
-		fmt.Fprintf(&text, " and %d more", len(names)-most)
+		fmt.Fprintf(&all, " and %d more", len(names)-most)
 	}
-	return text.String()
+	return all.String()
 }
 
 // ColumnOf returns the column that makes an attribute.

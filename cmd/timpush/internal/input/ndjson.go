@@ -11,9 +11,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/timpush/timpush-go"
+
+	plaintext "github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
-// Note is the member of an NDJSON object that is not read: why the tool has put the row into the failures file.
+// Note is the member of an NDJSON object that is not read: it says why the tool put the row into the failures file.
 const Note = "_timpush"
 
 // toAccount is the account in objects that have the form of the API.
@@ -23,18 +25,21 @@ const toAccount = "To_Account"
 // {"To_Account":"x","Attrs":{"city":"y"}}, and column names do not apply to it; in others, each member is a column.
 type ndjsonReader struct {
 	plain   *bufio.Reader
-	options Options
+	options *Options
 	line    int64
+	bytes   int64 // of the lines that have been read
 	buf     []byte
 	source  bytes.Reader
 	decoder *jsontext.Decoder
 }
 
-func newNDJSON(plain *bufio.Reader, o Options) *ndjsonReader {
+func newNDJSON(plain *bufio.Reader, o *Options) *ndjsonReader {
 	n := &ndjsonReader{plain: plain, options: o}
 	n.decoder = jsontext.NewDecoder(&n.source)
 	return n
 }
+
+func (n *ndjsonReader) offset() int64 { return n.bytes }
 
 func (n *ndjsonReader) next(skip bool) (record, error) {
 	for {
@@ -60,6 +65,7 @@ func (n *ndjsonReader) readLine() (text []byte, long bool, err error) {
 	n.buf = n.buf[:0]
 	for {
 		part, err := n.plain.ReadSlice('\n')
+		n.bytes += int64(len(part))
 		if len(n.buf)+len(part) <= maxRecord {
 			n.buf = append(n.buf, part...)
 		} else {
@@ -78,11 +84,17 @@ func (n *ndjsonReader) readLine() (text []byte, long bool, err error) {
 }
 
 func (n *ndjsonReader) parse(text []byte, r *record) {
+	if reason, at := plaintext.Fault(string(text)); reason != "" {
+		r.position, r.reason = at+1, reason
+		return
+	}
 	n.source.Reset(text)
 	n.decoder.Reset(&n.source)
 	r.attrs = timpush.Attrs{}
 	if err := n.object(r); err != nil {
-		r.reason = "it is not a JSON object: " + strings.TrimPrefix(err.Error(), "jsontext: ")
+		r.position = int(n.decoder.InputOffset()) + 1
+		why, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "jsontext: "), " after offset ")
+		r.reason = "it is not a JSON object: " + why
 		return
 	}
 	switch {
@@ -91,8 +103,10 @@ func (n *ndjsonReader) parse(text []byte, r *record) {
 		r.reason = "something follows the JSON object"
 	case r.account == "":
 		r.column, r.reason = n.options.Account, "the account is missing or empty"
-	case strings.IndexByte(r.account, 0) >= 0:
-		r.column, r.reason = n.options.Account, "there is a NUL byte in it"
+	default:
+		if reason, _ := plaintext.AccountFault(r.account); reason != "" {
+			r.column, r.reason = n.options.Account, reason
+		}
 	}
 }
 
@@ -131,7 +145,7 @@ func (n *ndjsonReader) member(name string, r *record) error {
 		return n.members(func(name string) error { return n.attr(name, name, r) })
 	case name == n.options.Account || name == toAccount && r.account == "":
 		value, _, err := n.value(name, r)
-		r.account = value
+		r.account = plaintext.Trim(value)
 		return err
 	case name == Note || slices.Contains(n.options.Ignore, name) || n.options.Only != nil && !slices.Contains(n.options.Only, name):
 		return n.decoder.SkipValue()

@@ -13,8 +13,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Parquet files say themselves how large their parts are, and a damaged or malicious one lies. What can be compared with the size
-// of the file is compared before anything is allocated for it.
+// A Parquet file states how large its parts are, and in a damaged or malicious one that is wrong. What can be compared with
+// the size of the file is compared before anything is allocated for it.
 const (
 	maxFooter   = 16 << 20
 	maxChunk    = 1 << 30 // of one column in one row group, uncompressed
@@ -36,8 +36,8 @@ type parquetReader struct {
 	fields  []string
 }
 
-func newParquet(f *os.File, size int64, o Options) (p *parquetReader, err error) {
-	defer rescue(&err)
+func newParquet(f *os.File, size int64, o *Options, notes *Notes) (p *parquetReader, err error) {
+	defer rescue("Parquet", &err)
 	if err := checkFooter(f, size); err != nil {
 		return nil, err
 	}
@@ -49,13 +49,14 @@ func newParquet(f *os.File, size int64, o Options) (p *parquetReader, err error)
 	if err := p.checkSizes(size); err != nil {
 		return nil, err
 	}
-	return p, p.choose(o)
+	return p, p.choose(o, notes)
 }
 
-// rescue makes an error of a panic: the reader panics on some damaged files (github.com/parquet-go/parquet-go/issues/537).
-func rescue(err *error) {
+// rescue makes an error of a panic: readers of binary formats panic on some damaged files, such as that of
+// github.com/parquet-go/parquet-go/issues/537.
+func rescue(what string, err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("damaged Parquet: %v", r)
+		*err = fmt.Errorf("damaged %s: %v", what, r)
 	}
 }
 
@@ -99,13 +100,13 @@ func (p *parquetReader) checkSizes(size int64) error {
 }
 
 // choose finds the columns that are read.
-func (p *parquetReader) choose(o Options) (err error) {
+func (p *parquetReader) choose(o *Options, notes *Notes) (err error) {
 	var names []string
 	top := p.file.Root().Columns()
 	for _, c := range top {
 		names = append(names, c.Name())
 	}
-	if p.cols, err = newLayout(names, o); err != nil {
+	if p.cols, err = newLayout(names, o, notes); err != nil {
 		return err
 	}
 	p.fields = make([]string, len(top))
@@ -150,7 +151,7 @@ func (p *parquetReader) share(size int64) int64 {
 }
 
 func (p *parquetReader) next(skip bool) (r record, err error) {
-	defer rescue(&err)
+	defer rescue("Parquet", &err)
 	for p.left == 0 {
 		if err := p.nextGroup(); err != nil {
 			return r, err

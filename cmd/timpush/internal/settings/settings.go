@@ -2,24 +2,28 @@
 package settings
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
-// DefaultRate is how many calls a second are made if nothing else is said: see timpush.WithLimiter.
+// DefaultRate is how many calls a second are made if no other rate is given: see timpush.WithLimiter.
 const DefaultRate = 97.5
 
 // Keys are the settings there are. In the environment they are in capitals, with TIMPUSH_ before them and "_" for "-".
@@ -73,7 +77,7 @@ func (s *Source) Load() (*Settings, error) {
 	}
 	r := &Settings{From: map[string]string{}}
 	var faults []error
-	text := func(key string, required bool) string {
+	value := func(key string, required bool) string {
 		v := s.value(key)
 		if v.Text == "" && required && !s.Optional {
 			faults = append(faults, missing(key))
@@ -82,7 +86,7 @@ func (s *Source) Load() (*Settings, error) {
 		return v.Text
 	}
 	whole := func(key string, required bool) int {
-		t := text(key, required)
+		t := value(key, required)
 		if t == "" {
 			return 0
 		}
@@ -91,15 +95,15 @@ func (s *Source) Load() (*Settings, error) {
 		return n
 	}
 	r.SDKAppID = whole(SDKAppID, true)
-	r.Identifier = text(Identifier, true)
-	r.BaseURL = text(BaseURL, false)
-	perSecond, err := parseRate(text(Rate, false))
+	r.Identifier = value(Identifier, true)
+	r.BaseURL = value(BaseURL, false)
+	perSecond, err := parseRate(value(Rate, false))
 	if err != nil {
 		faults = append(faults, fmt.Errorf("%s (from %s) %w", Rate, r.From[Rate], err))
 	}
 	r.Rate = perSecond
 	r.InFlight = whole(InFlight, false)
-	if name := text(Region, true); name != "" {
+	if name := value(Region, true); name != "" {
 		region, err := timpush.ParseRegion(name)
 		r.Region, faults = region, appendError(faults, err)
 	}
@@ -191,7 +195,11 @@ func (s *Source) secretKey(r *Settings) (string, error) {
 			return "", err
 		}
 	}
-	return strings.TrimSpace(direct.Text), nil
+	key := text.Trim(direct.Text)
+	if key == "" {
+		return "", nil // NewClient says that it is empty
+	}
+	return key, checkKey(key, direct.From)
 }
 
 func (s *Source) keyFromFile(name string) (string, error) {
@@ -209,16 +217,61 @@ func (s *Source) keyFromFile(name string) (string, error) {
 	return readKey(name, f)
 }
 
+// readKey reads a file with the key alone in it, or with a line for it such as a file for the environment has.
 func readKey(name string, r io.Reader) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(r, 4096))
-	if err != nil {
-		return "", fmt.Errorf("the secret key: %w", err)
+	var key string
+	for line, err := range text.Lines(io.LimitReader(r, maxKeyFile), maxLine) {
+		switch {
+		case isFault(err):
+			return "", fmt.Errorf("the secret key: %s:%w", name, err)
+		case err != nil:
+			return "", fmt.Errorf("the secret key: %w", err)
+		case line.Text[0] == '#':
+			continue
+		case strings.HasPrefix(line.Text, "-----BEGIN"):
+			return line.Text, nil // NewClient says what it is
+		case key != "":
+			return "", fmt.Errorf("the secret key: %s: want the key alone in it, and there is more in line %d", name, line.Number)
+		}
+		if key, err = keyOf(line); err != nil {
+			return "", fmt.Errorf("the secret key: %s:%w", name, err)
+		}
 	}
-	key := string(bytes.TrimSpace(text))
 	if key == "" {
 		return "", fmt.Errorf("the secret key: there is nothing in %s", name)
 	}
-	return key, nil
+	return key, checkKey(key, name)
+}
+
+// keyOf returns the key of a line of a key file. Its error repeats nothing of the line, which may be the key.
+func keyOf(line text.Line) (string, error) {
+	name, value, named := strings.Cut(line.Text, "=")
+	if !named {
+		return line.Text, nil
+	}
+	if settingOf(name) != SecretKey {
+		return "", line.Fault(len(name), "there is a = in it, which no key has: want the key alone, or "+EnvName(SecretKey)+"=key")
+	}
+	return unquoted(value), nil
+}
+
+// minKey is half of what the keys in the console have.
+const minKey = 32
+
+// checkKey refuses what cannot be a key, as each try with a wrong one counts towards 70050, and repeats nothing of it. Keys
+// in quotation marks and PEM texts are left to NewClient, which knows them.
+func checkKey(key, from string) error {
+	if strings.Contains(key, "-----BEGIN") || strings.Trim(key, `"'`) != key {
+		return nil
+	}
+	at := strings.IndexFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	switch {
+	case at >= 0:
+		return fmt.Errorf("the secret key, from %s, cannot be one: character %d is not a printable ASCII character; copy it from the console once more", from, utf8.RuneCountInString(key[:at])+1)
+	case len(key) < minKey:
+		return fmt.Errorf("the secret key, from %s, cannot be one: it has only %d characters; copy it from the console once more", from, len(key))
+	}
+	return nil
 }
 
 // private refuses a file that others can read.
@@ -233,56 +286,101 @@ func private(name string) error {
 	return nil
 }
 
+// Bounds of what is read.
+const (
+	maxLine    = 64 << 10
+	maxKeyFile = 64 << 10
+)
+
 // readFile reads the file: a setting on each line, "key = value", and comments after "#".
 func (s *Source) readFile() error {
-	s.name = s.File
-	if s.name == "" {
-		s.name = s.Env("TIMPUSH_CONFIG")
+	name, err := s.FileName()
+	if err != nil {
+		return nil // without a home directory there is no default file
 	}
-	optional := s.name == ""
-	if optional {
-		dir, err := os.UserConfigDir()
-		if err != nil {
-			return nil //nolint:nilerr // without a home there is no default file
-		}
-		s.name = filepath.Join(dir, "timpush", "config")
-	}
-	text, err := os.ReadFile(s.name)
+	s.name = name
+	optional := s.File == "" && s.Env("TIMPUSH_CONFIG") == ""
+	f, err := os.Open(s.name)
 	if optional && errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("the configuration: %w", err)
 	}
+	defer func() { _ = f.Close() }()
 	s.file = map[string]string{}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	n := 1
-	for ; lines.Scan(); n++ {
-		if err := s.readLine(lines.Text()); err != nil {
-			return fmt.Errorf("%s:%d: %w", s.name, n, err)
+	for line, err := range text.Lines(f, maxLine) {
+		if err == nil {
+			err = s.readLine(line)
 		}
-	}
-	if lines.Err() != nil {
-		return fmt.Errorf("%s:%d: the line is too long: is it a file of settings?", s.name, n)
+		switch {
+		case isFault(err):
+			return fmt.Errorf("%s:%w", s.name, err)
+		case err != nil:
+			return fmt.Errorf("the configuration: %w", err)
+		}
 	}
 	return nil
 }
 
-func (s *Source) readLine(line string) error {
-	line = strings.TrimSpace(line)
-	if line == "" || line[0] == '#' {
+// FileName returns the name of the configuration file.
+func (s *Source) FileName() (string, error) {
+	if name := cmp.Or(s.File, s.Env("TIMPUSH_CONFIG")); name != "" {
+		return name, nil
+	}
+	dir, err := os.UserConfigDir()
+	return filepath.Join(dir, "timpush", "config"), err
+}
+
+// Given returns a setting of the flags or the environment, or "".
+func (s *Source) Given(key string) string { return cmp.Or(s.Flags[key], s.Env(EnvName(key))) }
+
+// ParseKey returns the key of the text of a key file.
+func ParseKey(content string) (string, error) {
+	return readKey("the input", strings.NewReader(content))
+}
+
+func isFault(err error) bool {
+	_, ok := errors.AsType[*text.Error](err)
+	return ok
+}
+
+// readLine reads a line of the file, or of a file for the environment, such as "export TIMPUSH_REGION='singapore'".
+func (s *Source) readLine(line text.Line) error {
+	if line.Text[0] == '#' {
 		return nil
 	}
-	key, value, ok := strings.Cut(line, "=")
-	key = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(key)), "_", "-")
+	name, value, ok := strings.Cut(line.Text, "=")
+	key := settingOf(name)
 	if !ok {
-		return errors.New("want a line such as: region = singapore")
+		return line.Fault(0, "want a line such as: region = singapore")
 	}
 	if !slices.Contains(keys, key) {
-		return fmt.Errorf("there is no setting %q, but %s", key, strings.Join(keys, ", "))
+		return line.Fault(0, fmt.Sprintf("there is no setting %q, but %s", key, strings.Join(keys, ", ")))
 	}
-	s.file[key] = strings.Trim(strings.TrimSpace(value), `"`)
+	value = unquoted(value)
+	if reason, _ := text.AccountFault(value); reason != "" {
+		return line.Fault(strings.Index(line.Text, "=")+1, reason)
+	}
+	s.file[key] = value
 	return nil
+}
+
+// settingOf returns the setting that a name stands for, as it is in the file or in the environment.
+func settingOf(name string) string {
+	name = strings.ToLower(text.Trim(strings.TrimPrefix(name, "export ")))
+	return strings.TrimPrefix(strings.ReplaceAll(name, "_", "-"), "timpush-")
+}
+
+// unquoted returns a value without the quotation marks around it.
+func unquoted(value string) string {
+	value = text.Trim(value)
+	for _, mark := range []string{`"`, "'"} {
+		if inner, ok := strings.CutPrefix(value, mark); ok && strings.HasSuffix(inner, mark) {
+			return strings.TrimSuffix(inner, mark)
+		}
+	}
+	return value
 }
 
 // Options returns the options of a client.
@@ -295,6 +393,24 @@ func (r *Settings) Options() []timpush.Option {
 		options = append(options, timpush.WithMaxInFlight(r.InFlight))
 	}
 	return options
+}
+
+// Warnings returns what is allowed and likely to be wrong. A fake on this machine has whatever quota it is given.
+func (r *Settings) Warnings() (all []string) {
+	if r.Rate > timpush.DefaultQPS && !r.local() {
+		all = append(all, fmt.Sprintf("rate %g, from %s, is above the app's quota of %d calls a second: the service refuses what is beyond it", r.Rate, r.From[Rate], timpush.DefaultQPS))
+	}
+	return all
+}
+
+// local reports whether requests stay on this machine.
+func (r *Settings) local() bool {
+	u, err := url.Parse(r.Base())
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Base returns the URL that requests go to.

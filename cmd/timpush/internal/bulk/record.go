@@ -14,23 +14,23 @@ import (
 	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 )
 
-// fate is what is done about a row.
-type fate uint8
+// action is how a row is recorded.
+type action uint8
 
 const (
-	done     fate = iota
-	rejected      // for good: into the rejects
-	again         // worth another try: into the failures
-	open          // nothing: the next run goes on with it
+	done   action = iota
+	reject        // in the rejects: to send it again is no use
+	retry         // in the failures: it is worth sending again
+	leave         // not at all: the next run sends it
 )
 
-// outcome is what became of a row.
+// outcome is the outcome of a row.
 type outcome struct {
 	place
-	user  timpush.UserAttrs
-	fate  fate
-	err   *timpush.UserError
-	fault *input.Fault // of a row that could not be used
+	user   timpush.UserAttrs
+	action action
+	err    *timpush.UserError
+	fault  *input.Fault // of a row that could not be used
 }
 
 func (o *outcome) reason() string {
@@ -40,25 +40,25 @@ func (o *outcome) reason() string {
 	return reasonOf(o.err)
 }
 
-// fateOf decides about a user that is not done. What is not known to be the user's own fault is worth another try.
-func fateOf(ctx context.Context, u *timpush.UserError) fate {
+// actionFor returns the action for a user that is not done. A failure that is not certain to be the user's own is retried.
+func actionFor(ctx context.Context, u *timpush.UserError) action {
 	if ctx.Err() != nil && (errors.Is(u, context.Canceled) || errors.Is(u, context.DeadlineExceeded)) {
-		return open
+		return leave
 	}
 	if u.Outcome != timpush.Rejected {
-		return again
+		return retry
 	}
 	if _, ok := errors.AsType[*timpush.InputError](u); ok {
-		return rejected
+		return reject
 	}
 	if code, ok := errors.AsType[timpush.Code](u); ok && code.DataFault() {
-		return rejected
+		return reject
 	}
-	return again
+	return retry
 }
 
-// grave tells whether a failure is not about the user and does not pass by itself.
-func grave(u *timpush.UserError) bool {
+// needsOperator reports whether a failure is not about the user and does not pass by itself.
+func needsOperator(u *timpush.UserError) bool {
 	if code, ok := errors.AsType[timpush.Code](u); ok {
 		return !code.Retryable()
 	}
@@ -66,22 +66,21 @@ func grave(u *timpush.UserError) bool {
 	return ok && page.StatusCode < http.StatusInternalServerError
 }
 
-// settle writes down what became of rows: first the failures, then that they have been dealt with. After this the rows are
-// not sent again.
+// record writes rows to the result files, and then that they are finished to the log. After this they are not sent again.
 //
-// A row that is done although an earlier row of its account is in the failures goes there as well: to feed in that
-// earlier row alone would bring its older values back.
-func (r *Run) settle(all []outcome) {
+// A row that is done although an earlier row of its account is in the failures goes there as well: to send that earlier row
+// alone would bring its older values back.
+func (r *Run) record(all []outcome) {
 	if r.abort != nil {
-		return // the disk has failed: the rows stay open
+		return // the disk has failed: the rows are left for the next run
 	}
 	rows, unset := r.window.drain()
 	r.Counts.Unset += unset
 	var failures, rejects []byte
 	for i := range all {
 		o := &all[i]
-		switch o.fate {
-		case open:
+		switch o.action {
+		case leave:
 			continue
 		case done:
 			r.Counts.Done++
@@ -89,10 +88,10 @@ func (r *Run) settle(all []outcome) {
 			if r.retried.has(o.user.ToAccount) {
 				failures = appendFailure(failures, o, "done", "an earlier row of this account is to be sent again, and this one after it")
 			}
-		case rejected:
+		case reject:
 			r.Counts.Rejected++
-			rejects = r.reject(rejects, o)
-		case again:
+			rejects = r.appendReject(rejects, o)
+		case retry:
 			r.Counts.Failed++
 			r.retried.add(o.user.ToAccount)
 			r.Reasons.Add(o.reason())
@@ -112,12 +111,13 @@ func (r *Run) count(o *outcome) {
 	}
 }
 
-func (r *Run) reject(text []byte, o *outcome) []byte {
+func (r *Run) appendReject(text []byte, o *outcome) []byte {
 	fault := o.fault
 	if fault == nil {
-		fault = &input.Fault{Place: o.Place, Account: o.user.ToAccount, Reason: o.reason()}
-		if e, ok := errors.AsType[*timpush.InputError](o.err); ok && e.Attr != "" {
-			fault.Column = r.Input.ColumnOf(e.Attr)
+		attr, more := r.attrAtFault(o)
+		fault = &input.Fault{Place: o.Place, Account: o.user.ToAccount, Reason: o.reason() + more}
+		if attr != "" {
+			fault.Column = r.Input.ColumnOf(attr)
 		}
 	}
 	r.Reasons.Add(fault.Reason)
@@ -164,7 +164,7 @@ func (r *Run) write(rows []int64, failures, rejects []byte) error {
 	return r.Log.Append(&line)
 }
 
-// reasonOf says in a few words why a user is not done, without anything that is only about this user.
+// reasonOf says in a few words why a user is not done, without what is about this user alone.
 func reasonOf(err error) string {
 	if e, ok := errors.AsType[*timpush.InputError](err); ok {
 		return e.Reason
@@ -185,7 +185,7 @@ func reasonOf(err error) string {
 }
 
 // accounts is a set of accounts in a fixed megabyte. It may hold one that was not added: then a row is sent once more than
-// it need be, which does no harm.
+// necessary, which does no harm.
 type accounts struct {
 	seed maphash.Seed
 	bits []uint64

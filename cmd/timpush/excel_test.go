@@ -1,0 +1,183 @@
+package main_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/xuri/excelize/v2"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// workbook makes one with a sheet "Users" of rows. Times are shown as days.
+func workbook(t *testing.T, rows [][]any) []byte {
+	t.Helper()
+	f := excelize.NewFile()
+	defer func() { require.NoError(t, f.Close()) }()
+	require.NoError(t, f.SetSheetName("Sheet1", "Users"))
+	format := `yyyy"-"mm"-"dd`
+	day, err := f.NewStyle(&excelize.Style{CustomNumFmt: &format})
+	require.NoError(t, err)
+	stream, err := f.NewStreamWriter("Users")
+	require.NoError(t, err)
+	for i, row := range rows {
+		for j := range row {
+			if at, ok := row[j].(time.Time); ok {
+				row[j] = excelize.Cell{StyleID: day, Value: at}
+			}
+		}
+		require.NoError(t, stream.SetRow(fmt.Sprintf("A%d", i+1), row))
+	}
+	require.NoError(t, stream.Flush())
+	var b bytes.Buffer
+	require.NoError(t, f.Write(&b))
+	return b.Bytes()
+}
+
+// formatted makes a workbook whose second sheet has cells of each format.
+func formatted(t *testing.T) []byte {
+	t.Helper()
+	f := excelize.NewFile()
+	defer func() { require.NoError(t, f.Close()) }()
+	_, err := f.NewSheet("Kunden 客户")
+	require.NoError(t, err)
+	set := func(cell string, value any, format string, builtin int) {
+		require.NoError(t, f.SetCellValue("Kunden 客户", cell, value))
+		style := &excelize.Style{NumFmt: builtin}
+		if format != "" {
+			style.CustomNumFmt = &format
+		}
+		id, err := f.NewStyle(style)
+		require.NoError(t, err)
+		require.NoError(t, f.SetCellStyle("Kunden 客户", cell, cell, id))
+	}
+	when := time.Date(2026, 11, 28, 14, 30, 0, 0, time.UTC)
+	for i, row := range []struct {
+		value   any
+		format  string
+		builtin int
+	}{
+		{"Zürich", "", 0}, {12.5, "", 0}, {12.5, "0.00", 0}, {0.25, "", 9}, {1234567, "", 3}, {when, "dd.mm.yyyy", 0}, {when, "", 14}, {when, "yyyy-mm-dd hh:mm", 0},
+		{true, "", 0}, {"007", "", 49}, {4915112345678, "", 0}, {"北京", "", 0},
+	} {
+		require.NoError(t, f.SetCellValue("Kunden 客户", fmt.Sprintf("A%d", 3+2*i), fmt.Sprintf("u%d", i)))
+		set(fmt.Sprintf("B%d", 3+2*i), row.value, row.format, row.builtin)
+	}
+	require.NoError(t, f.SetSheetRow("Kunden 客户", "A1", &[]any{"To_Account", " city "}))
+	require.NoError(t, f.SetSheetRow("Sheet1", "A1", &[]any{"To_Account", "city"}))
+	require.NoError(t, f.SetSheetRow("Sheet1", "A2", &[]any{"first", "Oslo"}))
+	require.NoError(t, f.SetSheetRow("Sheet1", "A3", &[]any{"error", "#N/A"}))
+	require.NoError(t, f.SetSheetRow("Sheet1", "A4", &[]any{"more", "Oslo", "beside"}))
+	require.NoError(t, f.SetSheetRow("Sheet1", "A9", &[]any{nil, "Oslo"}))
+	var b bytes.Buffer
+	require.NoError(t, f.Write(&b))
+	return b.Bytes()
+}
+
+// Cells are sent as the sheet shows them.
+func TestExcel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("Kunden.xlsx", string(formatted(t)))
+	r := w.run("set-attr", "--sheet", "Kunden 客户", "Kunden.xlsx")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Contains(t, r.err, "Kunden.xlsx: Excel, sheet \"Kunden 客户\", 12 rows\n")
+	for i, want := range []string{
+		"Zürich", "12.5", "12.50", "25%", "1,234,567", "28.11.2026", "2026-11-28", "2026-11-28 14:30", "TRUE", "007", "4915112345678", "北京",
+	} {
+		assert.Equal(t, want, w.fake.Attrs(fmt.Sprintf("u%d", i))["city"])
+	}
+	r = w.run("set-attr", "Kunden.xlsx")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Equal(t, "Oslo", w.fake.Attrs("first")["city"], "without --sheet it is the first one")
+	for _, want := range []string{
+		`Excel, sheet "Sheet1", 4 rows`, "Kunden.xlsx:3: column city: the value is #N/A", "Kunden.xlsx:4: it has a cell in column 3, and the first row names 2 columns",
+		"Kunden.xlsx:9: column To_Account: the account is empty",
+	} {
+		assert.Contains(t, r.err, want)
+	}
+	r = w.run("set-attr", "--sheet", "Customers", "Kunden.xlsx")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, `there is no sheet "Customers", which --sheet names; the sheets are "Sheet1", "Kunden 客户"`)
+	w.in = w.read("Kunden.xlsx")
+	assert.Contains(t, w.run("set-attr", "-").err, "xlsx must be a plain file")
+}
+
+// A person who knows Excel sends a sheet in a run that is interrupted once, and knows at the end what happened to each row.
+func TestExcelInterrupted(t *testing.T) {
+	t.Parallel()
+	rows := [][]any{{"To_Account", "city", "sex"}}
+	for i := range 8000 {
+		rows = append(rows, []any{fmt.Sprintf("u%d", i), fmt.Sprintf("c%d", i%97), []any{"f", "m", nil}[i%3]})
+	}
+	rows = append(rows, []any{"", "Zürich"}, []any{"x", strings.Repeat("长", 20)})
+	w := newWorld(t, timpushtest.WithLatency(30*time.Millisecond, 0)).with("TIMPUSH_RATE=50")
+	w.write("u.xlsx", string(workbook(t, rows)))
+	killed, code, errs := w.killAtCall(10, 2, "set-attr", "u.xlsx")
+	require.True(t, killed, errs)
+	require.Equal(t, 3, code, errs)
+	r := w.with("TIMPUSH_RATE=2000").run("set-attr", "u.xlsx")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Regexp(t, `(?m)^8000 done, of them \d+ in this run and \d+ in earlier ones$`, r.out)
+	w.stored(8000)
+	assert.Equal(t, 8000, w.sent(0), "each is sent once")
+	rejects := lines(t, w.read("u.xlsx.rejected.ndjson"))
+	require.Len(t, rejects, 2)
+	assert.InDelta(t, 8002, rejects[0]["line"], 0)
+	assert.Contains(t, rejects[1]["reason"], "60 bytes")
+}
+
+// Whatever is wrong with a workbook, nothing panics and nothing fills the memory.
+func TestDamagedExcel(t *testing.T) {
+	t.Parallel()
+	whole := workbook(t, [][]any{{"To_Account", "city"}, {"a", "Rome"}})
+	w := newWorld(t)
+	for at := 0; at < len(whole); at += len(whole)/16 + 1 {
+		broken := bytes.Clone(whole)
+		for i := at; i < min(at+30, len(broken)); i++ {
+			broken[i] ^= 0x5a
+		}
+		w.write("u.xlsx", string(broken))
+		r := w.run("set-attr", "--dry-run", "u.xlsx")
+		assert.NotContains(t, r.err, "goroutine")
+		assert.Contains(t, []int{0, 1, 2, 3}, r.code, r.err)
+	}
+	w.write("u.xlsx", string(whole[:len(whole)/2]))
+	assert.Contains(t, w.run("set-attr", "u.xlsx").err, "damaged workbook")
+	w.write("u.xlsx", string(bomb(t, whole)))
+	r := w.run("set-attr", "u.xlsx")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "damaged workbook")
+}
+
+// bomb replaces the sheet of a workbook by one that unpacks to 5 GiB, or says so.
+func bomb(t *testing.T, book []byte) []byte {
+	t.Helper()
+	from, err := zip.NewReader(bytes.NewReader(book), int64(len(book)))
+	require.NoError(t, err)
+	var b bytes.Buffer
+	to := zip.NewWriter(&b)
+	for _, f := range from.File {
+		if strings.HasSuffix(f.Name, "sheet1.xml") {
+			header := f.FileHeader
+			header.UncompressedSize64 = 5 << 30
+			raw, err := to.CreateRaw(&header)
+			require.NoError(t, err)
+			text, err := f.OpenRaw()
+			require.NoError(t, err)
+			_, err = io.Copy(raw, text)
+			require.NoError(t, err)
+			continue
+		}
+		require.NoError(t, to.Copy(f))
+	}
+	require.NoError(t, to.Close())
+	return b.Bytes()
+}

@@ -1,0 +1,61 @@
+package main_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestInit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).without("TIMPUSH_SECRET_KEY", "TIMPUSH_RATE", "TIMPUSH_SDKAPPID", "TIMPUSH_IDENTIFIER", "TIMPUSH_REGION")
+	args := []string{"init", "--sdkappid", "1400000000", "--identifier", "administrator", "--region", "Singapore"}
+	w.in = "\ufeff" + w.key + "\r\n"
+	r := w.run(args...)
+	require.Equal(t, 0, r.code, r.out+r.err)
+	path := filepath.Join(".config", "timpush", "config")
+	assert.Contains(t, r.out, "wrote "+filepath.Join(w.dir, path))
+	assert.Contains(t, r.out, "ok    key")
+	info, err := os.Stat(filepath.Join(w.dir, path))
+	require.NoError(t, err)
+	assert.EqualValues(t, 0o600, info.Mode().Perm())
+	text := w.read(path)
+	for _, want := range []string{"\nsdkappid = 1400000000\n", "\nregion = Singapore\n", "\nsecret-key = " + w.key + "\n", "\n# rate = 97.5\n", "\nbase-url = " + w.fake.URL + "\n"} {
+		assert.Contains(t, text, want)
+	}
+	w.in = ""
+	require.Equal(t, 0, w.run("check").code, "the file alone is enough")
+
+	w.in = w.key
+	r = w.run(args...)
+	assert.Equal(t, 2, r.code, "a configuration is not replaced by mistake")
+	assert.Contains(t, r.err, "exists: give --force to replace it")
+	assert.Equal(t, text, w.read(path))
+	r = w.run(append(args, "--force", "--no-check")...)
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, text, w.read(path))
+}
+
+func TestInitRefuses(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"":                           "sdkappid: it is missing: give --sdkappid, or set TIMPUSH_SDKAPPID",
+		"--sdkappid x":               "sdkappid: that is not a whole number above 0",
+		"--sdkappid 1":               "region: it is missing",
+		"--region mars":              "sdkappid: it is missing",
+		"--sdkappid 1 --region mars": "region: ",
+		"--sdkappid 1 --region seoul --identifier a": "secret-key: the secret key, from the input, cannot be one: it has only 3 characters",
+		"--secret-key x": "unknown flag: --secret-key",
+	} {
+		w := newWorld(t).without("TIMPUSH_SECRET_KEY", "TIMPUSH_SDKAPPID", "TIMPUSH_IDENTIFIER", "TIMPUSH_REGION")
+		w.in = "abc"
+		r := w.run(append([]string{"init"}, strings.Fields(args)...)...)
+		assert.Equal(t, 2, r.code, args)
+		assert.Contains(t, r.err, want)
+		assert.False(t, w.has(".config"))
+	}
+}

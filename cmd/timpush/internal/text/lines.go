@@ -1,0 +1,141 @@
+package text
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Error is why a line cannot be read.
+type Error struct {
+	Line   int // from 1
+	Column int // character in the line, from 1; 0 if it is the whole line
+	Reason string
+}
+
+// Error tells the place and the reason.
+func (e *Error) Error() string {
+	if e.Column == 0 {
+		return fmt.Sprintf("%d: %s", e.Line, e.Reason)
+	}
+	return fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Reason)
+}
+
+// Line is a line of a text.
+type Line struct {
+	Number int    // from 1
+	Text   string // without what [Trim] removes; never empty
+
+	column int // of the first character of Text, from 1
+}
+
+// Fault returns the error of a byte of the line's text.
+func (l Line) Fault(at int, reason string) *Error {
+	return &Error{l.Number, l.column + utf8.RuneCountInString(l.Text[:at]), reason}
+}
+
+// Lines reads the lines that are not empty, each of at most maxBytes. A line that cannot be read comes as an *[Error],
+// and the lines after it follow; any other error ends the text. A carriage return alone ends a line, too.
+func Lines(r io.Reader, maxBytes int) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		t, err := NewReader(r)
+		if err != nil {
+			yield(Line{}, err)
+			return
+		}
+		t.cr = true
+		lines := bufio.NewReaderSize(t, max(maxBytes, 16)+1)
+		for number := 1; ; number++ {
+			text, long, err := readLine(lines)
+			if err != nil && !errors.Is(err, io.EOF) {
+				yield(Line{}, err)
+				return
+			}
+			line, fault := lineOf(number, text, long)
+			if (fault != nil || line.Text != "") && !yield(line, fault) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// readLine reads a line, and says whether it does not fit into the buffer. Then its text is not whole.
+func readLine(lines *bufio.Reader) (text string, long bool, err error) {
+	part, err := lines.ReadSlice('\n')
+	text, long = string(part), errors.Is(err, bufio.ErrBufferFull)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = lines.ReadSlice('\n')
+	}
+	return text, long, err
+}
+
+func lineOf(number int, raw string, long bool) (Line, error) {
+	if long {
+		return Line{}, &Error{number, 0, "the line is too long"}
+	}
+	line := Line{Number: number, Text: Trim(raw)}
+	line.column = utf8.RuneCountInString(raw[:strings.Index(raw, line.Text)]) + 1
+	if reason, at := Fault(line.Text); reason != "" {
+		return Line{}, line.Fault(at, reason)
+	}
+	return line, nil
+}
+
+// Trim removes from both ends white space, also one that does not break, and characters that have no width.
+func Trim(text string) string { return strings.TrimFunc(text, invisible) }
+
+func invisible(r rune) bool { return unicode.IsSpace(r) || zeroWidth(r) }
+
+// zeroWidth reports whether a character only marks a place. Those that join letters are not among them: words need them.
+func zeroWidth(r rune) bool {
+	switch r {
+	case '\u200b', '\u200e', '\u200f', '\u2060', '\ufeff':
+		return true
+	}
+	return false
+}
+
+// Fault says why a text cannot be sent to the service, and at which byte, or "" if it can.
+func Fault(text string) (reason string, at int) {
+	plain := true
+	for i := range len(text) {
+		plain = plain && text[i]-1 < 0x7f // neither NUL nor the beginning of a longer character
+	}
+	if plain {
+		return "", 0
+	}
+	for at, r := range text {
+		switch {
+		case r == 0:
+			return "there is a NUL byte in it", at
+		case r != utf8.RuneError:
+		case strings.HasPrefix(text[at:], "\xed"):
+			return "it has half of a character in UTF-16", at
+		case !strings.HasPrefix(text[at:], "\ufffd"):
+			return "it is not UTF-8 (perhaps Latin-1: iconv -f ISO-8859-1 -t UTF-8)", at
+		}
+	}
+	return "", 0
+}
+
+// AccountFault says why a text is not an account, and at which byte, or "" if it can be one. No account has characters that
+// cannot be seen.
+func AccountFault(text string) (reason string, at int) {
+	if reason, at := Fault(text); reason != "" {
+		return reason, at
+	}
+	at = strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) || zeroWidth(r) })
+	if at < 0 {
+		return "", 0
+	}
+	r, _ := utf8.DecodeRuneInString(text[at:])
+	if zeroWidth(r) {
+		return fmt.Sprintf("there is a character without width (%U) in it", r), at
+	}
+	return fmt.Sprintf("there is a control character (%U) in it", r), at
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/checkpoint"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
+)
+
+// openState opens the checkpoint and the result files of a run. The result files of an earlier run are set aside: the run
+// that is beginning may be one of every night, and must not stop for them.
+func (j *job) openState(r *bulk.Run, s *settings.Settings, reporter *reporter) (err error) {
+	if err := j.checkResultFiles(); err != nil {
+		return err
+	}
+	if j.restart {
+		if err := checkpoint.Forget(j.checkpoint); err != nil {
+			return err
+		}
+	}
+	known, resumed := []checkpoint.Extent{{}, {}}, false
+	if !j.noCheckpoint {
+		if r.Log, err = j.openLog(s, reporter); err != nil {
+			return suggestFlags(err, "--checkpoint")
+		}
+		known, resumed = r.Log.Last.Extents, r.Log.Resumed
+		j.reportResumed(r.Log, reporter)
+	}
+	return suggestFlags(j.openResults(r, resumed, known, reporter), "--failures, --rejects and --checkpoint")
+}
+
+func (j *job) openResults(r *bulk.Run, resumed bool, known []checkpoint.Extent, reporter *reporter) (err error) {
+	if !resumed {
+		for _, name := range []string{j.failures, j.rejects} {
+			aside, err := bulk.SetAside(name)
+			if err != nil {
+				return err
+			}
+			if aside != "" {
+				reporter.note("%s is from an earlier run: it is now %s", name, aside)
+			}
+		}
+	}
+	if r.Failures, err = bulk.OpenSink(j.failures, resumed, known[0]); err != nil {
+		return err
+	}
+	r.Rejects, err = bulk.OpenSink(j.rejects, resumed, known[1])
+	return err
+}
+
+// openLog opens the checkpoint. One that belongs to a file which has changed since cannot be resumed by any run: the new
+// file is sent from its first row.
+func (j *job) openLog(s *settings.Settings, reporter *reporter) (*checkpoint.Log, error) {
+	what, err := j.job(s)
+	if err != nil {
+		return nil, err
+	}
+	results := []string{j.failures, j.rejects}
+	log, err := checkpoint.Open(j.checkpoint, what, results)
+	if !errors.Is(err, checkpoint.ErrOtherInput) {
+		return log, err
+	}
+	reporter.note("%v: beginning again with the first row", err)
+	if err := checkpoint.Forget(j.checkpoint); err != nil {
+		return nil, err
+	}
+	return checkpoint.Open(j.checkpoint, what, results)
+}
+
+func (j *job) reportResumed(log *checkpoint.Log, reporter *reporter) {
+	if !log.Resumed {
+		return
+	}
+	reporter.note("resuming from %s: %s finished by earlier runs", j.checkpoint, count(log.Handled.Len(), "row"))
+	if log.Lost {
+		reporter.note("the end of %s is damaged, or the result files have changed: some rows are sent again", j.checkpoint)
+	}
+}
+
+// suggestFlags says how to write in another directory.
+func suggestFlags(err error, flags string) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: give %s in a directory that can be written to", err, flags)
+	}
+	return err
+}
+
+// checkResultFiles refuses a result file that is an input.
+func (j *job) checkResultFiles() error {
+	for _, name := range j.input.Files() {
+		in, err := os.Stat(name)
+		if err != nil {
+			continue // standard input
+		}
+		for flag, other := range map[string]string{"--failures": j.failures, "--rejects": j.rejects} {
+			if out, err := os.Stat(other); err == nil && os.SameFile(in, out) {
+				return fmt.Errorf("%s %s: it is the input: give another file", flag, other)
+			}
+		}
+	}
+	return nil
+}
+
+// closeState closes the checkpoint and the result files of a run. It removes the checkpoint if nothing is left to resume: the
+// run is complete, or the first one and has read no row.
+func closeState(r *bulk.Run, complete bool) error {
+	err := errors.Join(r.Failures.Close(), r.Rejects.Close())
+	switch {
+	case r.Log == nil:
+		return err
+	case complete, r.Rows() == 0 && !r.Log.Resumed:
+		return errors.Join(err, r.Log.Remove())
+	}
+	return errors.Join(err, r.Log.Close())
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/timpush/timpush-go"
+)
+
+// stopTimeout is how long requests in flight may take to end after Ctrl-C.
+const stopTimeout = 10 * time.Second
+
+// errInterrupted is why a command that was told to stop has ended.
+var errInterrupted = errors.New("interrupted")
+
+// gate is a Limiter that lets no request through once it is closed, and an Observer that counts the requests in flight.
+// Those that wait at a closed gate wait until their context ends, so that the client does not repeat them.
+type gate struct {
+	limiter  timpush.Limiter
+	closed   context.Context
+	close    context.CancelFunc
+	passed   atomic.Int64 // let through, and not begun yet
+	inFlight atomic.Int64
+}
+
+func newGate(l timpush.Limiter) *gate {
+	g := &gate{limiter: l}
+	g.closed, g.close = context.WithCancel(context.Background())
+	return g
+}
+
+// options puts the gate into a client.
+func (g *gate) options() []timpush.Option {
+	return []timpush.Option{timpush.WithLimiter(g), timpush.WithObserver(g)}
+}
+
+// Wait waits for the limiter, or for the end of ctx once the gate is closed.
+func (g *gate) Wait(ctx context.Context) error {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(g.closed, cancel)()
+	err := g.limiter.Wait(waiting)
+	if g.closed.Err() != nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if err == nil {
+		g.passed.Add(1)
+	}
+	return err
+}
+
+// Observe counts the requests in flight.
+func (g *gate) Observe(ctx context.Context, e timpush.Event) context.Context {
+	switch e.Kind {
+	case timpush.AttemptStart:
+		g.passed.Add(-1)
+		g.inFlight.Add(1)
+	case timpush.AttemptEnd:
+		g.inFlight.Add(-1)
+	}
+	return ctx
+}
+
+// idle waits until no request is in flight, or done is closed.
+func (g *gate) idle(done <-chan struct{}) <-chan struct{} {
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		const pause, start = 5 * time.Millisecond, 100 * time.Millisecond // the latter for one that has passed to begin
+		for waited := time.Duration(0); ; waited += pause {
+			if g.inFlight.Load() == 0 && (g.passed.Load() <= 0 || waited > start) {
+				return
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(pause):
+			}
+		}
+	}()
+	return idle
+}
+
+// untilStopped runs do with a context that outlives ctx: once ctx ends, by Ctrl-C for instance, the gate lets no further
+// request through, those in flight may end, and then the context of do ends. A second Ctrl-C or stopTimeout ends it at once.
+func (g *gate) untilStopped(ctx context.Context, say func(string), do func(context.Context) error) error {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-ended:
+			return
+		}
+		second := nextSignal()
+		g.close()
+		say("stopping: waiting for the requests in flight (Ctrl-C again: do not wait)")
+		select {
+		case <-second:
+		case <-time.After(stopTimeout):
+		case <-g.idle(ended):
+		}
+		cancel()
+	}()
+	return do(running)
+}
+
+// nextSignal returns a channel that receives the next signal to end.
+func nextSignal() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	return c
+}

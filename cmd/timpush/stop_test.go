@@ -1,0 +1,147 @@
+package main_test
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// stopAfter runs the tool at a slow rate, signals it once the service has answered some requests, and returns how many
+// requests began more than a moment after the signal and how long the tool then took.
+func stopAfter(t *testing.T, w *world, signal syscall.Signal, args ...string) (late int, took time.Duration, cmd *exec.Cmd, errs string) {
+	t.Helper()
+	var answered atomic.Int64
+	enough := make(chan struct{})
+	w.fake.Watch(func(timpushtest.Call) {
+		if answered.Add(1) == 4 {
+			close(enough)
+		}
+	})
+	cmd, text := w.started(args...)
+	select {
+	case <-enough:
+	case <-time.After(time.Minute):
+		require.Fail(t, "too few calls", text.String())
+	}
+	require.NoError(t, cmd.Process.Signal(signal))
+	sent := time.Now()
+	_, _, errs = ended(cmd, text)
+	took = time.Since(sent)
+	for _, call := range w.fake.Calls() {
+		if call.Time.Sub(sent) > 100*time.Millisecond {
+			late++
+		}
+	}
+	return late, took, cmd, errs
+}
+
+// After Ctrl-C no further request is sent, however many users have been read ahead.
+func TestNothingIsSentAfterASignal(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		for name, args := range map[string]string{
+			"set-attr": "set-attr u.csv", "preflight": "set-attr --preflight u.csv", "remove-attr": "remove-attr --names city --file list", "get-attr": "get-attr --file list",
+		} {
+			t.Run(fmt.Sprint(name, " ", signal), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, timpushtest.WithLatency(30*time.Millisecond, 0)).with("TIMPUSH_RATE=5")
+				w.write("u.csv", users(20000))
+				w.write("list", strings.ReplaceAll(many(20000), ",Oslo", ""))
+				late, took, cmd, errs := stopAfter(t, w, signal, strings.Fields(args)...)
+				assert.Zero(t, late, "requests were sent after the signal")
+				assert.Less(t, took, 2*time.Second, "64 requests that are read ahead would take 12 s")
+				assert.Equal(t, 3, cmd.ProcessState.ExitCode(), errs)
+				assert.Contains(t, errs, "stopped early: interrupted")
+				assert.Less(t, strings.Count(errs, "\n"), 20, "users that were not sent are not listed one by one")
+				if !strings.HasPrefix(args, "set-attr") {
+					return
+				}
+				done := len(w.fake.Accounts())
+				calls := len(w.fake.Calls())
+				r := w.with("TIMPUSH_RATE=2000").run(strings.Fields(args)...)
+				require.Equal(t, 0, r.code, r.err)
+				assert.Contains(t, r.out, fmt.Sprintf("20000 done, of them %d in this run and %d in earlier ones\n", 20000-done, done))
+				assert.Regexp(t, `(?m)^\d+ requests in .* in this run$`, r.out)
+				w.stored(20000)
+				assert.Equal(t, 20000-done, w.sent(calls), "the checkpoint knows where the first run has stopped")
+			})
+		}
+	}
+}
+
+// The names of the attributes in a refusal are those of the row.
+func TestRefusalsNameTheAttribute(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithRegistrationAttrNames("model"))
+	w.write("u.ndjson", `{"uid":"a","city":"Rome"}
+{"uid":"b","town":"Rome","sex":"f"}
+{"uid":"c","handy":"Phone 9"}
+`)
+	r := w.run("set-attr", "--account", "uid", "--map", "handy=model", "u.ndjson")
+	require.Equal(t, 1, r.code, r.err)
+	rejects := lines(t, w.read("u.ndjson.rejected.ndjson"))
+	require.Len(t, rejects, 2)
+	for _, reject := range rejects {
+		switch reject["account"] {
+		case "b":
+			assert.Equal(t, "town", reject["column"])
+			assert.Contains(t, reject["reason"], `: attribute "town", which the app does not have`)
+		case "c":
+			assert.Equal(t, "handy", reject["column"])
+			assert.Contains(t, reject["reason"], `: attribute "model", which is for RegistrationIDs`)
+		}
+	}
+	assert.Equal(t, []string{"a"}, w.fake.Accounts())
+
+	w = newWorld(t)
+	w.write("u.csv", "To_Account,city,sex\na,Rome,f\n")
+	w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if !strings.HasSuffix(c.Path, "/set_attr") {
+			return timpushtest.Fault{}
+		}
+		return timpushtest.Answer(200, `{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":"attrName:sex is not valid"}`)
+	})
+	r = w.run("set-attr", "u.csv")
+	assert.Contains(t, r.out+r.err, `attribute "sex"`, "the server has named it")
+}
+
+// A program that asks for JSON gets it for a refusal too.
+func TestRefusalsInJSON(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\na,Rome\n")
+	for args, code := range map[string]int{
+		"set-attr --json nothing.csv": 3, "set-attr --json --map x=y u.csv": 2, "set-attr --json --nonsense u.csv": 2, "set-attr --json": 2,
+		"set-attr u.csv --json --ignore city": 3, "names get --json --region mars": 2, "set-attr --json --rate 0 u.csv": 2, "queue --json": 2,
+	} {
+		r := w.run(strings.Fields(args)...)
+		assert.Equal(t, code, r.code, args)
+		assert.Empty(t, r.err, args)
+		events := lines(t, r.out)
+		require.NotEmpty(t, events, args)
+		last := events[len(events)-1]
+		require.Equal(t, "error", last["event"], args)
+		assert.InDelta(t, code, last["error"].(map[string]any)["exit_code"], 0)
+		assert.NotEmpty(t, last["error"].(map[string]any)["message"])
+	}
+}
+
+// A rate above the quota is likely to be a mistake; that of a fake is not.
+func TestRateAboveTheQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	assert.Empty(t, w.run("usersig").err)
+	r := w.without("TIMPUSH_BASE_URL").run("usersig", "--rate", "500")
+	require.Equal(t, 0, r.code)
+	assert.Contains(t, r.err, "warning: rate 500, from --rate, is above the app's quota of 100 calls a second")
+	assert.Empty(t, w.run("usersig", "--rate", "100").err)
+}

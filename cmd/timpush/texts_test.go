@@ -1,0 +1,376 @@
+package main_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// forms are the ways in which a text with the line ends "\n" is written on the machines of those who make it.
+var forms = map[string]func(string) string{
+	"Unix":               func(s string) string { return s },
+	"Windows":            func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") },
+	"old Macintosh":      func(s string) string { return strings.ReplaceAll(s, "\n", "\r") },
+	"converted twice":    func(s string) string { return strings.ReplaceAll(s, "\n", "\r\r\n") },
+	"BOM":                func(s string) string { return "\ufeff" + s },
+	"two BOMs":           func(s string) string { return "\ufeff\ufeff" + s },
+	"no last line end":   func(s string) string { return strings.TrimSuffix(s, "\n") },
+	"UTF-16LE, BOM":      utf16le,
+	"UTF-16LE":           func(s string) string { return utf16le(s)[2:] },
+	"UTF-16BE, BOM":      func(s string) string { return utf16be("\ufeff" + s) },
+	"UTF-16BE":           utf16be,
+	"UTF-16LE, Windows":  func(s string) string { return utf16le(strings.ReplaceAll(s, "\n", "\r\n")) },
+	"blanks at the ends": func(s string) string { return "\n \u00a0\u200b\n" + s + "\n\n" },
+}
+
+func utf16be(text string) string {
+	var b []byte
+	for _, u := range utf16.Encode([]rune(text)) {
+		b = append(b, byte(u>>8), byte(u))
+	}
+	return string(b)
+}
+
+func eachForm(t *testing.T, text string, test func(t *testing.T, text string)) {
+	t.Helper()
+	for name, form := range forms {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, form(text))
+		})
+	}
+}
+
+func TestFormsOfCSV(t *testing.T) {
+	t.Parallel()
+	eachForm(t, "To_Account,city\nmary,Zürich\n张三,北京\nbob,\"two\nlines\"\n", func(t *testing.T, text string) {
+		w := newWorld(t)
+		if strings.HasPrefix(text, "\n \u00a0") {
+			text = strings.Replace(text, "\n \u00a0\u200b\n", "\n\n", 1) // a line of blanks would be the header
+		}
+		w.write("u.csv", text)
+		r := w.run("set-attr", "u.csv")
+		require.Equal(t, 0, r.code, r.err)
+		assert.Equal(t, "Zürich", w.fake.Attrs("mary")["city"])
+		assert.Equal(t, "北京", w.fake.Attrs("张三")["city"])
+		assert.Equal(t, "two\nlines", w.fake.Attrs("bob")["city"])
+		assert.Len(t, w.fake.Accounts(), 3)
+	})
+}
+
+func TestFormsOfNDJSON(t *testing.T) {
+	t.Parallel()
+	eachForm(t, `{"To_Account":"mary","city":"Zürich"}`+"\n"+`{"To_Account":"张三","city":"北京"}`+"\n", func(t *testing.T, text string) {
+		w := newWorld(t)
+		w.write("u.ndjson", text)
+		r := w.run("set-attr", "u.ndjson")
+		if strings.HasPrefix(text, "\n \u00a0") {
+			require.Equal(t, 1, r.code, "a line of blanks that JSON does not know is rejected: %s", r.err)
+		} else {
+			require.Equal(t, 0, r.code, r.err)
+		}
+		assert.Equal(t, "Zürich", w.fake.Attrs("mary")["city"])
+		assert.Equal(t, "北京", w.fake.Attrs("张三")["city"])
+	})
+}
+
+func TestFormsOfLists(t *testing.T) {
+	t.Parallel()
+	eachForm(t, "To_Account\nmary\n\u00a0bob\u200b\n", func(t *testing.T, text string) {
+		w := newWorld(t)
+		w.in = text
+		r := w.run("get-attr", "--file", "-")
+		require.Equal(t, 0, r.code, r.err)
+		assert.Equal(t, `{"To_Account":"mary","Attrs":{}}`+"\n"+`{"To_Account":"bob","Attrs":{}}`+"\n", r.out)
+		assert.Regexp(t, `^stdin:\d: To_Account is taken for a header, not for an account\n$`, r.err)
+	})
+}
+
+func TestFormsOfKeyFiles(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{"%s\n", "TIMPUSH_SECRET_KEY=%s\n", "# the key\nexport TIMPUSH_SECRET_KEY='%s'\n", "secret-key = \"%s\"\n"} {
+		eachForm(t, content, func(t *testing.T, text string) {
+			w := newWorld(t).without("TIMPUSH_SECRET_KEY")
+			text = strings.Replace(text, "%s", w.key, 1)
+			text = strings.Replace(text, utf16le("%s")[2:], utf16le(w.key)[2:], 1)
+			w.write("key", strings.Replace(text, utf16be("%s"), utf16be(w.key), 1))
+			r := w.run("check", "--secret-key-file", "key")
+			require.Equal(t, 0, r.code, r.out+r.err)
+		})
+	}
+}
+
+func TestFormsOfConfigurations(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{
+		"configuration": "# of the app\nsdkappid = 1400000000\nidentifier =\u00a0administrator\u200b\nregion = singapore\nbase-url = @\n",
+		"environment":   "export TIMPUSH_SDKAPPID=1400000000\nexport TIMPUSH_IDENTIFIER='administrator'\nTIMPUSH_REGION=singapore\nexport TIMPUSH_BASE_URL=@\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for form, convert := range forms {
+				w := newWorld(t)
+				w.write("conf", convert(strings.Replace(content, "@", w.fake.URL, 1)))
+				w.without("TIMPUSH_SDKAPPID", "TIMPUSH_IDENTIFIER", "TIMPUSH_REGION", "TIMPUSH_BASE_URL")
+				r := w.run("check", "--config", "conf")
+				require.Equal(t, 0, r.code, form+": "+r.out+r.err)
+			}
+		})
+	}
+}
+
+// What cannot be read is named with its line and column.
+func TestPlacesOfFaults(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("list", "mary\nb\u200bob\n\nca\tfé\n"+"caf\xe9\nann\n")
+	r := w.run("get-attr", "--file", "list")
+	assert.Equal(t, 1, r.code)
+	assert.Equal(t, 2, strings.Count(r.out, "\n"), "the other accounts are read")
+	for _, want := range []string{
+		"list:2:2: there is a character without width (U+200B) in it", "list:4:3: there is a control character (U+0009) in it", "list:5:4: it is not UTF-8",
+	} {
+		assert.Contains(t, r.err, want)
+	}
+	w.write("u.csv", "To_Account,city\nma\u200bry,Rome\nbob\tx,Rome\n\u00a0ann\u200b,Rome\n")
+	r = w.run("set-attr", "u.csv")
+	assert.Equal(t, 1, r.code)
+	assert.Equal(t, []string{"ann"}, w.fake.Accounts())
+	assert.Contains(t, r.err, "u.csv:2: column To_Account: there is a character without width (U+200B) in it")
+	assert.Contains(t, r.err, "u.csv:3: column To_Account: there is a control character (U+0009) in it")
+	assert.Contains(t, r.out, "1 account with white space around, which was removed")
+	w.write("u.ndjson", `{"To_Account":"mary","city":"caf`+"\xe9"+`"}`+"\n"+`{"To_Account":"b\u200bob","city":"x"}`)
+	r = w.run("set-attr", "--dry-run", "u.ndjson")
+	assert.Contains(t, r.err, "u.ndjson:1:33: it is not UTF-8")
+	assert.Contains(t, r.err, "u.ndjson:2: column To_Account: there is a character without width")
+	w.write("conf", "region = singapore\nidentifier = ad\x01min\n")
+	r = w.run("check", "--config", "conf")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, "conf:2:13: there is a control character (U+0001) in it")
+}
+
+// Each try with a wrong key counts towards 70050.
+func TestKeysThatCannotBeOne(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"abc":                                        "the secret key, from key, cannot be one: it has only 3 characters",
+		"SecretKey=" + strings.Repeat("0", 64):       "the secret key: key:1:10: there is a = in it, which no key has",
+		strings.Repeat("0", 40) + " " + "x":          "character 41 is not a printable ASCII character",
+		strings.Repeat("é", 64):                      "character 1 is not a printable ASCII character",
+		strings.Repeat("0", 64) + "\nregion = seoul": "want the key alone in it, and there is more in line 2",
+		strings.Repeat("0", 63) + "\xe9":             "the secret key: key:1:64: it is not UTF-8",
+	} {
+		w := newWorld(t).without("TIMPUSH_SECRET_KEY")
+		w.write("key", text)
+		r := w.run("check", "--secret-key-file", "key")
+		assert.Equal(t, 2, r.code, r.out)
+		assert.Contains(t, r.err, want)
+		assert.NotContains(t, r.err, "000000")
+		assert.Empty(t, w.fake.Calls())
+	}
+	w := newWorld(t).with("TIMPUSH_SECRET_KEY=abc")
+	r := w.run("names", "get")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, "the secret key, from TIMPUSH_SECRET_KEY, cannot be one: it has only 3 characters")
+}
+
+// A run that finds no row is an error: the file may be another than was meant.
+func TestNoRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, text := range map[string]string{"u.csv": "To_Account,city\n", "u.ndjson": "\n\n", "u.parquet": parquetFile(t, 2), "cr.csv": "To_Account,city\r"} {
+		if name == "u.parquet" {
+			continue
+		}
+		w.write(name, text)
+		for _, args := range [][]string{{"set-attr", name}, {"set-attr", "--dry-run", name}} {
+			r := w.run(args...)
+			assert.Equal(t, 3, r.code, args)
+			assert.Contains(t, r.err, name+": there are no rows")
+			assert.Equal(t, 0, w.run(append(args, "--allow-empty")...).code)
+		}
+		assert.False(t, w.has(name+".checkpoint"))
+	}
+	for _, command := range []string{"get-attr", "remove-attr --names city"} {
+		w.in = "\ufeff\nTo_Account\n"
+		args := append(strings.Fields(command), "--file", "-")
+		r := w.run(args...)
+		assert.Equal(t, 3, r.code)
+		assert.Contains(t, r.err, "stdin: there are no accounts in it")
+		assert.Equal(t, 0, w.run(append(args, "--allow-empty")...).code)
+	}
+}
+
+func TestDelimiters(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ text, args, shown string }{
+		{"To_Account;city\nmary;Rome, Italy\n", "", `";"`},
+		{"To_Account\tcity\nmary\tRome, Italy\n", "", "tab"},
+		{"to_account|city\nmary|Rome, Italy\n", "", `"|"`},
+		{"sep=;\nTo_Account;city\nmary;Rome, Italy\n", "", `";"`},
+		{"\ufeff\"sep=;\"\r\nTo_Account;city\r\nmary;Rome, Italy\r\n", "", `";"`},
+		{"sep=\t\nTo_Account\tcity\nmary\tRome, Italy\n", "", "tab"},
+		{"sep=;\nTo_Account#city\nmary#Rome, Italy\n", "--delimiter #", `"#"`},
+		{"To_Account,\" city\"\nmary,\"Rome, Italy\"\n", "", `","`},
+		{"city;x;\"To_Account\"\nRome, Italy;;mary\n", "--ignore x", `";"`},
+	} {
+		w := newWorld(t)
+		w.write("u.csv", test.text)
+		args := append([]string{"set-attr", "u.csv"}, strings.Fields(test.args)...)
+		r := w.run(append(args, "--dry-run")...)
+		require.Equal(t, 0, r.code, r.err)
+		assert.Contains(t, r.out, "CSV with "+test.shown+" between fields, UTF-8, 1 row\n")
+		assert.Contains(t, r.out, `attribute "city"`)
+		assert.Contains(t, r.out, "Rome, Italy")
+		r = w.run(args...)
+		require.Equal(t, 0, r.code, r.err)
+		assert.Equal(t, map[string]string{"city": "Rome, Italy"}, w.fake.Attrs("mary"))
+	}
+	w := newWorld(t)
+	w.write("u.csv", "sep=;\nTo_Account;city\n;Rome\n")
+	assert.Contains(t, w.run("set-attr", "u.csv").err, "u.csv:3: column To_Account: the account is empty", "lines are counted as an editor counts them")
+}
+
+// A quotation mark that is not closed takes the rows after it into a value.
+func TestQuotesThatAreNotClosed(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"To_Account,city\na,\"Rome\nb,Bonn\"\nc,Oslo\n":               "u.csv:2:3: a quoted value spans the lines 2 to 3: is a quote not closed?",
+		"To_Account,city,sex\na,\"Rome,f\nb,Bonn,f\nx\",m\nc,Oslo,\n": "u.csv:2:3: a quoted value spans the lines 2 to 4: is a quote not closed?",
+	} {
+		w := newWorld(t)
+		w.write("u.csv", text)
+		r := w.run("set-attr", "u.csv")
+		assert.Equal(t, 1, r.code)
+		assert.Contains(t, r.err, want)
+		assert.Equal(t, []string{"c"}, w.fake.Accounts())
+	}
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\na,\"Rome\nb,Bonn\nc,Oslo\n")
+	r := w.run("set-attr", "u.csv")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "the quote that begins in the row of line 2 is not closed")
+}
+
+// Texts that programs write for no value are not sent without a word.
+func TestTextsForNoValue(t *testing.T) {
+	t.Parallel()
+	text := "To_Account,city,sex\na,NULL,f\nb,\\N,f\nc,nan,f\nd, \u00a0,f\ne,Nan,f\nNULL,Rome,f\n\\N,Rome,f\n"
+	w := newWorld(t)
+	w.write("u.csv", text)
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "u.csv:2: column city: the value is NULL, which may mean that there is none: give --null NULL to leave the attribute alone, or --null= to send it")
+	assert.Contains(t, r.err, "u.csv:4: column city: the value is nan")
+	assert.Contains(t, r.err, `u.csv:8: column To_Account: the account is \N`)
+	assert.Contains(t, r.out, `2 cells taken for empty: white space, \N, or a text of --null`)
+	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("b"))
+	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("d"))
+	assert.Equal(t, "Nan", w.fake.Attrs("e")["city"], "it is a town")
+
+	r = w.run("set-attr", "--null", "NULL,nan,\\N", "u.csv")
+	assert.Equal(t, 1, r.code, "an account must be one")
+	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("a"))
+	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("c"))
+	r = w.run("set-attr", "--null=", "u.csv")
+	assert.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, "NULL", w.fake.Attrs("a")["city"])
+}
+
+func TestSpacesAroundValues(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\na, Rome\u00a0\n")
+	r := w.run("set-attr", "u.csv")
+	assert.Contains(t, r.out, "1 value with white space around, sent as it is: --trim removes it")
+	assert.Equal(t, " Rome\u00a0", w.fake.Attrs("a")["city"])
+	w.run("set-attr", "--trim", "u.csv")
+	assert.Equal(t, "Rome", w.fake.Attrs("a")["city"])
+}
+
+// What was understood is shown before anything is sent, and a dry run shows rows as well.
+func TestWhatIsUnderstood(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var text strings.Builder
+	text.WriteString("uid;town;sex;note\n")
+	for i := range 5000 {
+		fmt.Fprintf(&text, "user%d;Llanfairpwllgwyngyll %d;f;secret\n", i, i)
+	}
+	w.write("u.csv", text.String())
+	args := []string{"set-attr", "--account", "uid", "--map", "town=city", "--ignore", "note", "u.csv"}
+	r := w.run(append(args, "--dry-run")...)
+	require.Equal(t, 0, r.code, r.err)
+	assert.Regexp(t, `^u.csv: CSV with ";" between fields, UTF-8, about 5[0-3]00 rows
+  uid   account
+  town  attribute "city"
+  sex   attribute "sex"
+  note  ignored
+The first rows:
+  user0  Llanfairpwll…  f
+  user1  Llanfairpwll…  f
+`, r.out)
+	assert.NotContains(t, r.out, "secret")
+	calls := len(w.fake.Calls())
+	assert.Equal(t, 1, calls, "the names are asked for once")
+	r = w.run(args...)
+	require.Equal(t, 0, r.code, r.err)
+	assert.Contains(t, r.err, `town  attribute "city"`)
+	assert.NotContains(t, r.err, "user0", "a log has no values")
+	assert.Empty(t, w.run(append(args, "--quiet")...).err)
+	first := lines(t, w.run(append(args, "--json")...).out)[0]
+	assert.Equal(t, "input", first["event"])
+	assert.Equal(t, ";", first["input"].(map[string]any)["delimiter"])
+}
+
+// One question finds a column that is not an attribute, before anything is sent.
+func TestColumnsThatAreNotAttributes(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"u.csv": "To_Account,City\na,Rome\n", "u.ndjson": `{"To_Account":"a","City":"Rome"}` + "\n" + `{"To_Account":"b","City":"Rome"}`,
+		"api.ndjson": `{"To_Account":"a","Attrs":{"City":"Rome"}}`,
+	} {
+		w := newWorld(t)
+		w.write(name, text)
+		r := w.run("set-attr", name)
+		assert.Equal(t, 2, r.code, r.err)
+		assert.Contains(t, r.err, name+`: the column "City" is the attribute "City", which the app does not have; the nearest that it has is "city" (it has: city, country, sex): give --map City=city or --ignore City`)
+		assert.Len(t, w.fake.Calls(), 1)
+		assert.False(t, w.has(name+".checkpoint"))
+	}
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,zip\na,Rome\n")
+	r := w.run("set-attr", "--dry-run", "u.csv")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, `which the app does not have (it has: city, country, sex)`)
+	r = w.run("set-attr", "--map", "zip=citty", "u.csv")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, `the nearest that it has is "city"`)
+}
+
+func TestWrongColumnsAreUsage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\na,Rome\n")
+	for _, args := range []string{"--account uid", "--map town=city", "--only town"} {
+		for _, more := range []string{"", " --dry-run"} {
+			assert.Equal(t, 2, w.run(append([]string{"set-attr", "u.csv"}, strings.Fields(args+more)...)...).code, args)
+		}
+	}
+	assert.Empty(t, w.fake.Calls())
+}
+
+// Large files with Windows line ends cost no more lines than others.
+func TestLongFileInUTF16(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", utf16le(strings.ReplaceAll(users(3000), "\n", "\r\n")+",x,f\r\n"))
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 1, r.code, r.err)
+	assert.Contains(t, r.err, "u.csv:3002: column To_Account: the account is empty")
+	w.stored(3000)
+}

@@ -75,22 +75,47 @@ func ExampleClient_SetAttr_invalidInput() {
 	// 0 requests
 }
 
-func ExampleInputError() {
+func ExampleInputErrors() {
 	server := timpushtest.NewServer()
 	defer server.Close()
 	_, err := server.Client().SetAttr(context.Background(), []timpush.UserAttrs{
 		{ToAccount: "mary", Attrs: timpush.Attrs{"city": strings.Repeat("x", 60)}},
 		{ToAccount: "", Attrs: timpush.Attrs{"city": "Rome"}},
 	})
-	var input interface{ Unwrap() []error }
-	if errors.As(err, &input) {
-		for _, fault := range input.Unwrap() {
-			fmt.Println(fault) // each is an *InputError
+	var invalid *timpush.InputErrors
+	if errors.As(err, &invalid) {
+		for _, fault := range invalid.Faults {
+			fmt.Println(fault)
 		}
 	}
 	// Output:
 	// user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed
 	// item 1: ToAccount is empty
+}
+
+func ExampleRemaining() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	server.Inject(timpushtest.CutAfter()) // the answer is lost
+	client, ctx := server.Client(timpush.WithMaxAttempts(1)), context.Background()
+	users := []timpush.UserAttrs{{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Singapore"}}}
+
+	result, err := client.SetAttr(ctx, users)
+	var partial *timpush.PartialError
+	var invalid *timpush.InputErrors
+	switch {
+	case err == nil: // every user is done
+	case errors.As(err, &partial): // some are not
+		for user := range partial.Users() {
+			fmt.Println(user.Index, user.ToAccount, user.Outcome, user.Err)
+		}
+		again := timpush.Remaining(err, users) // for a later call: the client has made its retries
+		fmt.Println(result, "and", len(again), "are worth sending again")
+	case errors.As(err, &invalid): // the input is not valid, and nothing was sent
+		for _, fault := range invalid.Faults {
+			fmt.Println(fault)
+		}
+	}
 }
 
 func ExampleClient_SetAttrSeq() {
@@ -152,7 +177,7 @@ func ExampleBatcher() {
 	// Output: <nil> 100 true
 }
 
-// From nothing to the first attribute.
+// From a new app to the first attribute.
 func ExampleClient_SetAttrNames() {
 	server := timpushtest.NewServer(timpushtest.WithAttrNames()) // an app without any names
 	defer server.Close()
@@ -273,7 +298,7 @@ func ExampleConfig() {
 	// Output: {SDKAppID:1400000000 Identifier:"administrator" SecretKey:REDACTED Region:"seoul"}
 }
 
-// Clients of one app share its quota: give each the same limiter. Here a half of the quota is left to other programs.
+// Clients of one app share its quota: give each the same limiter. Here half of the quota is left to other programs.
 func ExampleWithLimiter() {
 	half := timpush.NewLimiter(timpush.DefaultQPS / 2 * 0.975)
 	server := timpushtest.NewServer()

@@ -226,8 +226,8 @@ func (timeout) Error() string { return "no answer within the attempt's timeout" 
 func (timeout) Unwrap() error { return context.DeadlineExceeded }
 func (timeout) Timeout() bool { return true }
 
-// timedOut returns the error of an attempt. If that was ended by its timeout, a transport may know no more than that its context
-// was canceled; and the connection may be dead, as may others that are idle: the next attempt must not use one of them.
+// timedOut returns the error of an attempt. After the attempt's timeout a transport may report only that its context was
+// canceled; and the connection may be dead, and so may idle ones, which the next attempt must not use.
 func (s *sender) timedOut(ctx context.Context, err error) error {
 	if err == nil || context.Cause(ctx) != errAttemptTimeout { //nolint:errorlint // only this one
 		return err

@@ -9,7 +9,7 @@ import (
 )
 
 // defaultLinger is how long a user waits for others to share its request: short compared with the latency of a request, and
-// so long that requests that are not full take half of the quota at most.
+// long enough that requests that are not full take at most half of the quota.
 const defaultLinger = 20 * time.Millisecond
 
 // shortLinger is for a batch that is half full when nothing is in flight: items that arrive at the same time still join it.

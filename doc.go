@@ -52,7 +52,7 @@
 // The API answers HTTP 200 to nearly everything, so the code in the body decides (see [Code.Retryable]):
 //
 //   - Throttle codes (60007, 60011, 60018, 60019) pause all calls of the client that use the same [Quota] (60011: all calls) for
-//     a second, longer if they go on, and then let them continue at a lower rate that recovers.
+//     0.1 s, or for 1 s up to 16 s if they go on, and then let them continue at a lower rate that recovers within seconds.
 //   - Transient faults (91000, timeouts, 5xx, a lost connection) are retried after a random pause of at most 0.2 s, 0.4 s,
 //     0.8 s and so on up to 20 s. Accounts that ErrorList names with such a code are sent again alone.
 //   - After a 429 or 503 with Retry-After the client waits as long as that says, at most 60 s ([HTTPError.RetryAfter]).
@@ -78,7 +78,8 @@
 //
 // The service allows an app [DefaultQPS] calls a second for each endpoint, and the client sends at most 97.5. Clients of one
 // app must share one limiter: see [WithLimiter], [WithQuota] and [NewLimiter]. If other programs use a part of the quota, the
-// client learns it from the throttle codes and slows down to about what they leave. A call waits for its own [Quota] only.
+// client learns it from the throttle codes and slows down to about what they leave. A call waits for its own [Quota] only. [LowPriority]
+// lets a nightly job use what other callers leave.
 //
 // # Your own code in a call
 //

@@ -104,7 +104,7 @@ func TestErrorTexts(t *testing.T) {
 	assert.Equal(t, timpush.NotSent, timpush.Outcome(0), "the zero value claims nothing")
 }
 
-func TestMillionFaultsStayReadable(t *testing.T) {
+func TestMillionFaultsMakeAShortError(t *testing.T) {
 	t.Parallel()
 	_, err := newClient(t).SetAttr(t.Context(), make([]timpush.UserAttrs, 100_000))
 	assert.Less(t, len(err.Error()), 1000)

@@ -47,7 +47,7 @@ func TestAttrNamesUnderEachReadingOfTheDocumentation(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]timpushtest.Option{
 		"empty fields absent": {timpushtest.WithVariant(timpushtest.Variant{EmptyFieldsAbsent: true})},
-		"types omitted":        {timpushtest.WithVariant(timpushtest.Variant{TypesOmitted: true})},
+		"types omitted":       {timpushtest.WithVariant(timpushtest.Variant{TypesOmitted: true})},
 		"quoted numbers":      {timpushtest.WithVariant(timpushtest.Variant{QuotedNumbers: true})},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -459,7 +459,7 @@ func TestPanicOfASourceThatCleansUp(t *testing.T) {
 
 func TestSourceThatExits(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		done, over := 0, false
+		stored, over := 0, false
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -467,12 +467,12 @@ func TestSourceThatExits(t *testing.T) {
 				yield(userIn("a", "x"), nil)
 				runtime.Goexit()
 			}) {
-				done += b.Done
+				stored += b.Done
 			}
 			over = true
 		}()
 		<-done
-		assert.Equal(t, 1, done)
+		assert.Equal(t, 1, stored)
 		assert.False(t, over, "the loop's goroutine exits, too")
 	})
 }

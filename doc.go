@@ -1,5 +1,5 @@
-// Package timpush is a client for the server API of Tencent Cloud Chat's push service. It sets, reads and removes
-// attributes of users, so that a push can be sent to those whose attributes match.
+// Package timpush is a client for the server API of Tencent Cloud Chat's push service. It sets attributes and tags of users,
+// and sends pushes to those whose attributes or tags match.
 //
 //	client, err := timpush.NewClient(timpush.Config{
 //		SDKAppID:   1400000000,
@@ -23,6 +23,10 @@
 // [Client.RemoveAttr] read and remove attributes. [Client.SetAttrNames] and [Client.AttrNames] set and list the names of an
 // app's attributes. [Client.Preflight] predicts who will be refused for them, and [Client.Verify] finds out what was applied.
 //
+// [Client.AddTags], [Client.ReplaceTags], [Client.RemoveTags], [Client.ClearTags] and [Client.GetTags] do the same for tags.
+// [Client.Push] sends a push to an [Audience], [Client.PushTo] to listed accounts, and [Client.Revoke] withdraws it.
+// [NewCallbackHandler] receives the events of pushes.
+//
 // # Outcomes
 //
 // A user is [Done] if the server said so, [Rejected] if it said no, [Unknown] if it was sent and no clear answer came, so that
@@ -36,7 +40,8 @@
 //	default: // *InputErrors: the input is not valid, and nothing was sent
 //	}
 //
-// A call that is not about users, such as SetAttrNames, returns a [*CallError] with one outcome instead of a [*PartialError].
+// A call that is not about single users, such as SetAttrNames or Push, returns a [*CallError] with one outcome instead of a
+// [*PartialError].
 //
 // errors.Is and errors.As find the causes through all wrappers: a [Code] of the API, an [*APIError] with the text of the
 // server, an [*HTTPError] if a gateway or a proxy answered, a *url.Error for the network, and the error of ctx beside the last
@@ -71,12 +76,17 @@
 // unless a later attempt is Done or refused for the account's own data. A request that was abandoned may still arrive, so
 // what is Unknown may also be applied later.
 //
+// A push that may have gone out is never sent again, so that no one gets it twice: Push and PushTo retry only if nothing left
+// this machine, after a throttle code, and after an expired UserSig. After anything else without a clear answer the outcome is
+// Unknown, and [Remaining] leaves it out. A refused PushTo is not halved.
+//
 // A deadline on ctx bounds a call: when ctx ends, the call returns at once with what is known. docs/timing.md in the
 // repository has the bound without one: with the defaults 42 s for 100 users while the service fails, and 101 s while it throttles.
 //
 // # Quota
 //
-// The service allows an app [DefaultQPS] calls a second for each endpoint, and the client sends at most 97.5. Clients of one
+// The service allows an app [DefaultQPS] calls a second for each endpoint of attributes and tags, and the client sends at most
+// 97.5. Pushes have quotas of their own (see [Quota]). Clients of one
 // app must share one limiter: see [WithLimiter], [WithQuota] and [NewLimiter]. If other programs use a part of the quota, the
 // client learns it from the throttle codes and slows down to about what they leave. A call waits for its own [Quota] only. [LowPriority]
 // lets a nightly job use what other callers leave.
@@ -89,7 +99,8 @@
 // request, and other pending users are NotSent. The client and the Batcher stay usable.
 //
 // A transport that you give with [WithHTTPClient] may retry by itself. The client then claims NotSent only if no try can have
-// reached the server; a request may be applied more than once, which does no harm to attributes.
+// reached the server; a request may be applied more than once, which does no harm to attributes and tags. A push may then go
+// out twice: give a client for pushes a transport that does not retry.
 //
 // # Secrets
 //

@@ -201,6 +201,54 @@ func ExampleClient_SetAttrNames() {
 	// Output: map[city:ShenZhen] <nil>
 }
 
+func ExampleClient_Push() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	client, ctx := server.Client(), context.Background()
+
+	users := []timpush.UserAttrs{{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen"}}}
+	if _, err := client.SetAttr(ctx, users); err != nil {
+		fmt.Println(err)
+		return
+	}
+	audience := timpush.Audience{AttrsAnd: timpush.Attrs{"city": "ShenZhen"}}
+	receipt, err := client.Push(ctx, audience, timpush.Push{
+		Notification: timpush.Notification{Title: "Rain in ShenZhen", Desc: "Take an umbrella today"},
+	})
+	if err != nil { // *InputErrors, or *CallError with the outcome
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(server.Pushes()[0].Accounts, receipt.TaskID == server.Pushes()[0].TaskID)
+	// Output: [xiaoming] true
+}
+
+func ExampleClient_PushTo() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	client, ctx := server.Client(), context.Background()
+
+	result, err := client.PushTo(ctx, []string{"mary", "xiaoming"}, timpush.Push{
+		Notification: timpush.Notification{Title: "Your order", Desc: "It arrives today"},
+	})
+	fmt.Println(result, len(result.TaskIDs), err)
+	// Output: 2 done, 0 rejected, 0 unknown, 0 not sent; 1 requests 2 <nil>
+}
+
+func ExampleClient_AddTags() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	client, ctx := server.Client(), context.Background()
+
+	result, err := client.AddTags(ctx, []timpush.UserTags{{ToAccount: "mary", Tags: []string{"vip", "beta"}}})
+	fmt.Println(result.Done, err)
+	tags, err := client.GetTags(ctx, []string{"mary"})
+	fmt.Println(tags["mary"], err)
+	// Output:
+	// 1 <nil>
+	// [beta vip] <nil>
+}
+
 // profile is a type of the program's own: a method maps it to attributes, and the compiler checks the names.
 type profile struct {
 	City string

@@ -22,37 +22,37 @@ var (
 	errNotNumber = errors.New("not a whole number")
 )
 
-// answer is what the API says. Fields may be absent or null, and numbers may be quoted; fields without a meaning here
-// are passed over (tencentcloud.com/document/product/1047/60565 and 1047/34620).
+// answer is an answer of the API. Fields may be absent or null, and numbers may be quoted; fields that are not needed here
+// are ignored (tencentcloud.com/document/product/1047/60565 and 1047/34620).
 type answer struct {
 	status string
 	code   Code
 	info   string
 	list   []listed
-	value  any // what the command reads besides
+	value  any // what the command reads from it
 }
 
 // listed is one entry of ErrorList.
 type listed struct {
-	account string // "" if the entry does not tell
-	code    Code   // 0 if the entry does not tell
+	account string // "" if the entry has none
+	code    Code   // 0 if the entry has none
 	info    string
 }
 
 // ok reports whether the server says that it applied the request to all accounts that it does not list.
 func (a *answer) ok() bool { return a.code == 0 && strings.EqualFold(a.status, "OK") }
 
-// verdict is what an attempt says about entries.
+// verdict is what an attempt means for entries.
 type verdict struct {
 	class      class
-	outcome    Outcome // what they end in if nothing else follows
+	outcome    Outcome // theirs if no other attempt follows
 	err        error   // nil if the outcome is Done
-	final      bool    // nothing else follows
-	epoch      int     // of the attempt, in the throttle
+	final      bool    // no other attempt follows
+	epoch      int     // of the throttle, when the attempt was sent
 	retryAfter time.Duration
 }
 
-// read decodes an answer that came with an HTTP status, and classifies it. Texts of the server are kept without what was sent.
+// read decodes an answer that came with an HTTP status, and classifies it. What was sent is redacted in the texts of the server.
 func (x *exchange) read(status int, body []byte) (answer, verdict) {
 	if status == http.StatusOK {
 		if a, ok := x.decode(body); ok {
@@ -94,7 +94,7 @@ func (x *exchange) decode(body []byte) (a answer, ok bool) {
 
 const maxInfo = 1000 // bytes
 
-// classify tells what the answer says of all entries that ErrorList does not name.
+// classify returns what the answer means for the entries that ErrorList does not name.
 func (x *exchange) classify(a *answer) verdict {
 	if a.ok() {
 		return verdict{outcome: Done, final: true}
@@ -114,8 +114,7 @@ func (c *command) refusal(code Code, info string) verdict {
 	return c.restrict(verdict{class: code.class(), outcome: code.outcome(), err: &APIError{Code: code, Info: info, Endpoint: c.path}})
 }
 
-// restrict takes the hope of another attempt from a verdict where a repetition may do harm: if the request may have been
-// applied, nothing follows.
+// restrict makes a verdict final where a repetition may do harm: a request that may have been applied is not sent again.
 func (c *command) restrict(v verdict) verdict {
 	if c.repeatable || v.outcome == NotSent {
 		return v
@@ -148,7 +147,7 @@ func statusOutcome(status int) Outcome {
 	return Unknown
 }
 
-// retryAfter reads a Retry-After header: seconds, or a date. It returns 0 for what is neither, or over.
+// retryAfter reads a Retry-After header: seconds, or a date. It returns 0 if it is neither, or a date that has passed.
 func retryAfter(header string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(strings.TrimSpace(header), 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
@@ -193,9 +192,9 @@ func (c *command) match(open []*entry, a *answer) (named []verdict, unasked erro
 	return named, unasked
 }
 
-const maxTold = 3 // accounts or codes that are too many in an ErrorList, in one error
+const maxTold = 3 // unexpected accounts, or repeated codes of one account, in an error
 
-// itemVerdict classifies a code in ErrorList: a fault that may pass is repeated for that account, anything else is its own.
+// itemVerdict classifies a code in ErrorList: after a transient one the account is sent again, any other rejects the account.
 func (c *command) itemVerdict(item listed) verdict {
 	v := c.refusal(item.code, item.info)
 	switch v.class {
@@ -211,7 +210,7 @@ func (c *command) itemVerdict(item listed) verdict {
 }
 
 // unproven is the verdict if ErrorList names an account that was not in the request: it may mean one that was, so that
-// none is Done that is not known to be another.
+// none is Done of which that is not excluded.
 func (v verdict) unproven(unasked error) verdict {
 	if v.outcome == Done {
 		return verdict{class: classUnproven, outcome: Unknown, err: unasked}

@@ -17,7 +17,7 @@ import (
 	"github.com/timpush/timpush-go/internal/beforesend"
 )
 
-// attempt sends the body of a request once, and returns the answer and what it means for what the answer does not name.
+// attempt sends the body of a request once, and returns the answer and what it means for the accounts that the answer does not name.
 func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict) {
 	h.begin()
 	e := Event{Endpoint: s.command.path, Users: accounts, Attempt: h.attempts}
@@ -33,9 +33,9 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 }
 
 // admit returns when a request may leave: with a good UserSig, a slot, and a token of the limiter. Signing may take its time,
-// so it comes first: nothing stands between the token and the request. Where the UserSig has expired meanwhile, and no other
-// request has had a new one made, it begins again; a limiter that is slower than a UserSig's life ends that. If it returns no
-// error, the slot must be given back by release.
+// so it comes first: nothing stands between the token and the request. If the UserSig has expired in the meantime, and no other
+// request has renewed it, admit starts over, but only maxSignings times: a limiter may be slower than a UserSig's lifetime. If
+// it returns no error, the caller must release the slot.
 func (s *sender) admit(h *history, e Event) (usersig string, epoch int, err error) {
 	for tries := 1; ; tries++ {
 		if usersig, err = s.signing.get(s.waiting, h.expired); err != nil {
@@ -81,8 +81,8 @@ func (s *sender) acquire(e Event) (epoch int, err error) {
 
 func (s *sender) release() { <-s.slots }
 
-// waitQuota waits for the throttle and then for the limiter: those who wait for the throttle all go on when it ends. If a
-// throttle code comes meanwhile, it begins again.
+// waitQuota waits for the throttle and then for the limiter, since all calls that wait for the throttle continue when it ends.
+// If a throttle code comes in the meantime, it starts over.
 func (s *sender) waitQuota(accounts int) (epoch int, err error) {
 	quota := s.command.quota
 	throttle, limiter := s.throttles[quota], s.limiters[quota]
@@ -99,7 +99,7 @@ func (s *sender) waitQuota(accounts int) (epoch int, err error) {
 	}
 }
 
-// notAdmitted is the verdict where a request did not get as far as the network. If the call has a deadline, and the limiter
+// notAdmitted is the verdict of a request that was not handed to the transport. If the call has a deadline, and the limiter
 // says that it comes too early, no further request has time either.
 func (s *sender) notAdmitted(err error) verdict {
 	v := verdict{class: classTransient, outcome: NotSent, err: err}
@@ -112,7 +112,7 @@ func (s *sender) notAdmitted(err error) verdict {
 	return v
 }
 
-// learn notes what the verdict says of the UserSig, and makes fatal what was hoped to pass and has come again.
+// learn records what the verdict says about the UserSig, and makes a verdict fatal whose retry has failed in the same way.
 func (s *sender) learn(h *history, v *verdict, usersig string) {
 	if code, ok := errors.AsType[Code](v.err); ok && code.aboutUserSig() {
 		s.signing.drop(usersig)
@@ -120,7 +120,7 @@ func (s *sender) learn(h *history, v *verdict, usersig string) {
 	switch v.class {
 	case classExpired:
 		if h.expired != "" {
-			v.class = classFatal // newly signed, and still expired
+			v.class = classFatal // the new UserSig is called expired too
 		}
 		h.expired = usersig
 	case classAccountCheck:
@@ -140,7 +140,7 @@ type exchange struct {
 	header  http.Header // of the answer
 }
 
-// post sends one signed request and classifies its answer. What it returns is without the UserSig.
+// post sends one signed request and classifies its answer. The UserSig is in nothing that it returns.
 func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
 	e.Kind = AttemptStart
 	ctx := s.observe(s.ctx, e)
@@ -214,8 +214,8 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 
 var contentType = []string{"application/json"}
 
-// untouched reports whether the transport has found no connection and has not looked at the body, and so has sent nothing. A
-// transport that retries by itself has done so for an earlier try.
+// untouched reports whether the transport has found no connection and has not read the body, and so has sent nothing. That
+// includes the earlier tries of a transport that retries by itself.
 func (x *exchange) untouched() bool { return !x.used.Load() && x.reader.Len() == len(x.sent.body) }
 
 var errAttemptTimeout error = timeout{}
@@ -226,10 +226,10 @@ func (timeout) Error() string { return "no answer within the attempt's timeout" 
 func (timeout) Unwrap() error { return context.DeadlineExceeded }
 func (timeout) Timeout() bool { return true }
 
-// timedOut returns the error of an attempt. If that was ended by its timeout, a transport may know no more than that its context
-// was canceled; and the connection may be dead, as may others that are idle: the next attempt must not use one of them.
+// timedOut returns the error of an attempt. After the attempt's timeout a transport may report only that its context was
+// canceled; and the connection may be dead, and so may idle ones, which the next attempt must not use.
 func (s *sender) timedOut(ctx context.Context, err error) error {
-	if err == nil || context.Cause(ctx) != errAttemptTimeout { //nolint:errorlint // this very one
+	if err == nil || context.Cause(ctx) != errAttemptTimeout { //nolint:errorlint // only this one
 		return err
 	}
 	if t, ok := s.transport.(interface{ CloseIdleConnections() }); ok {
@@ -238,13 +238,13 @@ func (s *sender) timedOut(ctx context.Context, err error) error {
 	return errAttemptTimeout
 }
 
-// withheldError says that a request was not sent since the caller's check did not let it.
+// withheldError says that the caller's check did not allow a request to be sent.
 type withheldError struct{ error }
 
 // Unwrap returns the error of the check.
 func (e *withheldError) Unwrap() error { return e.error }
 
-// classifyFailure is the verdict where no answer of the API came. NotSent needs proof: the transport has used nothing of the
+// classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has used nothing of the
 // request, and it is the standard one, or its error says that there was no connection.
 func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
 	if withheld, ok := errors.AsType[*withheldError](err); ok {
@@ -265,7 +265,7 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	return s.command.restrict(v)
 }
 
-// cooldown is a time in which the client sends nothing, because of err.
+// cooldown is a period in which the client sends nothing, because of err.
 type cooldown struct {
 	until time.Time
 	err   error
@@ -276,12 +276,12 @@ const cooldownTime = time.Minute // the advice that comes with 70050
 // cooldownError says why nothing is sent.
 type cooldownError struct{ cooldown }
 
-// Error tells until when, and why.
+// Error returns when the cooldown ends, and its cause.
 func (e *cooldownError) Error() string {
 	return fmt.Sprintf("the client sends nothing until %s: %v", e.until.Format(time.TimeOnly), e.err)
 }
 
-// Unwrap returns why.
+// Unwrap returns the cause.
 func (e *cooldownError) Unwrap() error { return e.err }
 
 // cooling returns why nothing is sent now, or nil.

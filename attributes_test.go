@@ -37,9 +37,9 @@ func TestFromNothingToTheFirstAttribute(t *testing.T) {
 		assert.Equal(t, want, names)
 		_, err = c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "mary", Attrs: timpush.Attrs{"城市": "深圳"}}})
 		require.NoError(t, err)
-		attrs, err := c.GetAttr(t.Context(), []string{"mary", "nobody"})
+		attrs, err := c.GetAttr(t.Context(), []string{"mary", "john"})
 		require.NoError(t, err)
-		assert.Equal(t, map[string]timpush.Attrs{"mary": {"城市": "深圳"}, "nobody": {}}, attrs)
+		assert.Equal(t, map[string]timpush.Attrs{"mary": {"城市": "深圳"}, "john": {}}, attrs)
 	})
 }
 
@@ -47,7 +47,7 @@ func TestAttrNamesUnderEachReadingOfTheDocumentation(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]timpushtest.Option{
 		"empty fields absent": {timpushtest.WithVariant(timpushtest.Variant{EmptyFieldsAbsent: true})},
-		"types untold":        {timpushtest.WithVariant(timpushtest.Variant{TypesOmitted: true})},
+		"types omitted":       {timpushtest.WithVariant(timpushtest.Variant{TypesOmitted: true})},
 		"quoted numbers":      {timpushtest.WithVariant(timpushtest.Variant{QuotedNumbers: true})},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestAttrNamesUnderEachReadingOfTheDocumentation(t *testing.T) {
 				names, err = c.AttrNames(t.Context())
 				require.NoError(t, err)
 				want := timpush.AttrName{Index: 0, Name: "city", AccountType: timpush.AccountTypeUserID}
-				if name == "types untold" {
+				if name == "types omitted" {
 					want.AccountType = timpush.AccountTypeUnknown
 				}
 				assert.Equal(t, []timpush.AttrName{want}, names)
@@ -79,8 +79,8 @@ func TestSetAttrNamesRefused(t *testing.T) {
 		require.ErrorAs(t, err, &api)
 		assert.Equal(t, "v4/timpush/set_attr_name", api.Endpoint)
 		err = c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 1, Name: "city", AccountType: timpush.AccountTypeRegistrationID}})
-		require.ErrorIs(t, err, timpush.ErrInvalidAttr, "the type stays")
-		assert.Len(t, s.Calls(), 2, "neither is tried again")
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr, "the type cannot be changed")
+		assert.Len(t, s.Calls(), 2, "neither is retried")
 		s.Inject(timpushtest.ErrorCode(91000), timpushtest.CutAfter())
 		require.NoError(t, c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 2, Name: "country"}}))
 	})
@@ -131,7 +131,7 @@ func TestGetAttrReportsAnAccountThatIsNotAnswered(t *testing.T) {
 		s.Inject(timpushtest.AccountCode(91000, "mary"))
 		_, err = client(s).GetAttr(t.Context(), []string{"mary", "lost"})
 		require.ErrorIs(t, err, timpush.ErrNotAnswered)
-		assert.Equal(t, []string{"mary"}, s.Calls()[2].Accounts, "it is not asked again along with others")
+		assert.Equal(t, []string{"mary"}, s.Calls()[2].Accounts, "the account is not read again with others")
 	})
 }
 
@@ -271,8 +271,8 @@ func TestPreflight(t *testing.T) {
 
 func TestPreflightClaimsOnlyWhatIsCertain(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		untold := client(appOfMixed(t, timpushtest.WithVariant(timpushtest.Variant{TypesOmitted: true})), timpush.WithAccountTypes(registrationIDs))
-		err := untold.Preflight(t.Context(), mixed)
+		omitted := client(appOfMixed(t, timpushtest.WithVariant(timpushtest.Variant{TypesOmitted: true})), timpush.WithAccountTypes(registrationIDs))
+		err := omitted.Preflight(t.Context(), mixed)
 		var p *timpush.PartialError
 		require.ErrorAs(t, err, &p)
 		assert.Equal(t, map[string]timpush.Outcome{"no such name": timpush.Rejected}, outcomes(p), "types are not known")
@@ -299,13 +299,13 @@ func TestPreflightLearns(t *testing.T) {
 		assert.Len(t, s.Calls(), calls)
 		time.Sleep(11 * time.Minute)
 		require.NoError(t, c.Preflight(t.Context(), hobby))
-		assert.Len(t, s.Calls(), calls+1, "what is known lasts ten minutes")
+		assert.Len(t, s.Calls(), calls+1, "the names are kept for ten minutes")
 		time.Sleep(6 * time.Second)
 		s.Inject(timpushtest.ErrorCode(90033))
 		_, err := c.SetAttr(t.Context(), hobby)
 		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
 		require.NoError(t, c.Preflight(t.Context(), hobby))
-		assert.Len(t, s.Calls(), calls+3, "and is forgotten when the server contradicts it")
+		assert.Len(t, s.Calls(), calls+3, "and dropped when the server contradicts them")
 	})
 }
 
@@ -319,7 +319,7 @@ func TestWithPreflight(t *testing.T) {
 			"SetAttrSeq": func(c *timpush.Client) map[string]timpush.Outcome {
 				refused := map[string]timpush.Outcome{}
 				all := drain(t, c.SetAttrSeq(t.Context(), from(mixed)))
-				assert.EqualValues(t, len(mixed), all.last.Checkpoint(), "who is foreseen to be refused is settled")
+				assert.EqualValues(t, len(mixed), all.last.Checkpoint(), "a user whose refusal is predicted is settled")
 				for position, outcome := range all.outcomes {
 					if outcome != timpush.Done {
 						refused[mixed[position].ToAccount] = outcome
@@ -349,7 +349,7 @@ func TestWithPreflight(t *testing.T) {
 			_, err = c.SetAttr(t.Context(), mixed[:1])
 			require.NoError(t, err)
 		}
-		assert.Len(t, s.Calls(), 2+3, "for a while it does without them")
+		assert.Len(t, s.Calls(), 2+3, "for a while it goes without them")
 		time.Sleep(time.Minute)
 		_, err = c.SetAttr(t.Context(), mixed[:1])
 		require.NoError(t, err)
@@ -361,7 +361,7 @@ func TestWithPreflight(t *testing.T) {
 	})
 }
 
-// TestNamesAreReadAgainOnlyForARefusal, which must not be foreseen from old ones.
+// TestNamesAreReadAgainOnlyForARefusal, which must not be predicted from old names.
 func TestNamesAreReadAgainOnlyForARefusal(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := appOfMixed(t)
@@ -398,7 +398,7 @@ func TestNamesAreReadAgainOnlyForARefusal(t *testing.T) {
 		require.ErrorIs(t, set(ctx, mixed[1]), context.DeadlineExceeded)
 		assert.Equal(t, 5, asked())
 		_, err := c.SetAttr(t.Context(), mixed[1:2])
-		require.ErrorContains(t, err, "predicted", "who gives up while the names are read does not keep others from them")
+		require.ErrorContains(t, err, "predicted", "a caller that gives up while it reads the names does not keep others from them")
 		assert.Equal(t, 6, asked())
 	})
 }
@@ -415,7 +415,7 @@ func TestNamesAreReadOnceForAllThatWait(t *testing.T) {
 		defer cancel()
 		go func() { _ = c.Preflight(t.Context(), someUsers(1)) }()
 		synctest.Wait()
-		require.ErrorIs(t, c.Preflight(ctx, someUsers(1)), context.DeadlineExceeded, "who waits for another to read them ends with its ctx")
+		require.ErrorIs(t, c.Preflight(ctx, someUsers(1)), context.DeadlineExceeded, "a call that waits for another to read them ends with its ctx")
 		time.Sleep(time.Second)
 	})
 }
@@ -463,7 +463,7 @@ func TestPreflightPrefersTheUnknownName(t *testing.T) {
 		c := client(appOfMixed(t))
 		for range 20 { // maps have no order
 			err := c.Preflight(t.Context(), []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"hobby": "x", "city": "x", "model": "x"}}})
-			require.ErrorIs(t, err, timpush.ErrInvalidAttr, "as the server does, which looks at names first")
+			require.ErrorIs(t, err, timpush.ErrInvalidAttr, "as the server does, which checks names first")
 		}
 	})
 }
@@ -476,7 +476,7 @@ func TestVerifyCutShort(t *testing.T) {
 		users := []timpush.UserAttrs{userIn("a", "Rome")}
 		result, err := client(s).Verify(ctx, users)
 		p := partial(t, users, result, err)
-		assert.Equal(t, map[string]timpush.Outcome{"a": timpush.Unknown}, outcomes(p), "it may show yet")
+		assert.Equal(t, map[string]timpush.Outcome{"a": timpush.Unknown}, outcomes(p), "it may still show")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorIs(t, err, timpush.ErrNotStored)
 		s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(91000) })
@@ -524,7 +524,7 @@ func TestVerifyDoesNotTakeTheCodeOfAnotherAccount(t *testing.T) {
 	})
 }
 
-func TestRefusalOfWhatMayBeDoneSettlesNothing(t *testing.T) {
+func TestRefusalAfterALostAnswerSettlesNothing(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithVariant(timpushtest.Variant{AbsentRefused: true, SameNameRefused: true}))
 		c := client(s)
@@ -537,11 +537,11 @@ func TestRefusalOfWhatMayBeDoneSettlesNothing(t *testing.T) {
 		err = c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 5, Name: "new"}})
 		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
 		var lost *url.Error
-		require.ErrorAs(t, err, &lost, "the lost answer is told, too")
+		require.ErrorAs(t, err, &lost, "the lost answer is in the error too")
 	})
 }
 
-func TestNamesReadBeforeTheyWereSetAreNotBelieved(t *testing.T) {
+func TestNamesReadBeforeTheyWereSetAreNotUsed(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithAttrNames("city"))
 		hobby := []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"hobby": "chess"}}}
@@ -577,7 +577,7 @@ func TestPreflightThatFailsDoesNotSlowDown(t *testing.T) {
 			assert.Len(t, s.Calls(), 1+others)
 			assert.Equal(t, others*100, all.last.Progress.Done)
 			if fault == 70009 {
-				require.ErrorIs(t, all.errs[0], timpush.ErrUserSigMismatch, "a code that stops set_attr stops it already here")
+				require.ErrorIs(t, all.errs[0], timpush.ErrUserSigMismatch, "a code that would stop set_attr stops the call here")
 			}
 		}
 	})

@@ -15,7 +15,7 @@ type AccountType int
 
 // The types of accounts. Set for an account of the other type, an attribute is refused with [ErrAccountType].
 const (
-	AccountTypeUnknown        AccountType = iota // not sent, which means UserID for a new name; or not told by the server
+	AccountTypeUnknown        AccountType = iota // not sent, which means UserID for a new name; or the server did not say
 	AccountTypeUserID                            // a name that a user logs in with; 0 in the API
 	AccountTypeRegistrationID                    // made when a device registers for push; 1 in the API
 )
@@ -51,7 +51,7 @@ var (
 // indexes that are not given keep their names. The account type of a name can never be changed.
 //
 // The error is an [*InputErrors] with each fault of names, and nothing was sent; or a [*CallError], whose Outcome tells
-// whether they were set. [Client.AttrNames] finds out about one that is Unknown, as after a lost answer; whether to set the
+// whether they were set. [Client.AttrNames] finds out about one that is Unknown, as after a lost answer; whether setting the
 // same names again is an error is not documented. What renaming does to values that users have is not documented either.
 //
 // API: tencentcloud.com/document/product/1047/60563.
@@ -84,7 +84,7 @@ func attrNamesBody(names []AttrName) ([]byte, error) {
 }
 
 // AttrNames returns the names of the app's attributes by index. AccountType is AccountTypeUnknown if the server does not
-// tell it. The error is nil, or a [*CallError] if they could not be read.
+// say. The error is nil, or a [*CallError] if they could not be read.
 //
 // API: tencentcloud.com/document/product/1047/60562.
 func (c *Client) AttrNames(ctx context.Context) ([]AttrName, error) {
@@ -99,7 +99,7 @@ func attrNameFaults(names []AttrName) (faults []*InputError) {
 		case n.Index < 0 || n.Index >= MaxAttrsPerUser:
 			add(fmt.Sprintf("the index is %d, want 0 to %d", n.Index, MaxAttrsPerUser-1))
 		case indexes[n.Index]:
-			add(fmt.Sprintf("the index %d comes twice", n.Index))
+			add(fmt.Sprintf("the index %d is used twice", n.Index))
 		}
 		switch fault := nameFault(n.Name); {
 		case n.Name == "":
@@ -107,10 +107,10 @@ func attrNameFaults(names []AttrName) (faults []*InputError) {
 		case fault != "":
 			add(fault)
 		case texts[n.Name]:
-			add("the name comes twice")
+			add("the name is used twice")
 		}
 		if n.AccountType < AccountTypeUnknown || n.AccountType > AccountTypeRegistrationID {
-			add(fmt.Sprintf("%v is no account type", n.AccountType))
+			add(fmt.Sprintf("%v is not an account type", n.AccountType))
 		}
 		indexes[n.Index], texts[n.Name] = true, true
 	}
@@ -121,7 +121,7 @@ func attrNameFaults(names []AttrName) (faults []*InputError) {
 }
 
 // readAttrNames reads the answer of get_attr_name. Names and types may both be absent: an app has none at first, and older
-// editions of the documentation do not have types. Types that cannot be read are not known.
+// editions of the documentation do not have types. Types that cannot be read are unknown.
 func readAttrNames(body []byte) (any, error) {
 	var wire struct {
 		AttrNames map[string]text

@@ -113,11 +113,11 @@ var badNetworks = []struct {
 	via   roundTripper
 	want  string
 }{
-	{"nobody listens", failing(&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}), "not sent; 4 requests; `*net.OpError`; worth sending again"},
+	{"no process listens", failing(&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}), "not sent; 4 requests; `*net.OpError`; worth sending again"},
 	{"neither IPv6 nor IPv4 listens", failing(errors.Join(&net.OpError{Op: "dial", Err: errors.New("IPv6")}, fmt.Errorf("then: %w", &net.OpError{Op: "dial", Err: errors.New("IPv4")}))), "not sent; 4 requests; `*net.OpError`; worth sending again"},
 	{"proxy that refuses", failing(&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("connection refused")}), "not sent; 4 requests; `*net.OpError`; worth sending again"},
 	{"host that DNS does not know", failing(&net.DNSError{Err: "no such host", Name: "adminapisgp.im.qcloud.com", IsNotFound: true}), "not sent; 4 requests; `*net.DNSError`; worth sending again"},
-	{"certificate of somebody else", failing(&tls.CertificateVerificationError{Err: errors.New("unknown authority")}), "not sent; 1 request; `*tls.CertificateVerificationError`; worth sending again"},
+	{"certificate of another host", failing(&tls.CertificateVerificationError{Err: errors.New("unknown authority")}), "not sent; 1 request; `*tls.CertificateVerificationError`; worth sending again"},
 	{"plain HTTP where TLS should be", failing(http.ErrSchemeMismatch), "not sent; 1 request; `http.ErrSchemeMismatch`; worth sending again"},
 	{"reset while it is written", failing(&net.OpError{Op: "write", Net: "tcp", Err: errors.New("connection reset")}), "unknown; 4 requests; `*net.OpError`; worth sending again"},
 	{"reset while the answer is read", failing(&net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset")}), "unknown; 4 requests; `*net.OpError`; worth sending again"},
@@ -154,12 +154,12 @@ func TestBadNetworks(t *testing.T) {
 // badAnswers are bodies of status 200 for the users a and B.
 var badAnswers = []struct{ input, body, want string }{
 	{"code null in ErrorList", `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"a","ErrorCode":null}]}`, "a unknown, B done; 4 requests; `Code(0)`; worth sending again"},
-	{"ErrorList names a stranger", `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"stranger"}]}`, "a unknown, B unknown; 3 requests; `ErrAccountType`; worth sending again"},
-	{"ErrorList names nobody", `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035}]}`, "a unknown, B unknown; 3 requests; `ErrAccountType`; worth sending again"},
+	{"ErrorList names another account", `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"other"}]}`, "a unknown, B unknown; 3 requests; `ErrAccountType`; worth sending again"},
+	{"ErrorList names no account", `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035}]}`, "a unknown, B unknown; 3 requests; `ErrAccountType`; worth sending again"},
 	{"ErrorList has null", `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[null]}`, "a unknown, B unknown; 3 requests; `Code(0)`; worth sending again"},
 	{"ErrorList names one twice", `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"a"},{"ErrorCode":70107,"To_Account":"a"}]}`, "a rejected, B done; 1 request; `ErrAccountType`"},
 	{"ErrorList in another case", `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"b"}]}`, "a done, B rejected; 1 request; `ErrAccountType`"},
-	{"ErrorList with a stranger beside one of ours", `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":1,"To_Account":"x"},{"ErrorCode":90035,"To_Account":"a"}]}`, "a rejected, B unknown; 2 requests; `ErrAccountType`; B worth sending again"},
+	{"ErrorList with another account beside one of ours", `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":1,"To_Account":"x"},{"ErrorCode":90035,"To_Account":"a"}]}`, "a rejected, B unknown; 2 requests; `ErrAccountType`; B worth sending again"},
 	{"FAIL with code 0", `{"ActionStatus":"FAIL","ErrorCode":0}`, "a unknown, B unknown; 4 requests; `*HTTPError` with status 200; worth sending again"},
 	{"OK with a code", `{"ActionStatus":"OK","ErrorCode":90009}`, "a rejected, B rejected; 1 request; `ErrNotAdmin`"},
 	{"no status and code 0", `{"ErrorCode":0}`, "a unknown, B unknown; 4 requests; `*HTTPError` with status 200; worth sending again"},
@@ -258,7 +258,7 @@ func cause(t *testing.T, err error) string {
 	return ""
 }
 
-// came tells what came of users: their outcomes, the requests, the cause, and whether they are worth sending again.
+// came describes how users ended: their outcomes, the requests, the cause, and whether they are worth sending again.
 func came(t *testing.T, users []timpush.UserAttrs, result *timpush.Result, err error) string {
 	t.Helper()
 	p := partial(t, users, result, err)

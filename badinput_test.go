@@ -43,7 +43,7 @@ var badConfigs = []struct {
 	{input: "SecretKey with a space within", change: func(c *timpush.Config) { c.SecretKey = "no- real-key" }, want: "Config.SecretKey has a character that no key has"},
 	{input: "SecretKey in quotes", change: func(c *timpush.Config) { c.SecretKey = `"` + c.SecretKey + `"` }, want: "Config.SecretKey begins or ends with a quotation mark"},
 	{input: "an Option that is nil", option: nil, want: "an Option is nil"},
-	{input: "empty base URL", option: timpush.WithBaseURL(""), want: "WithBaseURL is empty"},
+	{input: "empty base URL", option: timpush.WithBaseURL(""), want: `WithBaseURL(""): want https://HOST`},
 	{input: "base URL with plain HTTP", option: timpush.WithBaseURL("http://example.com"), want: "http would show the UserSig to everybody on the way"},
 	{input: "base URL with a look-alike of loopback", option: timpush.WithBaseURL("http://localhost.example.com"), want: "http would show the UserSig"},
 	{input: "base URL with plain HTTP to an address that is not loopback", option: timpush.WithBaseURL("http://192.168.0.1"), want: "http would show the UserSig"},
@@ -54,28 +54,28 @@ var badConfigs = []struct {
 	{input: "base URL with a fragment", option: timpush.WithBaseURL("https://example.com/#hush"), want: "there is a fragment"},
 	{input: "base URL with a query", option: timpush.WithBaseURL("https://example.com/?a=hush"), want: "there is a query"},
 	{input: "base URL with a password", option: timpush.WithBaseURL("https://me:hush@example.com/"), want: "there is a user or a password"},
-	{input: "base URL that is none", option: timpush.WithBaseURL("https://me:hush@exa mple.com/"), want: "it is no URL"},
-	{input: "no attempts", option: timpush.WithMaxAttempts(0), want: "WithMaxAttempts wants at least 1"},
-	{input: "no requests in flight", option: timpush.WithMaxInFlight(-1), want: "WithMaxInFlight wants at least 1"},
-	{input: "no time for an attempt", option: timpush.WithAttemptTimeout(0), want: "WithAttemptTimeout wants more than 0"},
-	{input: "UserSigs of a millisecond", option: timpush.WithUserSigTTL(time.Millisecond), want: "WithUserSigTTL wants at least 1 second"},
+	{input: "base URL that is none", option: timpush.WithBaseURL("https://me:hush@exa mple.com/"), want: "it is not a URL"},
+	{input: "no attempts", option: timpush.WithMaxAttempts(0), want: "WithMaxAttempts(0): want at least 1"},
+	{input: "no requests in flight", option: timpush.WithMaxInFlight(-1), want: "WithMaxInFlight(-1): want at least 1"},
+	{input: "no time for an attempt", option: timpush.WithAttemptTimeout(0), want: "WithAttemptTimeout(0s): want more than 0"},
+	{input: "UserSigs of a millisecond", option: timpush.WithUserSigTTL(time.Millisecond), want: "WithUserSigTTL(1ms): want at least 1 second"},
 	{input: "UserSigs of a hundred years", option: timpush.WithUserSigTTL(100 * 365 * 24 * time.Hour), want: "at most 68 years"},
 	{input: "HTTP client that is nil", option: timpush.WithHTTPClient(nil), want: "WithHTTPClient(nil)"},
 	{input: "transport that is a nil pointer", option: timpush.WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)}), want: "its Transport is a nil pointer"},
 	{input: "transport that does not verify TLS", option: timpush.WithHTTPClient(&http.Client{Transport: blind()}), want: "InsecureSkipVerify would give the UserSig to anybody"},
 	{input: "limiter that is nil", option: timpush.WithLimiter(nil), want: "WithLimiter(nil)"},
-	{input: "no such quota", option: timpush.WithQuota(timpush.Quota(-1), timpush.NewLimiter(1)), want: "WithQuota: there is no such Quota"},
+	{input: "no such quota", option: timpush.WithQuota(timpush.Quota(-1), timpush.NewLimiter(1)), want: "WithQuota: there is no Quota -1"},
 	{input: "limiter of recipients that cannot count them", option: timpush.WithQuota(timpush.QuotaRecipients, unlimited{}), want: "for QuotaRecipients the Limiter needs a method WaitN(ctx, n)"},
-	{input: "no recipients a second", option: timpush.WithRecipientRate(0), want: "WithRecipientRate wants at least 1"},
-	{input: "no time for retries", option: timpush.WithRetryBudget(0), want: "WithRetryBudget wants more than 0"},
+	{input: "no recipients a second", option: timpush.WithRecipientRate(0), want: "WithRecipientRate(0): want at least 1"},
+	{input: "no time for retries", option: timpush.WithRetryBudget(0), want: "WithRetryBudget(0s): want more than 0"},
 	{input: "backup host of a region without one", change: func(c *timpush.Config) { c.Region = timpush.RegionSaudiArabia }, option: timpush.WithBackupHost(), want: "has no documented backup host"},
 	{input: "limiter with a burst of 0", option: timpush.WithLimiter(rate.NewLimiter(100, 0)), want: "a burst of 0 lets nothing through"},
 	{input: "Signer that is nil", option: timpush.WithSigner(nil), want: "WithSigner(nil)"},
 	{input: "logger that is nil", option: timpush.WithLogger(nil), want: "WithLogger(nil)"},
 	{input: "Observer that is nil", option: timpush.WithObserver(nil), want: "WithObserver(nil)"},
 	{input: "no function of account types", option: timpush.WithAccountTypes(nil), want: "WithAccountTypes(nil)"},
-	{input: "empty User-Agent", option: timpush.WithUserAgent(""), want: "WithUserAgent wants printable ASCII"},
-	{input: "User-Agent with a line feed", option: timpush.WithUserAgent("a\r\nX-Evil: 1"), want: "WithUserAgent wants printable ASCII"},
+	{input: "empty User-Agent", option: timpush.WithUserAgent(""), want: `WithUserAgent(""): want printable ASCII`},
+	{input: "User-Agent with a line feed", option: timpush.WithUserAgent("a\r\nX-Evil: 1"), want: `WithUserAgent("a\r\nX-Evil: 1"): want printable ASCII`},
 }
 
 func blind() *http.Transport {
@@ -120,7 +120,7 @@ var badUsers = []struct {
 	{"account with a control character", userIn("a\rb", "x"), "ToAccount has a control character at byte 1"},
 	{"no attributes", timpush.UserAttrs{ToAccount: "a"}, "there are no attributes"},
 	{"empty map of attributes", timpush.UserAttrs{ToAccount: "a", Attrs: timpush.Attrs{}}, "there are no attributes"},
-	{"eleven attributes", timpush.UserAttrs{ToAccount: "a", Attrs: manyAttrs(11)}, "there are 11 attributes, at most 10 can exist"},
+	{"eleven attributes", timpush.UserAttrs{ToAccount: "a", Attrs: manyAttrs(11)}, "there are 11 attributes, at most 10 are allowed"},
 	{"attribute without a name", attr("", "x"), "the name of an attribute is empty"},
 	{"name of 51 bytes", attr(strings.Repeat("n", 51), "x"), "the name has 51 bytes, at most 50 are allowed"},
 	{"name that is not UTF-8", attr("n\xff", "x"), "the name is not valid UTF-8"},
@@ -190,7 +190,7 @@ var badCalls = []struct {
 		parts := []timpush.UserAttrs{{ToAccount: "a", Attrs: manyAttrs(10)}, attr("k", "x"), attr("l", "x")}
 		_, err := c.SetAttr(t.Context(), parts)
 		return err
-	}, "with those before, the account has more than 10 attributes"},
+	}, "together with earlier items, the account has more than 10 attributes"},
 	{"RemoveAttr without names", func(t *testing.T, c *timpush.Client) error {
 		_, err := c.RemoveAttr(t.Context(), []timpush.UserAttrNames{{ToAccount: "a"}})
 		return err
@@ -207,12 +207,12 @@ var badCalls = []struct {
 	{"SetAttrNames of nothing", setNames(), "there are no names to set"},
 	{"SetAttrNames, index 10", setNames(timpush.AttrName{Index: 10, Name: "a"}), "the index is 10, want 0 to 9"},
 	{"SetAttrNames, index -1", setNames(timpush.AttrName{Index: -1, Name: "a"}), "the index is -1, want 0 to 9"},
-	{"SetAttrNames, an index twice", setNames(timpush.AttrName{Index: 1, Name: "a"}, timpush.AttrName{Index: 1, Name: "b"}), "the index 1 comes twice"},
-	{"SetAttrNames, a name twice", setNames(timpush.AttrName{Index: 1, Name: "a"}, timpush.AttrName{Index: 2, Name: "a"}), "the name comes twice"},
+	{"SetAttrNames, an index twice", setNames(timpush.AttrName{Index: 1, Name: "a"}, timpush.AttrName{Index: 1, Name: "b"}), "the index 1 is used twice"},
+	{"SetAttrNames, a name twice", setNames(timpush.AttrName{Index: 1, Name: "a"}, timpush.AttrName{Index: 2, Name: "a"}), "the name is used twice"},
 	{"SetAttrNames, no name", setNames(timpush.AttrName{Index: 1}), "the name is empty"},
 	{"SetAttrNames, a name of 51 bytes", setNames(timpush.AttrName{Index: 1, Name: strings.Repeat("深", 17)}), "the name has 51 bytes, at most 50 are allowed"},
 	{"SetAttrNames, a name that is not UTF-8", setNames(timpush.AttrName{Index: 1, Name: "\xff"}), "the name is not valid UTF-8"},
-	{"SetAttrNames, another account type", setNames(timpush.AttrName{Index: 1, Name: "a", AccountType: 3}), "AccountType(3) is no account type"},
+	{"SetAttrNames, another account type", setNames(timpush.AttrName{Index: 1, Name: "a", AccountType: 3}), "AccountType(3) is not an account type"},
 }
 
 func setNames(names ...timpush.AttrName) func(*testing.T, *timpush.Client) error {

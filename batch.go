@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// entry is one account and its JSON, and what is known of it.
+// entry is one account, its JSON, and what is known about it.
 type entry struct {
 	account string
 	json    []byte
@@ -17,8 +17,8 @@ type entry struct {
 	state
 }
 
-// keep takes what an answer holds for an entry that is Done, and returns its verdict: Done no longer, if the answer lacks that. To
-// ask again would hardly help.
+// keep stores what an answer holds for an entry that is Done, and returns its verdict, which is Unknown if the answer does not
+// mention the account. Asking again would hardly help.
 func (e *entry) keep(answer any, done verdict) verdict {
 	read, ok := answer.(lookup)
 	if !ok {
@@ -40,7 +40,7 @@ func validate[T any](e *endpoint[T], input []T) error {
 }
 
 // merge makes one item of all those of an account, so that no two requests in flight can carry the same account and
-// overtake each other. What cannot be said of an account in one request is a fault of the input.
+// overtake each other. Items that one request cannot hold for an account are a fault of the input.
 func merge[T any](e *endpoint[T], input []T) (items []T, itemOf []int, err error) {
 	var faults []*InputError
 	items, itemOf = make([]T, 0, len(input)), make([]int, len(input))
@@ -111,7 +111,7 @@ func gather[T any](e *endpoint[T], input []T, entries []*entry, itemOf []int, re
 
 const notUTF8 = "is not valid UTF-8"
 
-// accountFault tells what is wrong with an account, or "". Which characters an account may have is not documented well enough to
+// accountFault returns what is wrong with an account, or "". Which characters an account may have is not documented well enough to
 // refuse more.
 func accountFault(account string) string {
 	switch {
@@ -129,7 +129,7 @@ func accountFault(account string) string {
 }
 
 // appendText appends s, which is valid UTF-8, as a JSON string. A request has hundreds of short texts, nearly all of which JSON
-// takes as they are: to look for that first is cheaper than to quote them all (BenchmarkEncode).
+// needs no escape for: checking that first is cheaper than quoting them all (BenchmarkEncode).
 func appendText(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// ErrBatcherClosed is why a [Batcher] does not take a user, or does not wait for the end of its request.
+// ErrBatcherClosed is returned by a [Batcher] that takes no more users, or that was closed before a request ended.
 var ErrBatcherClosed = errors.New("timpush: the Batcher is closed")
 
-// ErrBatcherFull is why a [Batcher] with [WithFailFast] does not take a user.
+// ErrBatcherFull is returned by a full [Batcher] with [WithFailFast].
 var ErrBatcherFull = errors.New("timpush: the Batcher is full")
 
 const defaultMaxWaiting = 20000 // two seconds of the whole quota
 
-// Batcher joins users that many goroutines set one by one into requests of up to [MaxUsersPerRequest], and tells each
-// goroutine how its user ended. It turns the quota of 100 calls a second from 100 users a second into 10,000.
+// Batcher puts users that many goroutines set one by one into requests of up to [MaxUsersPerRequest], and returns to each
+// goroutine the outcome of its user. So the quota of 100 calls a second is good for 10,000 users a second instead of 100.
 //
 // A request is sent when 100 accounts have joined it, or 20 ms after the first (see [WithLinger]), as soon as fewer than
-// MaxInFlight are in flight. When half of 100 wait and no other request is in flight any more, they linger no longer. While
+// MaxInFlight are in flight. A request that is half full is sent sooner when no other is in flight. While
 // an account is in a request, later values for it wait until that request has ended, so they are never overtaken; those
 // that wait together are merged.
 //
@@ -30,7 +30,7 @@ type Batcher struct {
 	room      chan struct{} // a place for each user in it
 	failFast  bool
 	stop      context.CancelCauseFunc
-	waiters   sync.Pool // whose users have ended
+	waiters   sync.Pool // to use again
 }
 
 // waiter is a goroutine that waits for its user's outcome.
@@ -50,8 +50,8 @@ type batcherSettings struct {
 	failFast   bool
 }
 
-// WithLinger sets how long the first user of a request waits for others; 0 or less: not at all. A longer linger makes
-// fewer and fuller requests, and adds to the time of a call that meets no others. If not given, it is 20 ms.
+// WithLinger sets how long the first user of a request waits for others; 0 or less: it does not wait. A longer linger makes
+// fewer and fuller requests, and adds to the time of a call that shares its request with no other. If not given, it is 20 ms.
 func WithLinger(d time.Duration) BatcherOption {
 	return func(s *batcherSettings) { s.linger = max(d, 0) }
 }
@@ -85,9 +85,9 @@ func NewBatcher(c *Client, opts ...BatcherOption) *Batcher {
 // is an [*InputErrors] with each fault of the user, and nothing was sent; or it is a [*UserError] with the outcome.
 //
 // When ctx ends it returns at once: the outcome is NotSent if the user's request had not been sent yet, and the user is
-// not sent later; it is Unknown otherwise. Others that share the request notice nothing. The values of ctx do not
-// reach an [Observer], since a request has many callers. A code that stops the client's call ([Client.SetAttr]) ends all
-// that wait; calls made after it try again.
+// not sent later; it is Unknown otherwise. Other users in the request are not affected. The values of ctx do not
+// reach an [Observer], since a request has many callers. A code that stops a call of [Client.SetAttr] ends all
+// pending users, too; later calls try again.
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
@@ -100,7 +100,7 @@ func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
 	}
 	defer func() { <-b.room }()
 	me := b.waiters.Get().(*waiter)
-	user.Attrs = maps.Clone(user.Attrs) // which is read later, when the caller may have given up
+	user.Attrs = maps.Clone(user.Attrs) // the caller may return early and change it
 	if !b.collector.add(user, me) {
 		return notSent(ErrBatcherClosed)
 	}
@@ -144,7 +144,7 @@ func (b *Batcher) enter(ctx context.Context) error {
 	}
 }
 
-// tellWaiters tells each waiter how its user ended.
+// tellWaiters gives each waiter the outcome of its user.
 func tellWaiters(b *batch[UserAttrs, *waiter]) {
 	failed := b.failed
 	for i, waiter := range b.tickets {
@@ -157,9 +157,9 @@ func tellWaiters(b *batch[UserAttrs, *waiter]) {
 	}
 }
 
-// Close lets no more users in, whose SetAttr then returns [ErrBatcherClosed], sends those that are in, and returns when
-// each caller has its outcome. If ctx ends before that, requests in flight are broken off, all callers return at once with
-// an error that matches ErrBatcherClosed, and so does Close, with the error of ctx. Closing again does no harm.
+// Close takes no more users, whose SetAttr returns [ErrBatcherClosed], sends the pending ones, and returns when each caller
+// has its outcome. If ctx ends before that, requests in flight are canceled, all callers return at once with an error that
+// matches ErrBatcherClosed, and Close returns the error of ctx. Closing again does no harm.
 func (b *Batcher) Close(ctx context.Context) error {
 	defer b.stop(ErrBatcherClosed)
 	if b.collector.close() {

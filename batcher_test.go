@@ -39,7 +39,7 @@ func setEach(t *testing.T, b *timpush.Batcher, users []timpush.UserAttrs) []erro
 	return errs
 }
 
-func TestBatcherJoins(t *testing.T) {
+func TestBatcherFillsRequests(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		users, requests int
@@ -61,7 +61,7 @@ func TestBatcherJoins(t *testing.T) {
 	}
 }
 
-func TestHalfARequestDoesNotLingerWhenNothingElseIsUnderWay(t *testing.T) {
+func TestHalfARequestDoesNotLingerWhenNothingElseIsInFlight(t *testing.T) {
 	t.Parallel()
 	for users, wait := range map[int]time.Duration{150: 1, 149: 20 - 5} {
 		t.Run(strconv.Itoa(users), func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestBatcherMergesTheValuesOfAnAccount(t *testing.T) {
 	})
 }
 
-// TestBatcherSplitsWhatCannotBeMerged joins more attributes of one account than a request may have of it.
+// TestBatcherSplitsWhatCannotBeMerged sets more attributes of one account than a request may have for it.
 func TestBatcherSplitsWhatCannotBeMerged(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		var names []string
@@ -179,7 +179,7 @@ func TestBatcherKeepsTheOrderOfAnAccount(t *testing.T) {
 		}
 		callers.Wait()
 		assert.Equal(t, "49", s.Attrs("a")["city"])
-		assert.Less(t, len(s.Calls()), 15, "what waits is merged")
+		assert.Less(t, len(s.Calls()), 15, "values that wait are merged")
 	})
 }
 
@@ -208,14 +208,14 @@ func TestCallerOfBatcherGivesUp(t *testing.T) {
 		set("before it is sent", userIn("early", "x"), 50*time.Millisecond)
 		set("same account before", userIn("b", "gone"), 50*time.Millisecond)
 		set("others", userIn("b", "x"), time.Hour)
-		set("under way", userIn("c", "x"), 500*time.Millisecond)
+		set("in flight", userIn("c", "x"), 500*time.Millisecond)
 		time.Sleep(200 * time.Millisecond)
 		set("behind", userIn("b", "behind"), 500*time.Millisecond)
 		set("ended before", userIn("d", "x"), 0)
 		callers.Wait()
 		requireUser(t, results["before it is sent"], timpush.NotSent, context.DeadlineExceeded)
 		requireUser(t, results["same account before"], timpush.NotSent, context.DeadlineExceeded)
-		requireUser(t, results["under way"], timpush.Unknown, context.DeadlineExceeded)
+		requireUser(t, results["in flight"], timpush.Unknown, context.DeadlineExceeded)
 		requireUser(t, results["behind"], timpush.NotSent, context.DeadlineExceeded)
 		requireUser(t, results["ended before"], timpush.NotSent, context.DeadlineExceeded)
 		assert.NoError(t, results["others"])
@@ -238,7 +238,7 @@ func TestBatcherSendsNothingIfAllGiveUp(t *testing.T) {
 	})
 }
 
-func TestWhoGivesUpTakesNoPlaceInTheRequest(t *testing.T) {
+func TestCallerThatGivesUpLeavesTheRequest(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		b := batcher(t, client(s), timpush.WithLinger(time.Second))
@@ -272,7 +272,7 @@ func TestFullBatcherBlocks(t *testing.T) {
 	})
 }
 
-func TestFatalCodeFreesAllCallersOfBatcher(t *testing.T) {
+func TestFatalCodeEndsAllCallersOfBatcher(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))
 		s.Inject(timpushtest.ErrorCode(70009))
@@ -290,12 +290,12 @@ func TestFatalCodeFreesAllCallersOfBatcher(t *testing.T) {
 		assert.Len(t, s.Calls(), 1)
 		assert.Positive(t, outcomes[timpush.Rejected])
 		assert.Equal(t, 502, outcomes[timpush.Rejected]+outcomes[timpush.NotSent])
-		assert.NoError(t, b.SetAttr(t.Context(), userIn("a", "x")), "later calls try anew")
+		assert.NoError(t, b.SetAttr(t.Context(), userIn("a", "x")), "later calls try again")
 	})
 }
 
-// TestFatalCodeEndsItsOwnCallOnly lets a user join between the fatal answer and that of another request which was under
-// way at the same time.
+// TestFatalCodeEndsItsOwnCallOnly lets a user join between the fatal answer and that of another request that was in
+// flight at the same time.
 func TestFatalCodeEndsItsOwnCallOnly(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
@@ -354,7 +354,7 @@ func TestBatcherClosesInTime(t *testing.T) {
 	})
 }
 
-// TestCloseLeavesNothingBehind, also with a transport that goes on for a while when its request is broken off.
+// TestCloseLeavesNothingBehind, also with a transport that runs for a while after its request was canceled.
 func TestCloseLeavesNothingBehind(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		ended := make(chan struct{})
@@ -375,13 +375,13 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 		select {
 		case <-ended:
 		default:
-			assert.Fail(t, "the request is still under way")
+			assert.Fail(t, "the request is still in flight")
 		}
 		callers.Wait()
 	})
 }
 
-// TestCallerGivesUpWhenTheAnswerComes: whichever of the two it is told, it is never that nothing was sent.
+// TestCallerGivesUpWhenTheAnswerComes: whichever comes first, the user is never NotSent.
 func TestCallerGivesUpWhenTheAnswerComes(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		var cancel context.CancelFunc
@@ -401,8 +401,8 @@ func TestCallerGivesUpWhenTheAnswerComes(t *testing.T) {
 	})
 }
 
-// TestMapOfACallerThatHasGivenUp changes it while the names are still being read for its request.
-func TestMapOfACallerThatHasGivenUp(t *testing.T) {
+// TestMapOfACallerThatGaveUp changes it while the names are still being read for its request.
+func TestMapOfACallerThatGaveUp(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))
 		b := batcher(t, client(s, timpush.WithPreflight()))
@@ -422,7 +422,7 @@ func TestIdleBatcherClosesWithAnyContext(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		b := timpush.NewBatcher(client(fake(t)))
 		require.NoError(t, b.SetAttr(t.Context(), userIn("a", "x")))
-		synctest.Wait() // the caller knows a moment before the Batcher is idle
+		synctest.Wait() // the caller returns a moment before the Batcher is idle
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.NoError(t, b.Close(over))
@@ -430,8 +430,8 @@ func TestIdleBatcherClosesWithAnyContext(t *testing.T) {
 	})
 }
 
-// TestRequestThatTakesNoMoreUsers fills a request that has to wait with more users than are merged at once. Those behind it
-// keep their places when users of it give up.
+// TestRequestThatTakesNoMoreUsers fills a request that has to wait with more users than are merged at once. Those that wait
+// for it keep their order when users of it give up.
 func TestRequestThatTakesNoMoreUsers(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// endpoint is a command whose requests are about accounts, and what it does with an item of its input.
+// endpoint is a command whose requests are about accounts, and what to do with the items of its input.
 type endpoint[T any] struct {
 	command
 	account  func(item T) string
@@ -17,10 +17,10 @@ type endpoint[T any] struct {
 	encode   func(dst []byte, item T) []byte                 // appends the item's JSON
 
 	precheck func(s *sender, items []T, entries []*entry) // may reject entries before anything is sent; nil: none
-	found    func(index int, value any)                   // takes what was read for an input that is Done; nil: nothing is
+	found    func(index int, value any)                   // is called with what was read for an input that is Done; nil: nothing is read
 }
 
-// execute takes an input all the way. The Result is nil if the input is not valid.
+// execute is the whole path of a call. The Result is nil if the input is not valid.
 func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (result *Result, err error) {
 	if err := validate(e, input); err != nil {
 		return nil, err
@@ -44,21 +44,21 @@ type command struct {
 	path           string // "v4/timpush/set_attr"
 	quota          Quota
 	open, close    string                     // of a request's JSON; the entries stand between them
-	openWith       func(random uint32) string // instead of open, with a number that the repetitions of a request keep
+	openWith       func(random uint32) string // instead of open, with a number that the retries of a request keep
 	size           int                        // of a request, in entries
-	repeatable     bool                       // to send a request again does no harm
+	repeatable     bool                       // sending a request again does no harm
 	divisible      bool                       // a refused request may be halved to find the entry at fault
 	serial         bool                       // one request at a time
-	refusesRepeats bool                       // the server may refuse what it has already done
+	refusesRepeats bool                       // the server may refuse a request that it has already applied
 	personal       bool                       // the values in a request are kept out of error texts
 
-	// read takes from an answer what it says besides; for a command with accounts that is a lookup. nil: nothing. What the
-	// answer to such a command holds is never printed.
+	// read returns the data of an answer, for a command with accounts a lookup. nil: there is none. Answers to a command
+	// with read are never printed.
 	read func(body []byte) (any, error)
 
-	repair func(body []byte) []byte // makes JSON of an answer that is none; nil: nothing does
+	repair func(body []byte) []byte // makes JSON of an answer that is not; may be nil
 
-	refused func(code Code) // is told of each code that the server gives; nil: is not
+	refused func(code Code) // is called with each code that the server gives; may be nil
 }
 
 // lookup returns what an answer holds for an account. ok is false if it does not mention the account.
@@ -84,16 +84,16 @@ func (c *command) body(entries []*entry, random uint32) []byte {
 	return append(body, c.close...)
 }
 
-// certain reports whether an account that is refused with err now was so at each attempt.
+// certain reports whether an account that is refused with err was refused at earlier attempts too.
 func (c *command) certain(err error) bool {
 	code := codeOf(err)
 	return code.DataFault() && (!c.refusesRepeats || code == ErrNoSuchAccount)
 }
 
-// engine is what the calls of a client share. It knows no endpoint.
+// engine has what the calls of a client share. It knows no endpoint.
 type engine struct {
 	hosts          *hosts
-	query          string // what the queries have in common
+	query          string // the common part of all queries
 	userAgent      []string
 	transport      http.RoundTripper
 	signing        signing
@@ -122,7 +122,7 @@ func (e *engine) slowDown(q Quota, v verdict) {
 	}
 }
 
-// call is what the requests of one call share. A stream is one call, and so is a Batcher until a code stops it.
+// call has what the requests of one call share. A stream is one call, and so is a Batcher until a code stops it.
 type call struct {
 	*engine
 	ctx    context.Context // of waits: ends with the caller's, or when the call is stopped
@@ -142,10 +142,10 @@ func newCall(ctx context.Context, e *engine) *call {
 	return c
 }
 
-// stopNew lets no further request begin, because of cause. Those that wait for their turns go on.
+// stopNew lets no further request begin, because of cause. Those that wait already go on.
 func (c *call) stopNew(cause error) { c.cause.CompareAndSwap(nil, &cause) }
 
-// stop lets no further request leave, because of cause. Those in flight go on.
+// stop lets no further request be sent, because of cause. Those in flight go on.
 func (c *call) stop(cause error) {
 	c.stopNew(cause)
 	c.end()
@@ -171,7 +171,7 @@ type sender struct {
 	requests atomic.Int64
 }
 
-// begin returns the sender of an execute, which tells observers of its beginning and, with finish, of its end.
+// begin returns the sender of an execute and reports its start to the observers; finish reports its end.
 func (c *call) begin(ctx context.Context, cmd *command, users int) (s *sender, finish func(*Result, error)) {
 	began := time.Now()
 	s = &sender{call: c, command: cmd}
@@ -237,17 +237,17 @@ func (s *sender) send(requests [][]*entry) {
 	panicked.Load().resume()
 }
 
-// sizeLimit is what the server takes in one request to an endpoint, as far as is known.
+// sizeLimit is what the server accepts in one request to an endpoint, as far as is known.
 type sizeLimit struct {
 	entries, bytes int
 	since          time.Time
 }
 
-// sizeLimitStep is the time in which a limit doubles, until it is gone: one stray code must not slow down a client for long, and
-// where the limit is real it costs one refused request each time.
+// sizeLimitStep is the time in which a limit doubles, until it is gone: a single code must not slow down a client for long, and a
+// limit that is real costs one refused request each time.
 const sizeLimitStep = 10 * time.Second
 
-// now returns what is left of a limit.
+// now returns the limit after the time that has passed.
 func (l sizeLimit) now(size int) sizeLimit {
 	doubled := min(int(time.Since(l.since)/sizeLimitStep), 20)
 	l.entries = min(l.entries<<doubled, size)
@@ -279,7 +279,7 @@ func (e *engine) tooLarge(c *command, entries, bytes int) bool {
 	return entries > l.entries || bytes > l.bytes
 }
 
-// lower notes that the server has refused a request with more entries or bytes than these.
+// lower records that the server has refused a request with more entries or bytes than these.
 func (e *engine) lower(c *command, entries, bytes int) {
 	now := e.sizeLimit(c)
 	e.mu.Lock()

@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// Client calls the push service for one app. It is made by [NewClient], never changes, and is safe for concurrent use:
-// make one and share it. After a call has returned, only idle connections of its transport are left, and no goroutine of the
-// client.
+// Client calls the push service for one app. It is made by [NewClient], and is safe for concurrent use: make one and share
+// it. When a call returns, it leaves no goroutine behind, only idle connections of the transport.
 type Client struct {
 	engine    *engine
 	sdkAppID  int
@@ -26,7 +25,7 @@ type Client struct {
 	setAttr   *endpoint[UserAttrs]
 }
 
-// NewClient makes a Client. It checks cfg and all options, and its error tells every fault at once. Nothing is sent.
+// NewClient makes a Client. It checks cfg and all options, and its error has every fault. It sends nothing.
 func NewClient(cfg Config, opts ...Option) (*Client, error) {
 	s := settings{
 		attemptTimeout: 10 * time.Second, maxInFlight: 32, recipientRate: defaultRecipientRate,
@@ -106,15 +105,15 @@ func (s *settings) attempts() int {
 // SDKAppID returns the SDKAppID of the app that the client works for.
 func (c *Client) SDKAppID() int { return c.sdkAppID }
 
-// String tells which host the client calls.
+// String returns the host that the client calls.
 func (c *Client) String() string { return "timpush.Client(" + c.engine.hosts.base.String() + ")" }
 
-// Format prints [Client.String] for every verb, and so nothing of a transport or a Signer, which may hold secrets.
+// Format prints [Client.String] for every verb: a transport or a Signer may hold secrets.
 func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
 const modulePath = "github.com/timpush/timpush-go"
 
-// defaultUserAgent finds the version of this module in the program that it is built into.
+// defaultUserAgent has the version of this module in the running program.
 var defaultUserAgent = sync.OnceValue(func() string {
 	version := "devel"
 	if info, ok := debug.ReadBuildInfo(); ok {

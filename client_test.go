@@ -144,7 +144,7 @@ func TestUsersWithOtherAttributes(t *testing.T) {
 	})
 }
 
-func TestAnyTextTravelsUnchanged(t *testing.T) {
+func TestAnyTextIsSentUnchanged(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		users := []timpush.UserAttrs{
@@ -320,7 +320,7 @@ func TestNoMoreConnectionsThanMaxInFlight(t *testing.T) {
 	assert.LessOrEqual(t, s.Connections(), 5)
 }
 
-func TestDefaultPaceKeepsTheQuota(t *testing.T) {
+func TestDefaultRateKeepsTheQuota(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithQuota(timpush.DefaultQPS), timpushtest.WithLatency(50*time.Millisecond, 0))
 		began := time.Now()

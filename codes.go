@@ -15,7 +15,7 @@ type Code int
 
 // Codes of the attribute endpoints.
 const (
-	ErrBadJSON         Code = 90001 // the JSON of the request is not legal
+	ErrBadJSON         Code = 90001 // the JSON of the request is not valid
 	ErrNotAdmin        Code = 90009 // the Identifier is not an administrator of the app
 	ErrTooManyAccounts Code = 90018 // too many accounts in one request
 	ErrInvalidAttr     Code = 90033 // an attribute is not valid: its name is not set for the app, or its value is refused
@@ -27,7 +27,7 @@ const (
 const (
 	ErrPushTooFrequent  Code = 90024 // pushes come too frequently: one a second
 	ErrPushNotActivated Code = 90045 // the push service is not activated
-	ErrDailyPushesUsed  Code = 90047 // the pushes of the day are used up
+	ErrDailyPushesUsed  Code = 90047 // the day's pushes are used up
 	ErrNoSuchPush       Code = 90049 // there is no push with this TaskID
 	ErrAlreadyRevoked   Code = 90050 // the push has been revoked already
 	ErrPushTooOld       Code = 90052 // the push is older than 24 hours
@@ -57,7 +57,7 @@ const (
 	ErrBadQuery             Code = 60025 // sdkappid, identifier, usersig or contenttype in the URL is wrong
 	ErrWrongRegion          Code = 60026 // the host does not belong to the region of the app
 	ErrProductNotAllowed    Code = 60027 // the product type of the app does not allow this API
-	ErrTrialQuota           Code = 60028 // the trial edition's requests of 24 hours are used up
+	ErrTrialQuota           Code = 60028 // the trial edition's requests for 24 hours are used up
 	ErrUserSigExpired       Code = 70001 // the UserSig has expired
 	ErrUserSigMalformed     Code = 70003 // the UserSig cannot be decoded
 	ErrUserSigMismatch      Code = 70009 // the UserSig does not verify: the key is another app's
@@ -71,10 +71,10 @@ const (
 	ErrInternalTimeout      Code = 70169 // internal timeout; it may or may not have applied the request
 	ErrTooManyAccountsInApp Code = 70398 // the app has too many accounts
 	ErrAccountDeleted       Code = 70399 // the account was deleted less than three months ago
-	ErrBadParameters        Code = 70402 // parameters are not legal
+	ErrBadParameters        Code = 70402 // parameters are not valid
 )
 
-// Error tells the number, what the code means and what to do about it.
+// Error returns the number, what the code means, and what to do about it.
 func (c Code) Error() string {
 	info, ok := codes[c]
 	switch {
@@ -89,8 +89,8 @@ func (c Code) Error() string {
 }
 
 // Retryable reports whether the client sends the same users again when it meets the code, and so whether it makes sense
-// to try them another time: the code tells of load, of a passing fault, of an expired UserSig or of a request that was
-// too large, not of the data. An undocumented code is not retryable.
+// to send them another time: the code is about load, a transient fault, an expired UserSig or a request that was too
+// large, not about the data. An undocumented code is not retryable.
 func (c Code) Retryable() bool {
 	switch c.class() {
 	case classThrottle, classTransient, classAccountCheck, classExpired, classTooMany, classTooLong:
@@ -99,18 +99,18 @@ func (c Code) Retryable() bool {
 	return false
 }
 
-// Throttling reports whether the code says that too many calls come. It slows down every caller of the client.
+// Throttling reports whether the code says that there are too many calls. It slows down every caller of the client.
 func (c Code) Throttling() bool { return c.class() == classThrottle }
 
-// DataFault reports whether the code is about what was sent for one account, and so about no other account: the client
-// divides a request for it until that account is found. To send the same once more is of no use.
+// DataFault reports whether the code is about the data of one account, and not about the other accounts of the request: the
+// client halves the request until that account is found. Sending the same again does not help.
 func (c Code) DataFault() bool {
 	class := c.class()
 	return class == classData || class == classMalformed
 }
 
-// class is what the client does about an answer. Where the accounts of one answer are left open for several reasons,
-// the class that comes later in this list decides.
+// class is what the client does about an answer. If accounts of one answer have different classes, the one that comes later
+// in this list decides.
 type class uint8
 
 const (
@@ -119,7 +119,7 @@ const (
 	classTooMany            // halve the request and remember its size
 	classTooLong            // halve the request and remember its length
 	classThrottle           // slow down all calls of the quota, then retry
-	classUnproven           // the answer leaves open whom it means: find out
+	classUnproven           // it is not clear which account the answer means: find out
 	classData               // an account's fault: find out whose
 	classMalformed          // the request's fault, perhaps through one account: find out whose
 	classOther              // not expected: the request fails, the call goes on
@@ -136,8 +136,8 @@ func (c Code) class() class {
 	return classOther
 }
 
-// outcome is what a request that was answered with c ends in, if nothing else follows. After a fault that may pass it may have
-// been applied, unless the fault was in what comes before that.
+// outcome is the outcome of a request that was answered with c, if no other attempt follows. After a transient fault the request
+// may have been applied, unless it failed before that.
 func (c Code) outcome() Outcome {
 	if c.class() == classTransient && c != ErrAccountCheckTimeout {
 		return Unknown
@@ -162,7 +162,7 @@ type codeInfo struct {
 }
 
 const (
-	remedySupport = "if it stays, ask the vendor's support"
+	remedySupport = "if it persists, ask the vendor's support"
 	remedyConfig  = "check SDKAppID, Identifier and SecretKey"
 	remedyRate    = "lower the rate, share one limiter over all clients of the app, or have the limit raised in the console"
 	remedyBug     = "report it as a bug of this client"
@@ -172,7 +172,7 @@ const (
 	remedyAccount = "check the account"
 )
 
-// codes is what is known of every code.
+// codes has what is known about every code.
 var codes = func() map[Code]codeInfo {
 	all := maps.Clone(namedCodes)
 	for _, group := range otherCodes {
@@ -190,8 +190,8 @@ var namedCodes = map[Code]codeInfo{
 	60005:                   {classAccountCheck, "the check of account and signature failed", remedyConfig},
 	ErrInvalidSDKAppID:      {classFatal, "the SDKAppID is not valid", "check the SDKAppID"},
 	ErrRateLimited:          {classThrottle, "the call rate of this API is exceeded", remedyRate},
-	ErrBackendTimeout:       {classTransient, "the backend timed out, or the HTTP request was malformed", "if it stays, check the base URL"},
-	ErrNoSuchResource:       {classFatal, "no such resource", "check the base URL"},
+	ErrBackendTimeout:       {classTransient, "the backend timed out, or the HTTP request was malformed", "if it persists, check the base URL"},
+	ErrNoSuchResource:       {classFatal, "there is nothing at this path", "check the base URL"},
 	ErrAdminRequired:        {classFatal, "the Identifier is not an app administrator", "make it an administrator in the console"},
 	ErrAppRateLimited:       {classThrottle, "the call rate of the whole app is exceeded", "see which other services of the app use up the rate"},
 	ErrNoSDKAppID:           {classFatal, "the SDKAppID is missing in the URL", "check proxies that drop the query"},
@@ -207,49 +207,49 @@ var namedCodes = map[Code]codeInfo{
 	ErrBadQuery:             {classFatal, "sdkappid, identifier, usersig or contenttype in the URL is wrong", remedyConfig},
 	ErrWrongRegion:          {classFatal, "the host does not belong to the app's region", "choose the app's Region"},
 	ErrProductNotAllowed:    {classFatal, "the app's product type does not allow this API", "check the product type of the app"},
-	ErrTrialQuota:           {classFatal, "the trial edition's requests of 24 hours are used up", "upgrade, or wait up to a day"},
-	ErrUserSigExpired:       {classExpired, "the UserSig has expired, also when newly made", "check this machine's clock and the UserSig TTL"},
+	ErrTrialQuota:           {classFatal, "the trial edition's requests for 24 hours are used up", "upgrade, or wait up to a day"},
+	ErrUserSigExpired:       {classExpired, "the UserSig has expired, and so has a new one", "check this machine's clock and the UserSig TTL"},
 	ErrUserSigMalformed:     {classFatal, "the UserSig cannot be decoded", "check the Signer, and proxies that alter the query"},
 	ErrUserSigMismatch:      {classFatal, "the UserSig does not verify", "check the SecretKey: it may be another app's"},
 	ErrIdentifierMismatch:   {classFatal, "the UserSig was made for another identifier", "check the Signer and the Identifier"},
 	ErrSDKAppIDMismatch:     {classFatal, "the UserSig was made for another SDKAppID", "check the Signer and the SDKAppID"},
-	ErrNoKey:                {classFatal, "the app has no key here", remedyRegion},
-	ErrNoSuchApp:            {classFatal, "there is no such SDKAppID here", remedyRegion},
-	ErrTooManyBadUserSigs:   {classCooldown, "too many tries with a UserSig that does not verify", "correct the SecretKey, or find the program that signs with a wrong one; the client sends nothing for a minute"},
+	ErrNoKey:                {classFatal, "the app has no key in this region", remedyRegion},
+	ErrNoSuchApp:            {classFatal, "there is no such SDKAppID in this region", remedyRegion},
+	ErrTooManyBadUserSigs:   {classCooldown, "too many tries with a UserSig that does not verify", "correct the SecretKey, or find the program that signs with a wrong one"},
 	ErrBlocked:              {classFatal, "the account is on the block list", "ask the vendor's support"},
 	ErrNoSuchAccount:        {classData, "the account is not known to the app", "import the account, or let its device register for push"},
 	ErrInternalTimeout:      {classTransient, "internal timeout", remedySupport},
 	ErrTooManyAccountsInApp: {classFatal, "the app has too many accounts", remedyUpgrade},
 	ErrAccountDeleted:       {classData, "the account was deleted, and cannot be imported again for three months", remedyAccount},
-	ErrBadParameters:        {classMalformed, "parameters are not legal", remedyBug},
+	ErrBadParameters:        {classMalformed, "parameters are not valid", remedyBug},
 	70404:                   {classOther, "the SDK of a device is too old", "update the app on the device"},
 	70500:                   {classTransient, "internal error", remedySupport},
 	71000:                   {classOther, "the app may not delete accounts", remedyConsole},
-	72000:                   {classFatal, "the trial edition's users of a day are used up", remedyUpgrade},
+	72000:                   {classFatal, "the trial edition's users for a day are used up", remedyUpgrade},
 	72001:                   {classFatal, "the user status feature is off", remedyConsole},
-	72002:                   {classFatal, "the trial edition's users of a month are used up", remedyUpgrade},
+	72002:                   {classFatal, "the trial edition's users for a month are used up", remedyUpgrade},
 	72010:                   {classThrottle, "the client of one user calls too frequently", remedyRate},
 	72011:                   {classFatal, "the do-not-disturb feature is off", remedyConsole},
 	72012:                   {classFatal, "the profile subscription feature is off", remedyConsole},
 
-	ErrBadJSON:         {classMalformed, "the JSON of the request is not legal", remedyBug},
+	ErrBadJSON:         {classMalformed, "the JSON of the request is not valid", remedyBug},
 	ErrNotAdmin:        {classFatal, "the Identifier is not an app administrator", "make it an administrator in the console"},
 	ErrTooManyAccounts: {classTooMany, "too many accounts in the request", remedySupport},
 	ErrInvalidAttr:     {classData, "the attribute is not valid", "check its name against the app's attribute names, and its value"},
-	ErrAccountType:     {classData, "the attribute belongs to the other account type", "use an attribute made for UserIDs, or for RegistrationIDs, as the account is one"},
+	ErrAccountType:     {classData, "the attribute belongs to the other account type", "a UserID needs an attribute for UserIDs, a RegistrationID one for RegistrationIDs"},
 	ErrInternal:        {classTransient, "internal error", remedySupport},
 
 	ErrPushTooFrequent:  {classThrottle, "pushes come too frequently", remedyRate},
 	ErrPushNotActivated: {classFatal, "the push service is not activated", "activate Push in the console"},
-	ErrDailyPushesUsed:  {classFatal, "the pushes of the day are used up", "wait for the next day, or ask the vendor for more"},
+	ErrDailyPushesUsed:  {classFatal, "the day's pushes are used up", "wait for the next day, or ask the vendor for more"},
 	ErrNoSuchPush:       {classData, "there is no push with this TaskID", "check the TaskID"},
 	ErrAlreadyRevoked:   {classData, "the push has been revoked already", ""},
 	ErrPushTooOld:       {classData, "the push is older than 24 hours", ""},
 	ErrTaskState:        {classData, "the state of the scheduled push does not allow it", "look at the task: only a pending one can be changed or deleted"},
 }
 
-// otherCodes are met on the same gateway by sister services. An answer with one of them would otherwise fail where it
-// can be tried again, or its accounts be told apart.
+// otherCodes are documented for sister services on the same gateway. Without them, an answer with one of them would fail where
+// it can be retried, or where the account at fault can be found.
 var otherCodes = []struct {
 	info  codeInfo
 	codes []Code
@@ -261,12 +261,12 @@ var otherCodes = []struct {
 		90992, 90994, 90995,
 	}},
 	{codeInfo{classFatal, "the ticket was refused", remedyConfig}, []Code{70018, 70214, 70236, 70346}},
-	{codeInfo{classFatal, "blocked for safety", "ask the vendor's support"}, []Code{70114}},
+	{codeInfo{classFatal, "blocked for security reasons", "ask the vendor's support"}, []Code{70114}},
 	{codeInfo{classFatal, "the app or its owner does not match", remedyConfig}, []Code{70115, 70140, 70204, 70209, 70210, 70211}},
 	{codeInfo{classFatal, "the Identifier is not an app administrator", "make it an administrator in the console"}, []Code{70403}},
-	{codeInfo{classTooMany, "the number of accounts in the request is not legal", remedySupport}, []Code{70113, 70206, 90011}},
+	{codeInfo{classTooMany, "the number of accounts in the request is not valid", remedySupport}, []Code{70113, 70206, 90011}},
 	{codeInfo{classMalformed, "the request is empty", remedyBug}, []Code{70101}},
-	{codeInfo{classData, "the format or type of the account is not legal", remedyAccount}, []Code{70102, 70103, 70104, 70105, 70106, 70145}},
+	{codeInfo{classData, "the format or type of the account is not valid", remedyAccount}, []Code{70102, 70103, 70104, 70105, 70106, 70145}},
 	{codeInfo{classData, "the content is refused", "check the values"}, []Code{80001, 80004}},
 	{codeInfo{classTooLong, "the body of the request is too long", remedySupport}, []Code{80002, 90055, 90056, 93000}},
 	{codeInfo{classOther, "a callback of the app failed", remedyConsole}, []Code{80003}},

@@ -8,16 +8,15 @@ import (
 	"time"
 )
 
-// defaultLinger is how long a user waits for others to share its request: short beside the latency of a request, and
-// so long that requests that are not full take half of the quota at most.
+// defaultLinger is how long a user waits for others to share its request: short compared with the latency of a request, and
+// long enough that requests that are not full take at most half of the quota.
 const defaultLinger = 20 * time.Millisecond
 
-// shortLinger is for a batch that is half full when nothing is in flight any more: those who arrive at the same time
-// still join it.
+// shortLinger is for a batch that is half full when nothing is in flight: items that arrive at the same time still join it.
 const shortLinger = time.Millisecond
 
 // collector makes batches of items that come one by one. A batch is sent when it is full or when its first item has waited
-// for the linger, which is cut short when the batch is half full and nothing else is in flight any more.
+// for the linger, which is shorter for a batch that is half full when nothing else is in flight.
 //
 // An account is in one batch at a time, so that a later value never overtakes an earlier one: what comes for it joins that
 // batch until it is sent, and waits for its end from then on.
@@ -28,15 +27,15 @@ type collector[T any, K comparable] struct {
 	endpoint *endpoint[T]
 	ctx      context.Context // of all batches
 	linger   time.Duration
-	restarts bool               // a call that is stopped is followed by another
-	finish   func(*batch[T, K]) // is told of each batch when its items have their outcomes; called concurrently
+	restarts bool               // a new call replaces one that was stopped
+	finish   func(*batch[T, K]) // is called, concurrently, with each batch whose items have their outcomes
 
 	mu       sync.Mutex
 	call     *call
 	queue    []*batch[T, K]          // not sent yet; all but the last are full
 	batchOf  map[string]*batch[T, K] // the one that an account is in
 	inFlight int
-	closed   bool // nothing is added any more, and nothing lingers
+	closed   bool // nothing more is added, and nothing lingers
 	working  sync.WaitGroup
 }
 
@@ -44,11 +43,11 @@ type collector[T any, K comparable] struct {
 type batch[T any, K comparable] struct {
 	items    []T
 	tickets  []K
-	accounts int             // different ones among the items
+	accounts int             // distinct ones among the items
 	due      bool            // it does not wait for others
 	linger   *time.Timer     // until it is due
-	call     *call           // that it is sent in; nil while it is in the queue
-	waiting  []pending[T, K] // for its end, since their accounts are in it
+	call     *call           // in which it is sent; nil while it is in the queue
+	waiting  []pending[T, K] // for its end, because their accounts are in it
 
 	result   *Result
 	failed   []failure // with their index in items
@@ -83,7 +82,7 @@ func (c *collector[T, K]) add(item T, ticket K) bool {
 	return true
 }
 
-// remove takes an item out again, or returns false if its batch has been sent.
+// remove removes an item, or returns false if its batch has been sent.
 func (c *collector[T, K]) remove(account string, ticket K) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +110,7 @@ func (c *collector[T, K]) has(b *batch[T, K], account string) bool {
 	return slices.ContainsFunc(b.items, func(item T) bool { return c.endpoint.account(item) == account })
 }
 
-// close lets nothing be added any more and sends what is there. It reports whether all has ended; otherwise wait returns when
+// close lets nothing more be added and sends what is pending. It reports whether all has ended; otherwise wait returns when
 // it has.
 func (c *collector[T, K]) close() bool {
 	c.mu.Lock()
@@ -143,8 +142,8 @@ func (c *collector[T, K]) place(p pending[T, K]) {
 	b.items, b.tickets = append(b.items, p.item), append(b.tickets, p.ticket)
 }
 
-// crowded reports whether a batch has so many items for its accounts that more have to wait: to merge them takes time.
-// It stays so when some are removed, since those who wait came before those to come.
+// crowded reports whether a batch has so many items for its accounts that more have to wait: merging takes time. It remains
+// so when some are removed, since those that wait came earlier than new ones.
 func (b *batch[T, K]) crowded() bool {
 	return len(b.items) >= 10*MaxUsersPerRequest || len(b.waiting) > 0
 }
@@ -168,7 +167,7 @@ func (c *collector[T, K]) open() *batch[T, K] {
 // full returns how many accounts make a batch full.
 func (c *collector[T, K]) full() int { return c.engine.limit(&c.endpoint.command) }
 
-// sendDue sends all batches that are not to wait, as many as the client may have in flight.
+// sendDue sends all batches that need not wait, as many as the client may have in flight.
 func (c *collector[T, K]) sendDue() {
 	for len(c.queue) > 0 && c.inFlight < cap(c.engine.slots) {
 		if b := c.queue[0]; !b.due && len(c.queue) == 1 && !c.closed && b.accounts < c.full() {
@@ -186,7 +185,7 @@ func (c *collector[T, K]) sendFirst() {
 	b.linger.Stop()
 	if len(b.items) > 0 {
 		c.start(b, c.call)
-	} else { // all have been removed
+	} else { // all of them have been removed
 		c.readmit(b)
 	}
 }
@@ -205,8 +204,7 @@ func (c *collector[T, K]) start(b *batch[T, K], in *call) {
 	})
 }
 
-// separate postpones items until the rest can be merged: all that is wanted of an account may be more than a request can say of
-// it.
+// separate postpones items until the rest can be merged: the items of an account may be more than one request can hold for it.
 func (b *batch[T, K]) separate(e *endpoint[T]) {
 	for b.accounts < len(b.items) {
 		_, _, err := merge(e, b.items)
@@ -218,8 +216,8 @@ func (b *batch[T, K]) separate(e *endpoint[T]) {
 	}
 }
 
-// postpone lets the items of an account from a faulty one on wait for the end of their batch, before those who came too late
-// for it.
+// postpone makes the items of an account, from a faulty one on, wait for the end of their batch, before those that came too
+// late for it.
 func (b *batch[T, K]) postpone(e *endpoint[T], fault *InputError) {
 	from := fault.Index
 	items, tickets := b.items[:from:from], b.tickets[:from:from]
@@ -247,7 +245,7 @@ func (b *batch[T, K]) execute(ctx context.Context, to *endpoint[T]) {
 	}
 }
 
-// release ends a batch and lets those that wait for it join others. If its call has been stopped, that ends them all.
+// release ends a batch and lets the items that wait for it join others. If its call has been stopped, these end too.
 func (c *collector[T, K]) release(b *batch[T, K]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -264,11 +262,11 @@ func (c *collector[T, K]) release(b *batch[T, K]) {
 	}
 	c.sendDue()
 	if cause := b.call.stopCause(); cause != nil && c.inFlight == 0 {
-		b.call.stop(cause) // the last that had its turn has ended
+		b.call.stop(cause) // the last one that was waiting has ended
 	}
 }
 
-// readmit lets those that wait for a batch join others.
+// readmit lets the items that wait for a batch join others.
 func (c *collector[T, K]) readmit(b *batch[T, K]) {
 	for _, p := range b.waiting {
 		c.forget(p.item, b)
@@ -284,7 +282,7 @@ func (c *collector[T, K]) forget(item T, b *batch[T, K]) {
 	}
 }
 
-// abandon ends all that waits for a call that has been stopped: sent in that call, it ends at once.
+// abandon ends all items that wait, after their call has been stopped: sent in that call, they end at once.
 func (c *collector[T, K]) abandon(b *batch[T, K]) {
 	if len(b.waiting) > 0 {
 		rest := &batch[T, K]{}

@@ -12,19 +12,19 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Config says which app a [Client] works for, and as whom. All fields are required, but for SecretKey if there is
-// [WithSigner].
+// Config is the app that a [Client] works for, and the administrator that it works as. All fields are required, except
+// SecretKey with [WithSigner].
 //
-// A Config does not print its SecretKey, nor does it log or encode it: not with encoding/json, encoding/xml, encoding/gob or
-// encoding/asn1, which returns an error. There are two exceptions, where fmt does not ask: the verb %p, and a Config that is
+// A Config does not print, log or encode its SecretKey, with fmt, log/slog, encoding/json, encoding/xml, encoding/gob or
+// encoding/asn1, which returns an error. There are two exceptions, where fmt calls no method: the verb %p, and a Config in
 // an unexported field of another struct. There, keep a *Config.
 type Config struct {
 	SDKAppID   int    // of the app, as the console shows it
 	Identifier string // UserID of an administrator of the app
 	// SecretKey is the app's key for HMAC-SHA256, as the console shows it. The tag keeps encoding/asn1 from encoding it:
-	// that package asks no method, and refuses a text that is tagged as a time.
+	// that package calls no method, and refuses a string that is tagged as a time.
 	SecretKey string `asn1:"utc"`
-	Region    Region // where the app's data is
+	Region    Region // where the app's data is stored
 }
 
 // String returns the Config without its SecretKey.
@@ -96,7 +96,7 @@ func (c Config) faults() []error {
 	return faults
 }
 
-// keyFaults tells what is wrong with the SecretKey, and never repeats any of it.
+// keyFaults returns what is wrong with the SecretKey, and repeats none of it.
 func (c Config) keyFaults() []error {
 	fault := ""
 	switch {
@@ -107,7 +107,7 @@ func (c Config) keyFaults() []error {
 	case strings.HasPrefix(c.SecretKey, "\uFEFF"):
 		fault = "begins with a byte order mark, which belongs to the file that it was read from"
 	case strings.Contains(c.SecretKey, "\x00") || !utf8.ValidString(c.SecretKey):
-		fault = "is no text in UTF-8: the file that it was read from may be in UTF-16"
+		fault = "is not UTF-8 text: the file that it was read from may be in UTF-16"
 	case strings.TrimSpace(c.SecretKey) != c.SecretKey:
 		fault = "begins or ends with white space"
 	case strings.Trim(c.SecretKey, "\"'") != c.SecretKey:

@@ -23,7 +23,7 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// relay forwards TCP connections to a server until it is told to let the open ones die silently: it forwards nothing more
+// relay forwards TCP connections to a server until it lets the open ones die silently: it forwards nothing more
 // through them and closes none.
 type relay struct {
 	net.Listener

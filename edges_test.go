@@ -22,8 +22,8 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// Limits include their ends: what is just within them is taken, and no fault is told of it beside another's.
-func TestLimitsIncludeTheirEnds(t *testing.T) {
+// Limits are inclusive: a value at a limit is accepted, also when another value has a fault.
+func TestLimitsAreInclusive(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		name, value := strings.Repeat("n", 50), strings.Repeat("v", 50)
 		names := []string{name}
@@ -50,8 +50,8 @@ func TestLimitsIncludeTheirEnds(t *testing.T) {
 	})
 }
 
-// TestWhatACodeLeavesOpen takes from the documentation which answers do not tell whether the request was applied.
-func TestWhatACodeLeavesOpen(t *testing.T) {
+// TestOutcomeOfEachCode: by the documentation, these codes leave open whether the request was applied.
+func TestOutcomeOfEachCode(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		open := []int{
 			60008, 60013, 70169, 70500, 91000, // of this service; those below are internal errors and timeouts of its sisters
@@ -72,7 +72,7 @@ func TestWhatACodeLeavesOpen(t *testing.T) {
 	})
 }
 
-func TestOptionsIncludeTheirEnds(t *testing.T) {
+func TestOptionBoundsAreInclusive(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		const agent = " printable ASCII ~"
@@ -121,8 +121,8 @@ func TestDefaults(t *testing.T) {
 	})
 }
 
-// Reading and naming are repeated like everything else.
-func TestFamilyIsTriedAgain(t *testing.T) {
+// The endpoints of names are retried as set_attr is.
+func TestOtherEndpointsAreRetried(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		for what, call := range map[string]func(*timpush.Client) error{
@@ -144,7 +144,7 @@ type brokenBody struct{}
 func (brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 func (brokenBody) Close() error             { return nil }
 
-func TestStatusCountsWithoutItsPage(t *testing.T) {
+func TestStatusDecidesWithoutItsPage(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		c := newClient(t, timpush.WithMaxAttempts(1), through(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusBadGateway, Body: brokenBody{}, Request: r}, nil
@@ -291,7 +291,7 @@ func TestObserverSeesTheWaitForASlot(t *testing.T) {
 	})
 }
 
-func TestNamesThatAreNoNames(t *testing.T) {
+func TestInvalidAttributeNames(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"AttrNames":{"0":"a","1":"b","2":"c"},"AttrTypes":{"0":2,"1":-1,"2":1}}`))
@@ -347,7 +347,7 @@ func TestLostAnswerHasNoStatus(t *testing.T) {
 	})
 }
 
-func TestNoTextIsNone(t *testing.T) {
+func TestMissingTextIsEmpty(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"FAIL","ErrorCode":90009,"ErrorInfo":null}`))
@@ -371,7 +371,7 @@ func TestAccountListedTwice(t *testing.T) {
 		var first *timpush.APIError
 		require.ErrorAs(t, err, &first)
 		assert.Equal(t, timpush.ErrAccountType, first.Code, "the first code counts")
-		require.ErrorIs(t, err, timpush.ErrNoSuchAccount, "the others are told")
+		require.ErrorIs(t, err, timpush.ErrNoSuchAccount, "the other codes are in the error too")
 		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
 
 		s.Inject(timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[`+strings.Repeat(fmt.Sprintf(item, 90035)+",", 50)+fmt.Sprintf(item, 70107)+`]}`))
@@ -395,7 +395,7 @@ func TestAccountListedInAnotherCase(t *testing.T) {
 		users = append(users, userIn("mary", "x"))
 		result, err = client(s, timpush.WithMaxAttempts(1)).SetAttr(t.Context(), users)
 		failed := outcomes(partial(t, users, result, err))
-		assert.Greater(t, result.Requests, 1, "nobody knows which of two it is before they are apart")
+		assert.Greater(t, result.Requests, 1, "which of the two is meant shows only when they are sent alone")
 		assert.Equal(t, timpush.Rejected, failed["Mary"])
 		assert.Equal(t, timpush.Rejected, failed["mary"])
 	})
@@ -449,7 +449,7 @@ func TestVerifyWaitsForAnAccountThatIsNotKnownYet(t *testing.T) {
 	})
 }
 
-func TestStreamTellsOneFaultAsItIs(t *testing.T) {
+func TestStreamReturnsASingleFaultUnwrapped(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		users := []timpush.UserAttrs{userIn("", "x"), {}}
 		all := drain(t, client(fake(t)).SetAttrSeq(t.Context(), from(users)))

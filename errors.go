@@ -13,7 +13,7 @@ import (
 // APIError says that the server refused a whole request, or one account of it. It unwraps to its [Code].
 type APIError struct {
 	Code     Code   // never 0, except where ErrorList names an account without a code
-	Info     string // ErrorInfo of the server without a UserSig or values that were sent; often empty, and not made for programs
+	Info     string // ErrorInfo of the server without a UserSig or values that were sent; often empty, and not meant for programs
 	Endpoint string // the path, such as "v4/timpush/set_attr"
 
 	// ClockAhead is, with 70001, how much this machine's clock is ahead of the Date header of the answer, and less than 0 if it
@@ -21,7 +21,7 @@ type APIError struct {
 	ClockAhead time.Duration
 }
 
-// Error tells the endpoint, the code, what it means and what to do.
+// Error returns the endpoint, the code, what it means, and what to do.
 func (e *APIError) Error() string { return e.Endpoint + ": " + e.text() }
 
 func (e *APIError) text() string {
@@ -41,20 +41,20 @@ func (e *APIError) text() string {
 // Unwrap returns the Code.
 func (e *APIError) Unwrap() error { return e.Code }
 
-// HTTPError is an answer that is not the API's: another status than 200, or a body that is not the documented JSON.
+// HTTPError is an answer that is not one of the API: the status is not 200, or the body is not the documented JSON.
 // It comes from a gateway or a proxy, or from a server that has changed.
 type HTTPError struct {
 	StatusCode int
 	Snippet    string        // the beginning of the body, at most 200 bytes, without a UserSig; "" if it repeats the request
-	RetryAfter time.Duration // what the Retry-After header of a 429 or 503 asks to wait; 0 if it asks for nothing
+	RetryAfter time.Duration // from the Retry-After header of a 429 or 503; 0 if there is none
 }
 
-// Error tells the status and the snippet.
+// Error returns the status and the snippet.
 func (e *HTTPError) Error() string {
 	text := fmt.Sprintf("HTTP status %d %s", e.StatusCode, http.StatusText(e.StatusCode))
 	switch {
 	case e.StatusCode == http.StatusOK:
-		text = "HTTP status 200 with a body that is no answer of the API"
+		text = "HTTP status 200 with a body that is not an answer of the API"
 	case e.StatusCode/100 == 3:
 		text += " (redirects are not followed; check the base URL)"
 	}
@@ -69,14 +69,14 @@ func (e *HTTPError) Error() string {
 
 // InputError is one fault of the input, found before anything was sent. It never holds the value of an attribute.
 type InputError struct {
-	Index     int    // of the item in the input, from 0; -1 if the fault is of no item
-	ToAccount string // "" if the fault is of no account, or if that is the fault
+	Index     int    // of the item in the input, from 0; -1 if the fault is not of one item
+	ToAccount string // "" if the fault is not of one account, or is that it is empty
 	Attr      string // name of the attribute; "" if the fault is not of one attribute
-	Field     string // path of the field where the input is no attributes, such as "Notification.BadgeAdd"
+	Field     string // path of the field if the input is not attributes, such as "Notification.BadgeAdd"
 	Reason    string
 }
 
-// Error tells where the fault is, and the reason.
+// Error returns where the fault is, and the reason.
 func (e *InputError) Error() string {
 	var where []string
 	switch {
@@ -102,7 +102,7 @@ type InputErrors struct {
 	Faults []*InputError // in the order of the input; at least one
 }
 
-// Error tells the first faults. Its length is bounded.
+// Error returns the first faults. Its length is bounded.
 func (e *InputErrors) Error() string {
 	const most = 5
 	if len(e.Faults) == 1 {
@@ -139,7 +139,7 @@ func invalid(faults []*InputError) error {
 	return &InputErrors{faults}
 }
 
-// UserError tells how one user ended that is not Done. It unwraps to the cause.
+// UserError is the outcome of one user that is not Done. It unwraps to the cause.
 type UserError struct {
 	Index     int // in the input; -1 for an account that the server named though it was not in the request
 	ToAccount string
@@ -147,7 +147,7 @@ type UserError struct {
 	Err       error
 }
 
-// Error tells the index, the account, the outcome and the cause.
+// Error returns the index, the account, the outcome and the cause.
 func (e *UserError) Error() string { return e.text(e.Err.Error()) }
 
 func (e *UserError) text(cause string) string {
@@ -162,8 +162,8 @@ func (e *UserError) text(cause string) string {
 func (e *UserError) Unwrap() error { return e.Err }
 
 // PartialError says that some users are not Done. It holds one [UserError] for each of them and unwraps to all, so
-// that errors.Is and errors.As find the cause of any; errors.As finds the first of its kind only, [PartialError.Users]
-// all.
+// that errors.Is and errors.As find the cause of any. errors.As finds only the first one of a type; [PartialError.Users]
+// has all.
 type PartialError struct {
 	endpoint string
 	result   Result
@@ -175,7 +175,7 @@ type failure struct {
 	*UserError
 	place   int  // in the slice that Remaining is given
 	again   bool // worth sending again
-	settled bool // Rejected for a fault of its own, which no repetition changes
+	settled bool // Rejected for its own data, which a repetition does not change
 }
 
 // Users returns the users that are not Done, in the order of the input.
@@ -192,14 +192,14 @@ func (e *PartialError) Users() iter.Seq[*UserError] {
 // Remaining returns those of users that are worth sending again: see [Remaining], which is the same for every kind of input.
 func (e *PartialError) Remaining(users []UserAttrs) []UserAttrs { return remaining(e, users) }
 
-// Error tells how many users are not Done, and the first of them. Its length is bounded.
+// Error returns how many users are not Done, and the first of them. Its length is bounded.
 func (e *PartialError) Error() string {
 	r := e.result
 	total := r.users()
 	first := e.failed[0]
 	cause := first.Err.Error()
-	if api, ok := first.Err.(*APIError); ok { //nolint:errorlint // one inside of another error prints its endpoint with it
-		cause = api.text() // the endpoint is printed once
+	if api, ok := first.Err.(*APIError); ok { //nolint:errorlint // one inside another error keeps its endpoint
+		cause = api.text() // so that the endpoint is printed once
 	}
 	return clip(fmt.Sprintf("timpush: %s: %d of %d users not done (%d rejected, %d unknown, %d not sent), the first: %s",
 		e.endpoint, total-r.Done, total, r.Rejected, r.Unknown, r.NotSent, first.text(cause)), 1000)
@@ -215,14 +215,14 @@ func (e *PartialError) Unwrap() []error {
 }
 
 // Remaining returns those items of an input that are worth sending again, in their order, after the call that was given the
-// input has returned err. It is never worth it at once: the client has made its attempts.
+// input has returned err. Wait before sending them: the client has made its retries.
 //
-// A nil error leaves none. A [*PartialError] leaves the items that are NotSent, those that are Unknown where to repeat the
-// call does no harm (it does for a push), and those Rejected with a [Code.Retryable] code. It leaves out all others that
-// were Rejected, also those whose request was refused for a reason that is not about them and that an operator has to
-// correct: a wrong key, an identifier that is no administrator, a disabled app, a gateway that says no. Once that is
-// corrected, send everything that is not Done, which is what [PartialError.Users] names. [*InputErrors] leave the items
-// without a fault, and none if there is a fault that is of no item. Any other error leaves none.
+// A nil error leaves none. A [*PartialError] leaves the items that are NotSent, those that are Unknown if repeating the
+// call does no harm (for a push it does), and those Rejected with a [Code.Retryable] code. It leaves out all others that
+// were Rejected, also those whose request was refused for a reason that an operator has to correct: a wrong key, an
+// identifier that is no administrator, a disabled app, a gateway that says no. Once that is corrected, send everything that
+// is not Done: [PartialError.Users] names it. [*InputErrors] leave the items
+// without a fault, and none if a fault is not of one item. Any other error leaves none.
 //
 // Remaining panics if the input is shorter than that of the call.
 func Remaining[T any](err error, input []T) []T {
@@ -269,7 +269,7 @@ type CallError struct {
 	Err      error
 }
 
-// Error tells the endpoint, the outcome and the cause. Its length is bounded.
+// Error returns the endpoint, the outcome and the cause. Its length is bounded.
 func (e *CallError) Error() string {
 	cause := e.Err.Error()
 	if api, ok := e.Err.(*APIError); ok && api.Endpoint == e.Endpoint { //nolint:errorlint // as in PartialError
@@ -281,7 +281,7 @@ func (e *CallError) Error() string {
 // Unwrap returns the cause.
 func (e *CallError) Unwrap() error { return e.Err }
 
-// retryable tells whether what was Rejected may be Done another time.
+// retryable reports whether what was Rejected may be Done another time.
 func retryable(err error) bool {
 	if errors.Is(err, ErrNotStored) {
 		return true

@@ -86,14 +86,14 @@ func TestErrorsMatchThroughEveryWrapper(t *testing.T) {
 	assert.True(t, ok)
 	assert.Equal(t, timpush.ErrAccountType, code)
 	assert.Equal(t, `user 3 "xiaoming" rejected: v4/timpush/set_attr: 90035: the attribute belongs to the other account type; `+
-		`use an attribute made for UserIDs, or for RegistrationIDs, as the account is one (server: wrong type)`, user.Error())
+		`a UserID needs an attribute for UserIDs, a RegistrationID one for RegistrationIDs (server: wrong type)`, user.Error())
 }
 
 func TestErrorTexts(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "HTTP status 502 Bad Gateway: <html> oops", (&timpush.HTTPError{StatusCode: 502, Snippet: "<html>\n\n oops"}).Error())
 	assert.Equal(t, "HTTP status 502 Bad Gateway", (&timpush.HTTPError{StatusCode: 502}).Error())
-	assert.Equal(t, "HTTP status 200 with a body that is no answer of the API: hello", (&timpush.HTTPError{StatusCode: 200, Snippet: "hello"}).Error())
+	assert.Equal(t, "HTTP status 200 with a body that is not an answer of the API: hello", (&timpush.HTTPError{StatusCode: 200, Snippet: "hello"}).Error())
 	assert.Equal(t, "HTTP status 302 Found (redirects are not followed; check the base URL)", (&timpush.HTTPError{StatusCode: 302}).Error())
 	assert.Equal(t, `user 2 "a" attribute "city": too long`, (&timpush.InputError{Index: 2, ToAccount: "a", Attr: "city", Reason: "too long"}).Error())
 	_, err := newClient(t).SetAttr(t.Context(), []timpush.UserAttrs{userIn("", "Rome")})
@@ -104,7 +104,7 @@ func TestErrorTexts(t *testing.T) {
 	assert.Equal(t, timpush.NotSent, timpush.Outcome(0), "the zero value claims nothing")
 }
 
-func TestMillionFaultsStayReadable(t *testing.T) {
+func TestMillionFaultsMakeAShortError(t *testing.T) {
 	t.Parallel()
 	_, err := newClient(t).SetAttr(t.Context(), make([]timpush.UserAttrs, 100_000))
 	assert.Less(t, len(err.Error()), 1000)

@@ -75,22 +75,47 @@ func ExampleClient_SetAttr_invalidInput() {
 	// 0 requests
 }
 
-func ExampleInputError() {
+func ExampleInputErrors() {
 	server := timpushtest.NewServer()
 	defer server.Close()
 	_, err := server.Client().SetAttr(context.Background(), []timpush.UserAttrs{
 		{ToAccount: "mary", Attrs: timpush.Attrs{"city": strings.Repeat("x", 60)}},
 		{ToAccount: "", Attrs: timpush.Attrs{"city": "Rome"}},
 	})
-	var input interface{ Unwrap() []error }
-	if errors.As(err, &input) {
-		for _, fault := range input.Unwrap() {
-			fmt.Println(fault) // each is an *InputError
+	var invalid *timpush.InputErrors
+	if errors.As(err, &invalid) {
+		for _, fault := range invalid.Faults {
+			fmt.Println(fault)
 		}
 	}
 	// Output:
 	// user 0 "mary" attribute "city": the value has 60 bytes, at most 50 are allowed
 	// item 1: ToAccount is empty
+}
+
+func ExampleRemaining() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	server.Inject(timpushtest.CutAfter()) // the answer is lost
+	client, ctx := server.Client(timpush.WithMaxAttempts(1)), context.Background()
+	users := []timpush.UserAttrs{{ToAccount: "mary", Attrs: timpush.Attrs{"city": "Singapore"}}}
+
+	result, err := client.SetAttr(ctx, users)
+	var partial *timpush.PartialError
+	var invalid *timpush.InputErrors
+	switch {
+	case err == nil: // every user is done
+	case errors.As(err, &partial): // some are not
+		for user := range partial.Users() {
+			fmt.Println(user.Index, user.ToAccount, user.Outcome, user.Err)
+		}
+		again := timpush.Remaining(err, users) // for a later call: the client has made its retries
+		fmt.Println(result, "and", len(again), "are worth sending again")
+	case errors.As(err, &invalid): // the input is not valid, and nothing was sent
+		for _, fault := range invalid.Faults {
+			fmt.Println(fault)
+		}
+	}
 }
 
 func ExampleClient_SetAttrSeq() {
@@ -152,7 +177,7 @@ func ExampleBatcher() {
 	// Output: <nil> 100 true
 }
 
-// From nothing to the first attribute.
+// From a new app to the first attribute.
 func ExampleClient_SetAttrNames() {
 	server := timpushtest.NewServer(timpushtest.WithAttrNames()) // an app without any names
 	defer server.Close()
@@ -174,6 +199,54 @@ func ExampleClient_SetAttrNames() {
 	attrs, err := client.GetAttr(ctx, []string{"xiaoming"})
 	fmt.Println(attrs["xiaoming"], err)
 	// Output: map[city:ShenZhen] <nil>
+}
+
+func ExampleClient_Push() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	client, ctx := server.Client(), context.Background()
+
+	users := []timpush.UserAttrs{{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen"}}}
+	if _, err := client.SetAttr(ctx, users); err != nil {
+		fmt.Println(err)
+		return
+	}
+	audience := timpush.Audience{AttrsAnd: timpush.Attrs{"city": "ShenZhen"}}
+	receipt, err := client.Push(ctx, audience, timpush.Push{
+		Notification: timpush.Notification{Title: "Rain in ShenZhen", Desc: "Take an umbrella today"},
+	})
+	if err != nil { // *InputErrors, or *CallError with the outcome
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(server.Pushes()[0].Accounts, receipt.TaskID == server.Pushes()[0].TaskID)
+	// Output: [xiaoming] true
+}
+
+func ExampleClient_PushTo() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	client, ctx := server.Client(), context.Background()
+
+	result, err := client.PushTo(ctx, []string{"mary", "xiaoming"}, timpush.Push{
+		Notification: timpush.Notification{Title: "Your order", Desc: "It arrives today"},
+	})
+	fmt.Println(result, len(result.TaskIDs), err)
+	// Output: 2 done, 0 rejected, 0 unknown, 0 not sent; 1 requests 2 <nil>
+}
+
+func ExampleClient_AddTags() {
+	server := timpushtest.NewServer()
+	defer server.Close()
+	client, ctx := server.Client(), context.Background()
+
+	result, err := client.AddTags(ctx, []timpush.UserTags{{ToAccount: "mary", Tags: []string{"vip", "beta"}}})
+	fmt.Println(result.Done, err)
+	tags, err := client.GetTags(ctx, []string{"mary"})
+	fmt.Println(tags["mary"], err)
+	// Output:
+	// 1 <nil>
+	// [beta vip] <nil>
 }
 
 // profile is a type of the program's own: a method maps it to attributes, and the compiler checks the names.
@@ -273,7 +346,7 @@ func ExampleConfig() {
 	// Output: {SDKAppID:1400000000 Identifier:"administrator" SecretKey:REDACTED Region:"seoul"}
 }
 
-// Clients of one app share its quota: give each the same limiter. Here a half of the quota is left to other programs.
+// Clients of one app share its quota: give each the same limiter. Here half of the quota is left to other programs.
 func ExampleWithLimiter() {
 	half := timpush.NewLimiter(timpush.DefaultQPS / 2 * 0.975)
 	server := timpushtest.NewServer()

@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ErrNotAnswered is why the outcome of a [Client.GetAttr] is Unknown for an account: the server says that it has read the
-// attributes, and mentions the account neither among those found nor among the others, or with different attributes.
+// ErrNotAnswered is the cause if an account is Unknown after [Client.GetAttr]: the server says that it has read the attributes,
+// but does not mention the account, or mentions it several times with different attributes.
 var ErrNotAnswered = errors.New("the server's answer does not mention the account")
 
 var getAttr = accountEndpoint("v4/timpush/get_attr", readUserAttrs)
@@ -41,9 +41,9 @@ func accountFaults(i int, account string) []*InputError {
 // whose attributes were read; an account that has none has an empty Attrs.
 //
 // The error is nil exactly if all were read. Otherwise it is a [*PartialError], whose outcomes mean: Rejected, the server
-// refused to read the account, with [ErrNoSuchAccount] if it does not know it; Unknown, no answer came; NotSent, nothing
-// was asked. [Remaining] returns the accounts that are worth reading again. If an account is not valid the map is nil, the
-// error is an [*InputErrors], and nothing was asked.
+// refused to read the account, with [ErrNoSuchAccount] if it does not know it; Unknown, no answer came; NotSent, no request
+// reached the server. [Remaining] returns the accounts that are worth reading again. If an account is not valid the map is nil, the
+// error is an [*InputErrors], and nothing was sent.
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) GetAttr(ctx context.Context, accounts []string) (map[string]Attrs, error) {
@@ -119,13 +119,13 @@ func (f *findings[T]) lookup(account string) (any, bool) {
 	return found, ok && !f.contradicted[account]
 }
 
-// value is a text that must be one, since it is given to the caller.
+// value is a text that must not be missing, since it is given to the caller.
 type value string
 
 // UnmarshalJSONFrom reads a string, a number or a literal.
 func (v *value) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if kind := d.PeekKind(); kind == '{' || kind == '[' {
-		return errors.New("the value of an attribute is no text")
+		return errors.New("the value of an attribute is not a text")
 	}
 	return (*text)(v).UnmarshalJSONFrom(d)
 }

@@ -26,7 +26,7 @@ func inFakeTime(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-// fake starts a fake in memory, without a quota so that what a test counts is not paced, and a client of it.
+// fake starts a fake in memory, without a quota so that tests run at full speed, and a client of it.
 func fake(t *testing.T, opts ...timpushtest.Option) *timpushtest.Server {
 	t.Helper()
 	return timpushtest.Start(t, append([]timpushtest.Option{timpushtest.WithInMemory(), timpushtest.WithQuota(0)}, opts...)...)

@@ -20,7 +20,7 @@ const DefaultQPS = 100
 // of them arrive within one second, since calls do not all travel equally fast.
 const defaultShare = 0.975
 
-// A Limiter paces calls: Wait returns when the next one may be sent. A *rate.Limiter of golang.org/x/time/rate is one.
+// A Limiter limits the rate of calls: Wait returns when the next one may be sent. A *rate.Limiter of golang.org/x/time/rate is one.
 //
 // The quota belongs to the app, so all clients of one app should share one Limiter. A Limiter that gives up because
 // ctx ends too soon should return an error that matches context.DeadlineExceeded; any other error while ctx has not
@@ -29,23 +29,23 @@ type Limiter interface {
 	Wait(ctx context.Context) error
 }
 
-// maxStarts bounds what a limiter remembers, for one that is faster than the service has ever been.
+// maxStarts bounds the memory of a limiter with a very high rate.
 const maxStarts = 10 * DefaultQPS
 
-// slack is how much later a call may start than it should without those after it starting later, too.
+// slack is by how much a call may be late without delaying those after it.
 const slack = 5 * time.Millisecond
 
-// NewLimiter makes a limiter like the one that a client has of its own, to be shared by the clients of an app, or to use
-// only a part of the quota. It lets callsPerSecond through, more than 0, one after the other without bursts. A call that
-// starts late, because the machine is busy, does not let more than that many follow within a second, as a *rate.Limiter
-// would: it catches up. It is safe for concurrent use.
+// NewLimiter makes a limiter like the one that a client makes for itself, to be shared by the clients of an app, or to use
+// only a part of the quota. It lets callsPerSecond through, more than 0, evenly and without bursts. It does not catch up, as a
+// *rate.Limiter does: also after a call that starts late, because the machine is busy, no second has more calls than that. It
+// is safe for concurrent use.
 func NewLimiter(callsPerSecond float64) Limiter {
 	calls := int(min(max(1, math.Round(callsPerSecond/defaultShare)), maxStarts))
 	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
 	return &evenLimiter{Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - min(slack, span/100), starts: make([]time.Time, calls)}
 }
 
-// evenLimiter is a rate.Limiter that lets no more calls start within a window than it should.
+// evenLimiter is a rate.Limiter with a bound on the calls that start within a window.
 type evenLimiter struct {
 	*rate.Limiter
 	window  time.Duration
@@ -85,7 +85,7 @@ func (l *evenLimiter) WaitN(ctx context.Context, n int) error {
 	return nil
 }
 
-// start lets a call start and returns 0, or returns how long it has to wait before it asks again.
+// start lets a call start and returns 0, or returns how long it has to wait before it tries again.
 func (l *evenLimiter) start() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,8 +101,8 @@ func (l *evenLimiter) start() time.Duration {
 // recipientSecond is the second of a recipientLimiter: a little longer, since requests do not all travel equally fast.
 const recipientSecond = 1010 * time.Millisecond
 
-// recipientLimiter paces requests by their recipients. It lets no more start within a second than it should, and spaces the
-// requests evenly, by when they started. Those that wait do so in a queue and book nothing ahead.
+// recipientLimiter limits the rate of requests by their recipients, and spaces requests evenly. Those that wait are in a queue
+// and reserve nothing ahead.
 type recipientLimiter struct {
 	perSecond int
 	first     chan struct{} // taken by the first in the queue
@@ -147,8 +147,8 @@ func (l *recipientLimiter) WaitN(ctx context.Context, n int) error {
 	}
 }
 
-// next returns when a request to n recipients may start: when the request before it has had its share of the second, and
-// when enough of those that started within a second are over.
+// next returns when a request to n recipients may start: after the share of the second that the request before it takes, and
+// when enough of the last second has passed.
 func (l *recipientLimiter) next(now time.Time, n int) (next time.Time) {
 	for len(l.starts) > 0 && now.Sub(l.starts[0].start) >= recipientSecond {
 		l.starts = l.starts[1:]
@@ -190,8 +190,8 @@ func waitLimiter(ctx context.Context, l Limiter, counts bool, n int) (err error)
 	return fmt.Errorf("limiter: %w", err)
 }
 
-// tooEarly gives an error of a *rate.Limiter, which says in its own words that the deadline of ctx comes too early, the
-// words of the standard library.
+// tooEarly adds context.DeadlineExceeded to the error of a *rate.Limiter, which says only in its text that the deadline of ctx
+// comes too early.
 func tooEarly(ctx context.Context, l Limiter, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// An Observer sees what a client does: calls, attempts and waits, with counts, codes and durations, and never an
-// account, an attribute, the query or the UserSig. It is the seam for traces and metrics.
+// An Observer is notified of what a client does: calls, attempts and waits, with counts, codes and durations, and never an
+// account, an attribute, the query or the UserSig. It is meant for traces and metrics.
 //
 // Observe is called in order within one attempt, and concurrently for the requests of one call and for calls. It must
-// not block. The context that it returns for [CallStart] and for [AttemptStart] is the one that the call, or the
-// attempt, goes on with and that the events in it are told with, so that a span can be put in and found again. For
-// other events what it returns is ignored.
+// not block. The call, or the attempt, continues with the context that it returns for [CallStart] and for
+// [AttemptStart], and later events of it have that context, so that a span can be put in and found again. For other
+// events the returned context is ignored.
 type Observer interface {
 	Observe(ctx context.Context, e Event) context.Context
 }
 
-// EventKind tells what an [Event] is about.
+// EventKind is the kind of an [Event].
 type EventKind int
 
 // The kinds of events.
@@ -32,13 +32,13 @@ const (
 	WaitEnd                           // a wait before an attempt is over
 )
 
-// WaitReason tells what a [WaitEnd] waited for.
+// WaitReason is what a request waited for.
 type WaitReason string
 
 // The reasons to wait.
 const (
-	WaitSlot    WaitReason = "slot"    // fewer than MaxInFlight requests under way
-	WaitQuota   WaitReason = "quota"   // the limiter, and the pace after a throttle code
+	WaitSlot    WaitReason = "slot"    // fewer than MaxInFlight requests in flight
+	WaitQuota   WaitReason = "quota"   // the limiter, and the throttle after a throttle code
 	WaitBackoff WaitReason = "backoff" // the pause before an attempt is repeated
 )
 
@@ -57,8 +57,8 @@ type Event struct {
 	Result   Result        // CallEnd
 }
 
-// firstFailure is what a CallEnd tells of the first user that is not Done, or of the call if it is not about users: no more than
-// an attempt tells, since what else there is in an error may name an account.
+// firstFailure returns what a CallEnd has of the first user that is not Done, or of the call if it is not about users: no more
+// than an attempt has, since the rest of an error may name an account.
 func firstFailure(err error) (code Code, failure string, status int) {
 	cause := err
 	if partial, ok := errors.AsType[*PartialError](err); ok {
@@ -116,7 +116,7 @@ func (e *engine) observe(ctx context.Context, event Event) context.Context {
 }
 
 // logObserver writes events as structured records: everything at debug level, and one warning for a call that left
-// users that are not done, since each retry may still end well.
+// users that are not done: an attempt that fails may be retried with success.
 type logObserver struct{ log *slog.Logger }
 
 func (l logObserver) Observe(ctx context.Context, e Event) context.Context {

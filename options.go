@@ -3,6 +3,7 @@ package timpush
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -43,11 +44,11 @@ func (s *settings) require(ok bool, fault string) {
 
 // WithHTTPClient sends requests through the Transport of h, within its Timeout; the rest of h is not used: the API has no
 // cookies, and redirects are not followed, since one would pass the UserSig on. The transport sees the UserSig in each
-// URL: mind what it logs. It must verify TLS, its MaxIdleConnsPerHost should be no less than [WithMaxInFlight], and its
+// URL: check what it logs. It must verify TLS, its MaxIdleConnsPerHost should be no less than [WithMaxInFlight], and its
 // HTTP2 should have a SendPingTimeout and a PingTimeout well below [WithAttemptTimeout], without which an HTTP/2 connection
-// that has died silently is used until the kernel gives it up. A transport that retries by itself may have a
-// request applied more than once.
-// If not given, the client has a transport of its own, with as many connections as MaxInFlight.
+// that has died silently is used until the kernel closes it. With a transport that retries by itself a request may be
+// applied more than once.
+// If not given, the client makes a transport, with as many connections as MaxInFlight.
 func WithHTTPClient(h *http.Client) Option {
 	return func(s *settings) {
 		s.httpClient = h
@@ -60,7 +61,7 @@ func WithHTTPClient(h *http.Client) Option {
 func WithBaseURL(base string) Option {
 	return func(s *settings) {
 		s.baseURL = base
-		s.require(base != "", "WithBaseURL is empty, want https://HOST[/PATH]")
+		s.require(base != "", `WithBaseURL(""): want https://HOST[/PATH]`)
 	}
 }
 
@@ -70,20 +71,20 @@ func WithBaseURL(base string) Option {
 // the region's host only.
 func WithBackupHost() Option { return func(s *settings) { s.backupHost = true } }
 
-// WithLimiter paces the calls about attributes and tags with l; it is WithQuota(QuotaUsers, l). If not given, the client has a
-// limiter of its own, NewLimiter(97.5), which keeps each second at the service below [DefaultQPS].
+// WithLimiter limits the rate of calls about attributes and tags with l; it is WithQuota(QuotaUsers, l). If not given, the
+// client makes NewLimiter(97.5), which keeps each second at the service within [DefaultQPS].
 func WithLimiter(l Limiter) Option {
 	return func(s *settings) { s.limit("WithLimiter", QuotaUsers, l) }
 }
 
-// WithQuota paces the calls of a quota with l; share it among all clients of an app. For [QuotaRecipients], l must also have
+// WithQuota limits the rate of calls of a quota with l; share l among all clients of an app. For [QuotaRecipients], l must also have
 // the method WaitN(ctx context.Context, n int) error, which waits until n more recipients may be sent to. If not given, the
-// client has a limiter of its own for each: 97.5 calls a second for users, one push a second, one revocation a second, five
+// client makes a limiter for each: 97.5 calls a second for users, one push a second, one revocation a second, five
 // calls a second for tasks and one for statistics, and [WithRecipientRate].
 func WithQuota(q Quota, l Limiter) Option {
 	return func(s *settings) {
 		if q < 0 || q >= quotaCount {
-			s.require(false, "WithQuota: there is no such Quota")
+			s.require(false, fmt.Sprintf("WithQuota: there is no Quota %d", int(q)))
 			return
 		}
 		s.limit("WithQuota", q, l)
@@ -112,59 +113,59 @@ type nWaiter interface {
 func WithRecipientRate(perSecond int) Option {
 	return func(s *settings) {
 		s.recipientRate = perSecond
-		s.require(perSecond >= 1, "WithRecipientRate wants at least 1")
+		s.require(perSecond >= 1, fmt.Sprintf("WithRecipientRate(%d): want at least 1", perSecond))
 	}
 }
 
-// WithMaxAttempts bounds how often a request is sent when it fails for a reason that may pass; at least 1. If not given, it
-// is 4, or without a bound if there is a [WithRetryBudget].
+// WithMaxAttempts bounds how often a request is sent while it fails with transient faults; at least 1. If not given, it is 4,
+// or unlimited with [WithRetryBudget].
 func WithMaxAttempts(n int) Option {
 	return func(s *settings) {
 		s.maxAttempts = n
-		s.require(n >= 1, "WithMaxAttempts wants at least 1")
+		s.require(n >= 1, fmt.Sprintf("WithMaxAttempts(%d): want at least 1", n))
 	}
 }
 
-// WithRetryBudget bounds how long one request may be retried, from its first attempt on: a repetition that would have to wait
-// beyond it is not made. More than 0. If not given, there is no such bound; given without [WithMaxAttempts], only the budget
+// WithRetryBudget bounds how long one request may be retried, from its first attempt on: a retry that would begin later is
+// not made. More than 0. If not given, there is no limit; given without [WithMaxAttempts], only the budget
 // ends retries.
 func WithRetryBudget(d time.Duration) Option {
 	return func(s *settings) {
 		s.retryBudget = d
-		s.require(d > 0, "WithRetryBudget wants more than 0")
+		s.require(d > 0, fmt.Sprintf("WithRetryBudget(%v): want more than 0", d))
 	}
 }
 
 // WithAttemptTimeout bounds how long an attempt may take from the moment it is sent. If not given, it is 10 seconds. It
-// should be well above 3 seconds, which the gateway gives its backend: an attempt that is given up earlier is Unknown
+// should be well above 3 seconds, which the gateway gives its backend: an attempt that ends earlier is Unknown
 // although an answer would have come.
 func WithAttemptTimeout(d time.Duration) Option {
 	return func(s *settings) {
 		s.attemptTimeout = d
-		s.require(d > 0, "WithAttemptTimeout wants more than 0")
+		s.require(d > 0, fmt.Sprintf("WithAttemptTimeout(%v): want more than 0", d))
 	}
 }
 
-// WithMaxInFlight bounds how many requests the client has in flight at a time; at least 1, and more than 10,000 are taken for
+// WithMaxInFlight bounds how many requests the client has in flight at a time; at least 1, and more than 10,000 count as
 // 10,000. To use the whole quota it must be 100 x the latency in seconds. If not given, it is 32, which is enough for
 // latencies of 300 ms.
 func WithMaxInFlight(n int) Option {
 	return func(s *settings) {
 		s.maxInFlight = min(n, 10000)
-		s.require(n >= 1, "WithMaxInFlight wants at least 1")
+		s.require(n >= 1, fmt.Sprintf("WithMaxInFlight(%d): want at least 1", n))
 	}
 }
 
-// WithUserSigTTL sets the life of a UserSig, in whole seconds; a new one is made when four fifths of it are over. If not
+// WithUserSigTTL sets the lifetime of a UserSig, in whole seconds; a new one is made after four fifths of it. If not
 // given, it is 24 hours, the least that the vendor advises (tencentcloud.com/document/product/1047/34348, 70001).
 func WithUserSigTTL(d time.Duration) Option {
 	return func(s *settings) {
 		s.userSigTTL = d
-		s.require(d >= time.Second && d/time.Second <= math.MaxInt32, "WithUserSigTTL wants at least 1 second and at most 68 years")
+		s.require(d >= time.Second && d/time.Second <= math.MaxInt32, fmt.Sprintf("WithUserSigTTL(%v): want at least 1 second and at most 68 years", d))
 	}
 }
 
-// WithSigner takes UserSigs from elsewhere; Config.SecretKey may then be empty. If not given, they are made from it.
+// WithSigner gets UserSigs from sg; Config.SecretKey may then be empty. If not given, they are made from the SecretKey.
 func WithSigner(sg Signer) Option {
 	return func(s *settings) {
 		s.signer = sg
@@ -172,8 +173,8 @@ func WithSigner(sg Signer) Option {
 	}
 }
 
-// WithLogger logs attempts and waits at level debug, and one warning for a call that is not done for all of its users, with
-// the code or the kind of failure of the first of them. What is logged is what an [Observer] sees. If not given, nothing is logged.
+// WithLogger logs attempts, waits and calls at level debug, and a call with users that are not done as one warning, with the
+// code or the kind of failure of the first of them. The log has what an [Observer] gets. If not given, nothing is logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) {
 		if s.require(l != nil, "WithLogger(nil): want a *slog.Logger"); l != nil {
@@ -182,7 +183,7 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithObserver tells o of calls, attempts and waits; it may be given several times. If not given, there is none.
+// WithObserver notifies o of calls, attempts and waits; it may be given several times. If not given, there is none.
 func WithObserver(o Observer) Option {
 	return func(s *settings) {
 		if s.require(o != nil, "WithObserver(nil): want an Observer"); o != nil {
@@ -195,6 +196,6 @@ func WithObserver(o Observer) Option {
 func WithUserAgent(ua string) Option {
 	return func(s *settings) {
 		s.userAgent = ua
-		s.require(ua != "" && !strings.ContainsFunc(ua, func(r rune) bool { return r < ' ' || r > '~' }), "WithUserAgent wants printable ASCII")
+		s.require(ua != "" && !strings.ContainsFunc(ua, func(r rune) bool { return r < ' ' || r > '~' }), fmt.Sprintf("WithUserAgent(%s): want printable ASCII", quote(ua)))
 	}
 }

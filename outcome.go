@@ -2,10 +2,9 @@ package timpush
 
 import "fmt"
 
-// Outcome tells how one user of a call ended. The zero value, [NotSent], claims nothing.
+// Outcome is how one user of a call ended. The zero value, [NotSent], claims nothing.
 //
-// The order is the order of what is known to have reached the server: what has been Unknown once stays so until the
-// server settles it.
+// The order is by how far a request may have got: a user that has been Unknown once remains so until the server settles it.
 type Outcome int
 
 // The four outcomes. Every user that is handed to a call ends in exactly one of them.
@@ -62,17 +61,16 @@ func (r *Result) add(o Result) {
 
 func (r *Result) users() int { return r.Done + r.Rejected + r.Unknown + r.NotSent }
 
-// state is what is known of one entry, or of a request that is not about accounts. While the request is in flight only
-// the goroutine that sends it uses it.
+// state is what is known about one entry, or about a request without accounts. While the request is in flight, only the
+// goroutine that sends it uses the state.
 type state struct {
 	outcome Outcome
 	err     error
-	settled bool // it is Done, or Rejected for a fault of its own
+	settled bool // it is Done, or Rejected for its own data
 }
 
-// record records a failure that may be followed by another attempt. What may have been applied once stays Unknown,
-// whatever a later attempt was refused for. An attempt that was cut short by the end of the call does not hide the
-// failure before it.
+// record records a failure that another attempt may follow. What may have been applied once remains Unknown, whatever a later
+// attempt was refused for. An attempt that the end of the call cut short does not hide the failure before it.
 func (s *state) record(outcome Outcome, err error, cutShort bool) {
 	if outcome >= s.outcome && !cutShort {
 		*s = state{outcome: outcome, err: err}
@@ -81,11 +79,11 @@ func (s *state) record(outcome Outcome, err error, cutShort bool) {
 	}
 }
 
-// abort ends it with what is known, because of a cause that lies outside of its requests.
+// abort ends it with what is known, for a cause outside its requests.
 func (s *state) abort(cause error) { s.err = followedBy(s.err, cause) }
 
-// settle ends it with what the server says of it alone. If an earlier answer was lost, only a refusal that was certain then
-// too tells that it was not applied: any other may be the first.
+// settle ends it with what the server says about it alone. If an earlier answer was lost, a refusal proves that it was not
+// applied only if the earlier attempt was certain to be refused too.
 func (s *state) settle(outcome Outcome, err error, certain bool) {
 	if outcome == Rejected && s.outcome == Unknown && !certain {
 		s.err = followedBy(s.err, err)
@@ -94,7 +92,7 @@ func (s *state) settle(outcome Outcome, err error, certain bool) {
 	*s = state{outcome, err, outcome != Unknown}
 }
 
-// worthRepeating reports whether it makes sense to send the same again later. What is Unknown must not be where a
+// worthRepeating reports whether it makes sense to send the same again later. What is Unknown must not be sent again if a
 // repetition does harm.
 func (s *state) worthRepeating(repeatable bool) bool {
 	switch s.outcome {

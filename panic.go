@@ -8,15 +8,15 @@ import (
 // A Signer, a Limiter, an Observer and the function of WithAccountTypes are the caller's. A panic in one of them, or
 // runtime.Goexit, comes out of the call that needed it, also where it happens in a goroutine of the client.
 
-// errPanic stops a call of which a goroutine has panicked.
+// errPanic stops a call after a panic in one of its goroutines.
 var errPanic = errors.New("another request of the call has panicked")
 
-// escape is how a function ended other than by returning.
+// escape is how a function ended without returning.
 type escape struct {
 	value any // of the panic; nil: runtime.Goexit
 }
 
-// guard calls f, and escaped if f ends other than by returning. A panic goes no further.
+// guard calls f, and then escaped if f ends without returning. It recovers a panic.
 func guard(f func(), escaped func(*escape)) {
 	returned := false
 	defer func() {

@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// namesLife is how long the names of the app's attributes are taken to be what they were.
+// namesLife is how long the names of the app's attributes are kept.
 const namesLife = 10 * time.Minute
 
-// namesFresh is how old they may be where a user is said to be refused for them: a name may have been added since.
+// namesFresh is how old they may be to predict a refusal from them: a name may have been added since.
 const namesFresh = 5 * time.Second
 
-// namesRetry is how long SetAttr does without the names when they could not be read: each try may take long.
+// namesRetry is how long SetAttr goes without the names after they could not be read: each try may take long.
 const namesRetry = time.Minute
 
 // WithPreflight lets [Client.SetAttr], [Client.SetAttrSeq] and [Batcher.SetAttr] run [Client.Preflight] first: users that
-// it predicts to be refused are Rejected without being sent. That saves the calls that it takes to find the users for
-// whom a request was refused. If the names cannot be read, all users are sent. If not given, nothing is predicted.
+// the server is certain to refuse are Rejected without being sent. That saves the calls that are needed to find the
+// users at fault in a refused request. If the names cannot be read, all users are sent. If not given, nothing is predicted.
 func WithPreflight() Option { return func(s *settings) { s.preflight = true } }
 
-// WithAccountTypes tells the client which type an account has, or AccountTypeUnknown, so that [Client.Preflight] can
-// predict [ErrAccountType]: the text of an account does not tell its type. typeOf is called concurrently. If not given,
+// WithAccountTypes gives the client the type of an account, or AccountTypeUnknown, so that [Client.Preflight] can
+// predict [ErrAccountType]: the text of an account does not show its type. typeOf is called concurrently. If not given,
 // that is predicted only for an account with attributes of both types.
 func WithAccountTypes(typeOf func(account string) AccountType) Option {
 	return func(s *settings) {
@@ -39,11 +39,11 @@ type preflight struct {
 	lock   chan struct{} // held while the names are read
 }
 
-// knownNames is what is known of the app's attributes.
+// knownNames is what is known about the app's attributes.
 type knownNames struct {
 	types  map[string]AccountType
 	read   time.Time
-	failed error // why they are not known
+	failed error // why they could not be read
 }
 
 func newPreflight(e *engine, typeOf func(account string) AccountType) *preflight {
@@ -64,18 +64,18 @@ func (p *preflight) newSetAttr(precheck bool) *endpoint[UserAttrs] {
 	return &e
 }
 
-// Preflight tells which of users are certain to be refused by [Client.SetAttr], without setting anything: those with an
-// attribute that the app does not have ([ErrInvalidAttr]), and those with an attribute that is of another account type
-// than theirs ([ErrAccountType]). It knows an account's type from [WithAccountTypes], and otherwise only that no account has
-// both. Where the server does not tell the types of names, nothing is said about types. A user that is not named may still
+// Preflight finds the users that [Client.SetAttr] is certain to be refused for, without setting anything: those with an
+// attribute that the app does not have ([ErrInvalidAttr]), and those with an attribute of another account type than theirs
+// ([ErrAccountType]). It knows an account's type from [WithAccountTypes], and otherwise only that no account has both. If the
+// server does not give the types of names, types are not checked. A user that is not reported may still
 // be refused, for instance because the app does not know its account. Names are compared byte by byte; whether the server
-// does is not documented.
+// does so is not documented.
 //
 // The error is nil if no user is certain to be refused; a [*PartialError] with those that are, as SetAttr would return it,
 // without an Info of the server; an [*InputErrors] with each fault of users; or a [*CallError] if the names could not be read.
 //
-// It costs a call of get_attr_name, or two. The names are kept for ten minutes, but read again before a user is said to be
-// refused, unless they were read in the last five seconds; and they are forgotten when the server contradicts them.
+// It costs one or two calls of get_attr_name. The names are kept for ten minutes, but read again before a user is reported,
+// unless they were read in the last five seconds; and they are dropped when the server contradicts them.
 func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
 	if err := validate(c.setAttr, users); err != nil {
 		return err
@@ -97,7 +97,7 @@ func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
 	return err
 }
 
-// contradicted forgets the names, after the server has refused attributes that they allowed.
+// contradicted drops the names, after the server has refused attributes that they allowed.
 func (p *preflight) contradicted() {
 	if known := p.names.Load(); known != nil && time.Since(known.read) > namesFresh {
 		p.forget()
@@ -107,8 +107,8 @@ func (p *preflight) contradicted() {
 // forget stores a value of its own, so that a call that is reading the names just now notices.
 func (p *preflight) forget() { p.names.Store(new(knownNames)) }
 
-// precheck rejects the entries that are certain to be refused. If the names cannot be read, it leaves it to the server
-// to tell, unless the reason stops the call.
+// precheck rejects the entries that are certain to be refused. If the names cannot be read it rejects none, and the reason may
+// stop the call.
 func (p *preflight) precheck(s *sender, items []UserAttrs, entries []*entry) {
 	if s.over() {
 		return
@@ -138,7 +138,7 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []*e
 	return nil
 }
 
-// known returns the names, which are not older than life. One call at a time reads them, for all that wait.
+// known returns the names, not older than life. One call at a time reads them, for all that wait.
 func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (*knownNames, error) {
 	select {
 	case p.lock <- struct{}{}:
@@ -156,7 +156,7 @@ func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (
 		}
 		if read, err := p.read(ctx, hurry); err != nil && ctx.Err() != nil {
 			return nil, err
-		} else if p.names.CompareAndSwap(known, read) { // else they have changed meanwhile
+		} else if p.names.CompareAndSwap(known, read) { // else they have changed in the meantime
 			return read, err
 		}
 	}
@@ -187,13 +187,13 @@ func (p *preflight) refusals(items []UserAttrs, types map[string]AccountType) ma
 	return refusals
 }
 
-// predictedError says that the server would refuse a user for an attribute.
+// predictedError is the refusal of a user that was not sent.
 type predictedError struct {
 	api  *APIError
 	attr string
 }
 
-// Error tells the attribute and the code.
+// Error returns the attribute and the code.
 func (e *predictedError) Error() string {
 	return fmt.Sprintf("attribute %s: %s (predicted from the app's attribute names, not sent)", quote(e.attr), e.api.text())
 }
@@ -203,7 +203,7 @@ func (e *predictedError) Unwrap() error { return e.api }
 
 // refusal returns the code that a user is certain to be refused with, or 0, and the attribute. An unknown name comes first.
 func (p *preflight) refusal(user UserAttrs, types map[string]AccountType) (code Code, attr string) {
-	must := AccountTypeUnknown // the type that the account must have so far
+	must := AccountTypeUnknown // the type of the account, as far as is known
 	if p.typeOf != nil {
 		must = p.typeOf(user.ToAccount)
 	}

@@ -1,7 +1,7 @@
 package timpush
 
-// Quota is one of the rates that the service grants an app. A call waits for its own quota only, and a throttle code slows
-// down only the quota that it was about.
+// Quota is one of the call rates that the service grants an app. A call waits for its own quota only, and a throttle code
+// slows down its own quota only, except [ErrAppRateLimited], which slows down all.
 type Quota int
 
 // The quotas, with the calls a second that the service documents (tencentcloud.com/document/product/1047/60565 and 1047/60561,

@@ -19,14 +19,14 @@ import (
 
 const redacted = "REDACTED"
 
-// sent is what texts of other origin must not repeat.
+// sent is what error texts must not repeat.
 type sent struct {
 	usersig string
 	body    []byte
 	values  bool // the values in the body are personal
 }
 
-// text returns a text of the server or of a transport without what was sent.
+// text redacts what was sent in a text of the server or of a transport.
 func (s *sent) text(text string) string {
 	text = redactUserSig(text, s.usersig)
 	if text == "" || !s.values {
@@ -38,7 +38,7 @@ func (s *sent) text(text string) string {
 	return text
 }
 
-// snippet returns the beginning of a page, or nothing if it repeats a part of the request.
+// snippet redacts a page, or returns "" if it repeats a part of the request.
 func (s *sent) snippet(page string) string {
 	page = redactUserSig(page, s.usersig)
 	if s.values && (repeatsPart(page, string(s.body)) || slices.ContainsFunc(s.personal(), func(v string) bool { return strings.Contains(page, v) })) {
@@ -47,7 +47,7 @@ func (s *sent) snippet(page string) string {
 	return page
 }
 
-// shortestValue is the length in bytes from which a value is kept out of texts: a shorter one is in too many words.
+// shortestValue is the length in bytes from which a value is kept out of texts: a shorter one is a part of too many words.
 const shortestValue = 4
 
 // personal returns the values of the body's JSON objects, except accounts, in each form in which a text may repeat them; the
@@ -84,7 +84,7 @@ func (s *sent) personal() (forms []string) {
 	return slices.Compact(forms)
 }
 
-// writings returns the forms in which a text repeats a value: as it is, in JSON, in HTML, in a URL.
+// writings returns the forms in which a text may repeat a value: as it is, in JSON, in HTML, in a URL.
 func writings(text string, quoted jsontext.Value) []string {
 	ascii := strconv.QuoteToASCII(text)
 	forHTML, _ := json.Marshal(text, jsontext.EscapeForHTML(true))
@@ -110,7 +110,7 @@ func repeatsPart(text, whole string) bool {
 // plainStars undoes the escape that some give in a query to the one letter of a UserSig that can have one.
 var plainStars = strings.NewReplacer("%2A", "*", "%2a", "*")
 
-// redactUserSig removes all parts of the UserSig from a text.
+// redactUserSig redacts all parts of the UserSig in a text.
 func redactUserSig(s, usersig string) string {
 	if len(s) < shortestPart {
 		return s
@@ -173,8 +173,8 @@ func unwrapped(err error) []error {
 	return nil
 }
 
-// opaqueError stands for an error that holds what was sent. It still matches what that error matches, and is a timeout
-// if that error is one, but it does not give it away.
+// opaqueError replaces an error that holds what was sent. It matches what that error matches, and is a timeout if that error
+// is one, but does not unwrap to it.
 type opaqueError struct {
 	text    string
 	timeout bool

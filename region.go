@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Region is the place where an app keeps its data. An app lives in exactly one region, which the console shows;
-// a request to another region is refused with [ErrWrongRegion]. The zero value is no region, and [NewClient]
-// refuses it: a silent default would send the data of users to another country.
+// Region is the place where an app's data is stored. An app is in exactly one region, which the console shows;
+// a request to another region is refused with [ErrWrongRegion]. The zero value is not a region, and [NewClient]
+// refuses it: a default could send the data of users to another country.
 //
 // Hosts: tencentcloud.com/document/product/1047/60565 and 1047/34620.
 type Region string
@@ -74,8 +74,8 @@ func (r Region) Host() string { return r.hosts().host }
 // or "" for an unknown region and for one without a documented backup host. The client calls it only with [WithBackupHost].
 func (r Region) BackupHost() string { return r.hosts().backup }
 
-// ParseRegion reads a region from a configuration file or a flag. Case, spaces, hyphens and underscores do not
-// matter: "Silicon Valley", "silicon-valley" and "SiliconValley" are the same. The error lists the names there are.
+// ParseRegion parses a region, as from a configuration file or a flag. Case, spaces, hyphens and underscores do not
+// matter: "Silicon Valley", "silicon-valley" and "SiliconValley" are the same. The error lists the regions.
 func ParseRegion(s string) (Region, error) {
 	r := Region(strings.NewReplacer(" ", "", "-", "", "_", "").Replace(strings.ToLower(s)))
 	if r.Host() == "" {

@@ -27,8 +27,8 @@ var removeAttr = endpoint[UserAttrNames]{
 // account that comes twice is sent once, with the names of both. [Remaining] returns what is worth removing again.
 //
 // Whether it is an error to remove an attribute that a user does not have is not documented; if it is, what is Unknown after
-// a lost answer stays so, since a refusal may mean that it is done. To remove again what is Unknown does no harm, unless
-// somebody else has set a new value since.
+// a lost answer remains so, since a refusal may mean that it is removed already. Removing again what is Unknown does no harm, unless
+// another program has set a new value since.
 //
 // API: tencentcloud.com/document/product/1047/60566.
 func (c *Client) RemoveAttr(ctx context.Context, users []UserAttrNames) (*Result, error) {
@@ -46,7 +46,7 @@ func userAttrNamesFaults(i int, user UserAttrNames) (faults []*InputError) {
 	case n == 0:
 		add("", "there are no names of attributes to remove")
 	case n > MaxAttrsPerUser:
-		add("", fmt.Sprintf("there are %d names, at most %d can exist", n, MaxAttrsPerUser))
+		add("", fmt.Sprintf("there are %d names, at most %d are allowed", n, MaxAttrsPerUser))
 	}
 	for _, name := range user.Names {
 		if fault := nameFault(name); fault != "" {
@@ -56,7 +56,7 @@ func userAttrNamesFaults(i int, user UserAttrNames) (faults []*InputError) {
 	return faults
 }
 
-// distinct returns the texts without those that come again, in their order.
+// distinct returns the texts without repeated ones, in their order.
 func distinct(texts []string) []string {
 	kept := make([]string, 0, len(texts))
 	for _, text := range texts {
@@ -70,7 +70,7 @@ func distinct(texts []string) []string {
 func mergeNames(earlier, later UserAttrNames) (UserAttrNames, string) {
 	names := distinct(slices.Concat(earlier.Names, later.Names))
 	if len(names) > MaxAttrsPerUser {
-		return earlier, fmt.Sprintf("with those before, the account has more than %d attributes", MaxAttrsPerUser)
+		return earlier, fmt.Sprintf("together with earlier items, the account has more than %d attributes", MaxAttrsPerUser)
 	}
 	return UserAttrNames{earlier.ToAccount, names}, ""
 }

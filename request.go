@@ -10,16 +10,16 @@ const (
 	backoffBase      = 200 * time.Millisecond
 	backoffCap       = 20 * time.Second
 	maxRetryAfter    = time.Minute
-	maxAccountChecks = 2 // repetitions after 60004 and 60005: they may pass, but more often the configuration is wrong
+	maxAccountChecks = 2 // retries after 60004 and 60005: these may be transient, but more often the configuration is wrong
 	maxUnknownCodes  = 3 // requests in a row that fail with an undocumented code
 	maxUnknowns      = 3 // requests in a row that may have been applied and must not be repeated
 )
 
-// history is what a request has behind it. Its halves inherit it, so that a request cannot live longer by being divided.
+// history is what has happened to a request. Its halves inherit it, so that halving does not add retries.
 type history struct {
 	began         time.Time
 	attempts      int
-	failures      int    // attempts that failed for a reason that may pass
+	failures      int    // attempts that failed with transient faults
 	accountChecks int    // of these, answered with 60004 or 60005
 	expired       string // the UserSig that the server called expired
 	random        uint32 // of the request, where it carries one
@@ -34,7 +34,7 @@ func (h *history) begin() {
 	}
 }
 
-// step is what to do with the entries that an attempt leaves open.
+// step is what to do with the entries that have no outcome after an attempt.
 type step int
 
 const (
@@ -73,14 +73,14 @@ func (s *sender) request(open []*entry, h history) {
 	}
 }
 
-// halve sends the two halves one after the other: a request keeps to the one slot that it has.
+// halve sends the two halves one after the other, so that they use no more slots than the request.
 func (s *sender) halve(open []*entry, h history) {
 	s.request(open[:len(open)/2], h)
 	s.request(open[len(open)/2:], h)
 }
 
-// probe sends one of the entries alone. If it is not accepted either, nothing is left to send: the others end as the answer
-// to all of them has made them.
+// probe sends one of the entries alone. If that is not accepted either, the others are not sent again and keep the outcome of
+// the whole request.
 func (s *sender) probe(open []*entry, h history) []*entry {
 	k := rand.IntN(len(open))
 	open[0], open[k] = open[k], open[0]
@@ -120,8 +120,8 @@ func (s *sender) countUnknown(v verdict) {
 	}
 }
 
-// distribute settles the entries that the answer settles. It returns those that it leaves open, and the verdict that decides what
-// becomes of them.
+// distribute records what the answer says of each entry. It returns those without a final outcome, and the verdict that decides
+// what to do with them.
 func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry, worst verdict) {
 	named, unasked := s.command.match(open, a)
 	if unasked != nil {
@@ -178,7 +178,7 @@ func (s *sender) next(open []*entry, v verdict, h *history, size, length int) st
 	return stepEnd
 }
 
-// repeat reports whether a request is to be sent again, after the pause that it needs. For what is not retried it is false.
+// repeat waits as long as a retry needs and reports whether to send the request again.
 func (s *sender) repeat(v verdict, h *history, accounts int) bool {
 	var pause time.Duration
 	switch v.class {
@@ -191,7 +191,7 @@ func (s *sender) repeat(v verdict, h *history, accounts int) bool {
 		return false
 	}
 	if s.over() {
-		return true // and then it finds that the call has ended
+		return true // the caller then sees that the call has ended
 	}
 	h.failures++
 	pause = max(pause, min(v.retryAfter, maxRetryAfter))
@@ -218,9 +218,9 @@ func backoff(failures int) time.Duration {
 	return rand.N(bound) + 1
 }
 
-// isolate finds out which accounts a request was refused for: those that the server named are settled already, and the
-// rest goes again; otherwise its halves go alone. When as many accounts in a row as fit into a request were sent alone
-// and none accepted, the fault is hardly one account's: then one is tried before the others.
+// isolate finds the accounts that a request was refused for. If the server has named some, they are settled already and the
+// rest is sent again; otherwise the request is halved. When as many accounts in a row as fit into a request were sent alone
+// and none was accepted, the fault is probably not one account's: then one is tried before the others.
 func (s *sender) isolate(open []*entry, v verdict, size int) step {
 	switch {
 	case len(open) < size:
@@ -239,7 +239,7 @@ func (s *sender) isolate(open []*entry, v verdict, size int) step {
 func (c *call) onlySinglesFail() bool { return c.singleFailures.Load() >= MaxUsersPerRequest }
 
 // shrink makes the client's requests to this endpoint smaller after one was refused for its size. One account cannot be halved.
-// What ErrorList says of some accounts is no measure for a request.
+// A code that ErrorList has for some accounts does not limit requests.
 func (s *sender) shrink(open []*entry, v verdict, size, length int) step {
 	switch {
 	case size == 1:
@@ -265,7 +265,7 @@ func abort(entries []*entry, cause error) {
 	}
 }
 
-// ask sends one request that is not about accounts, until it is answered or given up. The error is a *CallError.
+// ask sends one request that is not about accounts, with retries. The error is a *CallError.
 func (c *call) ask(ctx context.Context, cmd *command, body []byte) (a answer, err error) {
 	var end state
 	var result *Result

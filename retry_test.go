@@ -25,8 +25,8 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// TestFaultThatPasses: whatever happens once, a later attempt makes all users Done.
-func TestFaultThatPasses(t *testing.T) {
+// TestTransientFaultIsRetried: whatever happens once, all users are Done after a later attempt.
+func TestTransientFaultIsRetried(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]timpushtest.Fault{
 		"60007": timpushtest.ErrorCode(60007), "60011": timpushtest.ErrorCode(60011), "60018": timpushtest.ErrorCode(60018),
@@ -141,7 +141,7 @@ func TestFatalCodeStopsTheCall(t *testing.T) {
 		}
 		assert.Len(t, p.Remaining(users), result.NotSent)
 		_, err = client(s).SetAttr(t.Context(), users[:1])
-		require.ErrorIs(t, err, timpush.ErrNotAdmin, "it is tried anew with the next call")
+		require.ErrorIs(t, err, timpush.ErrNotAdmin, "the next call tries again")
 	})
 }
 
@@ -157,7 +157,7 @@ func TestThreeUnknownCodesInARowStopTheCall(t *testing.T) {
 	})
 }
 
-func TestCoolDownLastsAMinute(t *testing.T) {
+func TestCooldownLastsAMinute(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		c := client(s)
@@ -194,7 +194,7 @@ func TestTooManyAccountsHalvesAndRemembers(t *testing.T) {
 	})
 }
 
-func TestSizeComesBack(t *testing.T) {
+func TestRequestSizeRecovers(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		c := client(s)
@@ -214,8 +214,8 @@ func TestSizeComesBack(t *testing.T) {
 	})
 }
 
-// TestSizeOfAListedAccountIsNoMeasure: three accounts of a hundred say nothing of how many a request may have.
-func TestSizeOfAListedAccountIsNoMeasure(t *testing.T) {
+// TestSizeCodeOfOneAccountDoesNotLimitRequests: a code for three accounts says nothing about how many a request may have.
+func TestSizeCodeOfOneAccountDoesNotLimitRequests(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		c := client(s)
@@ -314,7 +314,7 @@ func TestIsolationIsBounded(t *testing.T) {
 	})
 }
 
-func TestBadAccountsInFrontDoNotCondemnTheOthers(t *testing.T) {
+func TestBadAccountsFirstDoNotRejectTheOthers(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		users := someUsers(1000)
@@ -385,13 +385,13 @@ func TestFailWithAnErrorListSettlesTheNamedAndFindsTheRest(t *testing.T) {
 		users := someUsers(4)
 		result, err := client(s).SetAttr(t.Context(), users)
 		p := partial(t, users, result, err)
-		assert.Equal(t, timpush.Result{Done: 3, Rejected: 1, Requests: 2}, *result, "the rest goes once more as a whole")
+		assert.Equal(t, timpush.Result{Done: 3, Rejected: 1, Requests: 2}, *result, "the rest is sent again as a whole")
 		require.ErrorIs(t, err, timpush.ErrAccountType)
 		assert.Equal(t, map[string]timpush.Outcome{"user-2": timpush.Rejected}, outcomes(p))
 	})
 }
 
-func TestErrorListThatNamesAllLeavesNothingToTheCodeOfTheRequest(t *testing.T) {
+func TestErrorListThatNamesAllOverridesTheCodeOfTheRequest(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithVariant(timpushtest.Variant{FailWhenAllFail: true}))
 		users := someUsers(300)
@@ -409,7 +409,7 @@ func TestThrottleSlowsEveryCallerAndPasses(t *testing.T) {
 		s := fake(t)
 		c := client(s)
 		users := someUsers(1)
-		for range 50 { // a rate to slow down from
+		for range 50 { // so that there is a rate to slow down from
 			_, err := c.SetAttr(t.Context(), users)
 			require.NoError(t, err)
 			time.Sleep(20 * time.Millisecond)
@@ -428,7 +428,7 @@ func TestThrottleSlowsEveryCallerAndPasses(t *testing.T) {
 		_, err := c.SetAttr(t.Context(), users)
 		require.NoError(t, err)
 		callers.Wait()
-		assert.GreaterOrEqual(t, time.Since(began), 100*time.Millisecond+9*20*time.Millisecond, "and then more slowly than before")
+		assert.GreaterOrEqual(t, time.Since(began), 100*time.Millisecond+9*20*time.Millisecond, "then calls start more slowly than before")
 
 		for time.Since(began) < time.Minute {
 			_, err := c.SetAttr(t.Context(), users)
@@ -456,7 +456,7 @@ func TestOneThrottleCostsLittle(t *testing.T) {
 	})
 }
 
-// TestGatewayThatThrottles: its status slows the client as a code does, each time anew.
+// TestGatewayThatThrottles: its status slows the client down as a code does, each time.
 func TestGatewayThatThrottles(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
@@ -468,8 +468,8 @@ func TestGatewayThatThrottles(t *testing.T) {
 	})
 }
 
-// TestCallersThatGiveUpTakeNobodysTime: after a throttle, short calls come and go, and some get through all the time.
-func TestCallersThatGiveUpTakeNobodysTime(t *testing.T) {
+// TestCallersThatGiveUpDoNotDelayOthers: after a throttle, short calls end before they are sent, and others still get through.
+func TestCallersThatGiveUpDoNotDelayOthers(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		c := client(s)
@@ -538,13 +538,13 @@ func TestBackoffIsJitteredAndCapped(t *testing.T) {
 
 func TestContextThatEnds(t *testing.T) {
 	t.Parallel()
-	stop := errors.New("the operator said stop")
+	stop := errors.New("stopped by the operator")
 	for name, test := range map[string]struct {
 		fault timpushtest.Fault
 		want  timpush.Outcome
 		is    error
 	}{
-		"under way":        {timpushtest.Hang(), timpush.Unknown, nil},
+		"in flight":        {timpushtest.Hang(), timpush.Unknown, nil},
 		"before the retry": {timpushtest.ErrorCode(91000), timpush.Unknown, timpush.ErrInternal},
 		"in the throttle":  {timpushtest.ErrorCode(60007), timpush.Rejected, timpush.ErrRateLimited},
 		"after a refusal":  {timpushtest.ErrorCode(60014), timpush.Rejected, timpush.ErrAccountCheckTimeout},
@@ -564,7 +564,7 @@ func TestContextThatEnds(t *testing.T) {
 				require.ErrorIs(t, err, context.Canceled)
 				require.ErrorIs(t, err, stop)
 				if test.is != nil {
-					require.ErrorIs(t, err, test.is, "the last real failure is not forgotten")
+					require.ErrorIs(t, err, test.is, "the last failure before it is kept")
 				}
 				assert.Equal(t, test.want, outcomes(p)["user-0"])
 				assert.Equal(t, timpush.NotSent, outcomes(p)["user-499"])
@@ -608,8 +608,8 @@ func TestContextEndsTheWaitForASlot(t *testing.T) {
 	})
 }
 
-// TestNobodyWaitsForACallThatHasStopped: here the limiter would let no other request through.
-func TestNobodyWaitsForACallThatHasStopped(t *testing.T) {
+// TestStoppedCallEndsAllWaits: the limiter here lets no other request through.
+func TestStoppedCallEndsAllWaits(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(context.Context, *timpush.Client) error{
 		"SetAttr": func(ctx context.Context, c *timpush.Client) error {
@@ -643,7 +643,7 @@ func TestNobodyWaitsForACallThatHasStopped(t *testing.T) {
 	}
 }
 
-func TestRequestsUnderWayEndWhenTheCallStops(t *testing.T) {
+func TestRequestsInFlightFinishWhenTheCallStops(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		s.Inject(timpushtest.Delay(time.Second, timpushtest.Fault{}), timpushtest.Delay(time.Second/2, timpushtest.ErrorCode(90009)))
@@ -654,8 +654,8 @@ func TestRequestsUnderWayEndWhenTheCallStops(t *testing.T) {
 	})
 }
 
-// TestAUserThatFailedInPassingRemains although the call was stopped by what another request met.
-func TestAUserThatFailedInPassingRemains(t *testing.T) {
+// TestUserWithATransientFailureRemains, although a code of another request stopped the call.
+func TestUserWithATransientFailureRemains(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		s.Handle(func(c timpushtest.Call) timpushtest.Fault {
@@ -687,7 +687,7 @@ func TestFailureBeforeTheEndIsNotForgotten(t *testing.T) {
 	})
 }
 
-func TestSlotsAreGivenBackAfterAPanic(t *testing.T) {
+func TestSlotsAreReleasedAfterAPanic(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		first := true
@@ -706,12 +706,12 @@ func TestSlotsAreGivenBackAfterAPanic(t *testing.T) {
 	})
 }
 
-// TestManyStrangersMakeAShortError, and do not multiply the requests without end.
-func TestManyStrangersMakeAShortError(t *testing.T) {
+// TestManyUnexpectedAccountsMakeAShortError and a bounded number of requests.
+func TestManyUnexpectedAccountsMakeAShortError(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		var list strings.Builder
 		for i := range 900 {
-			fmt.Fprintf(&list, `,{"To_Account":"stranger-%d","ErrorCode":90035}`, i)
+			fmt.Fprintf(&list, `,{"To_Account":"other-%d","ErrorCode":90035}`, i)
 		}
 		answer := `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[` + list.String()[1:] + `]}`
 		c := newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxInFlight(1), through(func(*http.Request) (*http.Response, error) {
@@ -758,7 +758,7 @@ func TestLimiterThatKnowsTheDeadlineOfTheOnlyRequest(t *testing.T) {
 		began := time.Now()
 		_, err := client(fake(t), timpush.WithLimiter(l)).SetAttr(ctx, someUsers(1))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Zero(t, time.Since(began), "to try again would be of no use")
+		assert.Zero(t, time.Since(began), "there is no time for another attempt")
 	})
 }
 
@@ -813,7 +813,7 @@ type limiterFunc func(context.Context) error
 
 func (f limiterFunc) Wait(ctx context.Context) error { return f(ctx) }
 
-// TestAnswers: what is made of an answer to a request for "a" and "B".
+// TestAnswers: the outcomes after an answer to a request for "a" and "B".
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	const done, rejected, unknown = timpush.Done, timpush.Rejected, timpush.Unknown
@@ -822,25 +822,25 @@ func TestAnswers(t *testing.T) {
 		a, b   timpush.Outcome
 		is     error
 	}{
-		"documented":           {`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`, done, done, nil},
-		"no ErrorInfo":         {`{"ActionStatus":"OK","ErrorCode":0}`, done, done, nil},
-		"ErrorInfo on success": {`{"ActionStatus":"OK","ErrorInfo":"fine","ErrorCode":0}`, done, done, nil},
-		"ErrorInfo a number":   {`{"ActionStatus":"OK","ErrorInfo":1,"ErrorCode":0}`, done, done, nil},
-		"ErrorInfo an object":  {`{"ActionStatus":"OK","ErrorInfo":{"a":[1]},"ErrorCode":0}`, done, done, nil},
-		"ErrorInfo not UTF-8":  {"{\"ActionStatus\":\"OK\",\"ErrorInfo\":\"\xb2\xbb\",\"ErrorCode\":0}", done, done, nil},
-		"quoted code":          {`{"ActionStatus":"OK","ErrorCode":"0"}`, done, done, nil},
-		"status in lower case": {`{"ActionStatus":"ok","ErrorCode":0}`, done, done, nil},
-		"unknown fields":       {`{"ActionStatus":"OK","ErrorCode":0,"RequestId":"x","More":{"a":[null]}}`, done, done, nil},
-		"ErrorList null":       {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":null}`, done, done, nil},
-		"ErrorList empty":      {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[]}`, done, done, nil},
-		"white space":          {" \n{\"ActionStatus\" : \"OK\", \"ErrorCode\" : 0}\n", done, done, nil},
-		"listed":               {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"a"}]}`, rejected, done, timpush.ErrAccountType},
-		"listed with info":     {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"a","ErrorInfo":"wrong type"}]}`, rejected, done, timpush.ErrAccountType},
-		"listed, quoted code":  {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":"90035","To_Account":"a"}]}`, rejected, done, timpush.ErrAccountType},
-		"stranger on failure":  {`{"ActionStatus":"FAIL","ErrorCode":90009,"ErrorList":[{"ErrorCode":70107,"To_Account":"x"}]}`, rejected, rejected, timpush.ErrNoSuchAccount},
-		"Fail with code 0":     {`{"ActionStatus":"Fail","ErrorCode":"0"}`, unknown, unknown, nil},
-		"fail in lower case":   {`{"ActionStatus":"fail","ErrorCode":90009}`, rejected, rejected, timpush.ErrNotAdmin},
-		"no status, a code":    {`{"ErrorCode":90009}`, rejected, rejected, timpush.ErrNotAdmin},
+		"documented":               {`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`, done, done, nil},
+		"no ErrorInfo":             {`{"ActionStatus":"OK","ErrorCode":0}`, done, done, nil},
+		"ErrorInfo on success":     {`{"ActionStatus":"OK","ErrorInfo":"fine","ErrorCode":0}`, done, done, nil},
+		"ErrorInfo a number":       {`{"ActionStatus":"OK","ErrorInfo":1,"ErrorCode":0}`, done, done, nil},
+		"ErrorInfo an object":      {`{"ActionStatus":"OK","ErrorInfo":{"a":[1]},"ErrorCode":0}`, done, done, nil},
+		"ErrorInfo not UTF-8":      {"{\"ActionStatus\":\"OK\",\"ErrorInfo\":\"\xb2\xbb\",\"ErrorCode\":0}", done, done, nil},
+		"quoted code":              {`{"ActionStatus":"OK","ErrorCode":"0"}`, done, done, nil},
+		"status in lower case":     {`{"ActionStatus":"ok","ErrorCode":0}`, done, done, nil},
+		"unknown fields":           {`{"ActionStatus":"OK","ErrorCode":0,"RequestId":"x","More":{"a":[null]}}`, done, done, nil},
+		"ErrorList null":           {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":null}`, done, done, nil},
+		"ErrorList empty":          {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[]}`, done, done, nil},
+		"white space":              {" \n{\"ActionStatus\" : \"OK\", \"ErrorCode\" : 0}\n", done, done, nil},
+		"listed":                   {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"a"}]}`, rejected, done, timpush.ErrAccountType},
+		"listed with info":         {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"a","ErrorInfo":"wrong type"}]}`, rejected, done, timpush.ErrAccountType},
+		"listed, quoted code":      {`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":"90035","To_Account":"a"}]}`, rejected, done, timpush.ErrAccountType},
+		"other account on failure": {`{"ActionStatus":"FAIL","ErrorCode":90009,"ErrorList":[{"ErrorCode":70107,"To_Account":"x"}]}`, rejected, rejected, timpush.ErrNoSuchAccount},
+		"Fail with code 0":         {`{"ActionStatus":"Fail","ErrorCode":"0"}`, unknown, unknown, nil},
+		"fail in lower case":       {`{"ActionStatus":"fail","ErrorCode":90009}`, rejected, rejected, timpush.ErrNotAdmin},
+		"no status, a code":        {`{"ErrorCode":90009}`, rejected, rejected, timpush.ErrNotAdmin},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
@@ -876,8 +876,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestSameTextIsNotTheSameAnswer: what has once said that all is well says so with its status, of its endpoint, and with that
-// text only.
+// TestSameTextIsNotTheSameAnswer: a body that has meant success once means it only with the same status, on the same endpoint
+// and as a whole.
 func TestSameTextIsNotTheSameAnswer(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
@@ -905,7 +905,7 @@ func TestSameTextIsNotTheSameAnswer(t *testing.T) {
 	})
 }
 
-func TestStrangerIsNarrowedDownAndReported(t *testing.T) {
+func TestUnexpectedAccountIsNarrowedDownAndReported(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
 			body, err := io.ReadAll(r.Body)
@@ -922,10 +922,10 @@ func TestStrangerIsNarrowedDownAndReported(t *testing.T) {
 		assert.Equal(t, map[string]timpush.Outcome{" user-5": timpush.Unknown}, outcomes(p))
 		require.ErrorIs(t, err, timpush.ErrAccountType)
 		assert.ErrorContains(t, err, `"user-5", which was not in the request`)
-		var ours, stranger *timpush.UserError
+		var ours, unexpected *timpush.UserError
 		require.ErrorAs(t, err, &ours)
-		require.ErrorAs(t, ours.Err, &stranger)
-		assert.Equal(t, -1, stranger.Index)
+		require.ErrorAs(t, ours.Err, &unexpected)
+		assert.Equal(t, -1, unexpected.Index)
 	})
 }
 
@@ -950,7 +950,7 @@ func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
 		ends := map[string]time.Duration{}
 		var mu sync.Mutex
 		c := newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(5*time.Second),
-			through(func(r *http.Request) (*http.Response, error) { // which knows no more than that its context has ended
+			through(func(r *http.Request) (*http.Response, error) { // which reports only that its context has ended
 				end, ok := r.Context().Deadline()
 				assert.True(t, ok)
 				assert.Equal(t, patience, time.Until(end))
@@ -982,7 +982,7 @@ func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
 		assert.Equal(t, map[string]time.Duration{
 			"user-0": 5 * time.Second, "user-1": time.Second, "user-2": 7 * time.Second, "user-3": 8 * time.Second,
 		}, ends)
-		patience = 3 * time.Second // what is left of the call
+		patience = 3 * time.Second // until the deadline of the call
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		_, err := c.SetAttr(ctx, someUsers(1))

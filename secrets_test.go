@@ -90,8 +90,8 @@ func printed(v any) []string {
 	return texts
 }
 
-// TestSecretsStayInside drives every path that fails and searches all that comes out of it.
-func TestSecretsStayInside(t *testing.T) {
+// TestSecretsDoNotLeak drives every path that fails and searches all that comes out of it.
+func TestSecretsDoNotLeak(t *testing.T) {
 	t.Parallel()
 	for name, fault := range leaks() {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +125,7 @@ func leaks() map[string]any {
 		"poison": timpushtest.ErrorCode(90033), "internal": timpushtest.ErrorCode(91000), "502": timpushtest.Status(502),
 		"cut": timpushtest.CutBefore(), "cut after": timpushtest.CutAfter(), "truncated": timpushtest.TruncateBody(10),
 		"endless": timpushtest.EndlessBody(), "hang": timpushtest.Hang(), "garbage": timpushtest.Garbage(),
-		"stranger":             timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"x"}]}`),
+		"other account":        timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"x"}]}`),
 		"page echoes the URL":  roundTripper(func(r *http.Request) (*http.Response, error) { return echo(r, 502) }),
 		"200 echoes the URL":   roundTripper(func(r *http.Request) (*http.Response, error) { return echo(r, 200) }),
 		"redirect":             roundTripper(func(r *http.Request) (*http.Response, error) { return echo(r, 302) }),

@@ -24,10 +24,10 @@ type Attrs map[string]string
 // UserAttrs is one user and the attributes to set for it.
 type UserAttrs struct {
 	ToAccount string // a UserID or a RegistrationID; case matters
-	Attrs     Attrs  // 1 to MaxAttrsPerUser; those not named are left alone
+	Attrs     Attrs  // 1 to MaxAttrsPerUser; others are not changed
 }
 
-// Validate returns nil, or an [*InputErrors] with everything that [Client.SetAttr] would find wrong with the user; Index is 0.
+// Validate returns nil, or an [*InputErrors] with each fault that [Client.SetAttr] would find in the user; Index is 0.
 func (u UserAttrs) Validate() error { return invalid(userAttrsFaults(0, u)) }
 
 const setAttrPath = "v4/timpush/set_attr"
@@ -45,7 +45,7 @@ var setAttr = endpoint[UserAttrs]{
 }
 
 // SetAttr sets attributes for users. It takes any number of them, sends requests of at most [MaxUsersPerRequest] in
-// parallel, at the pace of the limiter, and returns when the outcome of every user is known. The error is nil exactly
+// parallel, at the rate of the limiter, and returns when the outcome of every user is known. The error is nil exactly
 // if every user is [Done].
 //
 // Before anything is sent the whole input is checked. If there is a fault the Result is nil and the error is an
@@ -56,7 +56,7 @@ var setAttr = endpoint[UserAttrs]{
 // of an attribute wins. Both entries have the outcome of the one that was sent.
 //
 // The users of one call are not set together: some may be Done while others are not. Setting an attribute to the value
-// it has changes nothing, so what is Unknown may be sent again, unless somebody else has set another value since.
+// it has changes nothing, so what is Unknown may be sent again, unless another program has set another value since.
 //
 // When ctx ends SetAttr returns at once: requests in flight leave their users Unknown, the others are NotSent. See the
 // package documentation for what is retried and how long a call can take. users and its maps must not be changed before
@@ -67,7 +67,7 @@ func (c *Client) SetAttr(ctx context.Context, users []UserAttrs) (*Result, error
 	return run(ctx, c, c.setAttr, users)
 }
 
-// userAttrsFaults returns all that is wrong with a user.
+// userAttrsFaults returns the faults of a user.
 func userAttrsFaults(i int, user UserAttrs) (faults []*InputError) {
 	add := func(attr, reason string) {
 		faults = append(faults, &InputError{Index: i, ToAccount: user.ToAccount, Attr: attr, Reason: reason})
@@ -92,7 +92,7 @@ func userAttrsFaults(i int, user UserAttrs) (faults []*InputError) {
 	return faults
 }
 
-// attrsValid finds out without an allocation what holds for nearly all users.
+// attrsValid checks without an allocation, for the users without a fault, which are nearly all.
 func attrsValid(attrs Attrs) bool {
 	for name, value := range attrs {
 		if nameFault(name) != "" || valueFault(value) != "" {
@@ -107,7 +107,7 @@ func countFault(attrs int) string {
 	case attrs == 0:
 		return "there are no attributes"
 	case attrs > MaxAttrsPerUser:
-		return fmt.Sprintf("there are %d attributes, at most %d can exist", attrs, MaxAttrsPerUser)
+		return fmt.Sprintf("there are %d attributes, at most %d are allowed", attrs, MaxAttrsPerUser)
 	}
 	return ""
 }
@@ -139,7 +139,7 @@ func mergeAttrs(earlier, later UserAttrs) (UserAttrs, string) {
 	merged := UserAttrs{earlier.ToAccount, maps.Clone(earlier.Attrs)}
 	maps.Copy(merged.Attrs, later.Attrs)
 	if len(merged.Attrs) > MaxAttrsPerUser {
-		return earlier, fmt.Sprintf("with those before, the account has more than %d attributes", MaxAttrsPerUser)
+		return earlier, fmt.Sprintf("together with earlier items, the account has more than %d attributes", MaxAttrsPerUser)
 	}
 	return merged, ""
 }

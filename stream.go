@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// ErrTooManyInvalid is why a stream has ended: it had more invalid users than [WithMaxInvalid] allows.
-var ErrTooManyInvalid = errors.New("more invalid users than the stream may have")
+// ErrTooManyInvalid ends a stream with more invalid users than [WithMaxInvalid] allows.
+var ErrTooManyInvalid = errors.New("too many invalid users")
 
 // sourceGrace is how long a stream that has ended waits for its source to return. A source that blocks for longer cannot
-// be told to end before it yields again.
+// be interrupted.
 const sourceGrace = 100 * time.Millisecond
 
 // SeqOption changes how [Client.SetAttrSeq] works. A nil one changes nothing.
@@ -26,11 +26,11 @@ type SeqOption func(*seqSettings)
 
 type seqSettings struct{ maxInvalid int }
 
-// WithMaxInvalid ends the stream with [ErrTooManyInvalid] when more than n of its users are invalid: the input may be
-// another than was meant. If not given, any number is Rejected.
+// WithMaxInvalid ends the stream with [ErrTooManyInvalid] when more than n of its users are invalid: the input may be the
+// wrong one. If not given, there is no limit.
 func WithMaxInvalid(n int) SeqOption { return func(s *seqSettings) { s.maxInvalid = n } }
 
-// BatchResult tells how some users of a stream ended: those of one request, or one that was not valid.
+// BatchResult has the outcomes of some users of a stream: those of one request, or one that was not valid.
 type BatchResult struct {
 	Result                // of these users
 	Users     []UserAttrs // in the order of the stream
@@ -46,15 +46,15 @@ type BatchResult struct {
 func (b *BatchResult) String() string { return b.Result.String() }
 
 // Checkpoint returns how many users at the beginning of the stream are all settled, in this result or an earlier one:
-// Done, or Rejected for what is their own. It is the position to go on from with another stream. It stays below a user that
-// is Unknown, NotSent, or Rejected for another reason, such as a wrong key or a passing fault, since that one is worth
+// Done, or Rejected for their own data. Another stream can continue from this position. It stays below a user that is
+// Unknown, NotSent, or Rejected for another reason, such as a wrong key or a transient fault, since that one is worth
 // sending again.
 func (b *BatchResult) Checkpoint() int64 { return b.checkpoint }
 
-// Progress is how far a stream has come.
+// Progress is the progress of a stream.
 type Progress struct {
-	Result                // of all users whose outcome has been told
-	Retries int           // requests that repeated an earlier one, or a part of it
+	Result                // of all users whose outcome has been yielded
+	Retries int           // requests that repeated an earlier one or a part of it
 	Elapsed time.Duration // since the stream began
 	Rate    float64       // users a second, in about the last five seconds
 }
@@ -66,28 +66,28 @@ func (p Progress) String() string {
 }
 
 // SetAttrSeq sets attributes for users as they come, any number of them in constant memory. It sends full requests in
-// parallel, at the pace of the limiter; one that is not full goes 20 ms after its first user, if the source is slow.
+// parallel, at the rate of the limiter; if the source is slow, one that is not full is sent 20 ms after its first user.
 //
-// Each step of the result tells how the users of a request ended, as soon as it is known and so not in the
-// order of the stream. The *BatchResult is never nil. The error is a [*PartialError] if some users of this step are not
+// Each step of the result has the outcomes of the users of a request, as soon as they are known and so not in the order of
+// the stream. The *BatchResult is never nil. The error is a [*PartialError] if some users of this step are not
 // [Done]; its indexes are positions in the stream, and its Remaining takes BatchResult.Users. An error that the source
 // yields is passed on, and the stream goes on; it takes no position, and the BatchResult has no users. A stream that
-// ends before its source tells at last why, with no users either: the error matches that of ctx, the [Code] that
-// stopped it (see the package documentation), or [ErrTooManyInvalid]. So ranging to the end tells of each user that
-// the source has yielded exactly once.
+// ends before its source yields the reason last, with no users either: the error matches that of ctx, the [Code] that
+// stopped it (see the package documentation), or [ErrTooManyInvalid]. So the loop gets the outcome of each user that the
+// source has yielded exactly once.
 //
 // Nothing can be checked in advance here: an invalid user is Rejected alone, with an [*InputError], and the others are
 // sent. See [WithMaxInvalid].
 //
 // Two values for one account are never in flight together, and so a later one is never overtaken; it waits for the
 // request of the earlier one to end, retries included, while the rest of the stream goes on. Those that wait together
-// are merged. When 200 x MaxInFlight users have been taken and not told of, the source has to wait.
+// are merged. While 200 x MaxInFlight users have no outcome that was yielded, the source has to wait.
 //
-// The source runs in a goroutine of its own. Once the loop has been left, or ctx has ended, what is in flight is broken off;
-// once a code has stopped the stream, it ends by itself. In either case the next yield tells the source to end. SetAttrSeq
-// waits 100 ms for that: a source that can block for longer should watch ctx, or it may still be running when the loop is
-// over, and what it yields then is not told. A panic in the source comes out of the loop. A map must not be changed before
-// the user's outcome has been told.
+// The source runs in a goroutine of its own. When the loop is left or ctx ends, requests in flight are canceled; when a code
+// stops the stream, they finish. In either case the next yield of the source returns false. SetAttrSeq waits 100 ms for the
+// source to return: one that can block for longer should watch ctx, or it may still be running when the loop is over, and
+// what it yields then is dropped. A panic in the source comes out of the loop. A map must not be changed before the user's
+// outcome has been yielded.
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (c *Client) SetAttrSeq(ctx context.Context, users iter.Seq2[UserAttrs, error], opts ...SeqOption) iter.Seq2[*BatchResult, error] {
@@ -103,7 +103,7 @@ func stream[T any](
 		defer s.leave()
 		go s.run(items)
 		for n := range s.notices {
-			if !yield(s.tell(n), n.err) {
+			if !yield(s.resultOf(n), n.err) {
 				s.leave()
 				break
 			}
@@ -111,7 +111,7 @@ func stream[T any](
 		s.source.resume()
 		s.panicked.Load().resume()
 		if s.early != nil && !s.left {
-			yield(s.tell(notice{batch: &BatchResult{}}), s.early)
+			yield(s.resultOf(notice{batch: &BatchResult{}}), s.early)
 		}
 	}
 }
@@ -126,15 +126,15 @@ type streaming[T any] struct {
 	maxInvalid int
 	collector  *collector[T, int64] // tickets are positions
 	call       *call
-	room       chan struct{} // a place for each item in the collector, until it has been told
+	room       chan struct{} // a place for each item in the collector, until its outcome is yielded
 	notices    chan notice
 	source     source
 	panicked   atomic.Pointer[escape] // of a request
 	early      error                  // why the stream has ended before its source; set before notices is closed
 
-	mu      sync.Mutex
-	over    bool           // what the source yields is no longer told
-	telling sync.WaitGroup // items that the source has just yielded
+	mu     sync.Mutex
+	over   bool           // what the source yields is dropped
+	taking sync.WaitGroup // items that the source has just yielded
 
 	left     bool // the following is the loop's
 	began    time.Time
@@ -143,7 +143,7 @@ type streaming[T any] struct {
 	rate     rateMeter
 }
 
-// notice is what the loop is told next.
+// notice becomes the next step of the loop.
 type notice struct {
 	batch *BatchResult
 	err   error
@@ -177,14 +177,14 @@ func (s *streaming[T]) run(items iter.Seq2[T, error]) {
 	case <-s.call.ctx.Done():
 	}
 	if cause := s.cause(); cause != nil {
-		s.early = fmt.Errorf("timpush: the stream has ended before its source: %w", cause)
+		s.early = fmt.Errorf("timpush: the stream ended before its source: %w", cause)
 	}
 	s.collector.close()
 	s.source.wait(sourceGrace)
 	s.mu.Lock()
 	s.over = true
 	s.mu.Unlock()
-	s.telling.Wait()
+	s.taking.Wait()
 	s.collector.wait()
 	close(s.notices)
 }
@@ -205,12 +205,12 @@ func (s *streaming[T]) leave() {
 	}
 }
 
-// take takes what the source yields, and returns false to end it.
+// take takes what the source yields, and returns false to end the source.
 func (s *streaming[T]) take(position int64, item T, err error) bool {
-	if !s.mayTell() {
+	if !s.beginTaking() {
 		return false
 	}
-	defer s.telling.Done()
+	defer s.taking.Done()
 	if err != nil {
 		s.notices <- notice{batch: &BatchResult{}, err: err}
 		return s.call.ctx.Err() == nil
@@ -225,12 +225,12 @@ func (s *streaming[T]) take(position int64, item T, err error) bool {
 	return true
 }
 
-// mayTell reports whether what the source yields is still told. If so, telling is to be done.
-func (s *streaming[T]) mayTell() bool {
+// beginTaking reports whether what the source yields is still taken. If so, taking.Done must follow.
+func (s *streaming[T]) beginTaking() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.over {
-		s.telling.Add(1)
+		s.taking.Add(1)
 	}
 	return !s.over
 }
@@ -278,20 +278,20 @@ func (s *streaming[T]) finish(b *batch[T, int64]) {
 		return
 	}
 	n := len(b.items)
-	told := &BatchResult{Result: *b.result, Users: make([]UserAttrs, n), Outcomes: make([]Outcome, n), Positions: make([]int64, n)}
+	result := &BatchResult{Result: *b.result, Users: make([]UserAttrs, n), Outcomes: make([]Outcome, n), Positions: make([]int64, n)}
 	failed := make([]failure, n)
 	for _, u := range b.failed {
 		failed[u.Index] = u
 	}
 	partial := &PartialError{endpoint: s.endpoint.path, result: *b.result}
 	for k, i := range inOrder(b.tickets) {
-		told.Users[k], told.Positions[k], told.Outcomes[k] = s.user(b.items[i], b.foundFor(i)), b.tickets[i], Done
+		result.Users[k], result.Positions[k], result.Outcomes[k] = s.user(b.items[i], b.foundFor(i)), b.tickets[i], Done
 		if u := failed[i]; u.UserError != nil {
-			u.Index, u.place, told.Outcomes[k] = int(b.tickets[i]), k, u.Outcome
+			u.Index, u.place, result.Outcomes[k] = int(b.tickets[i]), k, u.Outcome
 			partial.failed = append(partial.failed, u)
 		}
 	}
-	next := notice{batch: told, room: n}
+	next := notice{batch: result, room: n}
 	if len(partial.failed) > 0 {
 		next.err = partial
 	}
@@ -305,7 +305,7 @@ func (b *batch[T, K]) foundFor(i int) any {
 	return b.found[i]
 }
 
-// inOrder returns the places of the positions in their order: who waited behind a request comes after later ones.
+// inOrder returns the places of the positions in their order: an item that waited for a request comes after later ones.
 func inOrder(positions []int64) []int {
 	places := make([]int, len(positions))
 	for i := range places {
@@ -317,8 +317,8 @@ func inOrder(positions []int64) []int {
 	return places
 }
 
-// tell makes the result of the next step, in the loop's goroutine.
-func (s *streaming[T]) tell(n notice) *BatchResult {
+// resultOf makes the result of the next step, in the loop's goroutine.
+func (s *streaming[T]) resultOf(n notice) *BatchResult {
 	for range n.room {
 		<-s.room
 	}
@@ -343,8 +343,8 @@ func (s *streaming[T]) tell(n notice) *BatchResult {
 	return b
 }
 
-// settled knows which positions of a stream are settled. It grows only with the distance from the first that is not, and
-// that is as far as the stream gets while a request is being repeated.
+// settled has the positions of a stream that are settled. It grows only with the distance from the first that is not, which is
+// as far as the stream gets while one request is retried.
 type settled struct {
 	words []uint64 // a bit for each position from base on
 	base  int64    // all before it are settled; a multiple of 64
@@ -357,7 +357,7 @@ func (s *settled) add(position int64, open bool) {
 		s.open = min(s.open, position)
 		return
 	case position > s.open:
-		return // it is never asked for
+		return // upTo never gets there
 	}
 	at := int(position-s.base) / 64
 	for at >= len(s.words) {

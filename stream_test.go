@@ -33,8 +33,8 @@ func from(users []timpush.UserAttrs) iter.Seq2[timpush.UserAttrs, error] {
 	}
 }
 
-// told is what a stream has told of each position.
-type told struct {
+// steps is what a stream has yielded for each position.
+type steps struct {
 	outcomes map[int64]timpush.Outcome
 	errs     map[int64]error
 	others   []error // not of users
@@ -43,9 +43,9 @@ type told struct {
 }
 
 // drain ranges over a stream to its end and checks what holds for every stream.
-func drain(t *testing.T, stream iter.Seq2[*timpush.BatchResult, error]) told {
+func drain(t *testing.T, stream iter.Seq2[*timpush.BatchResult, error]) steps {
 	t.Helper()
-	all := told{outcomes: map[int64]timpush.Outcome{}, errs: map[int64]error{}}
+	all := steps{outcomes: map[int64]timpush.Outcome{}, errs: map[int64]error{}}
 	final := map[int64]bool{}
 	for b, err := range stream {
 		all.add(t, b, err, final)
@@ -53,7 +53,7 @@ func drain(t *testing.T, stream iter.Seq2[*timpush.BatchResult, error]) told {
 	return all
 }
 
-func (all *told) add(t *testing.T, b *timpush.BatchResult, err error, final map[int64]bool) {
+func (all *steps) add(t *testing.T, b *timpush.BatchResult, err error, final map[int64]bool) {
 	t.Helper()
 	require.NotNil(t, b)
 	require.Len(t, b.Outcomes, len(b.Users))
@@ -72,7 +72,7 @@ func (all *told) add(t *testing.T, b *timpush.BatchResult, err error, final map[
 		all.others = append(all.others, err)
 	}
 	for k, position := range b.Positions {
-		require.NotContains(t, all.outcomes, position, "a position is told once")
+		require.NotContains(t, all.outcomes, position, "a position is yielded once")
 		all.outcomes[position] = b.Outcomes[k]
 		if u := failed[position]; u != nil {
 			require.Equal(t, b.Outcomes[k], u.Outcome)
@@ -111,12 +111,12 @@ func TestStream(t *testing.T) {
 func TestStreamOfNothing(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		for b, err := range client(fake(t)).SetAttrSeq(t.Context(), from(nil)) {
-			t.Fatal("there is nothing to tell", b, err)
+			t.Fatal("there is nothing to yield", b, err)
 		}
 	})
 }
 
-func TestStreamAtThePaceOfItsSource(t *testing.T) {
+func TestStreamWithASlowSource(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		began := time.Now()
@@ -184,7 +184,7 @@ func TestStreamPassesErrorsOfItsSourceOn(t *testing.T) {
 	})
 }
 
-// TestStreamKeepsTheOrderOfAnAccount sends many values of few accounts past faults that repeat and split requests.
+// TestStreamKeepsTheOrderOfAnAccount sends many values of few accounts with faults that make requests be retried and halved.
 func TestStreamKeepsTheOrderOfAnAccount(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(50*time.Millisecond, 50*time.Millisecond))
@@ -229,7 +229,7 @@ func TestStreamDoesNotStallForOneAccount(t *testing.T) {
 			require.NoError(t, err)
 			order = append(order, b.Positions...)
 			if b.Positions[0] == 0 {
-				assert.Len(t, order, 998, "all but what waits behind it is done before")
+				assert.Len(t, order, 998, "all users except those that wait for it are done before")
 			} else if len(order) < 1000 {
 				assert.Zero(t, b.Checkpoint())
 			}
@@ -338,7 +338,7 @@ func TestStreamLeftEarly(t *testing.T) {
 				assert.True(t, ended, "the source has returned")
 				requests := len(s.Calls())
 				time.Sleep(time.Minute)
-				assert.Len(t, s.Calls(), requests, "nothing is sent any more")
+				assert.Len(t, s.Calls(), requests, "nothing more is sent")
 			})
 		})
 	}
@@ -360,7 +360,7 @@ func TestPanicInTheSourceComesOutOfTheLoop(t *testing.T) {
 	})
 }
 
-func TestStreamBoundsWhatIsTaken(t *testing.T) {
+func TestStreamBoundsPendingUsers(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		taken := 0
@@ -422,7 +422,7 @@ func FuzzMerging(f *testing.F) {
 	})
 }
 
-func TestCheckpointPassesWhoIsRefusedAlone(t *testing.T) {
+func TestCheckpointPassesUsersRejectedForTheirData(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		s.Refuse(12345, "user-0") // whatever the code
@@ -432,7 +432,7 @@ func TestCheckpointPassesWhoIsRefusedAlone(t *testing.T) {
 	})
 }
 
-func TestCheckpointStaysBelowWhoIsWorthSendingAgain(t *testing.T) {
+func TestCheckpointStaysBelowUsersWorthSendingAgain(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		s.Refuse(60007, "user-120")
@@ -459,7 +459,7 @@ func TestPanicOfASourceThatCleansUp(t *testing.T) {
 
 func TestSourceThatExits(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		told, over := 0, false
+		stored, over := 0, false
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -467,12 +467,12 @@ func TestSourceThatExits(t *testing.T) {
 				yield(userIn("a", "x"), nil)
 				runtime.Goexit()
 			}) {
-				told += b.Done
+				stored += b.Done
 			}
 			over = true
 		}()
 		<-done
-		assert.Equal(t, 1, told)
+		assert.Equal(t, 1, stored)
 		assert.False(t, over, "the loop's goroutine exits, too")
 	})
 }
@@ -489,7 +489,7 @@ func TestStreamWithTooNearADeadline(t *testing.T) {
 			}
 		}))
 		assert.GreaterOrEqual(t, all.last.Progress.Done, 1400)
-		assert.Less(t, taken, 1600+2*3*100, "no more is taken than can be under way")
+		assert.Less(t, taken, 1600+2*3*100, "no more users are taken than can be pending")
 		require.Len(t, all.others, 1)
 		require.ErrorIs(t, all.others[0], context.DeadlineExceeded)
 	})
@@ -537,11 +537,11 @@ func TestRate(t *testing.T) {
 	})
 }
 
-// TestSourceThatWatchesNothing blocks for a while and then yields once more, when the stream has ended. Within a tenth of a
-// second that user is told of, as one that was not sent.
-func TestSourceThatWatchesNothing(t *testing.T) {
+// TestSourceThatIgnoresItsContext blocks for a while and then yields one more user, when the stream has ended. Within a tenth of
+// a second that user is still yielded, as NotSent.
+func TestSourceThatIgnoresItsContext(t *testing.T) {
 	t.Parallel()
-	for blocks, told := range map[time.Duration]int{90 * time.Millisecond: 2, 110 * time.Millisecond: 1} {
+	for blocks, yielded := range map[time.Duration]int{90 * time.Millisecond: 2, 110 * time.Millisecond: 1} {
 		t.Run(blocks.String(), func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -553,7 +553,7 @@ func TestSourceThatWatchesNothing(t *testing.T) {
 					time.Sleep(blocks)
 					more <- yield(userIn("late", "x"), nil)
 				}))
-				assert.Len(t, all.outcomes, told)
+				assert.Len(t, all.outcomes, yielded)
 				assert.Equal(t, timpush.NotSent, all.outcomes[1])
 				assert.False(t, <-more)
 			})
@@ -566,16 +566,16 @@ func TestSlowLoop(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		told := 0
+		rejected := 0
 		for b := range client(fake(t)).SetAttrSeq(ctx, func(yield func(timpush.UserAttrs, error) bool) { //nolint:errcheck // each user is invalid
 			for yield(timpush.UserAttrs{}, nil) {
 			}
 		}) {
-			told += b.Rejected
+			rejected += b.Rejected
 			cancel()
 			time.Sleep(time.Second)
 		}
-		assert.Equal(t, 2, told, "the second was yielded when the stream ended")
+		assert.Equal(t, 2, rejected, "the second was yielded when the stream ended")
 	})
 }
 
@@ -602,6 +602,6 @@ func TestBatchResultIsInOrder(t *testing.T) {
 				unordered++
 			}
 		}
-		assert.Equal(t, 1, unordered, "the one that waited is told in its place")
+		assert.Equal(t, 1, unordered, "the one that waited is yielded in its place")
 	})
 }

@@ -30,12 +30,12 @@ func (s *settings) transport() http.RoundTripper {
 }
 
 // ownTransport keeps as many connections as there can be requests in flight, and opens no more: a request that finds none
-// idle yet waits for the one that has just been used. What it does before a request can leave ends well within an attempt,
-// so that the error says that nothing was sent; and it notices within an attempt that an HTTP/2 connection has died silently.
+// idle waits for one. Dialing and the TLS handshake time out well within an attempt, so that the error says that nothing was
+// sent; and an HTTP/2 connection that has died silently is detected within an attempt.
 func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
 	t.WriteBufferSize = writeBuffer
-	t.DisableCompression = true // answers are short, and to offer it costs both sides more than it saves
+	t.DisableCompression = true // answers are short, and compression costs more than it saves
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: s.attemptTimeout * 3 / 10, PingTimeout: s.attemptTimeout / 5}
 	t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, s.attemptTimeout*4/10)
 	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
@@ -86,12 +86,12 @@ func (s *settings) parseBaseURL() *url.URL {
 	return u
 }
 
-// baseURLFault tells which part of a base URL is not fit for one. It repeats none of it, nor the text of err, which would:
-// there may be a password in it.
+// baseURLFault returns what is wrong with a base URL. It repeats no part of it, and not the text of err, which would: there may
+// be a password in it.
 func baseURLFault(u *url.URL, err error) string {
 	switch {
 	case err != nil:
-		return "it is no URL"
+		return "it is not a URL"
 	case u.Scheme == "":
 		return "there is no scheme"
 	case u.Scheme != "https" && u.Scheme != "http":
@@ -115,7 +115,7 @@ func loopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// hosts tells where requests go: to the base, or for a while to the backup when the base cannot be reached.
+// hosts chooses where requests go: to the base, or for a while to the backup when the base cannot be reached.
 type hosts struct {
 	base, backup *url.URL     // without a slash at the end; backup may be nil
 	probeAt      atomic.Int64 // when the base is tried again, in Unix nanoseconds; 0: the base is in use
@@ -123,7 +123,7 @@ type hosts struct {
 
 const backupTime = time.Minute // for which the backup is used before the base is tried again
 
-// choose returns where the next request goes. When the time of the backup is over, one request tries the base.
+// choose returns where the next request goes. After backupTime, one request tries the base.
 func (h *hosts) choose() *url.URL {
 	at := h.probeAt.Load()
 	now := time.Now()
@@ -133,7 +133,7 @@ func (h *hosts) choose() *url.URL {
 	return h.backup
 }
 
-// note takes what became of a request to one of the hosts: whether it was reached.
+// note records whether one of the hosts was reached.
 func (h *hosts) note(host *url.URL, reached bool) {
 	switch {
 	case h.backup == nil:
@@ -147,12 +147,12 @@ func (h *hosts) note(host *url.URL, reached bool) {
 // proxyError says that a proxy did not open a connection.
 type proxyError struct{ status int }
 
-// Error tells the status.
+// Error returns the status.
 func (e *proxyError) Error() string {
 	return fmt.Sprintf("the proxy answered CONNECT with HTTP status %d %s", e.status, http.StatusText(e.status))
 }
 
-// proxyRefuses reports whether a proxy said no, as it will again. The standard transport makes an error of the status's text
+// proxyRefuses reports whether a proxy refused the connection, so that a retry does not help. The standard transport makes an error of the status's text
 // alone.
 func proxyRefuses(err error) bool {
 	if proxy, ok := errors.AsType[*proxyError](err); ok {
@@ -162,7 +162,7 @@ func proxyRefuses(err error) bool {
 	return text == http.StatusText(http.StatusForbidden) || text == http.StatusText(http.StatusProxyAuthRequired)
 }
 
-// certificateFails reports whether the host is not the one that it should be, as it will be again.
+// certificateFails reports whether the host did not prove its identity, so that a retry does not help.
 func certificateFails(err error) bool {
 	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
 	return ok || errors.Is(err, http.ErrSchemeMismatch)

@@ -14,8 +14,8 @@ import (
 // A Signer makes UserSigs where the secret key may not be in this process (a vault, a signing service).
 // The UserSig must be made for the SDKAppID and the Identifier of the client's [Config].
 //
-// UserSig returns a new UserSig and the time at which it expires. The client keeps it until four fifths of its life
-// are over, or until the server calls it expired or wrong; with a zero time it keeps nothing and asks for every attempt.
+// UserSig returns a new UserSig and the time at which it expires. The client keeps it for four fifths of its lifetime, or
+// until the server calls it expired or wrong; with a zero time it keeps nothing and calls UserSig for every attempt.
 // It is called for one request at a time; ctx ends with the call that needs the UserSig, and after the attempt timeout
 // (see [WithAttemptTimeout]). An error costs one attempt.
 type Signer interface {
@@ -39,10 +39,10 @@ func localSigner(cfg Config, ttl time.Duration) Signer {
 // userSigAlphabet is base64 with "*", "-" and "_" in place of "+", "/" and "=". It needs no escape in a query.
 const userSigAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-_"
 
-// signing gives the UserSig to use. Its functions share a userSigs, in closures for the same reason as the key.
+// signing provides the UserSig to use. Its functions share a userSigs, in closures for the same reason as the key.
 type signing struct {
-	get     func(ctx context.Context, expired string) (string, error) // a new one if the server called that one expired
-	recheck func(usersig string) (now string, good bool)              // what to use instead if it has expired since it was given
+	get     func(ctx context.Context, expired string) (string, error) // not the one that the server called expired
+	recheck func(usersig string) (now string, good bool)              // what to use instead if it has expired in the meantime
 	drop    func(usersig string)                                      // the server says that it is wrong
 }
 
@@ -52,15 +52,15 @@ func newSigning(s Signer, patience time.Duration) signing {
 	return signing{u.get, u.recheck, u.drop}
 }
 
-// renewPause is how long after a failed renewal the next is tried, while the UserSig in use is still good.
+// renewPause is the pause after a failed renewal, while the last UserSig is still valid.
 const renewPause = time.Minute
 
-// userSigs keeps the last UserSig. One request at a time asks the signer for a new one, for at most patience; the others
-// use the last one as long as it is good.
+// userSigs keeps the last UserSig. One request at a time calls the signer for a new one, for at most patience; the others
+// use the last one while it is valid.
 type userSigs struct {
 	signer   Signer
 	patience time.Duration
-	lock     chan struct{} // held while the signer is asked
+	lock     chan struct{} // held while the signer runs
 
 	mu               sync.Mutex // guards the following
 	usersig          string     // "": none
@@ -81,12 +81,12 @@ func (u *userSigs) get(ctx context.Context, expired string) (string, error) {
 	}
 	renewed, err := u.renew(ctx)
 	if err != nil && usable {
-		return usersig, nil // early renewal leaves a fifth of its life for the signer to come back
+		return usersig, nil // renewal begins early: a fifth of its lifetime is left
 	}
 	return renewed, err
 }
 
-// last returns the last UserSig, whether it can be used, and whether it should.
+// last returns the last UserSig, whether it is valid, and whether it need not be renewed yet.
 func (u *userSigs) last(expired string) (usersig string, usable, fresh bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -114,8 +114,8 @@ func (u *userSigs) renew(ctx context.Context) (string, error) {
 	return renewed, nil
 }
 
-// recheck returns the last UserSig, which may be a newer one than that given, if it can still be used. What the signer lets
-// nothing be kept of is good.
+// recheck returns the last UserSig, which may be newer than usersig, if it is still valid. One that must not be kept is always
+// good.
 func (u *userSigs) recheck(usersig string) (now string, good bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -64,7 +64,7 @@ func TestUserSigTTL(t *testing.T) {
 	})
 }
 
-func TestExpiredUserSigIsMintedAnewOnce(t *testing.T) {
+func TestExpiredUserSigIsRenewedOnce(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
 		c := client(s)
@@ -160,8 +160,8 @@ func failAfter(n, first int) error {
 	return nil
 }
 
-// TestSlowRenewalHoldsNobody: while one call waits for a new UserSig, the others use the old one, and the quota holds.
-func TestSlowRenewalHoldsNobody(t *testing.T) {
+// TestSlowRenewalDelaysNoCall: while one call waits for a new UserSig, the others use the old one, and the quota holds.
+func TestSlowRenewalDelaysNoCall(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		slow := false
 		sg := signerFunc(func(ctx context.Context) (string, time.Time, error) {
@@ -191,7 +191,7 @@ func TestSlowRenewalHoldsNobody(t *testing.T) {
 		first.Wait()
 		_, err = c.SetAttr(t.Context(), someUsers(1))
 		require.NoError(t, err)
-		assert.Equal(t, 10*time.Second, time.Since(began), "it is not asked again at once")
+		assert.Equal(t, 10*time.Second, time.Since(began), "it is not called again at once")
 	})
 }
 
@@ -210,7 +210,7 @@ func TestSlowSignerDoesNotBreakTheQuota(t *testing.T) {
 	})
 }
 
-func TestSignerThatHangsHoldsNobodyBeyondItsContext(t *testing.T) {
+func TestHangingSignerDelaysNoCallBeyondItsContext(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		release := make(chan struct{})
 		sg := signerFunc(func(context.Context) (string, time.Time, error) {

@@ -7,27 +7,26 @@ import (
 	"time"
 )
 
-// ErrNotStored is why a user is Rejected by [Client.Verify]: the server does not have the attributes as given.
+// ErrNotStored is the cause if a user is Rejected by [Client.Verify]: the server does not have the attributes as given.
 var ErrNotStored = errors.New("the server does not have the attributes as given")
 
-// verifyPauses are the pauses before the server is asked once more: how soon it shows what it has accepted is not
-// documented.
+// verifyPauses are the pauses before reading again: how soon the server shows what it has accepted is not documented.
 var verifyPauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second}
 
-// Verify reads the attributes of users back and tells for each whether they are stored as given. After a SetAttr that
-// left users Unknown it turns "may have been applied" into knowledge:
+// Verify reads the attributes of users back and reports for each whether they are stored as given. After a SetAttr that
+// left users Unknown it finds out whether they were applied:
 //
 //	result, err := client.SetAttr(ctx, users)
 //	...
 //	stored, err := client.Verify(ctx, unknown)
 //
-// The outcomes mean: Done, stored as given; Rejected with [ErrNotStored], not so, also if the server does not know the
-// account; Unknown or NotSent, it could not be read. An account that comes twice is taken for what both entries give
-// together, as in [Client.SetAttr]. An empty value counts as stored where there is none, since what it does is not
-// documented. Attributes that are not given do not matter.
+// The outcomes mean: Done, stored as given; Rejected with [ErrNotStored], not stored as given, also if the server does
+// not know the account; Unknown or NotSent, it could not be read. The entries of an account that comes twice are merged,
+// as in [Client.SetAttr]. An empty value counts as stored if there is none, since what it does is not
+// documented. Other attributes of the users are ignored.
 //
 // What is not stored is read again up to four times, over not quite four seconds, since a value may show with a delay. The
-// errors are those of SetAttr, and never hold a value; PartialError.Remaining has what is not stored, too.
+// errors are those of SetAttr, and never hold a value; PartialError.Remaining includes what is not stored.
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) Verify(ctx context.Context, users []UserAttrs) (*Result, error) {
@@ -80,7 +79,7 @@ func (v *verification) read(ctx context.Context, at []int) (missing []int) {
 	result, err := execute(ctx, call, &e, accounts)
 	v.requests += int64(result.Requests)
 	if partial, ok := errors.AsType[*PartialError](err); ok {
-		for _, u := range partial.failed { // no account comes twice: they have the same places here and there
+		for _, u := range partial.failed { // the accounts are distinct, so the indexes are the same
 			states[u.Index] = notRead(u)
 		}
 	}
@@ -93,7 +92,7 @@ func (v *verification) read(ctx context.Context, at []int) (missing []int) {
 	return missing
 }
 
-// notRead returns what is known of a user whose attributes could not be read.
+// notRead returns the state of a user whose attributes could not be read.
 func notRead(u failure) state {
 	if u.Outcome == Rejected && errors.Is(u.Err, ErrNoSuchAccount) {
 		return state{outcome: Rejected, err: fmt.Errorf("%w: %w", ErrNotStored, u.Err)}
@@ -101,7 +100,7 @@ func notRead(u failure) state {
 	return state{u.Outcome, u.Err, u.settled}
 }
 
-// giveUp leaves open what was not stored when it was last looked at, since it may show yet.
+// giveUp makes Unknown what was not stored when it was last read, since it may still show.
 func (v *verification) giveUp(at []int, cause error) {
 	for _, n := range at {
 		v.entries[n].state = state{outcome: Unknown, err: followedBy(v.entries[n].err, cause)}

@@ -15,7 +15,7 @@ import (
 	"github.com/timpush/timpush-go/oteltimpush"
 )
 
-// observeCall tells o what a client tells of a call of one request: six events.
+// observeCall sends o the events of a call of one request: six.
 func observeCall(ctx context.Context, o timpush.Observer) {
 	e := timpush.Event{Endpoint: setAttr, Host: "adminapisgp.im.qcloud.com", Users: 100}
 	tell := func(ctx context.Context, kind timpush.EventKind, change func(e *timpush.Event)) context.Context {
@@ -32,7 +32,7 @@ func observeCall(ctx context.Context, o timpush.Observer) {
 	tell(call, timpush.CallEnd, func(e *timpush.Event) { e.Result.Done, e.Result.Requests = 100, 1 })
 }
 
-// discard is an exporter that is as cheap as can be, so that the cost is that of the Observer and the SDK.
+// discard is an exporter that does nothing, so that the cost is that of the Observer and the SDK.
 type discard struct{}
 
 func (discard) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
@@ -65,7 +65,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// BenchmarkCallParallel shows whether the calls of a busy process stand in each other's way.
+// BenchmarkCallParallel shows whether the calls of a busy process slow each other down.
 func BenchmarkCallParallel(b *testing.B) {
 	o, err := oteltimpush.New(oteltimpush.WithTracerProvider(tracenoop.NewTracerProvider()),
 		oteltimpush.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(metric.NewManualReader()))))

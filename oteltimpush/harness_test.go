@@ -121,7 +121,7 @@ type unlimited struct{}
 
 func (unlimited) Wait(context.Context) error { return nil }
 
-// fake starts a fake in memory, without a quota so that what a test counts is not paced.
+// fake starts a fake in memory, without a quota so that tests run at full speed.
 func fake(t *testing.T, opts ...timpushtest.Option) *timpushtest.Server {
 	t.Helper()
 	return timpushtest.Start(t, append([]timpushtest.Option{timpushtest.WithInMemory(), timpushtest.WithQuota(0)}, opts...)...)

@@ -26,7 +26,7 @@ type meters struct {
 	activeCalls, activeAttempts          metric.Int64UpDownCounter
 }
 
-// An attempt ends with its timeout, which is 10 s if not set. A call or a wait goes on through several of them.
+// An attempt ends with its timeout, which is 10 s if not set. A call or a wait may last for several of them.
 var (
 	attemptBounds = []float64{.005, .01, .025, .05, .075, .1, .15, .2, .3, .5, .75, 1, 2.5, 5, 7.5, 10, 30}
 	callBounds    = []float64{.005, .01, .025, .05, .1, .15, .2, .3, .5, .75, 1, 2.5, 5, 10, 25, 50, 100, 300}
@@ -40,10 +40,10 @@ func newMeters(m metric.Meter, quota float64, extra []attribute.KeyValue) (meter
 		attemptDuration: f.seconds("timpush.attempt.duration", "Time from the start of an HTTP request to its whole answer, or its failure.", attemptBounds),
 		waits:           f.seconds("timpush.wait.duration", "Time that a request waited before an attempt.", waitBounds),
 		users:           f.counter("timpush.users", "{user}", "Users of calls that have ended, by outcome."),
-		attempts:        f.counter("timpush.attempts", "{attempt}", "HTTP requests begun, which is what the quota counts."),
-		retries:         f.counter("timpush.retries", "{retry}", "Attempts after the first of a request, by what made them necessary."),
-		activeCalls:     f.gauge("timpush.active_calls", "{call}", "Calls under way."),
-		activeAttempts:  f.gauge("timpush.active_attempts", "{attempt}", "HTTP requests under way."),
+		attempts:        f.counter("timpush.attempts", "{attempt}", "HTTP requests that have begun: the quota counts these."),
+		retries:         f.counter("timpush.retries", "{retry}", "Attempts after the first of a request, by the failure before."),
+		activeCalls:     f.gauge("timpush.active_calls", "{call}", "Calls in flight."),
+		activeAttempts:  f.gauge("timpush.active_attempts", "{attempt}", "HTTP requests in flight."),
 	}
 	all := metric.WithAttributes(extra...)
 	_, err := m.Float64ObservableGauge("timpush.quota.limit", metric.WithUnit("{attempt}/s"),
@@ -55,7 +55,7 @@ func newMeters(m metric.Meter, quota float64, extra []attribute.KeyValue) (meter
 	return made, errors.Join(append(f.faults, err)...)
 }
 
-// factory makes instruments and collects what went wrong.
+// factory makes instruments and collects the errors.
 type factory struct {
 	meter  metric.Meter
 	faults []error
@@ -80,10 +80,10 @@ func (f *factory) gauge(name, unit, description string) metric.Int64UpDownCounte
 	return made
 }
 
-// failure is how an attempt or a call went. Its name is empty if all was well.
+// failure is the failure of an attempt or a call. Its name is empty if there was none.
 type failure struct {
 	code   timpush.Code
-	status int // if that is the failure
+	status int // of a failure "http"
 	name   string
 }
 
@@ -96,7 +96,7 @@ func failureOf(e timpush.Event) failure {
 
 const otherError = "_OTHER" // of the semantic conventions
 
-// errorType is the attribute error.type: the most telling of what is known.
+// errorType is the attribute error.type: the code, the status or the kind of failure.
 func (f failure) errorType() string {
 	switch {
 	case f.code != 0:
@@ -107,7 +107,7 @@ func (f failure) errorType() string {
 	return f.name
 }
 
-// labels are what the attributes of a measurement are made of.
+// labels are the values that the attributes of a measurement are made from.
 type labels struct {
 	endpoint, host string
 	failure        failure
@@ -116,8 +116,7 @@ type labels struct {
 	wait           timpush.WaitReason
 }
 
-// set is labels in the forms that the API of OpenTelemetry takes. Each would cost several allocations if it were made for
-// each event.
+// set is labels in the forms that the API of OpenTelemetry takes. Making one for each event would cost several allocations.
 type set struct {
 	record                []metric.RecordOption
 	add                   []metric.AddOption
@@ -125,11 +124,11 @@ type set struct {
 	call, attempt         []trace.SpanStartOption
 }
 
-// maxSets bounds how many sets there are, whatever codes a server makes up. It is below the 2,000 at which the SDK merges
-// all further ones of a metric, and beyond what one meets: the documented codes that have been seen with an endpoint are some dozens.
+// maxSets bounds how many sets there are, whatever codes a server invents. It is below the 2,000 at which the SDK merges
+// all further ones of a metric, and above what occurs in practice: an endpoint has a few dozen documented codes.
 const maxSets = 1000
 
-// sets makes each set once.
+// sets caches a set for each labels.
 type sets struct {
 	extra []attribute.KeyValue
 
@@ -186,7 +185,7 @@ func (s *sets) base(l labels) []attribute.KeyValue {
 	return attrs
 }
 
-// server tells a host, and its port if the base URL names one.
+// server returns the attributes of a host, and of its port if the base URL names one.
 func server(host string) []attribute.KeyValue {
 	name, port, err := net.SplitHostPort(host)
 	if err != nil {

@@ -38,11 +38,11 @@ const (
 	requestsKey = attribute.Key("timpush.requests")
 )
 
-// shownWait is the shortest wait that a span tells of: most waits are none, and would fill it with nothing.
+// shownWait is the shortest wait that is an event of a span: most waits take no time.
 const shownWait = time.Millisecond
 
-// Observer is a [timpush.Observer] that makes spans and metrics of what it is told. It is made by [New], never changes,
-// and is safe for concurrent use, also by several clients.
+// Observer is a [timpush.Observer] that makes spans and metrics. It is made by [New], and is safe for concurrent use, also by
+// several clients.
 type Observer struct {
 	tracer trace.Tracer
 	meters meters
@@ -70,32 +70,38 @@ func (s *settings) require(ok bool, fault string) {
 
 // WithTracerProvider sends spans to p. If not given, they go to [otel.GetTracerProvider], also when that is set later.
 func WithTracerProvider(p trace.TracerProvider) Option {
-	return func(s *settings) { s.tracers = p; s.require(p != nil, "WithTracerProvider(nil)") }
+	return func(s *settings) {
+		s.tracers = p
+		s.require(p != nil, "WithTracerProvider(nil): want a trace.TracerProvider")
+	}
 }
 
 // WithMeterProvider sends metrics to p. If not given, they go to [otel.GetMeterProvider], also when that is set later.
 func WithMeterProvider(p metric.MeterProvider) Option {
-	return func(s *settings) { s.meters = p; s.require(p != nil, "WithMeterProvider(nil)") }
+	return func(s *settings) {
+		s.meters = p
+		s.require(p != nil, "WithMeterProvider(nil): want a metric.MeterProvider")
+	}
 }
 
-// WithQuota says how many attempts a second the app may make for each endpoint, more than 0. It limits nothing: it is
-// what the metric timpush.quota.limit tells, so that a dashboard can show the share that is used. If not given, it is
+// WithQuota sets the value of the metric timpush.quota.limit: how many attempts a second the app may make for each endpoint,
+// more than 0. It limits nothing; a dashboard can show the share of the quota that is used. If not given, it is
 // [timpush.DefaultQPS].
 func WithQuota(perSecond float64) Option {
 	return func(s *settings) {
 		s.quota = perSecond
-		s.require(perSecond > 0 && !math.IsInf(perSecond, 1), "WithQuota wants a number of attempts a second, more than 0")
+		s.require(perSecond > 0 && !math.IsInf(perSecond, 1), fmt.Sprintf("WithQuota(%v): want a number of attempts a second, more than 0", perSecond))
 	}
 }
 
 // WithAttributes adds attributes to all spans and all metrics, for example the app's name where a process has several
-// apps and so several Observers. They must be few and must not change: each set of them is a series of its own. They are
-// exported as they are, so give no secrets. If not given, there are none but those of the tables above.
+// apps and so several Observers. They should be few and constant: each set of them is a separate series. They are
+// exported as they are, so they must not be secrets. If not given, there are only those of the tables above.
 func WithAttributes(attrs ...attribute.KeyValue) Option {
 	return func(s *settings) { s.extra = append(s.extra, attrs...) }
 }
 
-// New makes an Observer. Its error tells every fault of the options at once.
+// New makes an Observer. Its error has every fault of the options.
 func New(opts ...Option) (*Observer, error) {
 	s := settings{tracers: otel.GetTracerProvider(), meters: otel.GetMeterProvider(), quota: timpush.DefaultQPS}
 	for _, option := range opts {
@@ -116,7 +122,7 @@ func New(opts ...Option) (*Observer, error) {
 	return o, nil
 }
 
-// version finds the version of this module in the program that it is built into.
+// version has the version of this module in the running program.
 var version = sync.OnceValue(func() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range append(info.Deps, &info.Main) {
@@ -146,19 +152,19 @@ func (o *Observer) Observe(ctx context.Context, e timpush.Event) context.Context
 	return ctx
 }
 
-// The spans are found by keys of their own: another observer may have put its span into the context since.
+// Each Observer has its own keys, since another one may have put its span into the context.
 type (
 	callKey    struct{ of *Observer }
 	attemptKey struct{ of *Observer }
 )
 
-// call is a call under way.
+// call is a call in flight.
 type call struct {
 	span   trace.Span
-	single bool // it needs no more than one request, if that is not divided
+	single bool // it needs only one request, unless that is halved
 
 	mu     sync.Mutex
-	failed []failure // how the latest attempt with each number went
+	failed []failure // of the latest attempt with each number
 }
 
 // callOf returns the call that a context belongs to. There is one, unless another observer has dropped the values of the
@@ -179,7 +185,7 @@ func (o *Observer) attemptOf(ctx context.Context) trace.Span {
 
 func (o *Observer) callStart(ctx context.Context, e timpush.Event, at *set) context.Context {
 	ctx, span := o.tracer.Start(ctx, at.callName, at.call...)
-	if span.IsRecording() {
+	if span.IsRecording() && e.Users > 0 {
 		span.SetAttributes(usersKey.Int(e.Users))
 	}
 	o.meters.activeCalls.Add(ctx, 1, at.add...)
@@ -190,26 +196,44 @@ func (o *Observer) callEnd(ctx context.Context, e timpush.Event, at *set) {
 	why := failureOf(e)
 	o.meters.activeCalls.Add(ctx, -1, at.add...)
 	o.meters.callDuration.Record(ctx, e.Duration.Seconds(), o.sets.of(labels{endpoint: e.Endpoint, host: e.Host, failure: why}).record...)
-	for i, n := range [...]int{e.Result.Done, e.Result.Rejected, e.Result.Unknown, e.Result.NotSent} {
-		// Also none: the rate of a series that begins with its first failure would not show that one.
-		o.meters.users.Add(ctx, int64(n), o.sets.of(labels{endpoint: e.Endpoint, host: e.Host, outcome: outcomes[i]}).add...)
+	if e.Users > 0 {
+		o.countUsers(ctx, e)
 	}
 	span := o.callOf(ctx).span
 	if span.IsRecording() {
-		r := e.Result
-		span.SetAttributes(doneKey.Int(r.Done), rejectedKey.Int(r.Rejected), unknownKey.Int(r.Unknown),
-			notSentKey.Int(r.NotSent), requestsKey.Int(r.Requests))
-		if r.Done != e.Users {
-			fail(span, why, fmt.Sprintf("%d of %d users not done, the first: ", e.Users-r.Done, e.Users))
-		}
+		describeCall(span, e, why)
 	}
 	span.End()
 }
 
+// countUsers adds 0 too: the rate of a series that begins with its first failure would not show that failure.
+func (o *Observer) countUsers(ctx context.Context, e timpush.Event) {
+	for i, n := range [...]int{e.Result.Done, e.Result.Rejected, e.Result.Unknown, e.Result.NotSent} {
+		o.meters.users.Add(ctx, int64(n), o.sets.of(labels{endpoint: e.Endpoint, host: e.Host, outcome: outcomes[i]}).add...)
+	}
+}
+
+func describeCall(span trace.Span, e timpush.Event, why failure) {
+	r, prefix := e.Result, ""
+	span.SetAttributes(requestsKey.Int(r.Requests))
+	if e.Users > 0 {
+		span.SetAttributes(doneKey.Int(r.Done), rejectedKey.Int(r.Rejected), unknownKey.Int(r.Unknown), notSentKey.Int(r.NotSent))
+		prefix = fmt.Sprintf("%d of %d users not done, the first: ", e.Users-r.Done, e.Users)
+	}
+	switch {
+	case why.name == panicked:
+		fail(span, why, "")
+	case why.name != "":
+		fail(span, why, prefix)
+	}
+}
+
+const panicked = "panic" // the Failure of a call that has panicked
+
 func (o *Observer) attemptStart(ctx context.Context, e timpush.Event, at *set) context.Context {
 	c := o.callOf(ctx)
 	ctx, span := o.tracer.Start(ctx, at.attemptName, at.attempt...)
-	if span.IsRecording() {
+	if span.IsRecording() && e.Users > 0 {
 		span.SetAttributes(usersKey.Int(e.Users))
 	}
 	o.meters.attempts.Add(ctx, 1, at.add...)
@@ -225,7 +249,7 @@ func (o *Observer) attemptStart(ctx context.Context, e timpush.Event, at *set) c
 
 func (o *Observer) attemptEnd(ctx context.Context, e timpush.Event, at *set) {
 	why := failureOf(e)
-	o.callOf(ctx).note(e.Attempt, why)
+	o.callOf(ctx).record(e.Attempt, why)
 	o.meters.activeAttempts.Add(ctx, -1, at.add...)
 	o.meters.attemptDuration.Record(ctx, e.Duration.Seconds(),
 		o.sets.of(labels{endpoint: e.Endpoint, host: e.Host, failure: why, status: e.Status}).record...)
@@ -252,8 +276,8 @@ func (o *Observer) waitEnd(ctx context.Context, e timpush.Event) {
 	}
 }
 
-// fail gives a span the status error. Its text is made of texts of this library alone: what there is in an error or in
-// an answer of the server may name an account.
+// fail gives a span the status error. Its text has only texts of this library: an error or an answer of the server may
+// name an account.
 func fail(span trace.Span, why failure, prefix string) {
 	span.SetAttributes(semconv.ErrorTypeKey.String(why.errorType()))
 	if why.code != 0 {
@@ -264,13 +288,13 @@ func fail(span trace.Span, why failure, prefix string) {
 	span.SetStatus(codes.Error, prefix+why.name)
 }
 
-// maxNoted bounds what a call remembers of its attempts. More come only if a request is divided again and again.
-const maxNoted = 64
+// maxAttempts bounds how many attempts a call keeps. There are more only if a request is halved many times.
+const maxAttempts = 64
 
-// note takes note of how an attempt went. In a call of several requests only failures count, since the attempt of one
-// request says nothing of the others.
-func (c *call) note(attempt int, why failure) {
-	if attempt < 1 || attempt > maxNoted || why.name == "" && !c.single {
+// record keeps how an attempt went. In a call of several requests only failures count, since the attempt of one
+// request says nothing about the others.
+func (c *call) record(attempt int, why failure) {
+	if attempt < 1 || attempt > maxAttempts || why.name == "" && !c.single {
 		return
 	}
 	c.mu.Lock()

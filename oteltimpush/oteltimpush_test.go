@@ -108,12 +108,12 @@ func TestRetriesByCode(t *testing.T) {
 		want   map[string]float64
 	}{
 		"throttled": {1, []timpushtest.Fault{timpushtest.ErrorCode(60007), timpushtest.ErrorCode(60007)}, map[string]float64{"60007": 2}},
-		"divided": {4, []timpushtest.Fault{timpushtest.ErrorCode(90033), timpushtest.ErrorCode(91000)},
+		"halved": {4, []timpushtest.Fault{timpushtest.ErrorCode(90033), timpushtest.ErrorCode(91000)},
 			map[string]float64{"90033": 2, "91000": 1}},
 		"an account of many": {2, []timpushtest.Fault{timpushtest.ErrorCode(91000), timpushtest.AccountCode(60008, "user-1")},
 			map[string]float64{"91000": 1, "_OTHER": 1}},
 		"several requests": {300, []timpushtest.Fault{timpushtest.ErrorCode(91000), timpushtest.ErrorCode(91000)}, map[string]float64{"91000": 2}},
-		"silence":          {1, []timpushtest.Fault{timpushtest.Hang()}, map[string]float64{"timeout": 1}},
+		"no answer":        {1, []timpushtest.Fault{timpushtest.Hang()}, map[string]float64{"timeout": 1}},
 		"garbage":          {1, []timpushtest.Fault{timpushtest.Garbage()}, map[string]float64{"malformed": 1}},
 		"none":             {300, nil, map[string]float64{}},
 	} {
@@ -159,6 +159,51 @@ func TestInFlight(t *testing.T) {
 	})
 }
 
+// TestCallsWithoutUsers: a call about the app's attribute names has no users, and its span fails with its error.
+func TestCallsWithoutUsers(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T) {
+		s, out := fake(t), newTelemetry(t)
+		s.Inject(timpushtest.ErrorCode(90009))
+		c := client(s, out)
+		_, err := c.AttrNames(t.Context())
+		require.ErrorIs(t, err, timpush.ErrNotAdmin)
+		_, err = c.AttrNames(t.Context())
+		require.NoError(t, err)
+		const getAttrName = "v4/timpush/get_attr_name"
+		spans := out.exported()
+		require.Len(t, spans, 4)
+		assert.Equal(t, span{"timpush get_attr_name", "", "internal", "Error " + timpush.ErrNotAdmin.Error(), map[string]any{
+			"timpush.endpoint": getAttrName, "server.address": "localhost", "timpush.requests": int64(1),
+			"error.type": "90009", "timpush.code": int64(90009),
+		}, nil}, spans[1])
+		assert.Equal(t, "Unset", spans[3].status)
+		for line := range out.values(t) {
+			assert.NotContains(t, line, "timpush.users{")
+		}
+	})
+}
+
+// TestPanic: a call that panics ends for its span and for the metrics.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T) {
+		s, out := fake(t), newTelemetry(t)
+		c := client(s, out, timpush.WithSigner(panickingSigner{}))
+		assert.PanicsWithValue(t, "no vault", func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
+		assert.Zero(t, out.values(t)["timpush.active_calls{}"])
+		assert.InDelta(t, 1, out.values(t)["timpush.call.duration{error.type=panic}"], 0)
+		spans := out.exported()
+		require.Len(t, spans, 1)
+		assert.Equal(t, "Error panic", spans[0].status)
+		assert.Equal(t, "panic", spans[0].attrs["error.type"])
+	})
+}
+
+type panickingSigner struct{}
+
+func (panickingSigner) UserSig(context.Context) (string, time.Time, error) { panic("no vault") }
+
 func TestAllOutcomes(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T) {
@@ -176,7 +221,7 @@ func TestAllOutcomes(t *testing.T) {
 	})
 }
 
-// TestSumsUnderLoad: whatever goes wrong at the same time, what was begun has ended, and nothing is counted twice.
+// TestSumsUnderLoad: with faults at the same time, everything that began has ended, and nothing is counted twice.
 func TestSumsUnderLoad(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T) {
@@ -214,13 +259,13 @@ func TestSumsUnderLoad(t *testing.T) {
 	})
 }
 
-// meddler replaces the span, or the whole context, of the observers before it.
-type meddler struct {
+// otherObserver replaces the span, or the whole context, of the observers before it.
+type otherObserver struct {
 	tracer trace.Tracer
 	drop   bool
 }
 
-func (m meddler) Observe(ctx context.Context, e timpush.Event) context.Context {
+func (m otherObserver) Observe(ctx context.Context, e timpush.Event) context.Context {
 	if m.drop {
 		return context.Background() // this is the fault
 	}
@@ -237,11 +282,11 @@ func TestOtherObservers(t *testing.T) {
 			t.Parallel()
 			inFakeTime(t, func(t *testing.T) {
 				s, out, second := fake(t), newTelemetry(t), newTelemetry(t)
-				other := meddler{out.tracers.Tracer("test"), drop}
+				other := otherObserver{out.tracers.Tracer("test"), drop}
 				s.Inject(timpushtest.ErrorCode(91000))
 				_, err := client(s, out, timpush.WithObserver(other), timpush.WithObserver(second.observer)).SetAttr(t.Context(), someUsers(1))
 				require.NoError(t, err)
-				if drop { // what can be counted is, and nothing panics
+				if drop { // it counts what it can, and does not panic
 					assert.InDelta(t, 1, out.values(t)["timpush.retries{error.type=_OTHER}"], 0)
 					assert.Zero(t, out.values(t)["timpush.active_attempts{}"])
 					return
@@ -297,7 +342,7 @@ func TestGlobalProviders(t *testing.T) {
 	assert.InDelta(t, attempts+1, out.values(t)["timpush.attempts{}"], 0)
 }
 
-func TestPortIsToldApart(t *testing.T) {
+func TestServerPort(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]string{
 		"127.0.0.1:8443":         "server.address=127.0.0.1 server.port=8443",
@@ -318,7 +363,7 @@ func TestPortIsToldApart(t *testing.T) {
 	}
 }
 
-// TestInventedCodesAreBounded: a server that makes codes up cannot make series without end.
+// TestInventedCodesAreBounded: a server that invents codes cannot make any number of series.
 func TestInventedCodesAreBounded(t *testing.T) {
 	t.Parallel()
 	out := newTelemetry(t)
@@ -335,7 +380,7 @@ func TestInventedCodesAreBounded(t *testing.T) {
 	assert.InDelta(t, 5000, got["timpush.attempts{}"], 0)
 }
 
-// TestTablesAreComplete: what is exported is what README.md and the package documentation tell of it.
+// TestTablesAreComplete: README.md and the package documentation describe what is exported.
 func TestTablesAreComplete(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")

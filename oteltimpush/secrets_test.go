@@ -22,7 +22,7 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// watcher is a transport that remembers the queries it has seen.
+// watcher is a transport that records the queries it has seen.
 type watcher struct {
 	next http.RoundTripper
 	mu   sync.Mutex
@@ -54,7 +54,7 @@ func (out *telemetry) everything(t *testing.T) string {
 	return strings.Join(texts, "\n")
 }
 
-// TestNothingSecretIsExported drives all ways to fail and searches all that is exported for accounts, names and values of
+// TestNothingSecretIsExported drives every failure path and searches everything that is exported for accounts, names and values of
 // attributes, the key, the UserSig and the rest of the query.
 func TestNothingSecretIsExported(t *testing.T) {
 	t.Parallel()
@@ -129,7 +129,7 @@ func faults() map[string]any {
 		"account throttled": timpushtest.AccountCode(60007, "user-0"), "502": timpushtest.Status(502), "403": timpushtest.Status(403),
 		"too large": timpushtest.Status(413), "cut": timpushtest.CutBefore(), "cut after": timpushtest.CutAfter(),
 		"truncated": timpushtest.TruncateBody(10), "endless": timpushtest.EndlessBody(), "hang": timpushtest.Hang(), "garbage": timpushtest.Garbage(),
-		"stranger": timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"user-x"}]}`),
+		"other account": timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"ErrorCode":90035,"To_Account":"user-x"}]}`),
 		"no vault": timpush.WithSigner(signer(func(context.Context) (string, time.Time, error) {
 			return "", time.Time{}, errors.New("user-0 SECRET")
 		})),
@@ -154,7 +154,7 @@ func faults() map[string]any {
 	return all
 }
 
-// allCalls are all ways to call the API. What they return is no concern here.
+// allCalls makes every call of the API, whatever it returns.
 func allCalls(c *timpush.Client, users []timpush.UserAttrs) []func(context.Context) {
 	names := []timpush.UserAttrNames{{ToAccount: "user-0", Names: []string{"city"}}}
 	return []func(context.Context){

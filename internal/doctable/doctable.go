@@ -30,7 +30,7 @@ func (t *Table) Add(input, gives, test string) {
 // documents are written by tests that run at the same time.
 var documents sync.Mutex
 
-// Require compares the table of a section with what it must have, or writes it if the test was told to.
+// Require compares the table of a section with what it must have, or writes it with -badinput.
 func (d Document) Require(t testing.TB, section string, table *Table) {
 	t.Helper()
 	documents.Lock()

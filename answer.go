@@ -1,10 +1,13 @@
 package timpush
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -306,4 +309,14 @@ func (n *number) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	n.code, n.set = Code(code), true
 	return nil
+}
+
+// exchange is one HTTP request and its answer.
+type exchange struct {
+	command *command
+	sent    sent
+	reader  bytes.Reader
+	used    atomic.Bool // the transport has found a connection, or asked for another copy of the body
+	trace   httptrace.ClientTrace
+	header  http.Header // of the answer
 }

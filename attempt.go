@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/timpush/timpush-go/internal/beforesend"
@@ -52,7 +50,10 @@ func (s *sender) admit(h *history, e Event) (usersig string, epoch int, err erro
 	}
 }
 
-const maxSignings = 3 // for one attempt
+const (
+	maxSignings      = 3 // for one attempt
+	maxAccountChecks = 2 // retries after 60004 and 60005: these may be transient, but more often the configuration is wrong
+)
 
 // acquire waits for a slot, the throttle and the limiter.
 func (s *sender) acquire(e Event) (epoch int, err error) {
@@ -128,16 +129,6 @@ func (s *sender) learn(h *history, v *verdict, usersig string) {
 			v.class = classFatal
 		}
 	}
-}
-
-// exchange is one HTTP request and its answer.
-type exchange struct {
-	command *command
-	sent    sent
-	reader  bytes.Reader
-	used    atomic.Bool // the transport has found a connection, or asked for another copy of the body
-	trace   httptrace.ClientTrace
-	header  http.Header // of the answer
 }
 
 // post sends one signed request and classifies its answer. The UserSig is in nothing that it returns.
@@ -265,29 +256,21 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	return s.command.restrict(v)
 }
 
-// cooldown is a period in which the client sends nothing, because of err.
-type cooldown struct {
-	until time.Time
-	err   error
+// history is what has happened to a request. Its halves inherit it, so that halving does not add retries.
+type history struct {
+	began         time.Time
+	attempts      int
+	failures      int    // attempts that failed with transient faults
+	accountChecks int    // of these, answered with 60004 or 60005
+	expired       string // the UserSig that the server called expired
+	random        uint32 // of the request, where it carries one
 }
 
-const cooldownTime = time.Minute // the advice that comes with 70050
+// newRandom returns any number but 0, which some endpoints take for none.
+func newRandom() uint32 { return max(rand.Uint32(), 1) }
 
-// cooldownError says why nothing is sent.
-type cooldownError struct{ cooldown }
-
-// Error returns when the cooldown ends, and its cause.
-func (e *cooldownError) Error() string {
-	return fmt.Sprintf("the client sends nothing until %s: %v", e.until.Format(time.TimeOnly), e.err)
-}
-
-// Unwrap returns the cause.
-func (e *cooldownError) Unwrap() error { return e.err }
-
-// cooling returns why nothing is sent now, or nil.
-func (e *engine) cooling() error {
-	if c := e.cooldown.Load(); c != nil && time.Now().Before(c.until) {
-		return &cooldownError{*c}
+func (h *history) begin() {
+	if h.attempts++; h.attempts == 1 {
+		h.began = time.Now()
 	}
-	return nil
 }

@@ -2,16 +2,8 @@ package timpush
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
-	"strings"
-)
-
-// Documented limits of the conditions of a push (tencentcloud.com/document/product/1047/60561 and 1047/60568). Lengths
-// are bytes of UTF-8.
-const (
-	maxAudienceTags = 10 // in each list
 )
 
 // Audience says who gets a push: everybody, or those who match conditions on tags or on attributes. The zero Audience is
@@ -75,58 +67,4 @@ func (a Audience) faults(field string) []*InputError {
 	f.addAttrs(".AttrsAnd", a.AttrsAnd)
 	f.addAttrs(".AttrsOr", a.AttrsOr)
 	return f.faults
-}
-
-// faultList collects the faults of an input that is not a list of users. Reasons never hold what the input holds.
-type faultList struct {
-	field  string // of the whole
-	faults []*InputError
-}
-
-// add adds a fault of a part of the whole: "" or what follows the field's name, such as ".Title".
-func (f *faultList) add(part, format string, args ...any) {
-	f.addAttr(part, "", format, args...)
-}
-
-func (f *faultList) addAttr(part, attr, format string, args ...any) {
-	f.faults = append(f.faults, &InputError{Index: -1, Attr: attr, Field: f.at(part), Reason: fmt.Sprintf(format, args...)})
-}
-
-// at returns the name of a part of the whole, which has none itself if it is the input.
-func (f *faultList) at(part string) string { return strings.TrimPrefix(f.field+part, ".") }
-
-func (f *faultList) addTags(part string, tags []string) {
-	switch n := len(tags); {
-	case tags != nil && n == 0:
-		f.add(part, "is empty but not nil")
-	case n > maxAudienceTags:
-		f.add(part, "has %d tags, at most %d are allowed", n, maxAudienceTags)
-	}
-	seen := map[string]bool{}
-	for i, tag := range tags {
-		at := fmt.Sprintf("%s[%d]", part, i)
-		if fault := tagFault(tag); fault != "" {
-			f.add(at, "%s", fault)
-		} else if seen[tag] {
-			f.add(at, "comes twice")
-		}
-		seen[tag] = true
-	}
-}
-
-func (f *faultList) addAttrs(part string, attrs Attrs) {
-	switch n := len(attrs); {
-	case attrs != nil && n == 0:
-		f.add(part, "is empty but not nil")
-	case n > MaxAttrsPerUser:
-		f.add(part, "has %d attributes, at most %d can exist", n, MaxAttrsPerUser)
-	}
-	for _, name := range slices.Sorted(maps.Keys(attrs)) {
-		if fault := nameFault(name); fault != "" {
-			f.addAttr(part, name, "%s", fault)
-		}
-		if fault := valueFault(attrs[name]); fault != "" {
-			f.addAttr(part, name, "%s", fault)
-		}
-	}
 }

@@ -2,33 +2,10 @@ package timpush
 
 import (
 	"slices"
-	"strconv"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
-
-// entry is one account, its JSON, and what is known about it.
-type entry struct {
-	account string
-	json    []byte
-	found   any // what was read for the account
-	state
-}
-
-// keep stores what an answer holds for an entry that is Done, and returns its verdict, which is Unknown if the answer does not
-// mention the account. Asking again would hardly help.
-func (e *entry) keep(answer any, done verdict) verdict {
-	read, ok := answer.(lookup)
-	if !ok {
-		return done
-	}
-	if e.found, ok = read(e.account); !ok {
-		return verdict{outcome: Unknown, err: ErrNotAnswered, final: true}
-	}
-	return done
-}
 
 // validate checks each item of an input.
 func validate[T any](e *endpoint[T], input []T) error {
@@ -109,25 +86,6 @@ func gather[T any](e *endpoint[T], input []T, entries []*entry, itemOf []int, re
 	return result, &PartialError{endpoint: e.path, result: *result, failed: failed}
 }
 
-const notUTF8 = "is not valid UTF-8"
-
-// accountFault returns what is wrong with an account, or "". Which characters an account may have is not documented well enough to
-// refuse more.
-func accountFault(account string) string {
-	switch {
-	case account == "":
-		return "ToAccount is empty"
-	case !utf8.ValidString(account):
-		return "ToAccount " + notUTF8
-	}
-	for i, r := range account {
-		if unicode.IsControl(r) {
-			return "ToAccount has a control character at byte " + strconv.Itoa(i)
-		}
-	}
-	return ""
-}
-
 // appendText appends s, which is valid UTF-8, as a JSON string. A request has hundreds of short texts, nearly all of which JSON
 // needs no escape for: checking that first is cheaper than quoting them all (BenchmarkEncode).
 func appendText(dst []byte, s string) []byte {
@@ -140,4 +98,16 @@ func appendText(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	dst = append(dst, s...)
 	return append(dst, '"')
+}
+
+// endpoint is a command whose requests are about accounts, and what to do with the items of its input.
+type endpoint[T any] struct {
+	command
+	account  func(item T) string
+	validate func(index int, item T) []*InputError
+	merge    func(earlier, later T) (merged T, fault string) // as if applied in turn
+	encode   func(dst []byte, item T) []byte                 // appends the item's JSON
+
+	precheck func(s *sender, items []T, entries []*entry) // may reject entries before anything is sent; nil: none
+	found    func(index int, value any)                   // is called with what was read for an input that is Done; nil: nothing is read
 }

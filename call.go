@@ -2,23 +2,9 @@ package timpush
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 )
-
-// endpoint is a command whose requests are about accounts, and what to do with the items of its input.
-type endpoint[T any] struct {
-	command
-	account  func(item T) string
-	validate func(index int, item T) []*InputError
-	merge    func(earlier, later T) (merged T, fault string) // as if applied in turn
-	encode   func(dst []byte, item T) []byte                 // appends the item's JSON
-
-	precheck func(s *sender, items []T, entries []*entry) // may reject entries before anything is sent; nil: none
-	found    func(index int, value any)                   // is called with what was read for an input that is Done; nil: nothing is read
-}
 
 // execute is the whole path of a call. The Result is nil if the input is not valid.
 func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (result *Result, err error) {
@@ -37,173 +23,6 @@ func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (re
 	}
 	s.send(split(entries, s.limit(&e.command)))
 	return gather(e, input, entries, itemOf, s.requests.Load())
-}
-
-// command is an endpoint of the API as the engine sees it: requests and answers, whatever they carry.
-type command struct {
-	path           string // "v4/timpush/set_attr"
-	quota          Quota
-	open, close    string                     // of a request's JSON; the entries stand between them
-	openWith       func(random uint32) string // instead of open, with a number that the retries of a request keep
-	size           int                        // of a request, in entries
-	repeatable     bool                       // sending a request again does no harm
-	divisible      bool                       // a refused request may be halved to find the entry at fault
-	serial         bool                       // one request at a time
-	refusesRepeats bool                       // the server may refuse a request that it has already applied
-	personal       bool                       // the values in a request are kept out of error texts
-
-	// read returns the data of an answer, for a command with accounts a lookup. nil: there is none. Answers to a command
-	// with read are never printed.
-	read func(body []byte) (any, error)
-
-	repair func(body []byte) []byte // makes JSON of an answer that is not; may be nil
-
-	refused func(code Code) // is called with each code that the server gives; may be nil
-}
-
-// lookup returns what an answer holds for an account. ok is false if it does not mention the account.
-type lookup func(account string) (value any, ok bool)
-
-// body returns the JSON of a request.
-func (c *command) body(entries []*entry, random uint32) []byte {
-	open := c.open
-	if c.openWith != nil {
-		open = c.openWith(random)
-	}
-	length := len(open) + len(c.close)
-	for _, e := range entries {
-		length += len(e.json) + 1
-	}
-	body := append(make([]byte, 0, length), open...)
-	for k, e := range entries {
-		if k > 0 {
-			body = append(body, ',')
-		}
-		body = append(body, e.json...)
-	}
-	return append(body, c.close...)
-}
-
-// certain reports whether an account that is refused with err was refused at earlier attempts too.
-func (c *command) certain(err error) bool {
-	code := codeOf(err)
-	return code.DataFault() && (!c.refusesRepeats || code == ErrNoSuchAccount)
-}
-
-// engine has what the calls of a client share. It knows no endpoint.
-type engine struct {
-	hosts          *hosts
-	query          string // the common part of all queries
-	userAgent      []string
-	transport      http.RoundTripper
-	signing        signing
-	limiters       [quotaCount]Limiter
-	throttles      [quotaCount]*throttle
-	slots          chan struct{} // one for each request in flight
-	observers      []Observer
-	maxAttempts    int
-	retryBudget    time.Duration // 0: no limit
-	attemptTimeout time.Duration
-	cooldown       atomic.Pointer[cooldown]
-
-	mu     sync.Mutex
-	limits map[string]sizeLimit // of the requests to a path, where the server has refused larger ones
-}
-
-// slowDown makes the throttle of a quota slower after a throttle code, or all of them if the code is about the whole app.
-func (e *engine) slowDown(q Quota, v verdict) {
-	pause := min(v.retryAfter, maxRetryAfter)
-	if e.throttles[q].refused(v.epoch, pause) && codeOf(v.err) == ErrAppRateLimited {
-		for other, t := range e.throttles {
-			if Quota(other) != q {
-				t.refusedNow(pause)
-			}
-		}
-	}
-}
-
-// call has what the requests of one call share. A stream is one call, and so is a Batcher until a code stops it.
-type call struct {
-	*engine
-	ctx    context.Context // of waits: ends with the caller's, or when the call is stopped
-	cancel context.CancelFunc
-	cause  atomic.Pointer[error] // why it was stopped
-	hurry  bool                  // no attempt is repeated after a pause
-
-	unknownCodes   atomic.Int64 // requests in a row that failed with an undocumented code
-	unknowns       atomic.Int64 // requests in a row that may have been applied and must not be repeated
-	singleFailures atomic.Int64 // accounts in a row that were sent alone and not accepted
-}
-
-// newCall begins a call. It ends with end.
-func newCall(ctx context.Context, e *engine) *call {
-	c := &call{engine: e}
-	c.ctx, c.cancel = context.WithCancel(ctx)
-	return c
-}
-
-// stopNew lets no further request begin, because of cause. Those that wait already go on.
-func (c *call) stopNew(cause error) { c.cause.CompareAndSwap(nil, &cause) }
-
-// stop lets no further request be sent, because of cause. Those in flight go on.
-func (c *call) stop(cause error) {
-	c.stopNew(cause)
-	c.end()
-}
-
-// end releases what the call holds.
-func (c *call) end() { c.cancel() }
-
-// stopCause returns why the call was stopped, or nil.
-func (c *call) stopCause() error {
-	if cause := c.cause.Load(); cause != nil {
-		return *cause
-	}
-	return nil
-}
-
-// sender sends the requests of one execute.
-type sender struct {
-	*call
-	command  *command
-	ctx      context.Context // of requests
-	waiting  context.Context // of the waits before them: ends with ctx, or when the call is stopped
-	requests atomic.Int64
-}
-
-// begin returns the sender of an execute and reports its start to the observers; finish reports its end.
-func (c *call) begin(ctx context.Context, cmd *command, users int) (s *sender, finish func(*Result, error)) {
-	began := time.Now()
-	s = &sender{call: c, command: cmd}
-	s.ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: cmd.path, Users: users})
-	waiting, cancel := context.WithCancel(s.ctx)
-	s.waiting = waiting
-	unlink := context.AfterFunc(c.ctx, cancel)
-	return s, func(result *Result, err error) {
-		unlink()
-		cancel()
-		e := Event{Kind: CallEnd, Endpoint: cmd.path, Users: users, Duration: time.Since(began), Failure: "panic"}
-		if result != nil {
-			e.Result = *result
-			e.Code, e.Failure, e.Status = firstFailure(err)
-		}
-		c.observe(s.ctx, e)
-	}
-}
-
-// stopped returns why the sender goes no further, or nil: its context has ended, or the call was stopped.
-func (s *sender) stopped() error {
-	if err := ended(s.ctx); err != nil {
-		return err
-	}
-	if cause := s.stopCause(); cause != nil {
-		return cause
-	}
-	return ended(s.call.ctx)
-}
-
-func (s *sender) over() bool {
-	return s.waiting.Err() != nil || s.call.ctx.Err() != nil || s.stopCause() != nil
 }
 
 // send sends requests, as many at a time as the client may have in flight, and returns when each of their entries has its
@@ -237,52 +56,34 @@ func (s *sender) send(requests [][]*entry) {
 	panicked.Load().resume()
 }
 
-// sizeLimit is what the server accepts in one request to an endpoint, as far as is known.
-type sizeLimit struct {
-	entries, bytes int
-	since          time.Time
-}
-
-// sizeLimitStep is the time in which a limit doubles, until it is gone: a single code must not slow down a client for long, and a
-// limit that is real costs one refused request each time.
-const sizeLimitStep = 10 * time.Second
-
-// now returns the limit after the time that has passed.
-func (l sizeLimit) now(size int) sizeLimit {
-	doubled := min(int(time.Since(l.since)/sizeLimitStep), 20)
-	l.entries = min(l.entries<<doubled, size)
-	if l.bytes > maxBody>>doubled {
-		l.bytes = maxBody
-	} else {
-		l.bytes <<= doubled
+// ask sends one request that is not about accounts, with retries. The error is a *CallError.
+func (c *call) ask(ctx context.Context, cmd *command, body []byte) (a answer, err error) {
+	var end state
+	var result *Result
+	s, finish := c.begin(ctx, cmd, 0)
+	defer func() { finish(result, err) }()
+	var h history
+	for {
+		if cause := s.stopped(); cause != nil {
+			end.abort(cause)
+			break
+		}
+		var v verdict
+		a, v = s.attempt(&h, body, 0)
+		if v.outcome == Done {
+			result = &Result{Requests: int(s.requests.Load())}
+			return a, nil
+		}
+		s.apply(v)
+		if v.class == classData || v.class == classMalformed {
+			end.settle(Rejected, v.err, cmd.certain(v.err))
+			break
+		}
+		end.record(v.outcome, v.err, s.over())
+		if !s.repeat(v, &h, 0) {
+			break
+		}
 	}
-	return l
-}
-
-// maxBody is more bytes than any request has.
-const maxBody = 1 << 30
-
-func (e *engine) sizeLimit(c *command) sizeLimit {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if l, ok := e.limits[c.path]; ok {
-		return l.now(c.size)
-	}
-	return sizeLimit{entries: c.size, bytes: maxBody}
-}
-
-// limit returns how many entries a request to an endpoint may have.
-func (e *engine) limit(c *command) int { return e.sizeLimit(c).entries }
-
-func (e *engine) tooLarge(c *command, entries, bytes int) bool {
-	l := e.sizeLimit(c)
-	return entries > l.entries || bytes > l.bytes
-}
-
-// lower records that the server has refused a request with more entries or bytes than these.
-func (e *engine) lower(c *command, entries, bytes int) {
-	now := e.sizeLimit(c)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.limits[c.path] = sizeLimit{min(now.entries, entries), min(now.bytes, bytes), time.Now()}
+	result = &Result{Requests: int(s.requests.Load())}
+	return answer{}, &CallError{cmd.path, end.outcome, end.err}
 }

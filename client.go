@@ -20,7 +20,7 @@ type Client struct {
 	engine    *engine
 	sdkAppID  int
 	identity  string // Config.Identifier
-	batchSize int    // recipients in a request of PushTo
+	perSecond int    // recipients of PushTo
 	preflight *preflight
 	setAttr   *endpoint[UserAttrs]
 }
@@ -46,7 +46,7 @@ func NewClient(cfg Config, opts ...Option) (*Client, error) {
 	if len(s.faults) > 0 {
 		return nil, errors.Join(s.faults...)
 	}
-	c := &Client{engine: s.engine(cfg, hosts), sdkAppID: cfg.SDKAppID, identity: cfg.Identifier, batchSize: batchSize(s.recipientRate)}
+	c := &Client{engine: s.engine(cfg, hosts), sdkAppID: cfg.SDKAppID, identity: cfg.Identifier, perSecond: s.recipientRate}
 	c.preflight = newPreflight(c.engine, s.accountType)
 	c.setAttr = c.preflight.newSetAttr(s.preflight)
 	return c, nil

@@ -130,7 +130,7 @@ func (c *collector[T, K]) wait() {
 func (c *collector[T, K]) place(p pending[T, K]) {
 	account := c.endpoint.account(p.item)
 	b := c.batchOf[account]
-	if b != nil && (b.call != nil || b.crowded()) {
+	if b != nil && (b.call != nil || c.crowded(b)) {
 		b.waiting = append(b.waiting, p)
 		return
 	}
@@ -144,8 +144,8 @@ func (c *collector[T, K]) place(p pending[T, K]) {
 
 // crowded reports whether a batch has so many items for its accounts that more have to wait: merging takes time. It remains
 // so when some are removed, since those that wait came earlier than new ones.
-func (b *batch[T, K]) crowded() bool {
-	return len(b.items) >= 10*MaxUsersPerRequest || len(b.waiting) > 0
+func (c *collector[T, K]) crowded(b *batch[T, K]) bool {
+	return len(b.items) >= 10*c.endpoint.size || len(b.waiting) > 0
 }
 
 // open returns the batch that is being filled.

@@ -189,9 +189,6 @@ func (e *PartialError) Users() iter.Seq[*UserError] {
 	}
 }
 
-// Remaining returns those of users that are worth sending again: see [Remaining], which is the same for every kind of input.
-func (e *PartialError) Remaining(users []UserAttrs) []UserAttrs { return remaining(e, users) }
-
 // Error returns how many users are not Done, and the first of them. Its length is bounded.
 func (e *PartialError) Error() string {
 	r := e.result
@@ -323,3 +320,10 @@ func ended(ctx context.Context) error {
 	}
 	return err
 }
+
+// ErrNotStored is the cause if a user is Rejected by [Client.Verify]: the server does not have the attributes as given.
+var ErrNotStored = errors.New("the server does not have the attributes as given")
+
+// ErrNotAnswered is the cause if an account is Unknown after [Client.GetAttr]: the server says that it has read the attributes,
+// but does not mention the account, or mentions it several times with different attributes.
+var ErrNotAnswered = errors.New("the server's answer does not mention the account")

@@ -9,10 +9,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ErrNotAnswered is the cause if an account is Unknown after [Client.GetAttr]: the server says that it has read the attributes,
-// but does not mention the account, or mentions it several times with different attributes.
-var ErrNotAnswered = errors.New("the server's answer does not mention the account")
-
 var getAttr = accountEndpoint("v4/timpush/get_attr", readUserAttrs)
 
 // accountEndpoint returns an endpoint for users of whom nothing but the account is sent.

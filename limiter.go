@@ -202,3 +202,23 @@ func tooEarly(ctx context.Context, l Limiter, err error) error {
 	}
 	return err
 }
+
+// nWaiter is a Limiter that can let n through at once.
+type nWaiter interface {
+	WaitN(ctx context.Context, n int) error
+}
+
+// sleep pauses for d, or until ctx ends, whose error it returns.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

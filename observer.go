@@ -104,17 +104,6 @@ func codeOf(err error) Code {
 	return code
 }
 
-func (e *engine) observe(ctx context.Context, event Event) context.Context {
-	for _, o := range e.observers {
-		event.Host = e.hosts.base.Host
-		next := o.Observe(ctx, event)
-		if event.Kind == CallStart || event.Kind == AttemptStart {
-			ctx = next
-		}
-	}
-	return ctx
-}
-
 // logObserver writes events as structured records: everything at debug level, and one warning for a call that left
 // users that are not done: an attempt that fails may be retried with success.
 type logObserver struct{ log *slog.Logger }

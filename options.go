@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -101,11 +100,6 @@ func (s *settings) limit(option string, q Quota, l Limiter) {
 		Limit() rate.Limit
 	})
 	s.require(!ok || r.Burst() > 0 || r.Limit() == rate.Inf, option+": a burst of 0 lets nothing through")
-}
-
-// nWaiter is a Limiter that can let n through at once.
-type nWaiter interface {
-	WaitN(ctx context.Context, n int) error
 }
 
 // WithRecipientRate sets how many recipients a second PushTo sends to, at least 1: 30 with the free plan, 500 with the standard

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -101,17 +100,6 @@ func (p *Push) sets(name string) bool {
 		return p.DataID != ""
 	}
 	return false
-}
-
-func (f *faultList) addAccount(part, account string) {
-	switch {
-	case account == "":
-		f.add(part, "is empty")
-	case !utf8.ValidString(account):
-		f.add(part, notUTF8)
-	case strings.ContainsFunc(account, unicode.IsControl):
-		f.add(part, "has control characters")
-	}
 }
 
 var (

@@ -71,7 +71,7 @@ func (c *Client) newPushTo(p Push) (*endpoint[string], error) {
 		return nil, err
 	}
 	e := pushTo
-	e.size = c.batchSize
+	e.size = batchSize(c.perSecond)
 	request := p.request(c.identity)
 	e.openWith = func(random uint32) string {
 		request := request

@@ -1,38 +1,16 @@
 package timpush
 
 import (
-	"context"
 	"math/rand/v2"
 	"time"
 )
 
 const (
-	backoffBase      = 200 * time.Millisecond
-	backoffCap       = 20 * time.Second
-	maxRetryAfter    = time.Minute
-	maxAccountChecks = 2 // retries after 60004 and 60005: these may be transient, but more often the configuration is wrong
-	maxUnknownCodes  = 3 // requests in a row that fail with an undocumented code
-	maxUnknowns      = 3 // requests in a row that may have been applied and must not be repeated
+	backoffBase     = 200 * time.Millisecond
+	backoffCap      = 20 * time.Second
+	maxUnknownCodes = 3 // requests in a row that fail with an undocumented code
+	maxUnknowns     = 3 // requests in a row that may have been applied and must not be repeated
 )
-
-// history is what has happened to a request. Its halves inherit it, so that halving does not add retries.
-type history struct {
-	began         time.Time
-	attempts      int
-	failures      int    // attempts that failed with transient faults
-	accountChecks int    // of these, answered with 60004 or 60005
-	expired       string // the UserSig that the server called expired
-	random        uint32 // of the request, where it carries one
-}
-
-// newRandom returns any number but 0, which some endpoints take for none.
-func newRandom() uint32 { return max(rand.Uint32(), 1) }
-
-func (h *history) begin() {
-	if h.attempts++; h.attempts == 1 {
-		h.began = time.Now()
-	}
-}
 
 // step is what to do with the entries that have no outcome after an attempt.
 type step int
@@ -102,7 +80,7 @@ func (s *sender) apply(v verdict) {
 	}
 	switch v.class {
 	case classThrottle:
-		s.slowDown(s.command.quota, v)
+		s.slowDown(s.command.quota, v.epoch, codeOf(v.err), v.retryAfter)
 	case classCooldown:
 		s.cooldown.Store(&cooldown{time.Now().Add(cooldownTime), v.err})
 		s.stop(v.err)
@@ -236,7 +214,7 @@ func (s *sender) isolate(open []*entry, v verdict, size int) step {
 	return stepEnd
 }
 
-func (c *call) onlySinglesFail() bool { return c.singleFailures.Load() >= MaxUsersPerRequest }
+func (s *sender) onlySinglesFail() bool { return s.singleFailures.Load() >= int64(s.command.size) }
 
 // shrink makes the client's requests to this endpoint smaller after one was refused for its size. One account cannot be halved.
 // A code that ErrorList has for some accounts does not limit requests.
@@ -265,34 +243,15 @@ func abort(entries []*entry, cause error) {
 	}
 }
 
-// ask sends one request that is not about accounts, with retries. The error is a *CallError.
-func (c *call) ask(ctx context.Context, cmd *command, body []byte) (a answer, err error) {
-	var end state
-	var result *Result
-	s, finish := c.begin(ctx, cmd, 0)
-	defer func() { finish(result, err) }()
-	var h history
-	for {
-		if cause := s.stopped(); cause != nil {
-			end.abort(cause)
-			break
-		}
-		var v verdict
-		a, v = s.attempt(&h, body, 0)
-		if v.outcome == Done {
-			result = &Result{Requests: int(s.requests.Load())}
-			return a, nil
-		}
-		s.apply(v)
-		if v.class == classData || v.class == classMalformed {
-			end.settle(Rejected, v.err, cmd.certain(v.err))
-			break
-		}
-		end.record(v.outcome, v.err, s.over())
-		if !s.repeat(v, &h, 0) {
-			break
-		}
+// keep stores what an answer holds for an entry that is Done, and returns its verdict, which is Unknown if the answer does not
+// mention the account. Asking again would hardly help.
+func (e *entry) keep(answer any, done verdict) verdict {
+	read, ok := answer.(lookup)
+	if !ok {
+		return done
 	}
-	result = &Result{Requests: int(s.requests.Load())}
-	return answer{}, &CallError{cmd.path, end.outcome, end.err}
+	if e.found, ok = read(e.account); !ok {
+		return verdict{outcome: Unknown, err: ErrNotAnswered, final: true}
+	}
+	return done
 }

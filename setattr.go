@@ -5,16 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"unicode/utf8"
-)
-
-// Documented limits of the attribute endpoints (tencentcloud.com/document/product/1047/60565 and 1047/67816). Lengths
-// are bytes of UTF-8, so 50 bytes are about 16 Chinese characters.
-const (
-	MaxUsersPerRequest = 100 // the client splits longer inputs
-	MaxAttrsPerUser    = 10  // an app has no more attributes
-	MaxNameBytes       = 50
-	MaxValueBytes      = 50
 )
 
 // Attrs maps names of attributes to values. The names must have been set for the app before. What an empty value
@@ -112,28 +102,6 @@ func countFault(attrs int) string {
 	return ""
 }
 
-func nameFault(name string) string {
-	switch {
-	case name == "":
-		return "the name of an attribute is empty"
-	case len(name) > MaxNameBytes:
-		return fmt.Sprintf("the name has %d bytes, at most %d are allowed", len(name), MaxNameBytes)
-	case !utf8.ValidString(name):
-		return "the name " + notUTF8
-	}
-	return ""
-}
-
-func valueFault(value string) string {
-	switch {
-	case len(value) > MaxValueBytes:
-		return fmt.Sprintf("the value has %d bytes, at most %d are allowed", len(value), MaxValueBytes)
-	case !utf8.ValidString(value):
-		return "the value " + notUTF8
-	}
-	return ""
-}
-
 // mergeAttrs returns the users as if they were set one after the other.
 func mergeAttrs(earlier, later UserAttrs) (UserAttrs, string) {
 	merged := UserAttrs{earlier.ToAccount, maps.Clone(earlier.Attrs)}
@@ -157,3 +125,6 @@ func appendUserAttrs(dst []byte, user UserAttrs) []byte {
 	dst[len(dst)-1] = '}' // there is at least one attribute
 	return append(dst, '}')
 }
+
+// Remaining returns those of users that are worth sending again: see [Remaining], which is the same for every kind of input.
+func (e *PartialError) Remaining(users []UserAttrs) []UserAttrs { return remaining(e, users) }

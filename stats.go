@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -233,15 +232,6 @@ func statsFaults(from, to time.Time, span time.Duration, taskIDs []string) []*In
 		f.addID(fmt.Sprintf("taskIDs[%d]", i), id)
 	}
 	return f.faults
-}
-
-func (f *faultList) addID(part, id string) {
-	switch {
-	case id == "":
-		f.add(part, "is empty")
-	case !utf8.ValidString(id):
-		f.add(part, notUTF8)
-	}
 }
 
 // decodeResults returns the Results of an answer.

@@ -4,14 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"unicode/utf8"
-)
-
-// Documented limits of tags (tencentcloud.com/document/product/1047/60568), in bytes of UTF-8 and by request.
-const (
-	maxTagBytes     = 50
-	maxAddedTags    = 10
-	maxReplacedTags = 100
 )
 
 // UserTags is one user and tags of it. A user can have 100 tags, and the users of an app 1,000 different ones.
@@ -105,18 +97,6 @@ func userTagsFaults(i int, user UserTags, most int) (faults []*InputError) {
 		}
 	}
 	return faults
-}
-
-func tagFault(tag string) string {
-	switch {
-	case tag == "":
-		return "is empty"
-	case len(tag) > maxTagBytes:
-		return fmt.Sprintf("has %d bytes, at most %d are allowed", len(tag), maxTagBytes)
-	case !utf8.ValidString(tag):
-		return notUTF8
-	}
-	return ""
 }
 
 func joinTags(earlier, later UserTags) (UserTags, string) {

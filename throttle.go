@@ -164,18 +164,3 @@ func (t *throttle) refused(epoch int, retryAfter time.Duration) bool {
 func (t *throttle) refusedNow(retryAfter time.Duration) {
 	t.refused(int(time.Since(t.made)), retryAfter)
 }
-
-// sleep pauses for d, or until ctx ends, whose error it returns.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// ErrNotStored is the cause if a user is Rejected by [Client.Verify]: the server does not have the attributes as given.
-var ErrNotStored = errors.New("the server does not have the attributes as given")
-
 // verifyPauses are the pauses before reading again: how soon the server shows what it has accepted is not documented.
 var verifyPauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second}
 

@@ -1,0 +1,320 @@
+package timpush
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// engine has what the calls of a client share. It knows no endpoint.
+type engine struct {
+	hosts          *hosts
+	query          string // the common part of all queries
+	userAgent      []string
+	transport      http.RoundTripper
+	signing        signing
+	limiters       [quotaCount]Limiter
+	throttles      [quotaCount]*throttle
+	slots          chan struct{} // one for each request in flight
+	observers      []Observer
+	maxAttempts    int
+	retryBudget    time.Duration // 0: no limit
+	attemptTimeout time.Duration
+	cooldown       atomic.Pointer[cooldown]
+
+	mu     sync.Mutex
+	limits map[string]sizeLimit // of the requests to a path, where the server has refused larger ones
+}
+
+// slowDown makes the throttle of a quota slower after a throttle code, or all of them if the code is about the whole app.
+func (e *engine) slowDown(q Quota, epoch int, code Code, retryAfter time.Duration) {
+	pause := min(retryAfter, maxRetryAfter)
+	if e.throttles[q].refused(epoch, pause) && code == ErrAppRateLimited {
+		for other, t := range e.throttles {
+			if Quota(other) != q {
+				t.refusedNow(pause)
+			}
+		}
+	}
+}
+
+const maxRetryAfter = time.Minute
+
+// cooling returns why nothing is sent now, or nil.
+func (e *engine) cooling() error {
+	if c := e.cooldown.Load(); c != nil && time.Now().Before(c.until) {
+		return &cooldownError{*c}
+	}
+	return nil
+}
+
+func (e *engine) observe(ctx context.Context, event Event) context.Context {
+	for _, o := range e.observers {
+		event.Host = e.hosts.base.Host
+		next := o.Observe(ctx, event)
+		if event.Kind == CallStart || event.Kind == AttemptStart {
+			ctx = next
+		}
+	}
+	return ctx
+}
+
+// cooldown is a period in which the client sends nothing, because of err.
+type cooldown struct {
+	until time.Time
+	err   error
+}
+
+const cooldownTime = time.Minute // the advice that comes with 70050
+
+// cooldownError says why nothing is sent.
+type cooldownError struct{ cooldown }
+
+// Error returns when the cooldown ends, and its cause.
+func (e *cooldownError) Error() string {
+	return fmt.Sprintf("the client sends nothing until %s: %v", e.until.Format(time.TimeOnly), e.err)
+}
+
+// Unwrap returns the cause.
+func (e *cooldownError) Unwrap() error { return e.err }
+
+// command is an endpoint of the API as the engine sees it: requests and answers, whatever they carry.
+type command struct {
+	path           string // "v4/timpush/set_attr"
+	quota          Quota
+	open, close    string                     // of a request's JSON; the entries stand between them
+	openWith       func(random uint32) string // instead of open, with a number that the retries of a request keep
+	size           int                        // of a request, in entries
+	repeatable     bool                       // sending a request again does no harm
+	divisible      bool                       // a refused request may be halved to find the entry at fault
+	serial         bool                       // one request at a time
+	refusesRepeats bool                       // the server may refuse a request that it has already applied
+	personal       bool                       // the values in a request are kept out of error texts
+
+	// read returns the data of an answer, for a command with accounts a lookup. nil: there is none. Answers to a command
+	// with read are never printed.
+	read func(body []byte) (any, error)
+
+	repair func(body []byte) []byte // makes JSON of an answer that is not; may be nil
+
+	refused func(code Code) // is called with each code that the server gives; may be nil
+}
+
+// body returns the JSON of a request.
+func (c *command) body(entries []*entry, random uint32) []byte {
+	open := c.open
+	if c.openWith != nil {
+		open = c.openWith(random)
+	}
+	length := len(open) + len(c.close)
+	for _, e := range entries {
+		length += len(e.json) + 1
+	}
+	body := append(make([]byte, 0, length), open...)
+	for k, e := range entries {
+		if k > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, e.json...)
+	}
+	return append(body, c.close...)
+}
+
+// certain reports whether an account that is refused with err was refused at earlier attempts too.
+func (c *command) certain(err error) bool {
+	code := codeOf(err)
+	return code.DataFault() && (!c.refusesRepeats || code == ErrNoSuchAccount)
+}
+
+// lookup returns what an answer holds for an account. ok is false if it does not mention the account.
+type lookup func(account string) (value any, ok bool)
+
+// entry is one account, its JSON, and what is known about it.
+type entry struct {
+	account string
+	json    []byte
+	found   any // what was read for the account
+	state
+}
+
+// state is what is known about one entry, or about a request without accounts. While the request is in flight, only the
+// goroutine that sends it uses the state.
+type state struct {
+	outcome Outcome
+	err     error
+	settled bool // it is Done, or Rejected for its own data
+}
+
+// record records a failure that another attempt may follow. What may have been applied once remains Unknown, whatever a later
+// attempt was refused for. An attempt that the end of the call cut short does not hide the failure before it.
+func (s *state) record(outcome Outcome, err error, cutShort bool) {
+	if outcome >= s.outcome && !cutShort {
+		*s = state{outcome: outcome, err: err}
+	} else {
+		*s = state{outcome: max(outcome, s.outcome), err: followedBy(s.err, err)}
+	}
+}
+
+// abort ends it with what is known, for a cause outside its requests.
+func (s *state) abort(cause error) { s.err = followedBy(s.err, cause) }
+
+// settle ends it with what the server says about it alone. If an earlier answer was lost, a refusal proves that it was not
+// applied only if the earlier attempt was certain to be refused too.
+func (s *state) settle(outcome Outcome, err error, certain bool) {
+	if outcome == Rejected && s.outcome == Unknown && !certain {
+		s.err = followedBy(s.err, err)
+		return
+	}
+	*s = state{outcome, err, outcome != Unknown}
+}
+
+// worthRepeating reports whether it makes sense to send the same again later. What is Unknown must not be sent again if a
+// repetition does harm.
+func (s *state) worthRepeating(repeatable bool) bool {
+	switch s.outcome {
+	case NotSent:
+		return true
+	case Unknown:
+		return repeatable
+	case Rejected:
+		return retryable(s.err)
+	}
+	return false
+}
+
+// call has what the requests of one call share. A stream is one call, and so is a Batcher until a code stops it.
+type call struct {
+	*engine
+	ctx    context.Context // of waits: ends with the caller's, or when the call is stopped
+	cancel context.CancelFunc
+	cause  atomic.Pointer[error] // why it was stopped
+	hurry  bool                  // no attempt is repeated after a pause
+
+	unknownCodes   atomic.Int64 // requests in a row that failed with an undocumented code
+	unknowns       atomic.Int64 // requests in a row that may have been applied and must not be repeated
+	singleFailures atomic.Int64 // accounts in a row that were sent alone and not accepted
+}
+
+// newCall begins a call. It ends with end.
+func newCall(ctx context.Context, e *engine) *call {
+	c := &call{engine: e}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	return c
+}
+
+// stopNew lets no further request begin, because of cause. Those that wait already go on.
+func (c *call) stopNew(cause error) { c.cause.CompareAndSwap(nil, &cause) }
+
+// stop lets no further request be sent, because of cause. Those in flight go on.
+func (c *call) stop(cause error) {
+	c.stopNew(cause)
+	c.end()
+}
+
+// end releases what the call holds.
+func (c *call) end() { c.cancel() }
+
+// stopCause returns why the call was stopped, or nil.
+func (c *call) stopCause() error {
+	if cause := c.cause.Load(); cause != nil {
+		return *cause
+	}
+	return nil
+}
+
+// sender sends the requests of one execute.
+type sender struct {
+	*call
+	command  *command
+	ctx      context.Context // of requests
+	waiting  context.Context // of the waits before them: ends with ctx, or when the call is stopped
+	requests atomic.Int64
+}
+
+// begin returns the sender of an execute and reports its start to the observers; finish reports its end.
+func (c *call) begin(ctx context.Context, cmd *command, users int) (s *sender, finish func(*Result, error)) {
+	began := time.Now()
+	s = &sender{call: c, command: cmd}
+	s.ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: cmd.path, Users: users})
+	waiting, cancel := context.WithCancel(s.ctx)
+	s.waiting = waiting
+	unlink := context.AfterFunc(c.ctx, cancel)
+	return s, func(result *Result, err error) {
+		unlink()
+		cancel()
+		e := Event{Kind: CallEnd, Endpoint: cmd.path, Users: users, Duration: time.Since(began), Failure: "panic"}
+		if result != nil {
+			e.Result = *result
+			e.Code, e.Failure, e.Status = firstFailure(err)
+		}
+		c.observe(s.ctx, e)
+	}
+}
+
+// stopped returns why the sender goes no further, or nil: its context has ended, or the call was stopped.
+func (s *sender) stopped() error {
+	if err := ended(s.ctx); err != nil {
+		return err
+	}
+	if cause := s.stopCause(); cause != nil {
+		return cause
+	}
+	return ended(s.call.ctx)
+}
+
+func (s *sender) over() bool {
+	return s.waiting.Err() != nil || s.call.ctx.Err() != nil || s.stopCause() != nil
+}
+
+// sizeLimit is what the server accepts in one request to an endpoint, as far as is known.
+type sizeLimit struct {
+	entries, bytes int
+	since          time.Time
+}
+
+// sizeLimitStep is the time in which a limit doubles, until it is gone: a single code must not slow down a client for long, and a
+// limit that is real costs one refused request each time.
+const sizeLimitStep = 10 * time.Second
+
+// now returns the limit after the time that has passed.
+func (l sizeLimit) now(size int) sizeLimit {
+	doubled := min(int(time.Since(l.since)/sizeLimitStep), 20)
+	l.entries = min(l.entries<<doubled, size)
+	if l.bytes > maxBody>>doubled {
+		l.bytes = maxBody
+	} else {
+		l.bytes <<= doubled
+	}
+	return l
+}
+
+// maxBody is more bytes than any request has.
+const maxBody = 1 << 30
+
+func (e *engine) sizeLimit(c *command) sizeLimit {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l, ok := e.limits[c.path]; ok {
+		return l.now(c.size)
+	}
+	return sizeLimit{entries: c.size, bytes: maxBody}
+}
+
+// limit returns how many entries a request to an endpoint may have.
+func (e *engine) limit(c *command) int { return e.sizeLimit(c).entries }
+
+func (e *engine) tooLarge(c *command, entries, bytes int) bool {
+	l := e.sizeLimit(c)
+	return entries > l.entries || bytes > l.bytes
+}
+
+// lower records that the server has refused a request with more entries or bytes than these.
+func (e *engine) lower(c *command, entries, bytes int) {
+	now := e.sizeLimit(c)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.limits[c.path] = sizeLimit{min(now.entries, entries), min(now.bytes, bytes), time.Now()}
+}

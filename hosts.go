@@ -1,0 +1,89 @@
+package timpush
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+// hosts chooses where requests go: to the base, or for a while to the backup when the base cannot be reached.
+type hosts struct {
+	base, backup *url.URL     // without a slash at the end; backup may be nil
+	probeAt      atomic.Int64 // when the base is tried again, in Unix nanoseconds; 0: the base is in use
+}
+
+const backupTime = time.Minute // for which the backup is used before the base is tried again
+
+// choose returns where the next request goes. After backupTime, one request tries the base.
+func (h *hosts) choose() *url.URL {
+	at := h.probeAt.Load()
+	now := time.Now()
+	if at == 0 || now.UnixNano() >= at && h.probeAt.CompareAndSwap(at, now.Add(backupTime).UnixNano()) {
+		return h.base
+	}
+	return h.backup
+}
+
+// note records whether one of the hosts was reached.
+func (h *hosts) note(host *url.URL, reached bool) {
+	switch {
+	case h.backup == nil:
+	case host == h.base && reached, host == h.backup && !reached:
+		h.probeAt.Store(0)
+	case host == h.base:
+		h.probeAt.Store(time.Now().Add(backupTime).UnixNano())
+	}
+}
+
+// proxyError says that a proxy did not open a connection.
+type proxyError struct{ status int }
+
+// Error returns the status.
+func (e *proxyError) Error() string {
+	return fmt.Sprintf("the proxy answered CONNECT with HTTP status %d %s", e.status, http.StatusText(e.status))
+}
+
+// proxyRefuses reports whether a proxy refused the connection, so that a retry does not help. The standard transport makes an error of the status's text
+// alone.
+func proxyRefuses(err error) bool {
+	if proxy, ok := errors.AsType[*proxyError](err); ok {
+		return proxy.status == http.StatusForbidden || proxy.status == http.StatusProxyAuthRequired
+	}
+	text := err.Error()
+	return text == http.StatusText(http.StatusForbidden) || text == http.StatusText(http.StatusProxyAuthRequired)
+}
+
+// certificateFails reports whether the host did not prove its identity, so that a retry does not help.
+func certificateFails(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok || errors.Is(err, http.ErrSchemeMismatch)
+}
+
+// notDialled reports whether a transport's error says that there was no connection to the host.
+func notDialled(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // each error of the tree is looked at
+	case *net.OpError:
+		return e.Op == "dial" || e.Op == "proxyconnect"
+	case *net.DNSError, *proxyError:
+		return true
+	}
+	inner := unwrapped(err)
+	for _, e := range inner {
+		if !notDialled(e) {
+			return false
+		}
+	}
+	return len(inner) > 0
+}
+
+// proxyUnreachable reports whether it was a proxy that could not be reached.
+func proxyUnreachable(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	_, refused := errors.AsType[*proxyError](err)
+	return refused || ok && op.Op == "proxyconnect"
+}

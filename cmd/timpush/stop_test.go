@@ -16,7 +16,7 @@ import (
 )
 
 // stopAfter runs the tool at a slow rate, signals it once the service has answered some requests, and returns how many
-// requests began more than a moment after the signal and how long the tool then took.
+// requests began more than a second after the signal and how long the tool then took.
 func stopAfter(t *testing.T, w *world, signal syscall.Signal, args ...string) (late int, took time.Duration, cmd *exec.Cmd, errs string) {
 	t.Helper()
 	var answered atomic.Int64
@@ -37,7 +37,7 @@ func stopAfter(t *testing.T, w *world, signal syscall.Signal, args ...string) (l
 	_, _, errs = ended(cmd, text)
 	took = time.Since(sent)
 	for _, call := range w.fake.Calls() {
-		if call.Time.Sub(sent) > 100*time.Millisecond {
+		if call.Time.Sub(sent) > time.Second {
 			late++
 		}
 	}
@@ -58,7 +58,7 @@ func TestNothingIsSentAfterASignal(t *testing.T) {
 				w.write("list", strings.ReplaceAll(many(20000), ",Oslo", ""))
 				late, took, cmd, errs := stopAfter(t, w, signal, strings.Fields(args)...)
 				assert.Zero(t, late, "requests were sent after the signal")
-				assert.Less(t, took, 2*time.Second, "64 requests that are read ahead would take 12 s")
+				assert.Less(t, took, 5*time.Second, "64 requests that are read ahead would take 12 s")
 				assert.Equal(t, 3, cmd.ProcessState.ExitCode(), errs)
 				assert.Contains(t, errs, "stopped early: interrupted")
 				assert.Less(t, strings.Count(errs, "\n"), 20, "users that were not sent are not listed one by one")

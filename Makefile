@@ -114,11 +114,11 @@ rehearse: ## a release works, played through without publishing anything
 
 .PHONY: api
 api: ## the exported API is the recorded one
-	go run ./tools/apirecord
+	@bash scripts/api.sh
 
 .PHONY: api-record
-api-record: ## record the exported API anew
-	go run ./tools/apirecord -write
+api-record: ## write the record of the exported API
+	bash scripts/api.sh -write
 
 .PHONY: staticcheck
 staticcheck: $(STATICCHECK) ## staticcheck, with its own defaults

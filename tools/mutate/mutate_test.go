@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,7 +15,7 @@ func TestMutate(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/sample")))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module sample\n\ngo 1.26.0\n"), 0o600))
-	results, err := mutate(dir, regexp.MustCompile(""), nil, 2)
+	results, err := mutate(dir, regexp.MustCompile(""), 2)
 	require.NoError(t, err)
 	got := map[string]outcome{}
 	for _, one := range results {
@@ -48,18 +47,15 @@ func TestOneFailureIsNoKill(t *testing.T) {
 	}
 }
 
-func TestReport(t *testing.T) {
+func TestSurvivorsAreComparedWithTheList(t *testing.T) {
 	t.Parallel()
 	one := func(from string, o outcome) result {
 		return result{mutant{file: "a.go", function: "f", line: 3, from: from, to: "y", nth: 1}, o}
 	}
-	r := &report{results: []result{one("killed", killed), one("known", survived), one("new", unreached)}}
-	r.reasons, r.order = parseReasons("= it makes no difference\na.go f: known → y #1\na.go f: gone → y #1\n")
-	survivors, stale := r.unexplained()
-	assert.Equal(t, []string{"a.go f: new → y #1 (line 3)"}, survivors)
-	assert.Equal(t, []string{"a.go f: gone → y #1"}, stale)
-	page := string(r.page(time.Now()))
-	assert.Contains(t, page, "**1 of 3 mutants are killed, 33.3 %**")
-	assert.Contains(t, page, "**it makes no difference** (1)\n\n| where | code | mutant |\n| --- | --- | --- |\n| `a.go` `f` | `known` | `y` |\n")
-	assert.Contains(t, page, "**No reason is known** (1)")
+	known := parseSurvivors("a.go f: known → y #1  # it makes no difference\na.go f: gone → y #1  # old\na.go f: killed → y #1\n")
+	r := compare([]result{one("killed", killed), one("known", survived), one("new", unreached)}, known)
+	assert.Equal(t, []string{"a.go f: new → y #1 (a.go:3)"}, r.unknown)
+	assert.Equal(t, []string{"a.go f: gone → y #1", "a.go f: killed → y #1"}, r.stale)
+	assert.InDelta(t, 33.3, r.share(), 0.1)
+	assert.Equal(t, "a.go f: known → y #1  # it makes no difference\na.go f: new → y #1\n", r.list())
 }

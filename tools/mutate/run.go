@@ -22,11 +22,8 @@ type test struct {
 	hits map[int]bool // numbers of mutants
 }
 
-// A mutant is tried by groups of tests, since most die in the first: the few that are fastest, the other fast ones, the rest.
-const (
-	few  = 12
-	fast = 250 * time.Millisecond
-)
+// few is how many tests are tried first, the fastest: most mutants are killed by one of them.
+const few = 12
 
 // runner runs a test program with one mutant switched on.
 type runner struct {
@@ -34,7 +31,12 @@ type runner struct {
 	tests        []test
 }
 
-// outcome is what became of a mutant.
+// result is a mutant and its outcome.
+type result struct {
+	mutant
+	outcome outcome
+}
+
 type outcome int
 
 const (
@@ -75,33 +77,24 @@ func (r *runner) record(scratch string, workers int) error {
 
 // try runs the tests that reach a mutant.
 func (r *runner) try(id int) outcome {
-	var groups [3][]test
+	var reach []test
 	for _, t := range r.tests {
-		switch {
-		case !t.hits[id]:
-		case t.took >= fast:
-			groups[2] = append(groups[2], t)
-		case len(groups[0]) < few:
-			groups[0] = append(groups[0], t)
-		default:
-			groups[1] = append(groups[1], t)
+		if t.hits[id] {
+			reach = append(reach, t)
 		}
 	}
-	end := unreached
-	for _, tests := range groups {
-		switch {
-		case len(tests) == 0:
-		case r.fails(id, tests):
-			return killed
-		default:
-			end = survived
-		}
+	if len(reach) == 0 {
+		return unreached
 	}
-	return end
+	n := min(few, len(reach))
+	if r.fails(id, reach[:n]) || n < len(reach) && r.fails(id, reach[n:]) {
+		return killed
+	}
+	return survived
 }
 
-// fails reports whether one of some tests fails with a mutant, and again: once, it may be for the machine. One that does not
-// end fails.
+// fails reports whether one of some tests fails with a mutant twice in a row: once may be due to a busy machine. A test that
+// does not end fails.
 func (r *runner) fails(id int, tests []test) bool {
 	limit := 5 * time.Second
 	var names []string

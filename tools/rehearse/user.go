@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -21,12 +20,12 @@ import (
 //go:embed testdata/consumers
 var consumers embed.FS
 
-// goEnv is the environment of a user who has nothing yet, and of whom nothing leaves the machine.
+// goEnv is what the environment of a new user has, with nothing that leaves the machine.
 type goEnv []string
 
 // download gets what the modules need of others into the module cache, by tidying the copies of them that lie in tree.
 func download(tree string, mods map[string]*modfile.File) error {
-	env := goEnv(append(os.Environ(), "GOWORK=off"))
+	env := goEnv{"GOWORK=off"}
 	for _, name := range tools.Published() {
 		dir, edit := filepath.Join(tree, name), []string{"mod", "edit"}
 		for _, sibling := range tools.Published() {
@@ -47,29 +46,23 @@ func download(tree string, mods map[string]*modfile.File) error {
 
 // environment chains the rehearsed proxy with the download cache of this machine.
 func environment(dir, proxy string) (goEnv, error) {
-	cache, err := exec.Command("go", "env", "GOMODCACHE").Output() //nolint:noctx // it ends by itself
+	cache, err := goEnv{}.run(dir, "go", "env", "GOMODCACHE")
 	if err != nil {
-		return nil, fmt.Errorf("go env GOMODCACHE: %w", err)
+		return nil, err
 	}
-	downloads := filepath.Join(strings.TrimSpace(string(cache)), "cache", "download")
-	return append(os.Environ(),
-		"GOPROXY=file://"+filepath.ToSlash(proxy)+",file://"+filepath.ToSlash(downloads)+",off",
-		"GOMODCACHE="+filepath.Join(dir, "modcache"), "GOBIN="+filepath.Join(dir, "bin"),
+	downloads := filepath.Join(cache, "cache", "download")
+	return goEnv{
+		"GOPROXY=file://" + filepath.ToSlash(proxy) + ",file://" + filepath.ToSlash(downloads) + ",off",
+		"GOMODCACHE=" + filepath.Join(dir, "modcache"), "GOBIN=" + filepath.Join(dir, "bin"),
 		// A cache that may be written to can be removed. Without paths in it, what was compiled serves the next rehearsal.
 		"GOFLAGS=-mod=mod -modcacherw -trimpath",
 		"GOENV=off", "GOWORK=off", "GOSUMDB=off", "GOPRIVATE=", "GONOPROXY=", "GOVCS=*:off", "GOTOOLCHAIN=local",
-	), nil
+	}, nil
 }
 
-// run returns what a program prints. What it complains about is in the error.
+// run returns what a program prints.
 func (env goEnv) run(dir, name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...) //nolint:noctx // the gate bounds the whole program
-	cmd.Dir, cmd.Env = dir, env
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, out, exit.Stderr)
-	}
+	out, err := tools.Run(dir, env, name, args...)
 	return strings.TrimSpace(string(out)), err
 }
 
@@ -93,7 +86,7 @@ func (env goEnv) tidyTool(dir, root string, write bool) error {
 		return err
 	case write:
 		fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are written")
-		return errors.Join(copyFile(mod, filepath.Join(tools.ToolDir, "go.mod")), copyFile(sum, filepath.Join(tools.ToolDir, "go.sum")))
+		return errors.Join(tools.CopyFile(mod, filepath.Join(tools.ToolDir, "go.mod")), tools.CopyFile(sum, filepath.Join(tools.ToolDir, "go.sum")))
 	case after != before:
 		return errors.New("they are not tidy, write them with: go run ./tools/rehearse -write")
 	}

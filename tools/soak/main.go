@@ -1,5 +1,5 @@
-// Soak lets random callers of the client work against the fake while all that it knows goes wrong at random, and checks
-// after each run that what must hold does. One number, the seed, decides all that is random in a run; the timing is the machine's.
+// Soak runs random callers of the client against the fake, which injects random faults, and checks the outcomes after each
+// run. The seed decides all that is random in a run, except the timing.
 //
 //	go run ./tools/soak                  # 50 runs, seeds 1 to 50, half a minute
 //	go run ./tools/soak -seeds 1000      # about twelve minutes
@@ -7,7 +7,7 @@
 //
 // In each run SetAttr, streams, a Batcher, removals and readings share one or two clients and one limiter, and in every fifth
 // a queue of updates too. Half of the runs go through a proxy that delays, cuts and resets connections, half use HTTP/2, and in a
-// third the clock that dates the UserSigs jumps by days.
+// third some UserSigs are days old.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 func main() {
 	seed := flag.Uint64("seed", 1, "the first seed")
 	seeds := flag.Int("seeds", 50, "how many runs, with the seeds that follow")
-	verbose := flag.Bool("v", false, "tell what each run did")
+	verbose := flag.Bool("v", false, "print a summary of each run")
 	flag.Parse()
 	if err := soak(*seed, *seeds, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
@@ -32,7 +32,7 @@ func main() {
 	}
 }
 
-// together is how many runs go on at a time: they wait more than they work.
+// together is how many runs there are at a time: they wait more than they work.
 const together = 8
 
 func soak(first uint64, seeds int, verbose bool) error {
@@ -48,7 +48,7 @@ func soak(first uint64, seeds int, verbose bool) error {
 		}
 	}
 	late := heap()
-	fmt.Printf("soak: %v\nsoak: all well after %v; memory in use after a tenth %.1f MiB, in the end %.1f MiB\n",
+	fmt.Printf("soak: %v\nsoak: no faults in %v; memory in use after a tenth %.1f MiB, in the end %.1f MiB\n",
 		all, time.Since(began).Round(time.Second), float64(early)/(1<<20), float64(late)/(1<<20))
 	if late > early+8<<20+uint64(all.queues)<<19 {
 		return errors.New("memory has grown")
@@ -84,7 +84,7 @@ func group(first uint64, seeds int, verbose bool, all *summary) error {
 // heap returns the bytes in use.
 func heap() uint64 {
 	runtime.GC()
-	runtime.GC() // what was kept for reuse goes the second time
+	runtime.GC() // the second one empties what a sync.Pool kept
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return stats.HeapAlloc
@@ -93,8 +93,8 @@ func heap() uint64 {
 // summary counts what runs did.
 type summary struct {
 	users, done, unknown, calls, faulty, queued int
-	queues                                      int // each leaves 0.2 MiB in what nats-server keeps of a server that was shut down
-	stalled                                     int // runs in which the machine stood still: what depends on time is not judged
+	queues                                      int // nats-server keeps 0.2 MiB of each server that was shut down
+	stalled                                     int // runs in which the machine stalled: what depends on time is not checked
 }
 
 func (s *summary) add(o summary) {
@@ -103,6 +103,6 @@ func (s *summary) add(o summary) {
 }
 
 func (s summary) String() string {
-	return fmt.Sprintf("%d users, %d done, %d unknown, the others refused or not sent; %d calls, %d of them disturbed; %d updates through %d queues; %d runs on a machine that stood still",
+	return fmt.Sprintf("%d users, %d done, %d unknown, the others refused or not sent; %d calls, %d of them disturbed; %d updates through %d queues; %d runs in which the machine stalled",
 		s.users, s.done, s.unknown, s.calls, s.faulty, s.queued, s.queues, s.stalled)
 }

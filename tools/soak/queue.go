@@ -31,7 +31,7 @@ func (w *world) queue(seed uint64) {
 		w.fault("OpenEmbedded: %v", err)
 		return
 	}
-	defer func() { w.told(q.Close()) }()
+	defer func() { w.logError(q.Close()) }()
 	client := w.clients[int(seed)%len(w.clients)]
 	stopped := w.dispatch(q, client)
 	last := w.publish(q)
@@ -87,17 +87,17 @@ func (w *world) dispatch(q *dispatch.Queue, c *timpush.Client) (stop func()) {
 	return func() { cancel(); work.Wait() }
 }
 
-// publish lets ten goroutines store growing numbers of an account each, and returns the last ones.
+// publish stores growing numbers for ten accounts at the same time, and returns the last ones.
 func (w *world) publish(q *dispatch.Queue) map[string]int {
 	var mu sync.Mutex
-	last, stop := map[string]int{}, time.Now().Add(lasts/2)
+	last, stop := map[string]int{}, time.Now().Add(runTime/2)
 	var work sync.WaitGroup
 	for k := range 10 {
 		account := fmt.Sprintf("queued %d", k)
 		work.Go(func() {
 			for value := 1; time.Now().Before(stop); value++ {
 				err := q.SetAttr(context.Background(), timpush.UserAttrs{ToAccount: account, Attrs: timpush.Attrs{"city": strconv.Itoa(value)}})
-				if w.told(err); err != nil {
+				if w.logError(err); err != nil {
 					w.fault("SetAttr of the queue: %v", err)
 					return
 				}
@@ -132,7 +132,7 @@ func (w *world) drained(q *dispatch.Queue) map[string]bool {
 	}
 	dead := map[string]bool{}
 	for letter, err := range q.DeadLetters(ctx) {
-		if w.told(err); err == nil {
+		if w.logError(err); err == nil {
 			dead[letter.User.ToAccount] = true
 		}
 	}
@@ -177,7 +177,7 @@ func usersOf(call timpushtest.Call) []sent {
 	return body.UserAttrs
 }
 
-// history tells what the fake was sent of an account, and what it answered.
+// history has the requests about an account, and the answers.
 func (w *world) history(account string) (text string) {
 	calls := w.fake.Calls()
 	for _, call := range calls {

@@ -29,9 +29,6 @@ func (v values) goTest(ctx context.Context, r goRun) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if v[failedRuns] == nil {
-		v[failedRuns] = []float64{0}
-	}
 	if err != nil {
 		if exit := new(exec.ExitError); !errors.As(err, &exit) {
 			return err

@@ -109,9 +109,8 @@ type module struct{ Path, Version string }
 
 // use is where a module is used, and where its files are.
 type use struct {
-	dir          string
-	linked, test map[string]bool // by which of the repository's modules
-	licence      string
+	dir, licence string
+	linked, test []string // folders of the repository's modules
 }
 
 // listing has the dependencies of all published modules.
@@ -170,13 +169,15 @@ func (l listing) read(out []byte, folder string, test bool) error {
 		}
 		u := l[p.Module.module]
 		if u == nil {
-			u = &use{dir: p.Module.Dir, linked: map[string]bool{}, test: map[string]bool{}}
+			u = &use{dir: p.Module.Dir}
 			l[p.Module.module] = u
 		}
+		by := &u.linked
 		if test {
-			u.test[folder] = true
-		} else {
-			u.linked[folder] = true
+			by = &u.test
+		}
+		if !slices.Contains(*by, folder) {
+			*by = append(*by, folder)
 		}
 	}
 	return nil
@@ -194,7 +195,7 @@ files in the modules; one that is not MIT, ISC, BSD, Apache-2.0 or MPL-2.0 fails
 | module | version | licence | linked into |
 | --- | --- | --- | --- |
 `)
-	l.rows(&b, func(u *use) map[string]bool { return u.linked })
+	l.rows(&b, func(u *use) []string { return u.linked })
 	b.WriteString(`
 ## In tests only
 
@@ -203,7 +204,7 @@ Not in any build, but in the module graph of those who depend on these modules.
 | module | version | licence | tests of |
 | --- | --- | --- | --- |
 `)
-	l.rows(&b, func(u *use) map[string]bool {
+	l.rows(&b, func(u *use) []string {
 		if len(u.linked) > 0 {
 			return nil
 		}
@@ -213,12 +214,12 @@ Not in any build, but in the module graph of those who depend on these modules.
 }
 
 // rows writes the modules that folders use.
-func (l listing) rows(b *bytes.Buffer, by func(*use) map[string]bool) {
+func (l listing) rows(b *bytes.Buffer, by func(*use) []string) {
 	sorted := slices.SortedFunc(maps.Keys(l), func(a, b module) int {
 		return strings.Compare(a.Path+" "+a.Version, b.Path+" "+b.Version)
 	})
 	for _, m := range sorted {
-		folders := slices.Sorted(maps.Keys(by(l[m])))
+		folders := slices.Sorted(slices.Values(by(l[m])))
 		if len(folders) > 0 {
 			names := strings.Replace(strings.Join(folders, ", "), ".", "timpush", 1)
 			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", m.Path, m.Version, l[m].licence, names)

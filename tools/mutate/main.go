@@ -54,7 +54,7 @@ func run(match string, write bool) error {
 		return err
 	}
 	r := compare(results, parseSurvivors(string(text)))
-	fmt.Printf("mutate: %d of %d killed, %.1f %%\n", r.killed, len(results), r.share())
+	fmt.Printf("mutate: %d of %d killed, %.1f %%\n", r.killed, len(results), r.share)
 	for _, key := range r.unknown {
 		fmt.Println("survives, and is not in the list:", key)
 	}
@@ -63,11 +63,11 @@ func run(match string, write bool) error {
 			fmt.Println("in the list, and does not survive:", key)
 		}
 		if write {
-			return os.WriteFile(list, []byte(r.list()), 0o644)
+			return os.WriteFile(list, []byte(r.list), 0o644)
 		}
 	}
 	switch {
-	case r.share() < goal:
+	case r.share < goal:
 		return fmt.Errorf("less than %d %% are killed", goal)
 	case len(r.unknown) > 0:
 		return errors.New("some survive that are not in " + list)
@@ -77,56 +77,44 @@ func run(match string, write bool) error {
 
 // report compares results with the list of survivors.
 type report struct {
-	killed, all    int
-	survivors      map[string]string // with their reasons
+	killed         int
+	share          float64 // of those killed, in per cent
 	unknown, stale []string
+	list           string // the text of the list as it should be
 }
 
-// parseSurvivors reads the list: in each line the key of a mutant, and behind "  # " a reason if there is one.
+// parseSurvivors reads the list: in each line the key of a mutant, and behind "  # " a reason if there is one. It returns the
+// lines by their keys.
 func parseSurvivors(text string) map[string]string {
 	known := map[string]string{}
 	for line := range strings.Lines(text) {
-		if key, reason, _ := strings.Cut(strings.TrimSpace(line), "  # "); key != "" {
-			known[key] = reason
-		}
+		key, _, _ := strings.Cut(strings.TrimSpace(line), "  # ")
+		known[key] = line
 	}
 	return known
 }
 
-func compare(results []result, known map[string]string) report {
-	r := report{all: len(results), survivors: map[string]string{}}
+// compare removes from known what survives: the rest is stale.
+func compare(results []result, known map[string]string) (r report) {
+	var lines []string
 	for _, one := range results {
-		reason, listed := known[one.key()]
-		switch {
-		case one.outcome == killed:
+		if one.outcome == killed {
 			r.killed++
 			continue
-		case !listed:
+		}
+		line, listed := known[one.key()]
+		delete(known, one.key())
+		if !listed {
+			line = one.key() + "\n"
 			r.unknown = append(r.unknown, fmt.Sprintf("%s (%s:%d)", one.key(), one.file, one.line))
 		}
-		r.survivors[one.key()] = reason
+		lines = append(lines, line)
 	}
-	for _, key := range slices.Sorted(maps.Keys(known)) {
-		if _, ok := r.survivors[key]; !ok {
-			r.stale = append(r.stale, key)
-		}
-	}
+	slices.Sort(lines)
+	r.list = strings.Join(lines, "")
+	r.stale = slices.Sorted(maps.Keys(known))
+	r.share = 100 * float64(r.killed) / float64(max(len(results), 1))
 	return r
-}
-
-func (r report) share() float64 { return 100 * float64(r.killed) / float64(max(r.all, 1)) }
-
-// list is the text of survivors.txt.
-func (r report) list() string {
-	var text strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(r.survivors)) {
-		text.WriteString(key)
-		if reason := r.survivors[key]; reason != "" {
-			text.WriteString("  # " + reason)
-		}
-		text.WriteString("\n")
-	}
-	return text.String()
 }
 
 // mutate tries the mutants of the package in dir whose keys match.

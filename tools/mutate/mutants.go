@@ -193,19 +193,18 @@ func (m *mutator) negate(n ast.Expr) {
 	m.wrap(n, "mutantNot(%d, ", ")", text, "!("+text+")")
 }
 
+// leaveOut mutates a statement of a list.
 func (m *mutator) leaveOut(n ast.Stmt) {
-	var list []ast.Stmt
 	switch parent := m.parents[len(m.parents)-1].(type) {
-	case *ast.BlockStmt:
-		list = parent.List
-	case *ast.CaseClause:
-		list = parent.Body
 	case *ast.CommClause:
-		list = parent.Body
+		if parent.Comm == n {
+			return
+		}
+	case *ast.BlockStmt, *ast.CaseClause:
+	default:
+		return
 	}
-	if slices.Contains(list, n) {
-		m.wrap(n, "if !mutantOn(%d) { ", " }", m.text(n), "(left out)")
-	}
+	m.wrap(n, "if !mutantOn(%d) { ", " }", m.text(n), "(left out)")
 }
 
 // literal makes a whole number greater by one.

@@ -40,9 +40,8 @@ type result struct {
 type outcome int
 
 const (
-	killed outcome = iota
-	survived
-	unreached // by any test
+	survived outcome = iota // as one does that no test reaches
+	killed
 )
 
 // record runs each test alone, and keeps which mutants it reaches.
@@ -83,11 +82,8 @@ func (r *runner) try(id int) outcome {
 			reach = append(reach, t)
 		}
 	}
-	if len(reach) == 0 {
-		return unreached
-	}
 	n := min(few, len(reach))
-	if r.fails(id, reach[:n]) || n < len(reach) && r.fails(id, reach[n:]) {
+	if r.fails(id, reach[:n]) || r.fails(id, reach[n:]) {
 		return killed
 	}
 	return survived
@@ -96,6 +92,9 @@ func (r *runner) try(id int) outcome {
 // fails reports whether one of some tests fails with a mutant twice in a row: once may be due to a busy machine. A test that
 // does not end fails.
 func (r *runner) fails(id int, tests []test) bool {
+	if len(tests) == 0 {
+		return false
+	}
 	limit := 5 * time.Second
 	var names []string
 	for _, t := range tests {
@@ -120,20 +119,13 @@ func (r *runner) command(ctx context.Context, id int, args ...string) *exec.Cmd 
 	return cmd
 }
 
-// concurrently calls f with 0 to n-1.
+// concurrently calls f with 0 to n-1, a number of them at a time.
 func concurrently(workers, n int, f func(int)) {
-	next := make(chan int)
+	slots := make(chan struct{}, workers)
 	var all sync.WaitGroup
-	for range workers {
-		all.Go(func() {
-			for k := range next {
-				f(k)
-			}
-		})
-	}
 	for k := range n {
-		next <- k
+		slots <- struct{}{}
+		all.Go(func() { defer func() { <-slots }(); f(k) })
 	}
-	close(next)
 	all.Wait()
 }

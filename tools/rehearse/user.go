@@ -74,7 +74,7 @@ func (env goEnv) tidyTool(dir, root string, write bool) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(sum, []byte(before.sum), 0o600); err != nil {
+	if err := os.WriteFile(sum, []byte(before[1]), 0o600); err != nil {
 		return err
 	}
 	if _, err := env.run(dir, "go", "mod", "tidy"); err != nil {
@@ -94,17 +94,14 @@ func (env goEnv) tidyTool(dir, root string, write bool) error {
 	return nil
 }
 
-// required is what a module says that it requires.
-type required struct{ mod, sum string }
-
-// requirements reads a go.mod, and of a go.sum what is about other repositories.
-func requirements(mod, sum, root string) (required, error) {
+// requirements reads a go.mod, and the lines of a go.sum that are about other repositories.
+func requirements(mod, sum, root string) (texts [2]string, err error) {
 	modText, err := os.ReadFile(mod)
 	if err != nil {
-		return required{}, err
+		return texts, err
 	}
 	sumText, err := os.ReadFile(sum)
-	return required{string(modText), withoutSiblings(root, string(sumText))}, err
+	return [2]string{string(modText), withoutSiblings(root, string(sumText))}, err
 }
 
 // consume builds and runs a fresh program that uses a library as published.

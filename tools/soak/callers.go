@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,7 @@ func (c *caller) recordCall(what string, users []timpush.UserAttrs, result *timp
 		count[outcome]++
 		c.record(users[i].ToAccount, value(users[i]), outcome)
 	}
-	c.count(len(users), count)
+	c.countUsers(len(users), count)
 	if result == nil {
 		c.fault("%s: %d users and no result: %v", what, len(users), err)
 		return
@@ -152,12 +153,10 @@ func (c *caller) recordCall(what string, users []timpush.UserAttrs, result *timp
 	}
 }
 
-func (c *caller) count(users int, outcomes map[timpush.Outcome]int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sum.users += users
-	c.sum.done += outcomes[timpush.Done]
-	c.sum.unknown += outcomes[timpush.Unknown]
+func (c *caller) countUsers(users int, outcomes map[timpush.Outcome]int) {
+	c.count("users", users)
+	c.count("done", outcomes[timpush.Done])
+	c.count("unknown", outcomes[timpush.Unknown])
 }
 
 // outcomes returns the outcome of each user of a call.
@@ -206,7 +205,7 @@ func (c *caller) read(ctx context.Context, users []timpush.UserAttrs) {
 	found, err := c.client.GetAttr(ctx, accounts)
 	c.logError(err)
 	for account, attrs := range found {
-		if value, k := orAbsent(attrs["city"]), c.model.of(account); !k.mayBe(value) {
+		if value, k := cmp.Or(attrs["city"], absent), c.model.of(account); !k.mayBe(value) {
 			c.fault("GetAttr: %s is %s; history: %v", account, value, k.history)
 		}
 	}
@@ -271,7 +270,7 @@ func (c *caller) stream() {
 		count[ended[i]]++
 		c.record(u.ToAccount, u.Attrs["city"], ended[i])
 	}
-	c.count(taken, count)
+	c.countUsers(taken, count)
 }
 
 // batching starts twenty goroutines that set one user at a time through one Batcher. The returned function waits for them.
@@ -313,7 +312,7 @@ func (c *caller) single(batcher *timpush.Batcher) {
 		c.fault("Batcher: %v", err)
 	}
 	c.record(user.ToAccount, user.Attrs["city"], outcome)
-	c.count(1, map[timpush.Outcome]int{outcome: 1})
+	c.countUsers(1, map[timpush.Outcome]int{outcome: 1})
 }
 
 // check compares what the fake has with what it may have. When the machine stalls, an attempt that was abandoned for a second
@@ -323,15 +322,8 @@ func (c *caller) check(stalled bool) {
 		c.fault("stream: the last user is not accounted for")
 	}
 	for account, k := range c.model {
-		if value := orAbsent(c.fake.Attrs(account)["city"]); !k.mayBe(value) && !(stalled && k.wasDone(value)) {
-			c.fault("%s is %s; history: %v%s", account, value, k.history, c.history(account))
+		if value := cmp.Or(c.fake.Attrs(account)["city"], absent); !k.mayBe(value) && !(stalled && k.wasDone(value)) {
+			c.fault("%s is %s; history: %v", account, value, k.history)
 		}
 	}
-}
-
-func orAbsent(value string) string {
-	if value == "" {
-		return absent
-	}
-	return value
 }

@@ -7,10 +7,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
@@ -35,7 +33,6 @@ type world struct {
 	clients []*timpush.Client
 	stop    time.Time // of new calls
 	log     tools.Buffer
-	faulty  atomic.Int64
 
 	mu     sync.Mutex
 	sum    summary
@@ -45,7 +42,7 @@ type world struct {
 // run makes one run and returns its summary and the faults found. A test can wrap the transport of a client to make it
 // wrong.
 func run(seed uint64, wrap func(http.RoundTripper) http.RoundTripper) (summary, []string) {
-	w := &world{random: rand.New(rand.NewPCG(seed, 0))}
+	w := &world{random: rand.New(rand.NewPCG(seed, 0)), sum: summary{}}
 	late := watchStalls()
 	w.begin(wrap)
 	all := w.callers(seed)
@@ -55,6 +52,12 @@ func run(seed uint64, wrap func(http.RoundTripper) http.RoundTripper) (summary, 
 	}
 	w.end(stalled)
 	return w.sum, w.faults
+}
+
+func (w *world) count(name string, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sum[name] += n
 }
 
 func (w *world) fault(format string, args ...any) {
@@ -122,7 +125,7 @@ func (w *world) disturb(share float64, seed uint64) func(timpushtest.Call) timpu
 		if r.Float64() >= share {
 			return timpushtest.Fault{}
 		}
-		w.faulty.Add(1)
+		w.count("faulty", 1)
 		return timpushtest.Delay(time.Duration(r.IntN(30))*time.Millisecond, randomFault(r, c.Accounts))
 	}
 }
@@ -167,9 +170,9 @@ func (w *world) jumpingSigner(seed uint64) timpush.Signer {
 
 // end checks what must hold when all calls have ended, and closes everything.
 func (w *world) end(stalled bool) {
-	w.sum.calls, w.sum.faulty = len(w.fake.Calls()), int(w.faulty.Load())
+	w.count("calls", len(w.fake.Calls()))
 	if stalled {
-		w.sum.stalled++
+		w.count("stalled", 1)
 	}
 	// Calls that wait for a stalled machine arrive at once, whatever the limiter.
 	if peak := w.fake.PeakRate(); peak > quota && !stalled {
@@ -189,12 +192,11 @@ func (w *world) secrets() {
 	w.mu.Lock()
 	text += strings.Join(w.faults, "\n")
 	w.mu.Unlock()
-	secrets := []string{key}
+	secrets := map[string]bool{key: true}
 	for _, call := range w.fake.Calls() {
-		secrets = append(secrets, call.Query.Get("usersig"))
+		secrets[call.Query.Get("usersig")] = true
 	}
-	slices.Sort(secrets)
-	for _, secret := range slices.Compact(secrets) {
+	for secret := range secrets {
 		if secret != "" && strings.Contains(text, secret) {
 			w.fault("a secret is in a log or an error: %s...", secret[:min(len(secret), 12)])
 		}
@@ -233,11 +235,6 @@ func goroutinesLeft(before int) int {
 		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // it ends soon
 	}
 	return runtime.NumGoroutine() - before
-}
-
-func stacks() string {
-	text := make([]byte, 1<<20)
-	return string(text[:runtime.Stack(text, true)])
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }

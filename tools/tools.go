@@ -1,13 +1,25 @@
+// Package tools is a module of programs that check this repository. It is never published, so that its dependencies are
+// not those of a user.
 package tools
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 )
+
+// ToolDir has the module that is a program: users install it, and so it may have no replace.
+const ToolDir = "cmd/timpush"
+
+// Published returns the folders of the modules that are released, the root first.
+func Published() []string {
+	return []string{".", "redislimiter", "oteltimpush", "dispatch", ToolDir}
+}
 
 // Run runs a program in a folder, with more in its environment than this one has, and returns what it prints. What it
 // prints to its standard error is in the error.
@@ -31,4 +43,24 @@ func CopyFile(from, to string) error {
 		return err
 	}
 	return os.WriteFile(to, data, 0o600)
+}
+
+// Buffer is a bytes.Buffer that several goroutines may use at once.
+type Buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write appends to it.
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+// String returns what was written so far.
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }

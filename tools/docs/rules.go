@@ -13,7 +13,7 @@ type rule struct {
 }
 
 const (
-	unpublished = "a version that is not published yet; make rehearse stands for it where there is one"
+	unpublished = "a version that is not published yet; make rehearse tries it with the next one"
 	elsewhere   = "another step of .ci/run runs it"
 	figures     = "it measures, for minutes"
 )

@@ -23,7 +23,7 @@ var consumers embed.FS
 // goEnv is what the environment of a new user has, with nothing that leaves the machine.
 type goEnv []string
 
-// download gets what the modules need of others into the module cache, by tidying the copies of them that lie in tree.
+// download fills the module cache with what the modules need, by tidying their copies in tree.
 func download(tree string, mods map[string]*modfile.File) error {
 	env := goEnv{"GOWORK=off"}
 	for _, name := range tools.Published() {
@@ -54,7 +54,7 @@ func environment(dir, proxy string) (goEnv, error) {
 	return goEnv{
 		"GOPROXY=file://" + filepath.ToSlash(proxy) + ",file://" + filepath.ToSlash(downloads) + ",off",
 		"GOMODCACHE=" + filepath.Join(dir, "modcache"), "GOBIN=" + filepath.Join(dir, "bin"),
-		// A cache that may be written to can be removed. Without paths in it, what was compiled serves the next rehearsal.
+		// A writable cache can be removed. Without paths in them, compiled packages can be used by the next rehearsal.
 		"GOFLAGS=-mod=mod -modcacherw -trimpath",
 		"GOENV=off", "GOWORK=off", "GOSUMDB=off", "GOPRIVATE=", "GONOPROXY=", "GOVCS=*:off", "GOTOOLCHAIN=local",
 	}, nil
@@ -67,7 +67,7 @@ func (env goEnv) run(dir, name string, args ...string) (string, error) {
 }
 
 // tidyTool checks that the tool's go.mod and go.sum are those of `go mod tidy`. The hashes of the modules of this repository
-// do not count: they change with every commit, and are written for a release only.
+// do not count: they change with every commit, and are written only for a release.
 func (env goEnv) tidyTool(dir, root string, write bool) error {
 	mod, sum := filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")
 	before, err := requirements(mod, sum, root)
@@ -88,7 +88,7 @@ func (env goEnv) tidyTool(dir, root string, write bool) error {
 		fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are written")
 		return errors.Join(tools.CopyFile(mod, filepath.Join(tools.ToolDir, "go.mod")), tools.CopyFile(sum, filepath.Join(tools.ToolDir, "go.sum")))
 	case after != before:
-		return errors.New("they are not tidy, write them with: go run ./tools/rehearse -write")
+		return errors.New("they are not tidy; write them with: go run ./tools/rehearse -write")
 	}
 	fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are tidy")
 	return nil
@@ -131,7 +131,7 @@ func (env goEnv) consume(dir, modulePath, version string) error {
 	if agent != "timpush-go/"+version {
 		return fmt.Errorf("it sent the User-Agent %q, want version %s", agent, version)
 	}
-	fmt.Println("ok  a fresh program gets", modulePath+"@latest, and sent a request as", agent)
+	fmt.Println("ok  a new program gets", modulePath+"@latest, and sent a request as", agent)
 	return nil
 }
 
@@ -147,6 +147,6 @@ func (env goEnv) install(dir, modulePath, version string) error {
 	if !strings.HasSuffix(out, " "+version) {
 		return fmt.Errorf("timpush --version prints %q, want %s", out, version)
 	}
-	fmt.Printf("ok  go install %s@latest: it says %q\n", modulePath, out)
+	fmt.Printf("ok  go install %s@latest: it prints %q\n", modulePath, out)
 	return nil
 }

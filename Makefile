@@ -6,8 +6,8 @@ GO_CURRENT  := go1.27.4
 GO_PREVIOUS := go1.26.8
 
 # Tools are built by exact version into .bin, which git ignores. They are no
-# `tool` directives in go.mod: those would put the requirements of the linters
-# into the module graph of everybody who uses this module.
+# `tool` directives in go.mod: those would add the requirements of the linters
+# to the module graph of everybody who uses this module.
 STATICCHECK_VERSION   := v0.8.2
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
@@ -52,8 +52,8 @@ test: ## all tests of all modules, with the race detector, in random order
 
 .PHONY: cover
 cover: ## the coverage of each public package is high enough
-	@bash scripts/cover.sh . $(COVER_ROOT)
-	@bash scripts/cover.sh ./timpushtest $(COVER_TIMPUSHTEST)
+	@GOTOOLCHAIN=$(GO_PREVIOUS) bash scripts/cover.sh . $(COVER_ROOT)
+	@GOTOOLCHAIN=$(GO_PREVIOUS) bash scripts/cover.sh ./timpushtest $(COVER_TIMPUSHTEST)
 
 # -o /dev/null: a single main package would otherwise leave its binary here.
 .PHONY: examples
@@ -64,12 +64,13 @@ examples: ## the examples compile, and the quickstart runs by itself
 
 .PHONY: bench
 bench: ## every benchmark runs once
-	go test -run '^$$' -bench . -benchtime 1x ./...
+	go test -run '^$$' -bench . -benchtime 1x ./... ./benchmarks
 
+# Cover has run the tests of the public packages on the previous release.
 .PHONY: releases
-releases: ## the tests pass on both supported Go releases
+releases: cover ## the tests pass on both supported Go releases
 	GOTOOLCHAIN=$(GO_CURRENT) go test -shuffle=on ./...
-	GOTOOLCHAIN=$(GO_PREVIOUS) go test -shuffle=on ./...
+	GOTOOLCHAIN=$(GO_PREVIOUS) go test -shuffle=on ./internal/... ./examples/...
 
 # On the current release only: up to Go 1.26 the fuzzing coordinator itself can
 # fail with "context deadline exceeded" when the time is up, although no input
@@ -78,8 +79,8 @@ releases: ## the tests pass on both supported Go releases
 fuzz: ## every fuzz target runs for FUZZTIME
 	@GOTOOLCHAIN=$(GO_CURRENT) bash scripts/fuzz.sh $(FUZZTIME)
 
-# Vet type-checks the tests as well; build adds what only the compiler sees. The other modules
-# have files of their own for Windows only, and their dependencies take a minute for each platform.
+# Vet type-checks the tests as well; build finds what only the compiler does. The other modules
+# have platform-specific files for Windows only, and their dependencies take a minute for each platform.
 .PHONY: platforms
 platforms: ## the code and its tests compile for the other platforms
 	@set -e; check() { \
@@ -90,10 +91,10 @@ platforms: ## the code and its tests compile for the other platforms
 	for platform in $(PLATFORMS); do check $$platform ./...; done; \
 	check windows/amd64 "./cmd/timpush/... ./dispatch/... ./oteltimpush/... ./redislimiter/..."
 
-# A nested module must stand alone, as it does for those who depend on it: the
+# A nested module must work outside of the workspace, as it does for its users: the
 # workspace could hide that its go.mod is wrong. The tool cannot, since it may have
-# no replace: rehearse looks at that. Each module would be warned of the exclusions
-# that are for others, hence LOG_LEVEL.
+# no replace: rehearse checks that. LOG_LEVEL hides warnings of linter exclusions
+# that are for other modules.
 .PHONY: modules
 modules: $(GOLANGCI_LINT) ## the nested modules: go.mod, vet and linters
 	@set -e; for module in $(MODULES); do \
@@ -104,9 +105,9 @@ modules: $(GOLANGCI_LINT) ## the nested modules: go.mod, vet and linters
 	done
 
 # The download is the only step that may use the network. offline.sh empties the
-# environment, and this is what the go command needs of it.
+# environment, except for what the go command needs.
 .PHONY: rehearse
-rehearse: ## a release works, played through without publishing anything
+rehearse: ## a release works, without publishing anything
 	go build -o .bin/rehearse ./tools/rehearse
 	.bin/rehearse -download
 	@bash scripts/offline.sh env PATH="$$PATH" HOME="$$HOME" GOCACHE="$$(go env GOCACHE)" \
@@ -114,11 +115,11 @@ rehearse: ## a release works, played through without publishing anything
 
 .PHONY: api
 api: ## the exported API is the recorded one
-	go run ./tools/apirecord
+	@bash scripts/api.sh
 
 .PHONY: api-record
-api-record: ## record the exported API anew
-	go run ./tools/apirecord -write
+api-record: ## write the record of the exported API
+	bash scripts/api.sh -write
 
 .PHONY: staticcheck
 staticcheck: $(STATICCHECK) ## staticcheck, with its own defaults
@@ -145,20 +146,20 @@ $(GOVULNCHECK):
 	mv .bin/govulncheck $@
 
 .PHONY: licences
-licences: ## docs/dependencies.md has what is linked, and its licences are known
+licences: ## docs/dependencies.md has what is linked, with licences that are allowed
 	go run ./tools/licences
 
 .PHONY: docs
-docs: ## every link, command and piece of Go in the documentation is right
+docs: ## every link, command and piece of Go in the documentation works
 	go run ./tools/docs
 
-# Each seed is a run of its own; one that fails tells how to repeat it.
+# Each seed is a run; one that fails says how to repeat it.
 .PHONY: soak
-soak: ## random callers against random faults, 50 seeds
+soak: ## random callers and random faults, 50 seeds
 	go run ./tools/soak
 
 .PHONY: mutate
-mutate: ## how many changes of the code the tests notice, half an hour; writes docs/mutation.md
+mutate: ## how many changes of the code the tests notice, half an hour
 	go run ./tools/mutate
 
 .PHONY: nightly
@@ -169,5 +170,5 @@ nightly: ## what takes hours: 1,000 seeds, 10 minutes of each fuzz target, mutat
 	$(MAKE) mutate
 
 .PHONY: figures
-figures: ## all figures that the client is made to reach, half an hour on a quiet machine; writes BENCHMARKS.md
+figures: ## measures all figures, half an hour on a quiet machine; writes BENCHMARKS.md
 	cd benchmarks && go run . all

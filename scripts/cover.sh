@@ -8,7 +8,7 @@ package=$1 minimum=$2
 mkdir -p .bin
 profile=.bin/cover.out
 
-go test -coverprofile="$profile" "$package"
+go test -shuffle=on -coverprofile="$profile" "$package"
 awk -v package="$package" -v minimum="$minimum" '
 	NR > 1 { all += $2; if ($3 > 0) covered += $2 }
 	END {

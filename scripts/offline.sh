@@ -8,5 +8,5 @@ if unshare --map-root-user --net ip link set lo up 2>/dev/null; then
 	echo "offline: no environment, no network but loopback"
 	exec unshare --map-root-user --net bash -c 'ip link set lo up && exec env -i "$@"' offline "$@"
 fi
-echo "offline: no environment; this system cannot take the network away"
+echo "offline: no environment; this system cannot disable the network"
 exec env -i "$@"

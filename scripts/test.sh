@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # usage: test.sh
-# Runs all tests of all modules, with the race detector, in random order. What
-# the tests talk to is installed first where that is possible (install.sh).
-# Elsewhere the tests that need it are skipped, and with CI=true they fail.
+# Runs all tests of all modules, with the race detector, in random order. The
+# programs that the tests use are installed first if possible (install.sh). If
+# not, the tests that need them are skipped; with CI=true they fail.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # usage: vuln.sh GOVULNCHECK
-# Runs govulncheck on all modules. Its database is on the network: where that is out of reach,
-# the code was not checked, which the log says and which is no failure. Any
-# other error is one, and so is every finding (govulncheck then exits with 3).
+# Runs govulncheck on all modules. Its database is on the network: without it the code is
+# not checked, and the log says so. Any other error is a failure, and so is every finding
+# (govulncheck then exits with 3).
 set -euo pipefail
 
 status=0

@@ -3,7 +3,9 @@ module github.com/timpush/timpush-go/tools
 go 1.26.0
 
 require (
+	github.com/google/licensecheck v0.3.1
 	github.com/stretchr/testify v1.12.1
+	github.com/tencentyun/tls-sig-api-v2-golang v1.4.0
 	golang.org/x/mod v0.42.0
 )
 
@@ -18,7 +20,6 @@ require (
 	github.com/nats-io/nats.go v1.55.0 // indirect
 	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
-	github.com/tencentyun/tls-sig-api-v2-golang v1.4.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/time v0.16.0 // indirect

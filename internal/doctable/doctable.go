@@ -16,18 +16,18 @@ var write = flag.Bool("badinput", false, "write the tables of docs/bad-input.md 
 // Document is the path of a Markdown document.
 type Document string
 
-// Table is what a table must have.
+// Table has the rows that a table must have.
 type Table struct{ rows strings.Builder }
 
 var space = regexp.MustCompile(`\s`)
 
-// Add adds a bad input, what it must give, and the test that holds it to that.
+// Add adds a bad input, its result, and the test that checks it.
 func (t *Table) Add(input, gives, test string) {
 	test = space.ReplaceAllString(test, "_") // as go test -run wants it
 	fmt.Fprintf(&t.rows, "| %s | %s | `%s` |\n", input, gives, test)
 }
 
-// documents are written by tests that run at the same time.
+// documents guards the files, which parallel tests write.
 var documents sync.Mutex
 
 // Require compares the table of a section with what it must have, or writes it with -badinput.
@@ -51,6 +51,6 @@ func (d Document) Require(t testing.TB, section string, table *Table) {
 			t.Fatal(err)
 		}
 	case found[2] != want:
-		t.Errorf("%s, %s: it is not what is tested, which is (go test -run TestBad -badinput . writes it)\n%s", d, section, want)
+		t.Errorf("%s, %s: it differs from what is tested (go test -run TestBad -badinput . writes it):\n%s", d, section, want)
 	}
 }

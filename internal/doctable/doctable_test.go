@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// judge counts what would fail a test.
-type judge struct {
+// recorder records whether a test would fail.
+type recorder struct {
 	testing.TB
 	failed bool
 }
 
-func (j *judge) Helper()               {}
-func (j *judge) Errorf(string, ...any) { j.failed = true }
+func (r *recorder) Helper()               {}
+func (r *recorder) Errorf(string, ...any) { r.failed = true }
 
 func TestRequire(t *testing.T) {
 	t.Parallel()
@@ -23,12 +23,12 @@ func TestRequire(t *testing.T) {
 		t.Fatal(err)
 	}
 	for gives, right := range map[string]bool{"y": true, "z": false} {
-		j := &judge{TB: t}
+		r := &recorder{TB: t}
 		var table Table
 		table.Add("x", gives, "TestX/a b")
-		Document(name).Require(j, "A (b)", &table)
-		if j.failed == right {
-			t.Errorf("a table that is right: %t, and the test failed: %t", right, j.failed)
+		Document(name).Require(r, "A (b)", &table)
+		if r.failed == right {
+			t.Errorf("the table is right: %t, and the test failed: %t", right, r.failed)
 		}
 	}
 }

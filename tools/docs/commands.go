@@ -14,7 +14,7 @@ import (
 // command is one that a document shows.
 type command struct {
 	line   int
-	cd     string // folder that the block has gone to before
+	cd     string // the folder that the block changed to before
 	text   string
 	output []string // that the document shows, if it does
 }
@@ -25,14 +25,22 @@ var (
 	shells  = []string{"sh", "bash", "shell", "console"}
 )
 
-// checkCommands runs the commands of all documents. It returns how many were run, and how many are known not to be.
+// checkCommands runs the commands of all documents. It returns how many were run and how many were skipped by a rule.
 func (c *checker) checkCommands(ctx context.Context) (ran, skipped int) {
 	for _, d := range c.docs {
 		for _, cmd := range d.commands() {
-			if c.checkCommand(ctx, d, cmd) {
+			r := ruleFor(cmd.text)
+			if r.skip == "" {
+				c.checkCommand(ctx, d, cmd, r)
 				ran++
-			} else {
-				skipped++
+				continue
+			}
+			skipped++
+			if r.named {
+				c.checkNames(d, cmd, filepath.Join(c.module(d), cmd.cd))
+			}
+			if strings.HasPrefix(cmd.text, "timpush serve") && len(cmd.output) > 0 {
+				c.checkServe(ctx, d, cmd)
 			}
 		}
 	}
@@ -79,38 +87,34 @@ func (b *block) commands() (all []command) {
 	return all
 }
 
-// checkCommand runs a command, or finds out that it is known not to be run.
-func (c *checker) checkCommand(ctx context.Context, d *document, cmd command) (ran bool) {
-	text, r := cmd.text, rule{}
-	if at := slices.IndexFunc(c.rules, func(r rule) bool { return r.match.MatchString(text) }); at >= 0 {
-		r = c.rules[at]
-	}
-	dir := filepath.Join(c.module(d), cmd.cd)
-	if r.skip != "" {
-		if r.exists != "" {
-			c.checkNames(d, cmd, dir)
-		}
-		if strings.HasPrefix(text, "timpush serve") && len(cmd.output) > 0 {
-			c.checkServe(ctx, d, cmd)
-		}
-		return false
-	}
+// checkCommand runs a command, and compares how it ends and what it prints. Those of the tool run against the fake.
+func (c *checker) checkCommand(ctx context.Context, d *document, cmd command, r rule) {
+	text, dir, env := cmd.text, filepath.Join(c.module(d), cmd.cd), os.Environ()
 	if r.as != "" {
 		text = r.match.ReplaceAllString(text, r.as)
 	}
-	var env []string
 	if strings.HasPrefix(cmd.text, "timpush ") || strings.HasPrefix(cmd.text, "export TIMPUSH_") {
 		if err := c.startFake(ctx); err != nil {
 			c.fault(d, cmd.line, "%s: %v", cmd.text, err)
-			return true
+			return
 		}
-		dir, env = c.fake.dir, c.fake.env
+		dir, env = c.fake.dir, append(env, c.fake.env...)
 	}
-	c.execute(ctx, d, cmd, text, dir, env, r.exit)
-	return true
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	shell := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
+	shell.Dir, shell.Env, shell.WaitDelay = dir, env, time.Second
+	out, err := shell.CombinedOutput()
+	got, want := measured(string(out)), measured(strings.Join(cmd.output, "\n"))
+	switch {
+	case shell.ProcessState == nil || shell.ProcessState.ExitCode() != r.exit:
+		c.fault(d, cmd.line, "%s: %v, want exit status %d\n%s", cmd.text, err, r.exit, out)
+	case cmd.output != nil && got != want:
+		c.fault(d, cmd.line, "%s prints\n%s\nand the document shows\n%s", cmd.text, got, want)
+	}
 }
 
-// module is the folder of the module that a document is in, where its commands are meant to be given.
+// module is the folder of the module that a document is in, where its commands are meant to run.
 func (c *checker) module(d *document) string {
 	dir := filepath.Join(c.root, filepath.Dir(d.path))
 	for dir != c.root {
@@ -122,59 +126,34 @@ func (c *checker) module(d *document) string {
 	return dir
 }
 
-// execute runs a shell's command, and compares how it ends and what it prints.
-func (c *checker) execute(ctx context.Context, d *document, cmd command, text, dir string, env []string, exit int) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	shell := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
-	shell.Dir, shell.Env, shell.WaitDelay = dir, append(os.Environ(), env...), time.Second
-	out, err := shell.CombinedOutput()
-	if shell.ProcessState == nil || shell.ProcessState.ExitCode() != exit {
-		c.fault(d, cmd.line, "%s: %v, want exit status %d\n%s", cmd.text, err, exit, out)
-		return
-	}
-	if cmd.output == nil {
-		return
-	}
-	if got, want := measured(string(out)), measured(strings.Join(cmd.output, "\n")); got != want {
-		c.fault(d, cmd.line, "%s prints\n%s\nand the document shows\n%s", cmd.text, got, want)
-	}
-}
-
 var (
 	duration = regexp.MustCompile(`\b[\d.]+(µs|ms|s)\b`)
 	address  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	secret   = regexp.MustCompile(`(SECRET_KEY=)\S+`)
 )
 
-// measured leaves out of a text what differs from run to run.
+// measured replaces what differs from run to run.
 func measured(s string) string {
 	s = duration.ReplaceAllString(s, "TIME")
 	s = address.ReplaceAllString(s, "127.0.0.1:PORT")
 	return strings.TrimSpace(secret.ReplaceAllString(s, "${1}KEY"))
 }
 
-// checkNames finds the tests and benchmarks that a go test names, without running them.
+// checkNames checks that the tests and benchmarks exist that a go test names.
 func (c *checker) checkNames(d *document, cmd command, dir string) {
 	files, _ := filepath.Glob(filepath.Join(dir, "*_test.go"))
-	var source strings.Builder
+	var functions []string
 	for _, file := range files {
 		text, _ := os.ReadFile(file)
-		source.Write(text)
+		functions = append(functions, regexp.MustCompile(`(?m)^func (Test|Benchmark)\w*`).FindAllString(string(text), -1)...)
 	}
-	for _, name := range regexp.MustCompile(`-(run|bench) '?([^' ]+)`).FindAllStringSubmatch(cmd.text, -1) {
-		if name[2] == "^$" || name[2] == "." {
-			continue
-		}
-		kind := map[string]string{"run": "Test", "bench": "Benchmark"}[name[1]]
-		expression := `(?m)^func ` + kind + `\w*\(`
-		found := false
-		for _, f := range regexp.MustCompile(expression).FindAllString(source.String(), -1) {
-			matched, err := regexp.MatchString(name[2], strings.TrimSuffix(strings.TrimPrefix(f, "func "), "("))
-			found = found || err == nil && matched
-		}
-		if !found {
-			c.fault(d, cmd.line, "%s: there is no %s", cmd.text, name[2])
+	for _, flag := range regexp.MustCompile(`-(run|bench) '?([^' ]+)`).FindAllStringSubmatch(cmd.text, -1) {
+		kind := map[string]string{"run": "func Test", "bench": "func Benchmark"}[flag[1]]
+		name, err := regexp.Compile(flag[2])
+		if flag[2] != "^$" && (err != nil || !slices.ContainsFunc(functions, func(f string) bool {
+			return strings.HasPrefix(f, kind) && name.MatchString(strings.TrimPrefix(f, "func "))
+		})) {
+			c.fault(d, cmd.line, "%s: there is no %s", cmd.text, flag[2])
 		}
 	}
 }

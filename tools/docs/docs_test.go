@@ -1,8 +1,6 @@
 package main
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +13,7 @@ import (
 // check runs all checks on a repository of the files given, and returns what they find.
 func check(t *testing.T, files map[string]string) string {
 	t.Helper()
-	c := &checker{root: t.TempDir(), rules: rules, hosts: hosts}
+	c := &checker{root: t.TempDir()}
 	for name, text := range files {
 		path := filepath.Join(c.root, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
@@ -87,18 +85,6 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-func TestLinksAreFetchedIfAsked(t *testing.T) {
-	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/here" {
-			http.NotFound(w, r)
-		}
-	}))
-	defer server.Close()
-	require.NoError(t, fetch(t.Context(), server.URL+"/here"))
-	assert.ErrorContains(t, fetch(t.Context(), server.URL+"/gone"), "404")
-}
-
 // The rules have a reason for each command that is not run.
 func TestRules(t *testing.T) {
 	t.Parallel()
@@ -116,7 +102,7 @@ func TestRules(t *testing.T) {
 // What the repository's own documents show of the tool runs against a fake.
 func TestTheToolRunsAgainstAFake(t *testing.T) {
 	t.Parallel()
-	c := &checker{root: "../..", rules: rules, hosts: hosts}
+	c := &checker{root: "../.."}
 	c.docs = []*document{parse("a.md", "    $ timpush get-attr mary\n    {\"To_Account\":\"mary\",\"Attrs\":{}}\n\n`timpush explain 1`\n")}
 	defer func() { c.fake.stop() }()
 	c.checkCommands(t.Context())

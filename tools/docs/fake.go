@@ -24,7 +24,7 @@ type fake struct {
 
 var setting = regexp.MustCompile(`(?m)^export (TIMPUSH_\w+=.*)$`)
 
-// startFake builds the tool and serves a fake with the attributes that the documents use, unless it has been done.
+// startFake builds the tool and serves a fake with the attributes that the documents use, at the first call.
 func (c *checker) startFake(ctx context.Context) error {
 	if c.fake != nil {
 		if len(c.fake.env) == 0 {
@@ -38,10 +38,8 @@ func (c *checker) startFake(ctx context.Context) error {
 	}
 	c.fake = &fake{dir: dir}
 	tool := filepath.Join(dir, "bin", "timpush")
-	build := exec.CommandContext(ctx, "go", "build", "-o", tool, "./cmd/timpush")
-	build.Dir = c.root
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("the tool cannot be built: %w\n%s", err, out)
+	if _, err := tools.Run(c.root, nil, "go", "build", "-o", tool, "./cmd/timpush"); err != nil {
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, "users.csv"), c.users(), 0o600); err != nil {
 		return err
@@ -51,7 +49,7 @@ func (c *checker) startFake(ctx context.Context) error {
 	if err := c.fake.cmd.Start(); err != nil {
 		return err
 	}
-	c.fake.await(ctx, "TIMPUSH_SECRET_KEY=")
+	c.fake.await("TIMPUSH_SECRET_KEY=")
 	for _, s := range setting.FindAllStringSubmatch(c.fake.output.String(), -1) {
 		c.fake.env = append(c.fake.env, s[1])
 	}
@@ -62,18 +60,10 @@ func (c *checker) startFake(ctx context.Context) error {
 	return nil
 }
 
-// await waits until the fake has printed a text, for a while.
-func (f *fake) await(ctx context.Context, text string) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for !strings.Contains(f.output.String(), text) {
-		select {
-		case <-look.C:
-		case <-ctx.Done():
-			return
-		}
+// await waits until the fake has printed a text, for at most 20 s.
+func (f *fake) await(text string) {
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(f.output.String(), text) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // it ends soon
 	}
 }
 
@@ -89,7 +79,7 @@ func (c *checker) users() []byte {
 	return []byte("To_Account,city\nmary,Rome\n")
 }
 
-// checkServe compares what the fake has printed with what the document shows, line by line in any order.
+// checkServe checks that the fake printed each line that the document shows.
 func (c *checker) checkServe(ctx context.Context, d *document, cmd command) {
 	if err := c.startFake(ctx); err != nil {
 		c.fault(d, cmd.line, "%s: %v", cmd.text, err)

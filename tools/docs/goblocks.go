@@ -1,14 +1,14 @@
 package main
 
 import (
-	"context"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/timpush/timpush-go/tools"
 )
 
 // indent is left out of comparisons: a piece is deeper in a function than in a document.
@@ -16,28 +16,25 @@ var indent = regexp.MustCompile(`(?m)^[\t ]+`)
 
 // checkGo finds each piece of Go in a file of the module that its document is in, and lets go vet compile the packages of
 // these files. It returns how many pieces there are.
-func (c *checker) checkGo(ctx context.Context) (n int) {
-	packages := map[string]*block{} // folder of a package, and a piece in it
-	owners := map[string]*document{}
+func (c *checker) checkGo() (n int) {
+	faults := map[string]func(string){} // for the folder of each package
 	for _, d := range c.docs {
-		for i, b := range d.blocks {
+		for _, b := range d.blocks {
 			if b.lang != "go" {
 				continue
 			}
 			n++
 			dir := c.compiled(c.module(d), strings.Join(b.lines, "\n"))
+			faults[dir] = func(text string) { c.fault(d, b.line, "this Go %s", text) }
 			if dir == "" {
-				c.fault(d, b.line, "this Go is in no file of its module, so that nothing compiles it")
-				continue
+				faults[dir]("is in no file of its module, so that nothing compiles it")
 			}
-			packages[dir], owners[dir] = &d.blocks[i], d
 		}
 	}
-	for dir, b := range packages {
-		cmd := exec.CommandContext(ctx, "go", "vet", ".")
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			c.fault(owners[dir], b.line, "this Go does not compile: %s", out)
+	delete(faults, "")
+	for dir, fault := range faults {
+		if _, err := tools.Run(dir, nil, "go", "vet", "."); err != nil {
+			fault("does not compile: " + err.Error())
 		}
 	}
 	return n

@@ -1,8 +1,7 @@
-// Docs checks the documentation: every link leads somewhere, every command does what it should, and every piece of Go is
+// Docs checks the documentation: every link has a target, every command does what the text says, and every piece of Go is
 // part of code that compiles.
 //
-//	go run ./tools/docs          # in the root of the repository
-//	go run ./tools/docs -fetch   # asks for external links, too
+//	go run ./tools/docs   # in the root of the repository
 //
 // Commands of the tool run against its own fake, timpush serve, in a temporary folder.
 package main
@@ -10,29 +9,24 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/timpush/timpush-go/tools"
 )
 
 // checker has what the checks share.
 type checker struct {
 	root   string // of the repository, absolute
 	docs   []*document
-	rules  []rule
-	hosts  []string // that links may lead to
-	fetch  bool
 	fake   *fake // that commands of the tool use, once there is one
 	faults []error
 }
 
 func main() {
-	fetch := flag.Bool("fetch", false, "ask for external links")
-	flag.Parse()
-	c := &checker{root: ".", rules: rules, hosts: hosts, fetch: *fetch}
+	c := &checker{root: "."}
 	if err := c.run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -44,14 +38,14 @@ func (c *checker) run(ctx context.Context) (err error) {
 	if c.root, err = filepath.Abs(c.root); err != nil {
 		return err
 	}
-	if err := c.read(ctx); err != nil {
+	if err := c.read(); err != nil {
 		return err
 	}
 	defer func() { c.fake.stop() }()
-	links := c.checkLinks(ctx)
+	links := c.checkLinks()
 	ran, skipped := c.checkCommands(ctx)
-	blocks := c.checkGo(ctx)
-	fmt.Printf("%d documents, %d links, %d commands run and %d known not to be, %d pieces of Go\n", len(c.docs), links, ran, skipped, blocks)
+	blocks := c.checkGo()
+	fmt.Printf("%d documents, %d links, %d commands run and %d skipped, %d pieces of Go\n", len(c.docs), links, ran, skipped, blocks)
 	return errors.Join(c.faults...)
 }
 
@@ -61,12 +55,10 @@ func (c *checker) fault(d *document, line int, format string, args ...any) {
 }
 
 // read parses all documents that git knows or would add.
-func (c *checker) read(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md")
-	cmd.Dir = c.root
-	out, err := cmd.Output()
+func (c *checker) read() error {
+	out, err := tools.Run(c.root, nil, "git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md")
 	if err != nil {
-		return fmt.Errorf("git ls-files: %w", err)
+		return err
 	}
 	for _, path := range strings.Fields(string(out)) {
 		text, err := os.ReadFile(filepath.Join(c.root, path))

@@ -2,18 +2,18 @@ package main
 
 import "regexp"
 
-// rule says how a command is run, or why not. Of several that match the first one holds; a command that none matches is
-// run as it is and must end with 0.
+// rule says how a command is run, or why it is skipped. The first that matches counts; a command without one is run as it is
+// and must exit with 0.
 type rule struct {
-	match  *regexp.Regexp
-	as     string // what is run instead; $1 and so on are of match
-	exit   int    // the exit code
-	skip   string // why it is not run
-	exists string // with skip: what its -run and -bench name must be there all the same: "tests"
+	match *regexp.Regexp
+	as    string // what is run instead; $1 and so on are of match
+	exit  int    // the exit code
+	skip  string // why it is not run
+	named bool   // with skip: the tests and benchmarks that its -run and -bench name must exist
 }
 
 const (
-	unpublished = "a version that is not published yet; make rehearse stands for it where there is one"
+	unpublished = "a version that is not published yet; make rehearse tries it with the next one"
 	elsewhere   = "another step of .ci/run runs it"
 	figures     = "it measures, for minutes"
 )
@@ -24,13 +24,13 @@ var rules = []rule{
 	{match: rx(`^bash (scripts/test\.sh|\.ci/run)$`), skip: elsewhere},
 	{match: rx(`^make (.*)$`), as: "make --dry-run $1 >/dev/null"},
 	{match: rx(`^go run \./tools/\S+ -write$`), skip: "it writes; without the flag it is a step of .ci/run"},
-	{match: rx(`^go test -run TestBad -badinput \.$`), skip: "it writes; without the flag it is a test", exists: "tests"},
+	{match: rx(`^go test -run TestBad -badinput \.$`), skip: "it writes; without the flag it is a test", named: true},
 	{match: rx(`^go test -run 'NAME' \.$`), skip: "NAME is one of those in the tables, which tests compare"},
 	{match: rx(`^go run \. (all|call|bulk|batcher|memory|latency|pace|replicas|dispatch|tool)\b`), skip: figures},
-	{match: rx(`^go run \. (&|-debug)`), skip: "it runs for ever; the tests of oteltimpush/stack run it"},
-	{match: rx(`^prometheus `), skip: "it runs for ever; the tests of oteltimpush/stack run it"},
+	{match: rx(`^go run \. (&|-debug)`), skip: "it does not end; the tests of oteltimpush/stack run it"},
+	{match: rx(`^prometheus `), skip: "it does not end; the tests of oteltimpush/stack run it"},
 	{match: rx(`^apt-get install `), skip: "it installs packages"},
-	{match: rx(`^(TIMPUSH_\w+=\S+ )?go test .*-(run|bench) `), skip: figures, exists: "tests"},
+	{match: rx(`^(TIMPUSH_\w+=\S+ )?go test .*-(run|bench) `), skip: figures, named: true},
 	{match: rx(`^bash scripts/terminal\.sh `), skip: "it records a terminal, and writes"},
 	{match: rx(`^timpush serve`), skip: "it is what the other commands run against"},
 	{match: rx(`^timpush queue`), skip: "it needs a NATS server; the tests of cmd/timpush run it"},
@@ -42,6 +42,16 @@ var rules = []rule{
 	{match: rx(`^timpush names set (.*)$`), as: "timpush names set $1", exit: 2}, // nothing happens without --yes
 	{match: rx(`^timpush usersig inspect$`), as: "timpush usersig | timpush usersig inspect"},
 	{match: rx(`^timpush man DIRECTORY$`), as: "timpush man ."},
+}
+
+// ruleFor returns the rule of a command; the zero rule if there is none.
+func ruleFor(text string) rule {
+	for _, r := range rules {
+		if r.match.MatchString(text) {
+			return r
+		}
+	}
+	return rule{}
 }
 
 func rx(expression string) *regexp.Regexp { return regexp.MustCompile(expression) }

@@ -1,24 +1,40 @@
 // Licences lists the modules that this repository's modules are built on, with their licences.
 //
-//	go run ./tools/licences          # compares docs/dependencies.md with what is so
+//	go run ./tools/licences          # compares docs/dependencies.md with the builds
 //	go run ./tools/licences -write   # writes it
 //
-// It is run in the root of the repository. A licence that it does not know makes it fail.
+// It runs in the root of the repository, and fails if a licence is missing, unknown or not one of those allowed.
 package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/licensecheck"
 
 	"github.com/timpush/timpush-go/tools"
 )
 
-// page is where the list is, from the root of the repository.
-const page = "docs/dependencies.md"
+const (
+	page = "docs/dependencies.md"
+	own  = "github.com/timpush/timpush-go" // how the paths of the repository's modules start
+
+	known = 75 // per cent of a file that must be the text of licences
+)
+
+var (
+	platforms = []string{"linux", "darwin", "windows"} // some modules are linked on one of them only
+	allowed   = []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0"}
+)
 
 func main() {
 	write := flag.Bool("write", false, "write "+page)
@@ -29,23 +45,184 @@ func main() {
 	}
 }
 
-// run writes the page of the modules in some folders of the repository at root, or compares it.
+// run compares the page with the modules in some folders of the repository at root, or writes it.
 func run(root string, folders []string, write bool) error {
-	found, err := survey(root, folders)
+	root, err := filepath.Abs(root)
 	if err != nil {
 		return err
 	}
-	text := found.page()
-	path := filepath.Join(root, page)
+	found := listing{}
+	for _, folder := range folders {
+		if err := found.add(root, folder); err != nil {
+			return fmt.Errorf("%s: %w", folder, err)
+		}
+	}
+	for m, u := range found {
+		if u.licence, err = licenceOf(u.dir); err != nil {
+			return fmt.Errorf("%s: %w", m.Path, err)
+		}
+	}
+	text, name := found.page(), filepath.Join(root, page)
 	if write {
-		return os.WriteFile(path, text, 0o644)
+		return os.WriteFile(name, text, 0o644)
 	}
-	old, err := os.ReadFile(path)
+	old, err := os.ReadFile(name)
+	if err == nil && !bytes.Equal(old, text) {
+		err = errors.New(page + " is out of date: go run ./tools/licences -write")
+	}
+	return err
+}
+
+// licenceOf recognises the licences in the folder of a module.
+func licenceOf(dir string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return "", err
+	}
+	names := map[string]bool{}
+	for _, file := range files {
+		if name := strings.ToLower(filepath.Base(file)); !strings.HasPrefix(name, "licen") && !strings.HasPrefix(name, "copying") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		found := licensecheck.Scan(text)
+		if found.Percent < known {
+			return "", fmt.Errorf("%s: only %.0f %% of it is a known licence", file, found.Percent)
+		}
+		for _, m := range found.Match {
+			if names[m.ID] = true; !slices.Contains(allowed, m.ID) {
+				return "", fmt.Errorf("%s: the licence %s is not allowed", file, m.ID)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return "", errors.New(dir + " has no licence file")
+	}
+	return strings.Join(slices.Sorted(maps.Keys(names)), " and "), nil
+}
+
+// module is one version of a dependency.
+type module struct{ Path, Version string }
+
+// use is where a module is used, and where its files are.
+type use struct {
+	dir, licence string
+	linked, test []string // folders of the repository's modules
+}
+
+// listing has the dependencies of all published modules.
+type listing map[module]*use
+
+// add lists the dependencies of one module as its users get them, outside of the workspace.
+func (l listing) add(root, folder string) error {
+	temp, err := os.MkdirTemp("", "licences")
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(old, text) {
-		return errors.New(page + " is not what is built: go run ./tools/licences -write")
+	defer func() { _ = os.RemoveAll(temp) }()
+	modfile, dir := filepath.Join(temp, "go.mod"), filepath.Join(root, folder)
+	for _, name := range []string{"go.mod", "go.sum"} {
+		if err := tools.CopyFile(filepath.Join(dir, name), filepath.Join(temp, name)); err != nil {
+			return err
+		}
+	}
+	edit := []string{"mod", "edit"} // the versions of the repository's own modules need not be published
+	for _, sibling := range tools.Published() {
+		edit = append(edit, "-replace="+path.Join(own, sibling)+"="+filepath.Join(root, sibling))
+	}
+	if _, err := tools.Run(root, nil, "go", append(edit, modfile)...); err != nil {
+		return err
+	}
+	for _, platform := range platforms {
+		for _, test := range []bool{false, true} {
+			out, err := tools.Run(dir, []string{"GOWORK=off", "CGO_ENABLED=0", "GOOS=" + platform},
+				"go", "list", "-modfile", modfile, "-mod=mod", "-deps", fmt.Sprint("-test=", test), "-json=Module", "./...")
+			if err != nil {
+				return err
+			}
+			if err := l.read(out, folder, test); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// read adds what go list printed.
+func (l listing) read(out []byte, folder string, test bool) error {
+	for packages := json.NewDecoder(bytes.NewReader(out)); packages.More(); {
+		var p struct {
+			Module *struct {
+				module
+				Dir  string
+				Main bool
+			}
+		}
+		if err := packages.Decode(&p); err != nil {
+			return err
+		}
+		if p.Module == nil || p.Module.Main || strings.HasPrefix(p.Module.Path, own) {
+			continue // the standard library, and ours
+		}
+		u := l[p.Module.module]
+		if u == nil {
+			u = &use{dir: p.Module.Dir}
+			l[p.Module.module] = u
+		}
+		by := &u.linked
+		if test {
+			by = &u.test
+		}
+		if !slices.Contains(*by, folder) {
+			*by = append(*by, folder)
+		}
+	}
+	return nil
+}
+
+// page is the Markdown of the list.
+func (l listing) page() []byte {
+	var b bytes.Buffer
+	b.WriteString(`# Dependencies
+
+Every module whose code is linked into a build of the repository's published modules, on Linux, macOS or Windows, and its licence.
+This page is written by ` + "`go run ./tools/licences -write`" + `, and ` + "`make licences`" + ` compares it with the builds. The licences are read from the
+files in the modules; one that is not MIT, ISC, BSD, Apache-2.0 or MPL-2.0 fails the check. Go's own library is BSD-3-Clause.
+
+| module | version | licence | linked into |
+| --- | --- | --- | --- |
+`)
+	l.rows(&b, func(u *use) []string { return u.linked })
+	b.WriteString(`
+## In tests only
+
+Not in any build, but in the module graph of those who depend on these modules.
+
+| module | version | licence | tests of |
+| --- | --- | --- | --- |
+`)
+	l.rows(&b, func(u *use) []string {
+		if len(u.linked) > 0 {
+			return nil
+		}
+		return u.test
+	})
+	return b.Bytes()
+}
+
+// rows writes the modules that folders use.
+func (l listing) rows(b *bytes.Buffer, by func(*use) []string) {
+	sorted := slices.SortedFunc(maps.Keys(l), func(a, b module) int {
+		return strings.Compare(a.Path+" "+a.Version, b.Path+" "+b.Version)
+	})
+	for _, m := range sorted {
+		folders := slices.Sorted(slices.Values(by(l[m])))
+		if len(folders) > 0 {
+			names := strings.Replace(strings.Join(folders, ", "), ".", "timpush", 1)
+			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", m.Path, m.Version, l[m].licence, names)
+		}
+	}
 }

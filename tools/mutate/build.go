@@ -1,15 +1,16 @@
 package main
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
-	"fmt"
 	"go/ast"
+	"go/importer"
 	"go/parser"
 	"go/token"
 	"go/types"
+	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -23,66 +24,83 @@ var (
 	testMain string
 )
 
-// build compiles the tests of the package in dir with all its mutants in it, into a program in scratch.
+// build compiles the tests of the package in dir with all its mutants into a program in scratch.
 func build(dir, scratch string) (program string, mutants []mutant, err error) {
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return "", nil, err
+	}
 	m := &mutator{
 		fset: token.NewFileSet(), alike: map[string]int{},
 		info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}},
 	}
-	names, files, err := m.check(dir)
+	files, err := m.check(dir)
 	if err != nil {
 		return "", nil, err
 	}
-	overlay := map[string]string{} // instead of which file the compiler reads which
-	replace := func(name, text string) {
-		path := filepath.Join(scratch, name)
-		overlay[filepath.Join(dir, name)] = path
-		err = orElse(err, os.WriteFile(path, []byte(text), 0o600))
+	texts := map[string]string{
+		"mutant.go":           strings.Replace(support, "PACKAGE", m.pkg.Name(), 1),
+		"mutant_main_test.go": strings.Replace(testMain, "PACKAGE", m.pkg.Name(), 1),
 	}
-	for i, name := range names {
-		source, failed := os.ReadFile(filepath.Join(dir, name))
-		err = orElse(err, failed)
-		replace(name, string(m.file(name, source, files[i])))
-	}
-	replace("mutant.go", strings.Replace(support, "PACKAGE", m.pkg.Name(), 1))
-	replace("mutant_main_test.go", strings.Replace(testMain, "PACKAGE", m.pkg.Name(), 1))
-	list, failed := json.Marshal(map[string]any{"Replace": overlay})
-	err = orElse(err, failed)
-	path := filepath.Join(scratch, "overlay.json")
-	if err = orElse(err, os.WriteFile(path, list, 0o600)); err != nil {
-		return "", nil, err
+	for _, file := range files {
+		name := m.fset.Position(file.Package).Filename
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return "", nil, err
+		}
+		texts[filepath.Base(name)] = string(m.file(filepath.Base(name), source, file))
 	}
 	program = filepath.Join(scratch, "mutants.test")
-	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", path, "-o", program, ".") //nolint:noctx // it ends by itself
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", nil, fmt.Errorf("with the mutants it does not compile: %s", out)
-	}
-	return program, m.mutants, nil
+	return program, m.mutants, compile(dir, scratch, program, texts)
 }
 
-func orElse(err, other error) error {
+// compile builds the tests of the package in dir with other texts of some files.
+func compile(dir, scratch, program string, texts map[string]string) error {
+	replace := map[string]string{}
+	for name, text := range texts {
+		replace[filepath.Join(dir, name)] = filepath.Join(scratch, name)
+		if err := os.WriteFile(filepath.Join(scratch, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return err
 	}
-	return other
+	path := filepath.Join(scratch, "overlay.json")
+	if err := os.WriteFile(path, overlay, 0o600); err != nil {
+		return err
+	}
+	_, err = tools.Run(dir, nil, "go", "test", "-c", "-vet=off", "-overlay", path, "-o", program, ".")
+	return err
 }
 
 // check parses and type-checks the package in dir.
-func (m *mutator) check(dir string) (names []string, files []*ast.File, err error) {
-	all, err := tools.Packages(dir, ".")
+func (m *mutator) check(dir string) (files []*ast.File, err error) {
+	out, err := tools.Run(dir, nil, "go", "list", "-deps", "-export", "-json=ImportPath,GoFiles,Export", ".")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	own := all[len(all)-1]
+	type listed struct {
+		ImportPath, Export string
+		GoFiles            []string
+	}
+	exports, own := map[string]string{}, listed{} // in the end own is the package in dir: it comes after its dependencies
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); exports[own.ImportPath] = own.Export {
+		own = listed{}
+		if err := d.Decode(&own); err != nil {
+			return nil, err
+		}
+	}
 	for _, name := range own.GoFiles {
 		file, err := parser.ParseFile(m.fset, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		files = append(files, file)
 	}
-	config := types.Config{Importer: tools.Importer(m.fset, all)}
+	lookup := func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) }
+	config := types.Config{Importer: importer.ForCompiler(m.fset, "gc", lookup)}
 	m.pkg, err = config.Check(own.ImportPath, m.fset, files, m.info)
-	return own.GoFiles, files, err
+	return files, err
 }

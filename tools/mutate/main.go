@@ -1,116 +1,124 @@
-// Mutate measures what the tests of the client notice: it changes the code in many small ways, one at a time, and counts the
-// changes that no test fails for.
+// Mutate measures how many small changes of the client's code its tests notice. Each change, a mutant, is made alone; it is
+// killed if a test fails, and survives otherwise.
 //
-//	go run ./tools/mutate                      # all, half an hour; writes docs/mutation.md
-//	go run ./tools/mutate -again               # the same, but takes those for killed that were when it ran last: after new tests
-//	go run ./tools/mutate -match 'retry.go'    # those whose line in survivors.txt would match; writes nothing
+//	go run ./tools/mutate                     # all, half an hour
+//	go run ./tools/mutate -match '^answer.go' # only mutants whose key matches
+//	go run ./tools/mutate -write              # all, and writes the survivors to survivors.txt
 //
-// It is run in the root of the repository. All mutants are compiled into one test program, and an environment variable tells
-// which one is on; so a mutant costs no compilation. survivors.txt has the reason of each that survives: one without a reason
-// makes it fail, and so does a share of killed ones below 90 %.
+// It runs in the root of the repository, and fails if less than 90 % are killed or if one survives that is not in
+// survivors.txt. After a change of the code, entries whose mutant is gone or killed are reported: -write removes them, adds
+// what survives, and keeps the reasons of the others. Review the diff: what is new there needs a test, or a reason.
+//
+// All mutants are compiled into one test program, and an environment variable selects one; so a mutant costs no compilation.
 package main
 
 import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 )
 
 const (
-	page = "docs/mutation.md"
-	last = ".bin/mutants.txt" // names of those that were killed
-	goal = 90                 // per cent
+	list = "tools/mutate/survivors.txt"
+	goal = 90 // per cent
 )
 
 func main() {
-	match := flag.String("match", "", "try only mutants whose name matches, and write nothing")
-	again := flag.Bool("again", false, "do not try what was killed when it ran last")
-	workers := flag.Int("workers", runtime.NumCPU(), "how many mutants are tried at a time")
+	match := flag.String("match", "", "try only mutants whose key matches this regular expression")
+	write := flag.Bool("write", false, "write "+list)
 	flag.Parse()
-	pattern, err := regexp.Compile(*match)
-	if err == nil {
-		err = run(pattern, *again, *workers)
-	}
-	if err != nil {
+	if err := run(*match, *write); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(pattern *regexp.Regexp, again bool, workers int) error {
-	dir, err := os.Getwd()
+func run(match string, write bool) error {
+	pattern, err := regexp.Compile(match)
 	if err != nil {
 		return err
 	}
-	before := map[string]bool{}
-	if again {
-		if before, err = readLast(); err != nil {
-			return err
-		}
-	}
-	results, err := mutate(dir, pattern, before, workers)
+	text, err := os.ReadFile(list)
 	if err != nil {
 		return err
 	}
-	r := &report{results: results}
-	r.reasons, r.order = parseReasons(reasons)
-	all, dead := r.count("")
-	fmt.Printf("mutate: %d of %d killed, %.1f %%\n", dead, all, percent(dead, all))
-	survivors, stale := r.unexplained()
-	for _, one := range survivors {
-		fmt.Println("survived, and has no reason:", one)
+	results, err := mutate(".", pattern, runtime.GOMAXPROCS(0))
+	if err != nil {
+		return err
 	}
-	if pattern.String() == "" {
-		for _, key := range stale {
-			fmt.Println("has a reason, and does not survive:", key)
+	r := compare(results, parseSurvivors(string(text)))
+	fmt.Printf("mutate: %d of %d killed, %.1f %%\n", r.killed, len(results), r.share)
+	for _, key := range r.unknown {
+		fmt.Println("survives, and is not in the list:", key)
+	}
+	if match == "" {
+		for _, key := range r.stale {
+			fmt.Println("in the list, and does not survive:", key)
 		}
-		if err := writeLast(results); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, page), r.page(time.Now()), 0o644); err != nil {
-			return err
+		if write {
+			return os.WriteFile(list, []byte(r.list), 0o644)
 		}
 	}
 	switch {
-	case percent(dead, all) < goal:
+	case r.share < goal:
 		return fmt.Errorf("less than %d %% are killed", goal)
-	case len(survivors) > 0:
-		return errors.New("some survive without a reason in tools/mutate/survivors.txt")
+	case len(r.unknown) > 0:
+		return errors.New("some survive that are not in " + list)
 	}
 	return nil
 }
 
-func readLast() (map[string]bool, error) {
-	text, err := os.ReadFile(last)
-	killed := map[string]bool{}
-	for line := range strings.Lines(string(text)) {
-		killed[strings.TrimSuffix(line, "\n")] = true
-	}
-	return killed, err
+// report compares results with the list of survivors.
+type report struct {
+	killed         int
+	share          float64 // of those killed, in per cent
+	unknown, stale []string
+	list           string // the text of the list as it should be
 }
 
-func writeLast(results []result) error {
-	var text strings.Builder
+// parseSurvivors reads the list: in each line the key of a mutant, and behind "  # " a reason if there is one. It returns the
+// lines by their keys.
+func parseSurvivors(text string) map[string]string {
+	known := map[string]string{}
+	for line := range strings.Lines(text) {
+		key, _, _ := strings.Cut(strings.TrimSpace(line), "  # ")
+		known[key] = line
+	}
+	return known
+}
+
+// compare removes from known what survives: the rest is stale.
+func compare(results []result, known map[string]string) (r report) {
+	var lines []string
 	for _, one := range results {
 		if one.outcome == killed {
-			fmt.Fprintln(&text, one.key())
+			r.killed++
+			continue
 		}
+		line, listed := known[one.key()]
+		delete(known, one.key())
+		if !listed {
+			line = one.key() + "\n"
+			r.unknown = append(r.unknown, fmt.Sprintf("%s (%s:%d)", one.key(), one.file, one.line))
+		}
+		lines = append(lines, line)
 	}
-	if err := os.MkdirAll(filepath.Dir(last), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(last, []byte(text.String()), 0o600)
+	slices.Sort(lines)
+	r.list = strings.Join(lines, "")
+	r.stale = slices.Sorted(maps.Keys(known))
+	r.share = 100 * float64(r.killed) / float64(max(len(results), 1))
+	return r
 }
 
-// mutate tries the mutants of the package in dir whose names match, but for those that were killed before.
-func mutate(dir string, pattern *regexp.Regexp, before map[string]bool, workers int) ([]result, error) {
+// mutate tries the mutants of the package in dir whose keys match.
+func mutate(dir string, pattern *regexp.Regexp, workers int) ([]result, error) {
 	scratch, err := os.MkdirTemp("", "mutate")
 	if err != nil {
 		return nil, err
@@ -133,14 +141,7 @@ func mutate(dir string, pattern *regexp.Regexp, before map[string]bool, workers 
 	}
 	var done atomic.Int64
 	concurrently(workers, len(ids), func(n int) {
-		if before[results[n].key()] {
-			done.Add(1)
-			return // killed is the zero value
-		}
 		results[n].outcome = r.try(ids[n])
-		if results[n].outcome != killed {
-			fmt.Println(strings.Repeat(" ", 4), []string{survived: "survived ", unreached: "unreached"}[results[n].outcome], results[n].key())
-		}
 		if n := done.Add(1); n%100 == 0 {
 			fmt.Printf("%d of %d\n", n, len(ids))
 		}

@@ -18,13 +18,13 @@ type mutant struct {
 	nth            int // of those that are alike in the function, from 1
 }
 
-// key names a mutant in a way that outlives changes elsewhere in the file.
+// key names a mutant independently of its line.
 func (m *mutant) key() string {
 	return fmt.Sprintf("%s %s: %s → %s #%d", m.file, m.function, m.from, m.to, m.nth)
 }
 
-// mutator writes all mutants of a package into its code at once: each is switched on by its number while the program runs, so
-// that the package is compiled once for all of them. See support.go.txt for what the code then calls.
+// mutator writes all mutants of a package into its code at once: the program switches one on by its number, so that the
+// package is compiled once for all of them. support.go.txt has the functions that the code then calls.
 type mutator struct {
 	fset    *token.FileSet
 	info    *types.Info
@@ -36,12 +36,12 @@ type mutator struct {
 	source         []byte
 	parents        []ast.Node
 	edits          []edit
-	closing        map[ast.Node][]edit // what stands behind a node, with what is in it
+	closing        map[ast.Node][]edit // text to insert behind a node once its children are done
 }
 
 type edit struct {
 	at, end int
-	rank    int // at one place, what ends something comes first
+	rank    int // at one place, closing edits come first
 	text    string
 }
 
@@ -109,34 +109,40 @@ func (m *mutator) enter(n ast.Node) bool {
 }
 
 func (m *mutator) binary(n *ast.BinaryExpr) bool {
-	if t := m.info.Types[n]; t.Value != nil {
+	t := m.info.Types[n]
+	if t.Value != nil {
 		_, named := t.Type.(*types.Named) // such as 10 * time.Second, the number of which has that type
 		return named
 	}
-	switch n.Op {
-	case token.EQL, token.NEQ:
+	basic, _ := t.Type.Underlying().(*types.Basic)
+	other, known := operators[n.Op]
+	switch {
+	case n.Op == token.SHL || n.Op == token.SHR:
+		return false // the type of a constant in it is not obvious
+	case n.Op == token.EQL || n.Op == token.NEQ:
 		m.negate(n)
-	case token.LAND:
-		m.lazy(n, "And", "||")
-	case token.LOR:
-		m.lazy(n, "Or", "&&")
-	case token.SHL, token.SHR:
-		return false // what a constant in it would be of type is not plain
-	default:
-		basic, ok := m.info.Types[n].Type.Underlying().(*types.Basic)
-		if ok && basic.Info()&(types.IsNumeric|types.IsBoolean) != 0 { // a sum of texts has no opposite
-			if other, ok := operators[n.Op]; ok {
-				m.call(n, other.name, other.instead)
-			}
-		}
+	case known && basic != nil && basic.Info()&(types.IsNumeric|types.IsBoolean) != 0: // the sum of two texts has no opposite
+		m.operator(n, other.name, other.instead)
 	}
 	return true
 }
 
-// operators has what another operator is put in place of, and the function of support.go.txt that is called for it.
+// operators has for each operator its replacement, and the function of support.go.txt that is called instead of it.
 var operators = map[token.Token]struct{ name, instead string }{
 	token.LSS: {"Less", "<="}, token.LEQ: {"LessEqual", "<"}, token.GTR: {"More", ">="}, token.GEQ: {"MoreEqual", ">"},
 	token.ADD: {"Add", "-"}, token.SUB: {"Sub", "+"}, token.MUL: {"Mul", "/"}, token.QUO: {"Div", "*"},
+	token.LAND: {"And", "||"}, token.LOR: {"Or", "&&"},
+}
+
+// operator replaces an operator by a call. The right side of a logical one is evaluated only if needed.
+func (m *mutator) operator(n *ast.BinaryExpr, name, other string) {
+	between, after := ",", ")"
+	if n.Op == token.LAND || n.Op == token.LOR {
+		between, after = ", func() bool { return ", " })"
+	}
+	at, x, y := m.offset(n.OpPos), m.text(n.X), m.text(n.Y)
+	m.wrap(n, "mutant"+name+"(%d, ", after, x+" "+n.Op.String()+" "+y, x+" "+other+" "+y)
+	m.edits = append(m.edits, edit{at, at + len(n.Op.String()), replaces, between})
 }
 
 // statement mutates a statement. One that only does something can be left out; it must stand in a list for that.
@@ -187,19 +193,18 @@ func (m *mutator) negate(n ast.Expr) {
 	m.wrap(n, "mutantNot(%d, ", ")", text, "!("+text+")")
 }
 
+// leaveOut mutates a statement of a list.
 func (m *mutator) leaveOut(n ast.Stmt) {
-	var list []ast.Stmt
 	switch parent := m.parents[len(m.parents)-1].(type) {
-	case *ast.BlockStmt:
-		list = parent.List
-	case *ast.CaseClause:
-		list = parent.Body
 	case *ast.CommClause:
-		list = parent.Body
+		if parent.Comm == n {
+			return
+		}
+	case *ast.BlockStmt, *ast.CaseClause:
+	default:
+		return
 	}
-	if slices.Contains(list, n) {
-		m.wrap(n, "if !mutantOn(%d) { ", " }", m.text(n), "(left out)")
-	}
+	m.wrap(n, "if !mutantOn(%d) { ", " }", m.text(n), "(left out)")
 }
 
 // literal makes a whole number greater by one.
@@ -211,23 +216,6 @@ func (m *mutator) literal(n *ast.BasicLit) {
 		}
 		m.wrap(n, "mutantNumber["+kind+"](%d, ", ")", n.Value, n.Value+"+1")
 	}
-}
-
-// call makes a call of an operator.
-func (m *mutator) call(n *ast.BinaryExpr, name, other string) {
-	m.operator(n, "mutant"+name+"(%d, ", ",", ")", other)
-}
-
-// lazy is call, where the right side is only evaluated if it is needed.
-func (m *mutator) lazy(n *ast.BinaryExpr, name, other string) {
-	m.operator(n, "mutant"+name+"(%d, ", ", func() bool { return ", " })", other)
-}
-
-func (m *mutator) operator(n *ast.BinaryExpr, before, between, after, other string) {
-	at := m.offset(n.OpPos)
-	x, y := m.text(n.X), m.text(n.Y)
-	m.wrap(n, before, after, x+" "+n.Op.String()+" "+y, x+" "+other+" "+y)
-	m.edits = append(m.edits, edit{at, at + len(n.Op.String()), replaces, between})
 }
 
 // wrap puts text before and behind a node, and counts a mutant, whose number the text before it holds.

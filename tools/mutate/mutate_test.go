@@ -5,18 +5,56 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
+// Of the sample one function is tested well, and one is not.
+const (
+	sample = `package sample
+
+func Largest(a, b int) int {
+	if a > b {
+		return a
+	}
+	return b
+}
+
+func Count(texts []string) (n int) {
+	for _, text := range texts {
+		if text != "" && len(text) < 10 {
+			n += 1
+		}
+	}
+	return n
+}
+`
+	sampleTest = `package sample
+
+import "testing"
+
+func TestLargest(t *testing.T) {
+	if Largest(1, 2) != 2 || Largest(2, 1) != 2 {
+		t.Error("not the largest")
+	}
+}
+
+func TestCount(t *testing.T) {
+	if Count([]string{"a", "b", ""}) != 2 {
+		t.Error("not two")
+	}
+}
+`
+)
+
 func TestMutate(t *testing.T) {
-	t.Setenv("GOWORK", "off") // the sample becomes a module of its own
+	t.Setenv("GOWORK", "off") // the sample is a module of its own
 	dir := t.TempDir()
-	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/sample")))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module sample\n\ngo 1.26.0\n"), 0o600))
-	results, err := mutate(dir, regexp.MustCompile(""), nil, 2)
+	for name, text := range map[string]string{"go.mod": "module sample\n\ngo 1.26.0\n", "sample.go": sample, "sample_test.go": sampleTest} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	results, err := mutate(dir, regexp.MustCompile(""), 2)
 	require.NoError(t, err)
 	got := map[string]outcome{}
 	for _, one := range results {
@@ -28,7 +66,7 @@ func TestMutate(t *testing.T) {
 		`sample.go Count: text != "" && len(text) < 10 → !(text != "" && len(text) < 10) #1`: killed,
 		`sample.go Count: text != "" && len(text) < 10 → text != "" || len(text) < 10 #1`:    killed,
 		`sample.go Count: text != "" → !(text != "") #1`:                                     killed,
-		"sample.go Count: len(text) < 10 → len(text) <= 10 #1":                               unreached,
+		"sample.go Count: len(text) < 10 → len(text) <= 10 #1":                               survived, // no test reaches it
 		"sample.go Count: 10 → 10+1 #1":                                                      survived,
 		"sample.go Count: n += 1 → (left out) #1":                                            killed,
 		"sample.go Count: 1 → 1+1 #1":                                                        killed,
@@ -44,22 +82,19 @@ func TestOneFailureIsNoKill(t *testing.T) {
 		require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700))
 		r := &runner{program: program, dir: dir, tests: []test{{"TestA", 0, map[int]bool{1: true}}}}
 		assert.Equal(t, want, r.try(1), script)
-		assert.Equal(t, unreached, r.try(2), script)
+		assert.Equal(t, survived, r.try(2), "no test reaches it")
 	}
 }
 
-func TestReport(t *testing.T) {
+func TestSurvivorsAreComparedWithTheList(t *testing.T) {
 	t.Parallel()
 	one := func(from string, o outcome) result {
 		return result{mutant{file: "a.go", function: "f", line: 3, from: from, to: "y", nth: 1}, o}
 	}
-	r := &report{results: []result{one("killed", killed), one("known", survived), one("new", unreached)}}
-	r.reasons, r.order = parseReasons("= it makes no difference\na.go f: known → y #1\na.go f: gone → y #1\n")
-	survivors, stale := r.unexplained()
-	assert.Equal(t, []string{"a.go f: new → y #1 (line 3)"}, survivors)
-	assert.Equal(t, []string{"a.go f: gone → y #1"}, stale)
-	page := string(r.page(time.Now()))
-	assert.Contains(t, page, "**1 of 3 mutants are killed, 33.3 %**")
-	assert.Contains(t, page, "**it makes no difference** (1)\n\n| where | code | mutant |\n| --- | --- | --- |\n| `a.go` `f` | `known` | `y` |\n")
-	assert.Contains(t, page, "**No reason is known** (1)")
+	known := parseSurvivors("a.go f: known → y #1  # it makes no difference\na.go f: gone → y #1  # old\na.go f: killed → y #1\n")
+	r := compare([]result{one("killed", killed), one("known", survived), one("new", survived)}, known)
+	assert.Equal(t, []string{"a.go f: new → y #1 (a.go:3)"}, r.unknown)
+	assert.Equal(t, []string{"a.go f: gone → y #1", "a.go f: killed → y #1"}, r.stale)
+	assert.InDelta(t, 33.3, r.share, 0.1)
+	assert.Equal(t, "a.go f: known → y #1  # it makes no difference\na.go f: new → y #1\n", r.list)
 }

@@ -22,11 +22,8 @@ type test struct {
 	hits map[int]bool // numbers of mutants
 }
 
-// A mutant is tried by groups of tests, since most die in the first: the few that are fastest, the other fast ones, the rest.
-const (
-	few  = 12
-	fast = 250 * time.Millisecond
-)
+// few is how many tests are tried first, the fastest: most mutants are killed by one of them.
+const few = 12
 
 // runner runs a test program with one mutant switched on.
 type runner struct {
@@ -34,13 +31,17 @@ type runner struct {
 	tests        []test
 }
 
-// outcome is what became of a mutant.
+// result is a mutant and its outcome.
+type result struct {
+	mutant
+	outcome outcome
+}
+
 type outcome int
 
 const (
-	killed outcome = iota
-	survived
-	unreached // by any test
+	survived outcome = iota // as one does that no test reaches
+	killed
 )
 
 // record runs each test alone, and keeps which mutants it reaches.
@@ -75,34 +76,25 @@ func (r *runner) record(scratch string, workers int) error {
 
 // try runs the tests that reach a mutant.
 func (r *runner) try(id int) outcome {
-	var groups [3][]test
+	var reach []test
 	for _, t := range r.tests {
-		switch {
-		case !t.hits[id]:
-		case t.took >= fast:
-			groups[2] = append(groups[2], t)
-		case len(groups[0]) < few:
-			groups[0] = append(groups[0], t)
-		default:
-			groups[1] = append(groups[1], t)
+		if t.hits[id] {
+			reach = append(reach, t)
 		}
 	}
-	end := unreached
-	for _, tests := range groups {
-		switch {
-		case len(tests) == 0:
-		case r.fails(id, tests):
-			return killed
-		default:
-			end = survived
-		}
+	n := min(few, len(reach))
+	if r.fails(id, reach[:n]) || r.fails(id, reach[n:]) {
+		return killed
 	}
-	return end
+	return survived
 }
 
-// fails reports whether one of some tests fails with a mutant, and again: once, it may be for the machine. One that does not
-// end fails.
+// fails reports whether one of some tests fails with a mutant twice in a row: once may be due to a busy machine. A test that
+// does not end fails.
 func (r *runner) fails(id int, tests []test) bool {
+	if len(tests) == 0 {
+		return false
+	}
 	limit := 5 * time.Second
 	var names []string
 	for _, t := range tests {
@@ -127,20 +119,13 @@ func (r *runner) command(ctx context.Context, id int, args ...string) *exec.Cmd 
 	return cmd
 }
 
-// concurrently calls f with 0 to n-1.
+// concurrently calls f with 0 to n-1, a number of them at a time.
 func concurrently(workers, n int, f func(int)) {
-	next := make(chan int)
+	slots := make(chan struct{}, workers)
 	var all sync.WaitGroup
-	for range workers {
-		all.Go(func() {
-			for k := range next {
-				f(k)
-			}
-		})
-	}
 	for k := range n {
-		next <- k
+		slots <- struct{}{}
+		all.Go(func() { defer func() { <-slots }(); f(k) })
 	}
-	close(next)
 	all.Wait()
 }

@@ -1,9 +1,8 @@
-// Rehearse plays a release through without publishing anything. It makes the zips that the Go proxy would make of the
-// tracked files, serves them from a folder, and does from there what users will do: it tidies the tool, builds a fresh
-// program on each library, and installs the tool. Other modules come from the local module cache alone, which must have
-// them.
+// Rehearse rehearses a release without publishing anything. It makes the zips that the Go proxy would make of the tracked
+// files, serves them from a folder, and does what users will do: it tidies the tool, builds a new program on each library,
+// and installs the tool. Other modules come only from the local module cache.
 //
-//	go run ./tools/rehearse -download   # in the root of the repository: fills the module cache, and does no more
+//	go run ./tools/rehearse -download   # in the root of the repository: only fills the module cache
 //	go run ./tools/rehearse
 //	go run ./tools/rehearse -write      # writes the go.mod and the go.sum of the tool, for the commit of a release
 package main
@@ -62,7 +61,7 @@ func run(fetch, write bool) error {
 	return use(dir, proxy, version, mods, write)
 }
 
-// use does with what was published what users do, in a Go environment of its own.
+// use does what users do with what was published, in a Go environment of its own.
 func use(dir, proxy, version string, mods map[string]*modfile.File, write bool) error {
 	env, err := environment(dir, proxy)
 	if err != nil {
@@ -83,6 +82,6 @@ func use(dir, proxy, version string, mods map[string]*modfile.File, write bool) 
 	if err := env.install(dir, mods[tools.ToolDir].Module.Mod.Path, version); err != nil {
 		return fmt.Errorf("go install: %w", err)
 	}
-	fmt.Println("ok  the release of", version, "stands")
+	fmt.Println("ok  the release of", version, "works")
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -17,15 +16,14 @@ import (
 
 // copyTracked copies the files that git tracks, as they are in the working tree, and returns their slash-separated names.
 func copyTracked(from, to string) ([]string, error) {
-	// A clone may belong to another user, and git then answers only if told that this is known.
-	cmd := exec.Command("git", "-C", from, "-c", "safe.directory=*", "ls-files", "-z") //nolint:noctx // it ends by itself
-	out, err := cmd.Output()
+	// A clone may belong to another user; git then answers only with this.
+	out, err := tools.Run(from, nil, "git", "-c", "safe.directory=*", "ls-files", "-z")
 	if err != nil {
-		return nil, fmt.Errorf("git ls-files: %w", err)
+		return nil, err
 	}
 	var names []string
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-		err := copyFile(filepath.Join(from, name), filepath.Join(to, name))
+		err := tools.CopyFile(filepath.Join(from, name), filepath.Join(to, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // deleted, and not yet committed
 		}
@@ -35,18 +33,6 @@ func copyTracked(from, to string) ([]string, error) {
 		names = append(names, name)
 	}
 	return names, nil
-}
-
-// copyFile copies a file into a folder that need not exist. A file that is there keeps its mode.
-func copyFile(from, to string) error {
-	data, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(to, data, 0o600)
 }
 
 // parseModules reads the go.mod files among the files below tree, by their folders.
@@ -67,7 +53,7 @@ func parseModules(tree string, files []string) (map[string]*modfile.File, error)
 	return mods, nil
 }
 
-// checkModules returns the version that the modules require of each other, and an error if they are not fit for a release.
+// checkModules returns the version that the modules require of each other, and an error if they are not ready for a release.
 func checkModules(mods map[string]*modfile.File, files []string) (version string, err error) {
 	for _, dir := range tools.Published() {
 		if mods[dir] == nil {

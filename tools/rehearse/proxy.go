@@ -1,18 +1,17 @@
 package main
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/mod/module"
-	"golang.org/x/mod/sumdb/dirhash"
 	"golang.org/x/mod/zip"
 )
 
-// publish adds the module in dir to a folder that serves as a GOPROXY.
+// publish adds the module in dir to a folder that serves as a GOPROXY. Modules in folders within it are left out.
 func publish(proxy, dir, modulePath, version string) error {
 	escaped, err := module.EscapePath(modulePath)
 	if err != nil {
@@ -22,41 +21,20 @@ func publish(proxy, dir, modulePath, version string) error {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return err
 	}
-	zipped := filepath.Join(base, version+".zip")
-	if err := writeZip(zipped, dir, module.Version{Path: modulePath, Version: version}); err != nil {
+	var zipped bytes.Buffer
+	if err := zip.CreateFromDir(&zipped, module.Version{Path: modulePath, Version: version}, dir); err != nil {
 		return err
 	}
 	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	if err != nil {
 		return err
 	}
-	info, err := json.Marshal(map[string]any{"Version": version, "Time": time.Now().UTC()})
-	if err != nil {
-		return err
-	}
-	for name, data := range map[string][]byte{version + ".mod": mod, version + ".info": info, "list": []byte(version + "\n")} {
+	info := fmt.Appendf(nil, `{"Version":%q,"Time":%q}`, version, time.Now().UTC().Format(time.RFC3339))
+	for name, data := range map[string][]byte{version + ".zip": zipped.Bytes(), version + ".mod": mod, version + ".info": info, "list": []byte(version + "\n")} {
 		if err := os.WriteFile(filepath.Join(base, name), data, 0o600); err != nil {
 			return err
 		}
 	}
-	hash, err := dirhash.HashZip(zipped, dirhash.Hash1)
-	if err != nil {
-		return err
-	}
-	fmt.Println("ok  zip of", modulePath, version, hash)
+	fmt.Println("ok  zip of", modulePath, version)
 	return nil
-}
-
-// writeZip zips a module. Modules in folders within it are left out.
-func writeZip(name, dir string, mod module.Version) (err error) {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closed := f.Close(); err == nil {
-			err = closed
-		}
-	}()
-	return zip.CreateFromDir(f, mod, dir)
 }

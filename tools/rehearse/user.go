@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -21,12 +20,12 @@ import (
 //go:embed testdata/consumers
 var consumers embed.FS
 
-// goEnv is the environment of a user who has nothing yet, and of whom nothing leaves the machine.
+// goEnv is what the environment of a new user has, with nothing that leaves the machine.
 type goEnv []string
 
-// download gets what the modules need of others into the module cache, by tidying the copies of them that lie in tree.
+// download fills the module cache with what the modules need, by tidying their copies in tree.
 func download(tree string, mods map[string]*modfile.File) error {
-	env := goEnv(append(os.Environ(), "GOWORK=off"))
+	env := goEnv{"GOWORK=off"}
 	for _, name := range tools.Published() {
 		dir, edit := filepath.Join(tree, name), []string{"mod", "edit"}
 		for _, sibling := range tools.Published() {
@@ -47,41 +46,35 @@ func download(tree string, mods map[string]*modfile.File) error {
 
 // environment chains the rehearsed proxy with the download cache of this machine.
 func environment(dir, proxy string) (goEnv, error) {
-	cache, err := exec.Command("go", "env", "GOMODCACHE").Output() //nolint:noctx // it ends by itself
+	cache, err := goEnv{}.run(dir, "go", "env", "GOMODCACHE")
 	if err != nil {
-		return nil, fmt.Errorf("go env GOMODCACHE: %w", err)
+		return nil, err
 	}
-	downloads := filepath.Join(strings.TrimSpace(string(cache)), "cache", "download")
-	return append(os.Environ(),
-		"GOPROXY=file://"+filepath.ToSlash(proxy)+",file://"+filepath.ToSlash(downloads)+",off",
-		"GOMODCACHE="+filepath.Join(dir, "modcache"), "GOBIN="+filepath.Join(dir, "bin"),
-		// A cache that may be written to can be removed. Without paths in it, what was compiled serves the next rehearsal.
+	downloads := filepath.Join(cache, "cache", "download")
+	return goEnv{
+		"GOPROXY=file://" + filepath.ToSlash(proxy) + ",file://" + filepath.ToSlash(downloads) + ",off",
+		"GOMODCACHE=" + filepath.Join(dir, "modcache"), "GOBIN=" + filepath.Join(dir, "bin"),
+		// A writable cache can be removed. Without paths in them, compiled packages can be used by the next rehearsal.
 		"GOFLAGS=-mod=mod -modcacherw -trimpath",
 		"GOENV=off", "GOWORK=off", "GOSUMDB=off", "GOPRIVATE=", "GONOPROXY=", "GOVCS=*:off", "GOTOOLCHAIN=local",
-	), nil
+	}, nil
 }
 
-// run returns what a program prints. What it complains about is in the error.
+// run returns what a program prints.
 func (env goEnv) run(dir, name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...) //nolint:noctx // the gate bounds the whole program
-	cmd.Dir, cmd.Env = dir, env
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, out, exit.Stderr)
-	}
+	out, err := tools.Run(dir, env, name, args...)
 	return strings.TrimSpace(string(out)), err
 }
 
 // tidyTool checks that the tool's go.mod and go.sum are those of `go mod tidy`. The hashes of the modules of this repository
-// do not count: they change with every commit, and are written for a release only.
+// do not count: they change with every commit, and are written only for a release.
 func (env goEnv) tidyTool(dir, root string, write bool) error {
 	mod, sum := filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")
 	before, err := requirements(mod, sum, root)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(sum, []byte(before.sum), 0o600); err != nil {
+	if err := os.WriteFile(sum, []byte(before[1]), 0o600); err != nil {
 		return err
 	}
 	if _, err := env.run(dir, "go", "mod", "tidy"); err != nil {
@@ -93,25 +86,22 @@ func (env goEnv) tidyTool(dir, root string, write bool) error {
 		return err
 	case write:
 		fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are written")
-		return errors.Join(copyFile(mod, filepath.Join(tools.ToolDir, "go.mod")), copyFile(sum, filepath.Join(tools.ToolDir, "go.sum")))
+		return errors.Join(tools.CopyFile(mod, filepath.Join(tools.ToolDir, "go.mod")), tools.CopyFile(sum, filepath.Join(tools.ToolDir, "go.sum")))
 	case after != before:
-		return errors.New("they are not tidy, write them with: go run ./tools/rehearse -write")
+		return errors.New("they are not tidy; write them with: go run ./tools/rehearse -write")
 	}
 	fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are tidy")
 	return nil
 }
 
-// required is what a module says that it requires.
-type required struct{ mod, sum string }
-
-// requirements reads a go.mod, and of a go.sum what is about other repositories.
-func requirements(mod, sum, root string) (required, error) {
+// requirements reads a go.mod, and the lines of a go.sum that are about other repositories.
+func requirements(mod, sum, root string) (texts [2]string, err error) {
 	modText, err := os.ReadFile(mod)
 	if err != nil {
-		return required{}, err
+		return texts, err
 	}
 	sumText, err := os.ReadFile(sum)
-	return required{string(modText), withoutSiblings(root, string(sumText))}, err
+	return [2]string{string(modText), withoutSiblings(root, string(sumText))}, err
 }
 
 // consume builds and runs a fresh program that uses a library as published.
@@ -141,7 +131,7 @@ func (env goEnv) consume(dir, modulePath, version string) error {
 	if agent != "timpush-go/"+version {
 		return fmt.Errorf("it sent the User-Agent %q, want version %s", agent, version)
 	}
-	fmt.Println("ok  a fresh program gets", modulePath+"@latest, and sent a request as", agent)
+	fmt.Println("ok  a new program gets", modulePath+"@latest, and sent a request as", agent)
 	return nil
 }
 
@@ -157,6 +147,6 @@ func (env goEnv) install(dir, modulePath, version string) error {
 	if !strings.HasSuffix(out, " "+version) {
 		return fmt.Errorf("timpush --version prints %q, want %s", out, version)
 	}
-	fmt.Printf("ok  go install %s@latest: it says %q\n", modulePath, out)
+	fmt.Printf("ok  go install %s@latest: it prints %q\n", modulePath, out)
 	return nil
 }

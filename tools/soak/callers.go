@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,26 +14,26 @@ import (
 	timpush "github.com/timpush/timpush-go"
 )
 
-// caller sets attributes of accounts that nobody else has, and knows what the fake may have of them.
+// caller sets attributes of accounts of its own, and knows which values the fake may have for them.
 type caller struct {
 	*world
 	*rand.Rand
-	client *timpush.Client
-	name   string
-	value  int
-	number int // of calls made
-	untold int // users of streams that ended before their source had
-	model  model
+	client     *timpush.Client
+	name       string
+	value      int
+	number     int // of calls made
+	unreported int // users of streams that ended before their source had
+	model      model
 }
 
-// model has what may be stored of each account: the value that was Done last, and all that were ever Unknown. A request that
-// was given up may be carried out at any time.
+// model has the values that may be stored for each account: the last one that was Done, and all that were ever Unknown. A
+// request that was abandoned may be applied at any time.
 type model map[string]*known
 
 type known struct {
 	done    string
 	unknown []string
-	told    []string // for the text of a fault
+	history []string // for the text of a fault
 }
 
 const absent = "(absent)"
@@ -44,17 +45,17 @@ func (m model) of(account string) *known {
 	return m[account]
 }
 
-func (k *known) may(value string) bool { return value == k.done || slices.Contains(k.unknown, value) }
+func (k *known) mayBe(value string) bool { return value == k.done || slices.Contains(k.unknown, value) }
 
-// was reports whether it was ever told that a value is done.
-func (k *known) was(value string) bool {
-	return slices.ContainsFunc(k.told, func(told string) bool { return strings.HasPrefix(told, value+" done") })
+// wasDone reports whether a value was ever Done.
+func (k *known) wasDone(value string) bool {
+	return slices.ContainsFunc(k.history, func(entry string) bool { return strings.HasPrefix(entry, value+" done") })
 }
 
-// note takes over what became of a value.
-func (c *caller) note(account, value string, outcome timpush.Outcome) {
+// record keeps the outcome of a value.
+func (c *caller) record(account, value string, outcome timpush.Outcome) {
 	k := c.model.of(account)
-	k.told = append(k.told, fmt.Sprintf("%s %v in call %d", value, outcome, c.number))
+	k.history = append(k.history, fmt.Sprintf("%s %v in call %d", value, outcome, c.number))
 	switch outcome {
 	case timpush.Done:
 		k.done = value
@@ -63,7 +64,7 @@ func (c *caller) note(account, value string, outcome timpush.Outcome) {
 	}
 }
 
-// callers lets all kinds of callers work at once until it is time, and returns them.
+// callers runs all kinds of callers at the same time until the end of the run, and returns them.
 func (w *world) callers(seed uint64) []*caller {
 	kinds := []func(*caller){(*caller).calls, (*caller).calls, (*caller).stream, (*caller).stream, (*caller).removals}
 	numbered := func(k int) *caller {
@@ -106,7 +107,7 @@ func (c *caller) users(most int) []timpush.UserAttrs {
 // context returns one that ends soon in one of three cases.
 func (c *caller) context() (context.Context, context.CancelFunc) {
 	if c.IntN(3) == 0 {
-		return context.WithTimeout(context.Background(), time.Duration(c.Int64N(int64(patience))))
+		return context.WithTimeout(context.Background(), time.Duration(c.Int64N(int64(attemptTimeout))))
 	}
 	return context.WithTimeout(context.Background(), 1200*time.Millisecond)
 }
@@ -127,19 +128,19 @@ func (c *caller) calls() {
 func (c *caller) set(ctx context.Context, most int) []timpush.UserAttrs {
 	users := c.users(most)
 	result, err := c.client.SetAttr(ctx, users)
-	c.settle("SetAttr", users, result, err, func(u timpush.UserAttrs) string { return u.Attrs["city"] })
+	c.recordCall("SetAttr", users, result, err, func(u timpush.UserAttrs) string { return u.Attrs["city"] })
 	return users
 }
 
-// settle takes over the outcomes of a call, and checks that they add up.
-func (c *caller) settle(what string, users []timpush.UserAttrs, result *timpush.Result, err error, value func(timpush.UserAttrs) string) {
-	c.told(err)
+// recordCall keeps the outcomes of a call, and checks that they add up.
+func (c *caller) recordCall(what string, users []timpush.UserAttrs, result *timpush.Result, err error, value func(timpush.UserAttrs) string) {
+	c.logError(err)
 	count := map[timpush.Outcome]int{}
 	for i, outcome := range outcomes(users, err) {
 		count[outcome]++
-		c.note(users[i].ToAccount, value(users[i]), outcome)
+		c.record(users[i].ToAccount, value(users[i]), outcome)
 	}
-	c.count(len(users), count)
+	c.countUsers(len(users), count)
 	if result == nil {
 		c.fault("%s: %d users and no result: %v", what, len(users), err)
 		return
@@ -152,12 +153,10 @@ func (c *caller) settle(what string, users []timpush.UserAttrs, result *timpush.
 	}
 }
 
-func (c *caller) count(users int, outcomes map[timpush.Outcome]int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sum.users += users
-	c.sum.done += outcomes[timpush.Done]
-	c.sum.unknown += outcomes[timpush.Unknown]
+func (c *caller) countUsers(users int, outcomes map[timpush.Outcome]int) {
+	c.count("users", users)
+	c.count("done", outcomes[timpush.Done])
+	c.count("unknown", outcomes[timpush.Unknown])
 }
 
 // outcomes returns the outcome of each user of a call.
@@ -174,25 +173,25 @@ func outcomes(users []timpush.UserAttrs, err error) []timpush.Outcome {
 	return all
 }
 
-// verify checks that Verify says nothing that cannot be.
+// verify checks the answer of Verify.
 func (c *caller) verify(ctx context.Context, users []timpush.UserAttrs) {
 	last := map[string]string{}
 	for _, u := range users {
 		last[u.ToAccount] = u.Attrs["city"]
 	}
 	_, err := c.client.Verify(ctx, users)
-	c.told(err)
+	c.logError(err)
 	missing := map[string]bool{}
 	if partial, ok := errors.AsType[*timpush.PartialError](err); ok {
 		for user := range partial.Users() {
 			if missing[user.ToAccount] = true; errors.Is(user, timpush.ErrNotStored) && c.model.of(user.ToAccount).done == last[user.ToAccount] && len(c.model.of(user.ToAccount).unknown) == 0 {
-				c.fault("Verify: %s is said not to be stored, and is", user.ToAccount)
+				c.fault("Verify: %s is reported as not stored, and is", user.ToAccount)
 			}
 		}
 	}
 	for account, value := range last {
-		if k := c.model.of(account); !missing[account] && !k.may(value) {
-			c.fault("Verify: %s is said to be %s; what was told: %v", account, value, k.told)
+		if k := c.model.of(account); !missing[account] && !k.mayBe(value) {
+			c.fault("Verify: %s is reported as %s; history: %v", account, value, k.history)
 		}
 	}
 }
@@ -204,10 +203,10 @@ func (c *caller) read(ctx context.Context, users []timpush.UserAttrs) {
 		accounts[i] = u.ToAccount
 	}
 	found, err := c.client.GetAttr(ctx, accounts)
-	c.told(err)
+	c.logError(err)
 	for account, attrs := range found {
-		if value, k := orAbsent(attrs["city"]), c.model.of(account); !k.may(value) {
-			c.fault("GetAttr: %s is %s; what was told: %v", account, value, k.told)
+		if value, k := cmp.Or(attrs["city"], absent), c.model.of(account); !k.mayBe(value) {
+			c.fault("GetAttr: %s is %s; history: %v", account, value, k.history)
 		}
 	}
 }
@@ -222,16 +221,16 @@ func (c *caller) removals() {
 		names[i] = timpush.UserAttrNames{ToAccount: u.ToAccount, Names: []string{"city"}}
 	}
 	result, err := c.client.RemoveAttr(ctx, names)
-	c.settle("RemoveAttr", users, result, err, func(timpush.UserAttrs) string { return absent })
+	c.recordCall("RemoveAttr", users, result, err, func(timpush.UserAttrs) string { return absent })
 }
 
-// stream sends users as they come. Now and then it is left early; what it has not told of by then may have been applied.
+// stream sends users as a stream. Now and then it leaves the loop early; users without an outcome may then have been applied.
 func (c *caller) stream() {
 	ctx, cancel := c.context()
 	defer cancel()
 	users := c.users(600)
 	leave := c.IntN(40)
-	told, taken, over := make([]bool, len(users)), 0, make(chan struct{})
+	reported, taken, over := make([]bool, len(users)), 0, make(chan struct{})
 	source := func(yield func(timpush.UserAttrs, error) bool) {
 		defer close(over)
 		for _, u := range users {
@@ -242,15 +241,15 @@ func (c *caller) stream() {
 	}
 	ended := make([]timpush.Outcome, len(users))
 	for batch, err := range c.client.SetAttrSeq(ctx, source) {
-		c.told(err)
+		c.logError(err)
 		if batch == nil {
 			continue
 		}
 		for k, position := range batch.Positions {
-			if told[position] {
-				c.fault("stream: position %d is told twice", position)
+			if reported[position] {
+				c.fault("stream: position %d is reported twice", position)
 			}
-			told[position], ended[position] = true, batch.Outcomes[k]
+			reported[position], ended[position] = true, batch.Outcomes[k]
 		}
 		if leave--; leave == 0 {
 			break
@@ -260,21 +259,21 @@ func (c *caller) stream() {
 	count := map[timpush.Outcome]int{}
 	for i, u := range users[:taken] {
 		switch {
-		case told[i]:
+		case reported[i]:
 		case leave != 0 && i == taken-1: // the stream waits 100 ms for its source to yield a last time, and no longer
-			c.untold, ended[i] = c.untold+1, timpush.NotSent
+			c.unreported, ended[i] = c.unreported+1, timpush.NotSent
 		case leave != 0:
 			c.fault("stream: user %d of %d is not accounted for", i, taken)
 		default:
 			ended[i] = timpush.Unknown
 		}
 		count[ended[i]]++
-		c.note(u.ToAccount, u.Attrs["city"], ended[i])
+		c.record(u.ToAccount, u.Attrs["city"], ended[i])
 	}
-	c.count(taken, count)
+	c.countUsers(taken, count)
 }
 
-// batching lets twenty goroutines set one user at a time through one Batcher. What it returns waits for them.
+// batching starts twenty goroutines that set one user at a time through one Batcher. The returned function waits for them.
 func (w *world) batching(c *caller) (wait func() []*caller) {
 	batcher := timpush.NewBatcher(c.client, timpush.WithLinger(time.Duration(c.IntN(30))*time.Millisecond))
 	var all []*caller
@@ -292,7 +291,7 @@ func (w *world) batching(c *caller) (wait func() []*caller) {
 		work.Wait()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if err := batcher.Close(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) { // what retries is broken off
+		if err := batcher.Close(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) { // it cancels what still retries
 			w.fault("Close of the Batcher: %v", err)
 		}
 		return all
@@ -305,33 +304,26 @@ func (c *caller) single(batcher *timpush.Batcher) {
 	c.value++
 	user := timpush.UserAttrs{ToAccount: fmt.Sprintf("%s user %d", c.name, c.IntN(3)), Attrs: timpush.Attrs{"city": fmt.Sprint(c.value)}}
 	err := batcher.SetAttr(ctx, user)
-	c.told(err)
+	c.logError(err)
 	outcome := timpush.Done
 	if failed, ok := errors.AsType[*timpush.UserError](err); ok {
 		outcome = failed.Outcome
 	} else if err != nil {
 		c.fault("Batcher: %v", err)
 	}
-	c.note(user.ToAccount, user.Attrs["city"], outcome)
-	c.count(1, map[timpush.Outcome]int{outcome: 1})
+	c.record(user.ToAccount, user.Attrs["city"], outcome)
+	c.countUsers(1, map[timpush.Outcome]int{outcome: 1})
 }
 
-// check compares what the fake has with what it may have. When the machine stands still, what was given up in favour of a
-// second attempt may arrive after a later value, which is no fault; nor is it then that a stream did not wait for its source.
+// check compares what the fake has with what it may have. When the machine stalls, an attempt that was abandoned for a second
+// one may arrive after a later value, and a stream may not wait for its source: neither is a fault then.
 func (c *caller) check(stalled bool) {
-	if c.untold > 0 && !stalled {
+	if c.unreported > 0 && !stalled {
 		c.fault("stream: the last user is not accounted for")
 	}
 	for account, k := range c.model {
-		if value := orAbsent(c.fake.Attrs(account)["city"]); !k.may(value) && !(stalled && k.was(value)) {
-			c.fault("%s is %s; what was told: %v%s", account, value, k.told, c.history(account))
+		if value := cmp.Or(c.fake.Attrs(account)["city"], absent); !k.mayBe(value) && !(stalled && k.wasDone(value)) {
+			c.fault("%s is %s; history: %v", account, value, k.history)
 		}
 	}
-}
-
-func orAbsent(value string) string {
-	if value == "" {
-		return absent
-	}
-	return value
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -9,18 +10,18 @@ import (
 	"time"
 )
 
-// proxy passes connections on, and cuts or resets them now and then, in the middle of what it passes. It sees only encrypted
-// bytes. Answers are late at times. Requests are not: one that reaches the service after the client has given it up may be
-// carried out behind a later one, and no client can prevent that.
+// proxy forwards connections, and now and then closes or resets one in the middle of the bytes. It sees only encrypted
+// bytes. Answers are late at times. Requests are not: one that reaches the service after the client has abandoned it may be
+// applied after a later one, and no client can prevent that.
 type proxy struct {
 	listener net.Listener
 	target   string
+	ctx      context.Context // ends with the proxy
+	cancel   func()
 	work     sync.WaitGroup
 
 	mu     sync.Mutex
 	random *rand.Rand
-	open   map[net.Conn]bool
-	closed bool
 }
 
 func newProxy(target string, seed uint64) *proxy {
@@ -28,22 +29,18 @@ func newProxy(target string, seed uint64) *proxy {
 	if err != nil {
 		panic(err)
 	}
-	p := &proxy{listener: listener, target: target, random: rand.New(rand.NewPCG(seed, 0)), open: map[net.Conn]bool{}}
+	p := &proxy{listener: listener, target: target, random: rand.New(rand.NewPCG(seed, 0))}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.work.Go(p.serve)
 	return p
 }
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
-// close ends all connections, and waits for what passes them on.
+// close ends all connections and waits for their goroutines.
 func (p *proxy) close() {
 	_ = p.listener.Close()
-	p.mu.Lock()
-	p.closed = true
-	for conn := range p.open {
-		_ = conn.Close()
-	}
-	p.mu.Unlock()
+	p.cancel()
 	p.work.Wait()
 }
 
@@ -53,61 +50,42 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.target) //nolint:noctx // to loopback
-		if err != nil {
-			_ = client.Close()
-			return
-		}
-		if !p.keep(client, server) {
-			return
-		}
-		cut := func(reset bool) {
-			if tcp, ok := client.(*net.TCPConn); ok && reset {
-				_ = tcp.SetLinger(0)
-			}
-			p.drop(client, server)
-		}
-		p.work.Go(func() { p.pass(server, client, 0, cut) })
-		p.work.Go(func() { p.pass(client, server, 15*time.Millisecond, cut) })
+		p.work.Go(func() { p.connect(client) })
 	}
 }
 
-// keep remembers connections, unless the proxy is closed.
-func (p *proxy) keep(conns ...net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, conn := range conns {
-		if p.open[conn] = true; p.closed {
-			_ = conn.Close()
-		}
+// connect forwards a connection in both directions until one of them ends.
+func (p *proxy) connect(client net.Conn) {
+	defer func() { _ = client.Close() }()
+	server, err := new(net.Dialer).DialContext(p.ctx, "tcp", p.target)
+	if err != nil {
+		return
 	}
-	return !p.closed
+	end := sync.OnceFunc(func() { _, _ = client.Close(), server.Close() })
+	defer context.AfterFunc(p.ctx, end)()
+	var both sync.WaitGroup
+	both.Go(func() { defer end(); p.forward(server, client, client, 0) })
+	both.Go(func() { defer end(); p.forward(client, server, client, 15*time.Millisecond) })
+	both.Wait()
 }
 
-func (p *proxy) drop(conns ...net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, conn := range conns {
-		_ = conn.Close()
-		delete(p.open, conn)
-	}
-}
-
-// pass passes bytes on in one direction, until somebody ends it or chance does.
-func (p *proxy) pass(to, from net.Conn, late time.Duration, cut func(reset bool)) {
+// forward copies bytes in one direction, until a connection ends or chance ends it.
+func (p *proxy) forward(to, from, client net.Conn, late time.Duration) {
 	buffer := make([]byte, 4096)
 	for {
 		n, err := from.Read(buffer)
 		delay, keep, end, reset := p.chance(n, late)
 		time.Sleep(delay) //nolint:forbidigo // it ends soon
 		if _, failed := to.Write(buffer[:keep]); failed != nil || err != nil || end {
-			cut(reset && !errors.Is(err, io.EOF))
+			if tcp, ok := client.(*net.TCPConn); ok && reset && !errors.Is(err, io.EOF) {
+				_ = tcp.SetLinger(0)
+			}
 			return
 		}
 	}
 }
 
-// chance decides what becomes of n bytes: mostly nothing.
+// chance decides about n bytes: mostly they are forwarded at once.
 func (p *proxy) chance(n int, late time.Duration) (delay time.Duration, keep int, end, reset bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

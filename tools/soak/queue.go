@@ -13,7 +13,6 @@ import (
 
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/dispatch"
-	"github.com/timpush/timpush-go/timpushtest"
 )
 
 // queue stores updates of accounts of its own in a queue on disk, whose dispatcher is stopped and started meanwhile, and in half of
@@ -31,14 +30,14 @@ func (w *world) queue(seed uint64) {
 		w.fault("OpenEmbedded: %v", err)
 		return
 	}
-	defer func() { w.told(q.Close()) }()
+	defer func() { w.logError(q.Close()) }()
 	client := w.clients[int(seed)%len(w.clients)]
 	stopped := w.dispatch(q, client)
 	last := w.publish(q)
 	stopped()
 	w.fake.Handle(nil)
 	if seed/5%2 == 0 {
-		w.told(q.Close())
+		w.logError(q.Close())
 		w.damage(dir)
 		again, err := dispatch.OpenEmbedded(ctx, dir, id)
 		if err != nil {
@@ -51,10 +50,10 @@ func (w *world) queue(seed uint64) {
 	dead := w.drained(q)
 	stopped()
 	stats, err := q.Stats(ctx)
-	if w.told(err); err == nil {
+	if w.logError(err); err == nil {
 		w.checkOrder(last, dead, stats.Lost > 0)
 	}
-	w.sum.queues = 1
+	w.count("queues", 1)
 }
 
 // damage flips a bit in the stored messages of a queue.
@@ -87,26 +86,24 @@ func (w *world) dispatch(q *dispatch.Queue, c *timpush.Client) (stop func()) {
 	return func() { cancel(); work.Wait() }
 }
 
-// publish lets ten goroutines store growing numbers of an account each, and returns the last ones.
+// publish stores growing numbers for ten accounts at the same time, and returns the last ones.
 func (w *world) publish(q *dispatch.Queue) map[string]int {
 	var mu sync.Mutex
-	last, stop := map[string]int{}, time.Now().Add(lasts/2)
+	last, stop := map[string]int{}, time.Now().Add(runTime/2)
 	var work sync.WaitGroup
 	for k := range 10 {
 		account := fmt.Sprintf("queued %d", k)
 		work.Go(func() {
 			for value := 1; time.Now().Before(stop); value++ {
 				err := q.SetAttr(context.Background(), timpush.UserAttrs{ToAccount: account, Attrs: timpush.Attrs{"city": strconv.Itoa(value)}})
-				if w.told(err); err != nil {
+				if w.logError(err); err != nil {
 					w.fault("SetAttr of the queue: %v", err)
 					return
 				}
 				mu.Lock()
 				last[account] = value
-				w.mu.Lock()
-				w.sum.queued++
-				w.mu.Unlock()
 				mu.Unlock()
+				w.count("queued", 1)
 			}
 		})
 	}
@@ -132,7 +129,7 @@ func (w *world) drained(q *dispatch.Queue) map[string]bool {
 	}
 	dead := map[string]bool{}
 	for letter, err := range q.DeadLetters(ctx) {
-		if w.told(err); err == nil {
+		if w.logError(err); err == nil {
 			dead[letter.User.ToAccount] = true
 		}
 	}
@@ -143,9 +140,21 @@ func (w *world) drained(q *dispatch.Queue) map[string]bool {
 func (w *world) checkOrder(last map[string]int, dead map[string]bool, lost bool) {
 	newest := map[string]int{}
 	for _, call := range w.fake.Calls() {
-		for _, user := range usersOf(call) {
-			value := user.value()
-			if _, ours := last[user.ToAccount]; ours && value < newest[user.ToAccount] {
+		var body struct {
+			UserAttrs []struct {
+				ToAccount string          `json:"To_Account"`
+				Attrs     json.RawMessage // names only, if they are to be removed
+			}
+		}
+		_ = json.Unmarshal(call.Body, &body)
+		for _, user := range body.UserAttrs {
+			if _, ours := last[user.ToAccount]; !ours {
+				continue
+			}
+			var attrs struct{ City string }
+			_ = json.Unmarshal(user.Attrs, &attrs)
+			value, _ := strconv.Atoi(attrs.City)
+			if value < newest[user.ToAccount] {
 				w.fault("queue: %s is %d after %d", user.ToAccount, value, newest[user.ToAccount])
 			}
 			newest[user.ToAccount] = value
@@ -156,36 +165,4 @@ func (w *world) checkOrder(last map[string]int, dead map[string]bool, lost bool)
 			w.fault("queue: %s is %s, want %d", account, stored, value)
 		}
 	}
-}
-
-// sent is a user as a call has it: with attributes, or with names of attributes to remove.
-type sent struct {
-	ToAccount string `json:"To_Account"`
-	Attrs     json.RawMessage
-}
-
-func (s sent) value() int {
-	var attrs struct{ City string }
-	_ = json.Unmarshal(s.Attrs, &attrs)
-	value, _ := strconv.Atoi(attrs.City)
-	return value
-}
-
-func usersOf(call timpushtest.Call) []sent {
-	var body struct{ UserAttrs []sent }
-	_ = json.Unmarshal(call.Body, &body)
-	return body.UserAttrs
-}
-
-// history tells what the fake was sent of an account, and what it answered.
-func (w *world) history(account string) (text string) {
-	calls := w.fake.Calls()
-	for _, call := range calls {
-		for _, user := range usersOf(call) {
-			if user.ToAccount == account {
-				text += fmt.Sprintf("; after %v %s: %d %d %v", call.Time.Sub(calls[0].Time).Round(time.Millisecond), user.Attrs, call.Status, call.Code, call.Failed[account])
-			}
-		}
-	}
-	return text
 }

@@ -7,11 +7,11 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
 
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
@@ -19,10 +19,10 @@ import (
 )
 
 const (
-	lasts    = 700 * time.Millisecond // how long callers begin new calls
-	patience = 500 * time.Millisecond // of an attempt
-	quota    = 100
-	pace     = 90 // calls a second of all clients: a busy machine may let ten calls more arrive at once
+	runTime        = 700 * time.Millisecond // how long callers start new calls
+	attemptTimeout = 500 * time.Millisecond
+	quota          = 100
+	pace           = 90 // calls per second of all clients: on a busy machine ten calls more may arrive at once
 )
 
 // world is what the callers of one run share.
@@ -31,21 +31,20 @@ type world struct {
 	fake    *timpushtest.Server
 	proxy   *proxy // nil: there is none
 	clients []*timpush.Client
-	stop    time.Time // no more calls after it
+	stop    time.Time // of new calls
 	log     tools.Buffer
-	faulty  atomic.Int64
 
 	mu     sync.Mutex
 	sum    summary
 	faults []string
 }
 
-// run makes one run and returns what it did, and what did not hold. lie is the transport of a client that a test has made
-// wrong, or nil.
-func run(seed uint64, lie func(http.RoundTripper) http.RoundTripper) (summary, []string) {
-	w := &world{random: rand.New(rand.NewPCG(seed, 0))}
-	late := stalls()
-	w.begin(lie)
+// run makes one run and returns its summary and the faults found. A test can wrap the transport of a client to make it
+// wrong.
+func run(seed uint64, wrap func(http.RoundTripper) http.RoundTripper) (summary, []string) {
+	w := &world{random: rand.New(rand.NewPCG(seed, 0)), sum: summary{}}
+	late := watchStalls()
+	w.begin(wrap)
 	all := w.callers(seed)
 	stalled := late() > 50*time.Millisecond
 	for _, c := range all {
@@ -55,6 +54,12 @@ func run(seed uint64, lie func(http.RoundTripper) http.RoundTripper) (summary, [
 	return w.sum, w.faults
 }
 
+func (w *world) count(name string, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sum[name] += n
+}
+
 func (w *world) fault(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -62,7 +67,7 @@ func (w *world) fault(format string, args ...any) {
 }
 
 // begin starts the fake, the proxy and the clients.
-func (w *world) begin(lie func(http.RoundTripper) http.RoundTripper) {
+func (w *world) begin(wrap func(http.RoundTripper) http.RoundTripper) {
 	r := w.random
 	opts := []timpushtest.Option{
 		timpushtest.WithLatency(time.Duration(r.IntN(20))*time.Millisecond, time.Duration(r.IntN(20))*time.Millisecond),
@@ -85,18 +90,18 @@ func (w *world) begin(lie func(http.RoundTripper) http.RoundTripper) {
 	limiter := timpush.NewLimiter(pace)
 	for range 1 + r.IntN(2) {
 		transport := w.fake.HTTPClient().Transport.(*http.Transport).Clone() //nolint:errcheck // as it is documented
-		transport.DialContext = nil                                          // the fake's own leads past the proxy
+		transport.DialContext = nil                                          // the fake's own bypasses the proxy
 		var via http.RoundTripper = transport
-		if lie != nil {
-			via = lie(via)
+		if wrap != nil {
+			via = wrap(via)
 		}
 		config := []timpush.Option{
 			timpush.WithBaseURL(base), timpush.WithHTTPClient(&http.Client{Transport: via}), timpush.WithLimiter(limiter),
-			timpush.WithAttemptTimeout(patience), timpush.WithMaxAttempts(1 + r.IntN(4)), timpush.WithMaxInFlight(1 + r.IntN(32)),
+			timpush.WithAttemptTimeout(attemptTimeout), timpush.WithMaxAttempts(1 + r.IntN(4)), timpush.WithMaxInFlight(1 + r.IntN(32)),
 			timpush.WithLogger(slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 		}
 		if r.IntN(3) == 0 {
-			config = append(config, timpush.WithSigner(newJumpingSigner(w.fake, r.Uint64())))
+			config = append(config, timpush.WithSigner(w.jumpingSigner(r.Uint64())))
 		}
 		if r.IntN(4) == 0 {
 			config = append(config, timpush.WithPreflight())
@@ -107,10 +112,10 @@ func (w *world) begin(lie func(http.RoundTripper) http.RoundTripper) {
 		}
 		w.clients = append(w.clients, client)
 	}
-	w.stop = time.Now().Add(lasts)
+	w.stop = time.Now().Add(runTime)
 }
 
-// disturb returns what goes wrong with a call.
+// disturb returns a function that chooses the fault of a call.
 func (w *world) disturb(share float64, seed uint64) func(timpushtest.Call) timpushtest.Fault {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var mu sync.Mutex
@@ -120,7 +125,7 @@ func (w *world) disturb(share float64, seed uint64) func(timpushtest.Call) timpu
 		if r.Float64() >= share {
 			return timpushtest.Fault{}
 		}
-		w.faulty.Add(1)
+		w.count("faulty", 1)
 		return timpushtest.Delay(time.Duration(r.IntN(30))*time.Millisecond, randomFault(r, c.Accounts))
 	}
 }
@@ -142,13 +147,34 @@ func randomFault(r *rand.Rand, accounts []string) timpushtest.Fault {
 	)
 }
 
-// end checks what must hold when all calls have ended, and lets go of all.
+// signerFunc is a timpush.Signer.
+type signerFunc func(context.Context) (string, time.Time, error)
+
+func (f signerFunc) UserSig(ctx context.Context) (string, time.Time, error) { return f(ctx) }
+
+// jumpingSigner makes UserSigs as on a machine whose clock jumps: a fifth of them are days old. The service then calls a
+// UserSig expired that the client takes for new.
+func (w *world) jumpingSigner(seed uint64) timpush.Signer {
+	id, admin, key := w.fake.App()
+	r := rand.New(rand.NewPCG(seed, 0))
+	var mu sync.Mutex
+	return signerFunc(func(context.Context) (string, time.Time, error) {
+		mu.Lock()
+		life := pick(r, 1, 1, 1, 1, -2) * 24 * int(time.Hour/time.Second)
+		mu.Unlock()
+		sig, err := tencentyun.GenUserSig(id, key, admin, life)
+		// A tenth of a second: the clock is right again when the client asks next.
+		return sig, time.Now().Add(100 * time.Millisecond), err
+	})
+}
+
+// end checks what must hold when all calls have ended, and closes everything.
 func (w *world) end(stalled bool) {
-	w.sum.calls, w.sum.faulty = len(w.fake.Calls()), int(w.faulty.Load())
+	w.count("calls", len(w.fake.Calls()))
 	if stalled {
-		w.sum.stalled++
+		w.count("stalled", 1)
 	}
-	// What waits for a machine that stands still arrives at once, whoever paces it.
+	// Calls that wait for a stalled machine arrive at once, whatever the limiter.
 	if peak := w.fake.PeakRate(); peak > quota && !stalled {
 		w.fault("%d calls in one second", peak)
 	}
@@ -166,27 +192,26 @@ func (w *world) secrets() {
 	w.mu.Lock()
 	text += strings.Join(w.faults, "\n")
 	w.mu.Unlock()
-	secrets := []string{key}
+	secrets := map[string]bool{key: true}
 	for _, call := range w.fake.Calls() {
-		secrets = append(secrets, call.Query.Get("usersig"))
+		secrets[call.Query.Get("usersig")] = true
 	}
-	slices.Sort(secrets)
-	for _, secret := range slices.Compact(secrets) {
+	for secret := range secrets {
 		if secret != "" && strings.Contains(text, secret) {
 			w.fault("a secret is in a log or an error: %s...", secret[:min(len(secret), 12)])
 		}
 	}
 }
 
-// told keeps what a caller is told, to look for secrets in it.
-func (w *world) told(err error) {
+// logError keeps the text of an error, which must not have secrets.
+func (w *world) logError(err error) {
 	if err != nil {
 		_, _ = fmt.Fprintf(&w.log, "%v %+v %#v\n", err, err, err)
 	}
 }
 
-// stalls measures for how long the machine stands still at most, until it is asked.
-func stalls() (longest func() time.Duration) {
+// watchStalls measures the longest stall of the machine until the returned function is called.
+func watchStalls() (longest func() time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	end := make(chan time.Duration)
 	go func() {
@@ -201,7 +226,7 @@ func stalls() (longest func() time.Duration) {
 	return func() time.Duration { cancel(); return <-end }
 }
 
-// goroutinesLeft returns how many there are more than before, when that does not change any more.
+// goroutinesLeft returns how many more goroutines than before do not end.
 func goroutinesLeft(before int) int {
 	for range 200 {
 		if runtime.NumGoroutine() <= before {
@@ -210,11 +235,6 @@ func goroutinesLeft(before int) int {
 		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // it ends soon
 	}
 	return runtime.NumGoroutine() - before
-}
-
-func stacks() string {
-	text := make([]byte, 1<<20)
-	return string(text[:runtime.Stack(text, true)])
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }

@@ -29,7 +29,7 @@ func TestSoakFindsDoneThatIsNotStored(t *testing.T) { //nolint:paralleltest // i
 			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"ActionStatus":"OK","ErrorCode":0}`)), Request: r}, nil
 		})
 	})
-	assert.Contains(t, strings.Join(faults, "\n"), "is (absent); what was told: [1 done")
+	assert.Contains(t, strings.Join(faults, "\n"), "is (absent); history: [1 done")
 }
 
 func TestSoakFindsSecrets(t *testing.T) {
@@ -38,7 +38,7 @@ func TestSoakFindsSecrets(t *testing.T) {
 	w.secrets()
 	require.Empty(t, w.faults)
 	_, _, key := w.fake.App()
-	w.told(errors.New("the key is " + key))
+	w.logError(errors.New("the key is " + key))
 	w.secrets()
 	require.Len(t, w.faults, 1)
 	assert.NotContains(t, w.faults[0], key)

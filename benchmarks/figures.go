@@ -1,0 +1,230 @@
+package main
+
+// figure is a set of values that are measured together.
+type figure struct {
+	name, title string
+	about       string // what runs, for BENCHMARKS.md
+	runs        []goRun
+	goals       []goal
+	table       table
+	chart       chart
+}
+
+// goRun is a run of go test.
+type goRun struct {
+	dir  string
+	env  []string
+	args []string
+}
+
+// goal is a value and what it should be. Of a value that was measured several times the median counts.
+type goal struct {
+	what, value string
+	bound       bound
+	limit       float64
+	format      func(float64) string
+}
+
+type bound string
+
+const (
+	atLeast  bound = "at least"
+	atMost   bound = "at most"
+	reported bound = "" // there is no goal
+)
+
+// table has a row for each value that is a list. The zero table is not written.
+type table struct {
+	head    []string
+	rows    []row
+	formats []func(float64) string // of the columns, in turn
+}
+
+type row struct{ name, value string }
+
+// chart draws a value that has a number for each second or so. The zero chart is not written.
+type chart struct {
+	title, unit  string
+	value        string
+	seconds, top int // where the axes end
+}
+
+// here is a run of the tests of this module.
+func here(test string) []goRun {
+	return []goRun{{dir: ".", args: []string{"-run", "^" + test + "$", ".", "-figures", "1"}}}
+}
+
+func bench(args ...string) goRun {
+	return goRun{dir: ".", args: append([]string{"-run", "^$", "-bench"}, append(args, ".")...)}
+}
+
+func tool(test, users string) goRun {
+	return goRun{dir: "../cmd/timpush", env: []string{"TIMPUSH_FIGURES=" + users}, args: []string{"-run", test + "$", "."}}
+}
+
+var figures = []figure{
+	{
+		name: "call", title: "what a call costs",
+		about: "`SetAttr` of 100 users with 3 attributes each. *In memory*: on a transport that accepts everything at once, against `encoding/json` marshalling the same body. " +
+			"*Over loopback*, with TLS and keep-alive, in turn with three others in blocks of 250 calls: the loop that a user would write by hand (`encoding/json` both ways), " +
+			"a bare loop that posts a ready-made body and discards the answer, and a raw TLS socket, which is the limit. All have a timeout for each request, and the two loops have the client's " +
+			"transport settings (connections, 16 KiB write buffer, no compression). A run's ratio is that of its median block; shown is the median of five runs. " +
+			"*For each user*: what a stream and a `Batcher` cost beyond `SetAttr` with ready slices.",
+		runs: []goRun{
+			bench("SetAttr/", "-benchtime", "2000x", "-count", "5"),
+			bench("InMemory", "-benchtime", "5000x", "-count", "5"),
+			bench("PerUser", "-benchtime", "20x", "-count", "3"),
+		},
+		goals: callGoals(),
+	},
+	{
+		name: "bulk", title: "one stream uses the whole quota, and keeps it",
+		about: "`SetAttrSeq` with an endless source of users for a minute, against a fake with 200 ms ± 100 ms latency that refuses more than 100 calls in any one second. For comparison, on fakes " +
+			"of their own for 15 s, what is quickly written with `net/http`: a loop that sends 100 users a request, one request after the other, and 32 such loops that immediately repeat what is refused. " +
+			"The client paces its calls at 97.5 a second, so at most 97.5 % can be reached, less the time of the first answer.",
+		runs: here("TestBulk"),
+		goals: []goal{
+			{"users done per second, of 10,000", "share", atLeast, 0.97, percent},
+			{"most calls in any one second", "peak", atMost, 100, thousands},
+			{"calls refused", "refused", atMost, 0, thousands},
+			{"users answered and not done", "undone", atMost, 0, thousands},
+		},
+		table: table{
+			head:    []string{"", "users/s", "calls", "refused", "most calls in a second"},
+			rows:    []row{{"SetAttrSeq", "SetAttrSeq"}, {"32 net/http loops", "pool"}, {"net/http loop", "loop"}},
+			formats: []func(float64) string{thousands, thousands, percent, thousands},
+		},
+		chart: chart{"Users done in each second by SetAttrSeq", "users", "series", 60, 12000},
+	},
+	{
+		name: "batcher", title: "ten thousand goroutines with one user each",
+		about: "10,000 goroutines set one user each, again and again, through a `Batcher`, for 30 s after 5 s of warm-up; the fake has 200 ms ± 100 ms latency and its quota of 100 calls a second. For " +
+			"comparison, for 10 s, the same goroutines call `SetAttr` of the client, so that each user is a request. With 10,000 callers and a quota of 10,000 users a second the mean wait " +
+			"cannot be much less than a second. Without a Batcher only calls that ended within the 10 s count.",
+		runs: here("TestBatcher"),
+		goals: []goal{
+			{"users done per second", "rate", atLeast, 9000, thousands},
+			{"calls refused", "refused", atMost, 0, thousands},
+		},
+		table: table{
+			head:    []string{"", "users/s", "wait, p50 (ms)", "wait, p99 (ms)"},
+			rows:    []row{{"Batcher", "Batcher"}, {"SetAttr for each user", "SetAttr"}},
+			formats: []func(float64) string{thousands},
+		},
+	},
+	{
+		name: "memory", title: "a stream of ten million users in constant memory",
+		about: "`SetAttrSeq` with 10 million users and no limiter, in a process of its own whose resident memory (VmRSS) is read four times a second. A server without TLS in the process of the test accepts " +
+			"each request at once.",
+		runs: here("TestMemory"),
+		goals: []goal{
+			{"most resident memory", "most", atMost, 64, unit("%.1f MiB")},
+			{"last tenth of the run, of the second tenth", "growth", atMost, 1.1, percent},
+			{"users per second", "rate", reported, 0, thousands},
+		},
+		chart: chart{"Resident memory", "MiB", "series", 25, 80},
+	},
+	{
+		name: "latency", title: "what MaxInFlight a latency needs",
+		about: "`SetAttrSeq` at several `WithMaxInFlight` against fakes of several latencies, each for at least 4 s after a warm-up of a second and the latency, four at a time. The fakes refuse nothing: " +
+			"the client's own pace, 97.5 calls a second, bounds the rate. The table has users a second; the most is 9,750. **MaxInFlight must be at least 100/s x latency**, " +
+			"since that many requests are in flight at the full quota.",
+		runs:  here("TestLatency"),
+		goals: []goal{{"users per second with the default up to 300 ms, of 9,750", "share", atLeast, 0.97, percent}},
+		table: table{
+			head: []string{"latency", "MaxInFlight 8", "16", "32", "64", "128", "200", "needed"},
+			rows: []row{
+				{"0 ms", "0s"}, {"50 ms", "50ms"}, {"100 ms", "100ms"}, {"200 ms", "200ms"},
+				{"300 ms", "300ms"}, {"500 ms", "500ms"}, {"1,000 ms", "1s"}, {"2,000 ms", "2s"},
+			},
+			formats: []func(float64) string{thousands},
+		},
+	},
+	{
+		name: "pace", title: "the client settles at what others leave of the quota",
+		about: "`SetAttrSeq` for 120 s against a fake with 200 ms ± 100 ms latency, while a `net/http` loop that the client does not know of sends 50 of the 100 calls a second until 80 s. Refused calls " +
+			"count for the fake's quota. The client's own limiter allows 97.5 calls a second all the time. The steady state is from 20 s to 80 s.",
+		runs: here("TestPace"),
+		goals: []goal{
+			{"accepted in the steady state, of the 50 calls a second that the others leave", "used", atLeast, 0.92, percent},
+			{"calls refused in the steady state", "refused", atMost, 0.0035, percent},
+			{"95 calls a second again after the others stop", "recovery", atMost, 13, unit("%.0f s")},
+			{"calls of the others per second", "others", reported, 0, unit("%.1f")},
+		},
+		chart: chart{"Calls of the client accepted in each second; the others stop at 80 s", "calls", "series", 120, 120},
+	},
+	{
+		name: "replicas", title: "four processes share one quota through Redis",
+		about: "Four processes with 32 callers each and a [redislimiter](redislimiter/README.md), one `redis-server` (`apt-get install redis-server`), and a fake with 200 ms ± 100 ms latency that refuses " +
+			"more than 100 calls in any one second: 20 s with all four, 20 s with one killed, 20 s after Redis was killed and started without its data. Its test fails if the quota is not filled " +
+			"again in the latter two. Calls that wait for a machine that stands still arrive at once, whatever the limiter: if that lasts more than some 30 ms, the peak is the machine's.",
+		runs: []goRun{{dir: "../redislimiter", args: []string{"-run", "Figures", ".", "-figures", "20s"}}},
+		goals: []goal{
+			{"calls per second together, of 100", "together", atLeast, 95, number},
+			{"most calls in any one second, in the whole run", "peak", atMost, 100, thousands},
+			{"calls refused", "refused", atMost, 0, thousands},
+			{"greatest difference from a fair share", "unfair", atMost, 0.2, percent},
+			{"one killed: 95 calls in a second again after", "takeover", atMost, 2, unit("%.2f s")},
+			{"longest stall of the machine", "stall", reported, 0, unit("%.3f s")},
+		},
+	},
+	{
+		name: "dispatch", title: "what is stored is sent, whatever is killed",
+		about: "A queue of [dispatch](dispatch/README.md), every write synced, and a fake with 50 ms latency. *throughput*: one process stores 10,000 updates a second for 20 s and sends them. *workers*: " +
+			"1,000 updates a second, and 100 times one of three workers is killed with `kill -9`; after each fifth, one is stopped for 6 s and continued. *servers*: 500 updates a second to a cluster of three, and 100 " +
+			"times one of its servers or one of two workers is killed. *start*: a process is killed with a million updates pending, and starts again.",
+		runs:  []goRun{{dir: "../dispatch", args: []string{"-run", "Figure", ".", "-figures", "-kills", "100"}}},
+		goals: dispatchGoals(),
+	},
+	{
+		name: "tool", title: "files of any size from the command line",
+		about: "`timpush set-attr` with CSV files, against a server on loopback that accepts everything, without a limit of calls. The library gets the same users from memory. The start is the median of eleven.",
+		runs:  []goRun{tool("TestFiguresMemory", "5000000"), tool("TestFiguresCPU", "1000000"), tool("TestFiguresStart", "10")},
+		goals: []goal{
+			{"resident memory at most, 10 million rows", "memory", atMost, 96, unit("%.1f MiB")},
+			{"CPU time of a million rows, of the library's", "cpu", atMost, 1.5, percent},
+			{"from the start to the first request", "start", atMost, 100, unit("%.0f ms")},
+		},
+	},
+}
+
+func callGoals() []goal {
+	goals := []goal{{"in memory: time, of `encoding/json` for the body alone", "InMemory of-json", atMost, 0.5, percent}}
+	for _, callers := range []string{"1", "8", "16"} {
+		where, name := "over loopback, callers: "+callers+": ", "SetAttr/callers="+callers+" "
+		goals = append(goals,
+			goal{where + "speed, of the loop by hand", name + "of-hand", atLeast, 1.4, percent},
+			goal{where + "speed, of the bare loop", name + "of-bare", atLeast, 0.5, percent},
+			goal{where + "speed, of a raw TLS socket", name + "of-socket", reported, 0, percent},
+			goal{where + "allocations more than the bare loop", name + "more-allocs/op", atMost, 30, number},
+		)
+	}
+	for _, way := range []string{"SetAttrSeq", "Batcher"} {
+		goals = append(goals,
+			goal{"for each user: time of " + way + " beyond `SetAttr`", "PerUser/" + way + " more-ns/user", atMost, 5000, unit("%.0f ns")},
+			goal{"for each user: allocations of " + way + " beyond `SetAttr`", "PerUser/" + way + " more-allocs/user", atMost, 3, number},
+		)
+	}
+	return goals
+}
+
+func dispatchGoals() []goal {
+	goals := []goal{
+		{"throughput: updates stored per second, of 10,000", "throughput.stored", atLeast, 9900, thousands},
+		{"throughput: updates sent per second, of 10,000", "throughput.sent", atLeast, 9500, thousands},
+		{"throughput: updates lost", "throughput.lost", atMost, 0, thousands},
+	}
+	for _, part := range []string{"workers", "servers"} {
+		goals = append(goals,
+			goal{part + ": updates lost", part + ".lost", atMost, 0, thousands},
+			goal{part + ": updates refused", part + ".refused", atMost, 0, thousands},
+			goal{part + ": accounts with an earlier value after a later one", part + ".disordered", atMost, 0, thousands},
+			goal{part + ": sent twice, of what may be in flight at each kill", part + ".bound", atMost, 1, percent},
+			goal{part + ": updates", part + ".updates", reported, 0, thousands},
+			goal{part + ": sent twice", part + ".again", reported, 0, thousands},
+			goal{part + ": longest `SetAttr`", part + ".slowest", reported, 0, unit("%.2f s")},
+			goal{part + ": longest time without a request", part + ".silence", reported, 0, unit("%.2f s")},
+		)
+	}
+	return append(goals, goal{"start: first request after", "start.first", atMost, 2, unit("%.2f s")})
+}

@@ -107,7 +107,7 @@ func (s *sender) notAdmitted(err error) verdict {
 	if _, cooling := errors.AsType[*cooldownError](err); cooling {
 		v.class = classFatal
 	} else if _, ok := s.ctx.Deadline(); ok && errors.Is(err, context.DeadlineExceeded) {
-		v.class, v.final = classNone, true
+		v.class = classNone
 		s.stopNew(err)
 	}
 	return v

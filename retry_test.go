@@ -989,3 +989,18 @@ func TestEachAttemptHasItsOwnTimeout(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }
+
+// A second attempt that comes too late for the deadline does not tell how the first ended.
+func TestLostAnswerStaysUnknownIfTheLimiterRefusesTheNextAttempt(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.CutAfter())
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		users := someUsers(1)
+		result, err := client(s, timpush.WithLimiter(rate.NewLimiter(0.1, 1))).SetAttr(ctx, users)
+		assertStored(t, s, users...)
+		assert.Equal(t, &timpush.Result{Unknown: 1, Requests: 1}, result)
+		assert.ErrorContains(t, err, "would exceed context deadline")
+	})
+}

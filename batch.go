@@ -7,13 +7,23 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// validate checks each item of an input.
-func validate[T any](e *endpoint[T], input []T) error {
+// validate checks each item of an input and writes its JSON: looking at every byte once serves both. The JSON of all of them
+// lies in one piece of memory.
+func validate[T any](e *endpoint[T], input []T) (written [][]byte, err error) {
 	var faults []*InputError
+	var text []byte
+	written = make([][]byte, len(input))
 	for i, item := range input {
-		faults = append(faults, e.validate(i, item)...)
+		from, valid := len(text), false
+		if text, valid = e.encode(text, item); !valid {
+			faults = append(faults, e.validate(i, item)...)
+		}
+		written[i] = text[from:len(text):len(text)]
+		if i == 0 { // most items are about as long as the first
+			text = slices.Grow(text, len(text)*len(input)*9/8)
+		}
 	}
-	return invalid(faults)
+	return written, invalid(faults)
 }
 
 // merge makes one item of all those of an account, so that no two requests in flight can carry the same account and
@@ -39,35 +49,32 @@ func merge[T any](e *endpoint[T], input []T) (items []T, itemOf []int, err error
 	return items, itemOf, invalid(faults)
 }
 
-// encode makes an entry of each item. The JSON of all of them lies in one piece of memory.
-func encode[T any](e *endpoint[T], items []T) []*entry {
-	entries, pointers := make([]entry, len(items)), make([]*entry, len(items))
-	var text []byte
-	ends := make([]int, len(items))
-	for n, item := range items {
-		text = e.encode(text, item)
-		ends[n] = len(text)
-		if n == 0 { // most items are about as long as the first
-			text = slices.Grow(text, len(text)*len(items)*9/8)
+// encode makes an entry of each item, with what validate has written, or with new JSON for those that were merged.
+func encode[T any](e *endpoint[T], items []T, itemOf []int, written [][]byte) []entry {
+	entries := make([]entry, len(items))
+	for i, n := range itemOf {
+		if entries[n].json == nil {
+			entries[n].account, entries[n].json = e.account(items[n]), written[i]
+		} else {
+			entries[n].json, _ = e.encode(nil, items[n])
 		}
 	}
-	from := 0
-	for n, item := range items {
-		entries[n] = entry{account: e.account(item), json: text[from:ends[n]]}
-		pointers[n] = &entries[n]
-		from = ends[n]
-	}
-	return pointers
+	return entries
 }
 
 // split returns the entries in requests of at most size, without those that have an outcome already.
-func split(entries []*entry, size int) (requests [][]*entry) {
-	open := slices.DeleteFunc(slices.Clone(entries), func(e *entry) bool { return e.err != nil })
+func split(entries []entry, size int) (requests [][]*entry) {
+	open := make([]*entry, 0, len(entries))
+	for n := range entries {
+		if entries[n].err == nil {
+			open = append(open, &entries[n])
+		}
+	}
 	return slices.AppendSeq(requests, slices.Chunk(open, size))
 }
 
 // gather counts the outcomes of an input and makes an error of those that are not Done.
-func gather[T any](e *endpoint[T], input []T, entries []*entry, itemOf []int, requests int64) (*Result, error) {
+func gather[T any](e *endpoint[T], input []T, entries []entry, itemOf []int, requests int64) (*Result, error) {
 	result := &Result{Requests: int(requests)}
 	var failed []failure
 	for i, n := range itemOf {
@@ -86,28 +93,35 @@ func gather[T any](e *endpoint[T], input []T, entries []*entry, itemOf []int, re
 	return result, &PartialError{endpoint: e.path, result: *result, failed: failed}
 }
 
-// appendText appends s, which is valid UTF-8, as a JSON string. A request has hundreds of short texts, nearly all of which JSON
-// needs no escape for: checking that first is cheaper than quoting them all (BenchmarkEncode).
-func appendText(dst []byte, s string) []byte {
+// appendText appends s as a JSON string, and reports whether it is valid UTF-8. A request has hundreds of short texts, nearly
+// all of which JSON needs no escape for: checking that first is cheaper than quoting them all (BenchmarkEncode).
+func appendText(dst []byte, s string) ([]byte, bool) {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			dst, _ = jsontext.AppendQuote(dst, s)
-			return dst
+			dst, err := jsontext.AppendQuote(dst, s)
+			return dst, err == nil
 		}
 	}
 	dst = append(dst, '"')
 	dst = append(dst, s...)
-	return append(dst, '"')
+	return append(dst, '"'), true
+}
+
+// appendAccount appends an account as a JSON string, and reports whether it is valid.
+func appendAccount(dst []byte, account string) ([]byte, bool) {
+	valid := accountFault(account) == ""
+	dst, _ = appendText(dst, account)
+	return dst, valid
 }
 
 // endpoint is a command whose requests are about accounts, and what to do with the items of its input.
 type endpoint[T any] struct {
 	command
 	account  func(item T) string
-	validate func(index int, item T) []*InputError
+	validate func(index int, item T) []*InputError           // all that is wrong with an item
 	merge    func(earlier, later T) (merged T, fault string) // as if applied in turn
-	encode   func(dst []byte, item T) []byte                 // appends the item's JSON
+	encode   func(dst []byte, item T) ([]byte, bool)         // appends the item's JSON; false if the item is not valid
 
-	precheck func(s *sender, items []T, entries []*entry) // may reject entries before anything is sent; nil: none
-	found    func(index int, value any)                   // is called with what was read for an input that is Done; nil: nothing is read
+	precheck func(s *sender, items []T, entries []entry) // may reject entries before anything is sent; nil: none
+	found    func(index int, value any)                  // is called with what was read for an input that is Done; nil: nothing is read
 }

@@ -8,14 +8,15 @@ import (
 
 // execute is the whole path of a call. The Result is nil if the input is not valid.
 func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (result *Result, err error) {
-	if err := validate(e, input); err != nil {
+	written, err := validate(e, input)
+	if err != nil {
 		return nil, err
 	}
 	items, itemOf, err := merge(e, input)
 	if err != nil {
 		return nil, err
 	}
-	entries := encode(e, items)
+	entries := encode(e, items, itemOf, written)
 	s, finish := c.begin(ctx, &e.command, len(input))
 	defer func() { finish(result, err) }()
 	if e.precheck != nil {

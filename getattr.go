@@ -21,7 +21,7 @@ func accountEndpoint(path string, read func(body []byte) (any, error)) endpoint[
 		account:  func(account string) string { return account },
 		validate: accountFaults,
 		merge:    func(earlier, _ string) (string, string) { return earlier, "" },
-		encode:   appendText,
+		encode:   appendAccount,
 	}
 }
 

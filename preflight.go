@@ -77,19 +77,20 @@ func (p *preflight) newSetAttr(precheck bool) *endpoint[UserAttrs] {
 // It costs one or two calls of get_attr_name. The names are kept for ten minutes, but read again before a user is reported,
 // unless they were read in the last five seconds; and they are dropped when the server contradicts them.
 func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
-	if err := validate(c.setAttr, users); err != nil {
+	written, err := validate(c.setAttr, users)
+	if err != nil {
 		return err
 	}
 	items, itemOf, err := merge(c.setAttr, users)
 	if err != nil {
 		return err
 	}
-	entries := encode(c.setAttr, items)
+	entries := encode(c.setAttr, items, itemOf, written)
 	if err := c.preflight.predict(ctx, items, entries, false); err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if e.err == nil {
+	for n := range entries {
+		if e := &entries[n]; e.err == nil {
 			e.outcome = Done // as far as can be predicted
 		}
 	}
@@ -109,7 +110,7 @@ func (p *preflight) forget() { p.names.Store(new(knownNames)) }
 
 // precheck rejects the entries that are certain to be refused. If the names cannot be read it rejects none, and the reason may
 // stop the call.
-func (p *preflight) precheck(s *sender, items []UserAttrs, entries []*entry) {
+func (p *preflight) precheck(s *sender, items []UserAttrs, entries []entry) {
 	if s.over() {
 		return
 	}
@@ -120,7 +121,7 @@ func (p *preflight) precheck(s *sender, items []UserAttrs, entries []*entry) {
 }
 
 // predict returns an error if the names cannot be read. In a hurry it tries once, and not again for a minute.
-func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []*entry, hurry bool) error {
+func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []entry, hurry bool) error {
 	names, err := p.known(ctx, namesLife, hurry)
 	if err != nil {
 		return err

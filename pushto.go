@@ -10,7 +10,7 @@ var pushTo = endpoint[string]{
 	account:  func(account string) string { return account },
 	validate: accountFaults,
 	merge:    func(earlier, _ string) (string, string) { return earlier, "" },
-	encode:   appendText,
+	encode:   appendAccount,
 }
 
 // batchSize returns how many recipients a request has, so that requests of that size can be spaced evenly.
@@ -45,7 +45,8 @@ func (r PushToResult) String() string { return r.Result.String() }
 func (c *Client) PushTo(ctx context.Context, accounts []string, p Push) (*PushToResult, error) {
 	e, err := c.newPushTo(p)
 	if err != nil {
-		return nil, joinFaults(err, validate(&pushTo, accounts))
+		_, others := validate(&pushTo, accounts)
+		return nil, joinFaults(err, others)
 	}
 	result := &PushToResult{TaskIDs: make([]string, len(accounts))}
 	e.found = func(i int, id any) { result.TaskIDs[i] = taskIDOf(id, true) }

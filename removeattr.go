@@ -75,21 +75,20 @@ func mergeNames(earlier, later UserAttrNames) (UserAttrNames, string) {
 	return UserAttrNames{earlier.ToAccount, names}, ""
 }
 
-func appendUserAttrNames(dst []byte, user UserAttrNames) []byte {
+func appendUserAttrNames(dst []byte, user UserAttrNames) ([]byte, bool) {
 	dst = append(dst, `{"To_Account":`...)
-	dst = appendText(dst, user.ToAccount)
+	dst, _ = appendText(dst, user.ToAccount)
 	dst = append(dst, `,"Attrs":`...)
 	dst = appendTexts(dst, distinct(user.Names))
-	return append(dst, '}')
+	return append(dst, '}'), len(userAttrNamesFaults(0, user)) == 0
 }
 
-// appendTexts appends texts, at least one, as a JSON array.
+// appendTexts appends texts as a JSON array.
 func appendTexts(dst []byte, texts []string) []byte {
 	dst = append(dst, '[')
 	for _, text := range texts {
-		dst = appendText(dst, text)
+		dst, _ = appendText(dst, text)
 		dst = append(dst, ',')
 	}
-	dst[len(dst)-1] = ']'
-	return dst
+	return append(withoutComma(dst), ']')
 }

@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -68,9 +69,6 @@ func userAttrsFaults(i int, user UserAttrs) (faults []*InputError) {
 	if fault := countFault(len(user.Attrs)); fault != "" {
 		add("", fault)
 	}
-	if attrsValid(user.Attrs) {
-		return faults
-	}
 	for _, name := range slices.Sorted(maps.Keys(user.Attrs)) {
 		if fault := nameFault(name); fault != "" {
 			add(name, fault)
@@ -80,16 +78,6 @@ func userAttrsFaults(i int, user UserAttrs) (faults []*InputError) {
 		}
 	}
 	return faults
-}
-
-// attrsValid checks without an allocation, for the users without a fault, which are nearly all.
-func attrsValid(attrs Attrs) bool {
-	for name, value := range attrs {
-		if nameFault(name) != "" || valueFault(value) != "" {
-			return false
-		}
-	}
-	return true
 }
 
 func countFault(attrs int) string {
@@ -112,19 +100,24 @@ func mergeAttrs(earlier, later UserAttrs) (UserAttrs, string) {
 	return merged, ""
 }
 
-func appendUserAttrs(dst []byte, user UserAttrs) []byte {
+func appendUserAttrs(dst []byte, user UserAttrs) ([]byte, bool) {
 	dst = append(dst, `{"To_Account":`...)
-	dst = appendText(dst, user.ToAccount)
+	dst, valid := appendAccount(dst, user.ToAccount)
+	valid = valid && countFault(len(user.Attrs)) == ""
 	dst = append(dst, `,"Attrs":{`...)
 	for name, value := range user.Attrs {
-		dst = appendText(dst, name)
+		var nameValid, valueValid bool
+		dst, nameValid = appendText(dst, name)
 		dst = append(dst, ':')
-		dst = appendText(dst, value)
+		dst, valueValid = appendText(dst, value)
 		dst = append(dst, ',')
+		valid = valid && nameValid && valueValid && name != "" && len(name) <= MaxNameBytes && len(value) <= MaxValueBytes
 	}
-	dst[len(dst)-1] = '}' // there is at least one attribute
-	return append(dst, '}')
+	return append(withoutComma(dst), `}}`...), valid
 }
+
+// withoutComma takes back the comma behind the last of several.
+func withoutComma(json []byte) []byte { return bytes.TrimSuffix(json, []byte(",")) }
 
 // Remaining returns those of users that are worth sending again: see [Remaining], which is the same for every kind of input.
 func (e *PartialError) Remaining(users []UserAttrs) []UserAttrs { return remaining(e, users) }

@@ -29,7 +29,9 @@ func tagEndpoint(path, open string, most int, merge func(earlier, later UserTags
 		account:  func(u UserTags) string { return u.ToAccount },
 		validate: func(i int, u UserTags) []*InputError { return userTagsFaults(i, u, most) },
 		merge:    merge,
-		encode:   appendUserTags,
+		encode: func(dst []byte, u UserTags) ([]byte, bool) {
+			return appendUserTags(dst, u), len(userTagsFaults(0, u, most)) == 0
+		},
 	}
 }
 
@@ -109,7 +111,7 @@ func joinTags(earlier, later UserTags) (UserTags, string) {
 
 func appendUserTags(dst []byte, user UserTags) []byte {
 	dst = append(dst, `{"To_Account":`...)
-	dst = appendText(dst, user.ToAccount)
+	dst, _ = appendText(dst, user.ToAccount)
 	dst = append(dst, `,"Tags":`...)
 	dst = appendTexts(dst, distinct(user.Tags))
 	return append(dst, '}')

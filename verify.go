@@ -27,14 +27,15 @@ var verifyPauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecon
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) Verify(ctx context.Context, users []UserAttrs) (*Result, error) {
-	if err := validate(&setAttr, users); err != nil {
+	written, err := validate(&setAttr, users)
+	if err != nil {
 		return nil, err
 	}
 	items, itemOf, err := merge(&setAttr, users)
 	if err != nil {
 		return nil, err
 	}
-	v := verification{engine: c.engine, items: items, entries: encode(&setAttr, items)}
+	v := verification{engine: c.engine, items: items, entries: encode(&setAttr, items, itemOf, written)}
 	open := v.read(ctx, places(len(items)))
 	for _, pause := range verifyPauses {
 		if len(open) == 0 {
@@ -53,7 +54,7 @@ func (c *Client) Verify(ctx context.Context, users []UserAttrs) (*Result, error)
 type verification struct {
 	engine   *engine
 	items    []UserAttrs // what should be stored
-	entries  []*entry
+	entries  []entry
 	requests int64
 }
 

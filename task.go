@@ -155,11 +155,15 @@ func (c *Client) Task(ctx context.Context, id int64) (*Task, error) {
 // API: tencentcloud.com/document/product/1047/78843.
 func (c *Client) Tasks(ctx context.Context, q TaskQuery) iter.Seq2[*Task, error] {
 	return func(yield func(*Task, error) bool) {
+		var first int64 // of the page before
 		for offset := q.Offset; ; {
 			page, err := c.taskPage(ctx, q, offset)
 			if err != nil {
 				yield(nil, err)
 				return
+			}
+			if len(page.tasks) > 0 && page.tasks[0].TaskID == first {
+				return // the service does not look at the offset
 			}
 			for _, task := range page.tasks {
 				if !yield(task, nil) {
@@ -170,6 +174,7 @@ func (c *Client) Tasks(ctx context.Context, q TaskQuery) iter.Seq2[*Task, error]
 			if len(page.tasks) == 0 || page.total > 0 && offset >= page.total {
 				return
 			}
+			first = page.tasks[0].TaskID
 		}
 	}
 }

@@ -457,7 +457,7 @@ func readContent(from jsontext.Value) TaskContent {
 // readAudience returns the zero Audience for a condition that cannot be read as a whole.
 func readAudience(from jsontext.Value) Audience {
 	var c condition
-	if unmarshalLoose(from, &c, json.RejectUnknownMembers(true)) != nil {
+	if json.Unmarshal(from, &c, json.RejectUnknownMembers(true)) != nil {
 		return Audience{}
 	}
 	return Audience{TagsAnd: c.TagsAnd, TagsOr: c.TagsOr, TagsNot: c.TagsNot, AttrsAnd: c.AttrsAnd, AttrsOr: c.AttrsOr}

@@ -26,9 +26,8 @@ var looseUnmarshalers = json.WithUnmarshalers(json.JoinUnmarshalers(
 ))
 
 // unmarshalLoose reads JSON that may be in another encoding than UTF-8, or have a member twice.
-func unmarshalLoose(from jsontext.Value, to any, opts ...json.Options) error {
-	opts = append(opts, looseUnmarshalers, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	return json.Unmarshal(from, to, opts...)
+func unmarshalLoose(from jsontext.Value, to any) error {
+	return json.Unmarshal(from, to, looseUnmarshalers, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 }
 
 // readScalar returns the text of a string, a number or a literal. Null, objects and lists are "", the latter not valid.

@@ -70,7 +70,7 @@ func TestBadPushes(t *testing.T) {
 			push   timpush.Push
 			fields []string
 		}{
-			"nobody and nothing": {timpush.Audience{}, timpush.Push{}, []string{"Audience", "Notification"}},
+			"no one and nothing": {timpush.Audience{}, timpush.Push{}, []string{"Audience", "Notification"}},
 			"an empty list":      {timpush.Audience{TagsOr: []string{}}, hello, []string{"Audience.TagsOr"}},
 			"an empty map beside": {
 				timpush.Audience{AttrsAnd: timpush.Attrs{"a": "b"}, AttrsOr: timpush.Attrs{}}, hello, []string{"Audience.AttrsOr"},

@@ -15,8 +15,8 @@ type UserTags struct {
 var (
 	addTags     = tagEndpoint("v4/timpush/add_tag", `{"UserTags":[`, maxAddedTags, joinTags)
 	replaceTags = tagEndpoint("v4/timpush/add_tag", `{"Replace":1,"UserTags":[`, maxReplacedTags, func(_, later UserTags) (UserTags, string) { return later, "" })
-	removeTags  = tagEndpoint("v4/timpush/remove_tag", `{"UserTags":[`, 0, joinTags)
-	clearTags   = accountEndpoint("v4/timpush/clear_all_tags", nil)
+	removeTags  = removing(tagEndpoint("v4/timpush/remove_tag", `{"UserTags":[`, 0, joinTags))
+	clearTags   = removing(accountEndpoint("v4/timpush/clear_all_tags", nil))
 	getTags     = accountEndpoint("v4/timpush/get_tag", readUserTags)
 )
 
@@ -24,7 +24,8 @@ var (
 func tagEndpoint(path, open string, most int, merge func(earlier, later UserTags) (UserTags, string)) endpoint[UserTags] {
 	return endpoint[UserTags]{
 		command: command{
-			path: path, open: open, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest, repeatable: true, divisible: true,
+			path: path, open: open, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
+			repeatable: true, divisible: true, personal: true,
 		},
 		account:  func(u UserTags) string { return u.ToAccount },
 		validate: func(i int, u UserTags) []*InputError { return userTagsFaults(i, u, most) },
@@ -33,6 +34,12 @@ func tagEndpoint(path, open string, most int, merge func(earlier, later UserTags
 			return appendUserTags(dst, u), len(userTagsFaults(0, u, most)) == 0
 		},
 	}
+}
+
+// removing returns an endpoint that may be refused where nothing is left to remove.
+func removing[T any](e endpoint[T]) endpoint[T] {
+	e.refusesRepeats = true
+	return e
 }
 
 // AddTags adds tags to users. It works as [Client.SetAttr] does, with the same outcomes and errors. Tags of an account that
@@ -51,14 +58,15 @@ func (c *Client) ReplaceTags(ctx context.Context, users []UserTags) (*Result, er
 	return run(ctx, c, &replaceTags, users)
 }
 
-// RemoveTags removes tags from users. It works as [Client.AddTags] does.
+// RemoveTags removes tags from users. It works as [Client.AddTags] does. Whether it is an error to remove a tag that a user does
+// not have is not documented; so where an answer is lost and the repetition is refused, the outcome stays Unknown.
 //
 // API: tencentcloud.com/document/product/1047/60569.
 func (c *Client) RemoveTags(ctx context.Context, users []UserTags) (*Result, error) {
 	return run(ctx, c, &removeTags, users)
 }
 
-// ClearTags removes all tags from users. It works as [Client.AddTags] does.
+// ClearTags removes all tags from users. It works as [Client.RemoveTags] does.
 //
 // API: tencentcloud.com/document/product/1047/60570.
 func (c *Client) ClearTags(ctx context.Context, accounts []string) (*Result, error) {
@@ -122,7 +130,7 @@ func readUserTags(body []byte) (any, error) {
 	var wire struct {
 		UserTags []struct {
 			ToAccount text `json:"To_Account"`
-			Tags      []string
+			Tags      []value
 		}
 	}
 	if err := unmarshal(body, &wire); err != nil {
@@ -132,7 +140,11 @@ func readUserTags(body []byte) (any, error) {
 		return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 	})
 	for _, user := range wire.UserTags {
-		found.add(string(user.ToAccount), user.Tags)
+		tags := make([]string, len(user.Tags))
+		for i, tag := range user.Tags {
+			tags[i] = string(tag)
+		}
+		found.add(string(user.ToAccount), tags)
 	}
 	return lookup(found.lookup), nil
 }

@@ -127,3 +127,50 @@ func TestContradictingTags(t *testing.T) {
 		assert.Equal(t, map[string][]string{"b": {"y", "x"}}, found)
 	})
 }
+
+func TestTagsThatAreNumbers(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, timpush.WithLimiter(unlimited{}), through(answering(`{"ActionStatus":"OK","ErrorCode":0,"UserTags":[`+
+		`{"To_Account":"a","Tags":["x",1]},{"To_Account":"b","Tags":null}]}`)))
+	found, err := c.GetTags(t.Context(), []string{"a", "b"})
+	require.NoError(t, err)
+	assert.Equal(t, map[string][]string{"a": {"x", "1"}, "b": {}}, found)
+}
+
+// TestRemovalOfTagsThatMayBeDone: a refusal after a lost answer may come since the tags are removed already.
+func TestRemovalOfTagsThatMayBeDone(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(*testing.T, *timpush.Client) error{
+		"remove": func(t *testing.T, c *timpush.Client) error {
+			_, err := c.RemoveTags(t.Context(), []timpush.UserTags{tagged("a", "x")})
+			return err
+		},
+		"clear": func(t *testing.T, c *timpush.Client) error {
+			_, err := c.ClearTags(t.Context(), []string{"a"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Inject(timpushtest.ErrorCodeApplied(91000), timpushtest.ErrorCode(90033))
+				var failed *timpush.UserError
+				require.ErrorAs(t, remove(t, client(s)), &failed)
+				assert.Equal(t, timpush.Unknown, failed.Outcome)
+
+				s.Inject(timpushtest.ErrorCode(90033))
+				require.ErrorAs(t, remove(t, client(s)), &failed)
+				assert.Equal(t, timpush.Rejected, failed.Outcome)
+			})
+		})
+	}
+}
+
+func TestTagsAreNotInTheTextOfAPage(t *testing.T) {
+	t.Parallel()
+	s := fake(t)
+	s.Inject(timpushtest.Answer(403, `blocked: {"UserTags":[{"To_Account":"a","Tags":["private tag"]}]}`))
+	_, err := client(s).AddTags(t.Context(), []timpush.UserTags{tagged("a", "private tag")})
+	require.ErrorAs(t, err, new(*timpush.HTTPError))
+	assert.NotContains(t, err.Error(), "private tag")
+}

@@ -155,11 +155,15 @@ func (c *Client) Task(ctx context.Context, id int64) (*Task, error) {
 // API: tencentcloud.com/document/product/1047/78843.
 func (c *Client) Tasks(ctx context.Context, q TaskQuery) iter.Seq2[*Task, error] {
 	return func(yield func(*Task, error) bool) {
+		var first int64 // of the page before
 		for offset := q.Offset; ; {
 			page, err := c.taskPage(ctx, q, offset)
 			if err != nil {
 				yield(nil, err)
 				return
+			}
+			if len(page.tasks) > 0 && page.tasks[0].TaskID == first {
+				return // the service does not look at the offset
 			}
 			for _, task := range page.tasks {
 				if !yield(task, nil) {
@@ -170,6 +174,7 @@ func (c *Client) Tasks(ctx context.Context, q TaskQuery) iter.Seq2[*Task, error]
 			if len(page.tasks) == 0 || page.total > 0 && offset >= page.total {
 				return
 			}
+			first = page.tasks[0].TaskID
 		}
 	}
 }
@@ -452,7 +457,7 @@ func readContent(from jsontext.Value) TaskContent {
 // readAudience returns the zero Audience for a condition that cannot be read as a whole.
 func readAudience(from jsontext.Value) Audience {
 	var c condition
-	if unmarshalLoose(from, &c, json.RejectUnknownMembers(true)) != nil {
+	if json.Unmarshal(from, &c, json.RejectUnknownMembers(true)) != nil {
 		return Audience{}
 	}
 	return Audience{TagsAnd: c.TagsAnd, TagsOr: c.TagsOr, TagsNot: c.TagsNot, AttrsAnd: c.AttrsAnd, AttrsOr: c.AttrsOr}

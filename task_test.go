@@ -57,7 +57,7 @@ func TestScheduleFaults(t *testing.T) {
 		"past":     {Schedule{noon.Add(-1), toAll}, []string{"At"}},
 		"far away": {Schedule{noon.AddDate(9000, 0, 0), toAll}, []string{"At"}},
 		"both":     {Schedule{noon, TaskContent{To: toAll.To, Accounts: []string{"a"}, Push: hello}}, []string{"To"}},
-		"nobody":   {Schedule{noon, TaskContent{Accounts: []string{}, Push: hello}}, []string{"Accounts"}},
+		"no one":   {Schedule{noon, TaskContent{Accounts: []string{}, Push: hello}}, []string{"Accounts"}},
 		"too many": {Schedule{noon, TaskContent{Accounts: tagsOf(501), Push: hello}}, []string{"Accounts"}},
 		"500":      {Schedule{noon, TaskContent{Accounts: tagsOf(500), Push: hello}}, nil},
 		"bad accounts": {
@@ -182,7 +182,8 @@ func TestDecodedContentNeverWidensTheAudience(t *testing.T) {
 		`{"OfflinePushInfo":{"Title":"t"}}`:    {Everybody: true},
 		`"{\"OfflinePushInfo\":{}}"`:           {Everybody: true},
 		`{"Condition":{"TagsOr":["a"]}}`:       {TagsOr: []string{"a"}},
-		`{"Condition":{"AttrsOr":{"a":1}}}`:    {AttrsOr: Attrs{"a": "1"}},
+		`{"Condition":{"AttrsOr":{"a":"1"}}}`:  {AttrsOr: Attrs{"a": "1"}},
+		`{"Condition":{"AttrsOr":{"a":{}}}}`:   {},
 		`{"Condition":{"TagsOr":[]}}`:          {TagsOr: []string{}},
 		`{"Condition":{"TagsOr":["a"],"X":1}}`: {},
 		`{"Condition":{"TagsOr":"a"}}`:         {},

@@ -9,16 +9,16 @@ import (
 
 // validate checks each item of an input and writes its JSON: looking at every byte once serves both. The JSON of all of them
 // lies in one piece of memory.
-func validate[T any](e *endpoint[T], input []T) (written [][]byte, err error) {
+func validate[T any](e *endpoint[T], input []T) (written []entry, err error) {
 	var faults []*InputError
 	var text []byte
-	written = make([][]byte, len(input))
+	written = make([]entry, len(input))
 	for i, item := range input {
 		from, valid := len(text), false
 		if text, valid = e.encode(text, item); !valid {
 			faults = append(faults, e.validate(i, item)...)
 		}
-		written[i] = text[from:len(text):len(text)]
+		written[i].account, written[i].json = e.account(item), text[from:len(text):len(text)]
 		if i == 0 { // most items are about as long as the first
 			text = slices.Grow(text, len(text)*len(input)*9/8)
 		}
@@ -29,32 +29,39 @@ func validate[T any](e *endpoint[T], input []T) (written [][]byte, err error) {
 // merge makes one item of all those of an account, so that no two requests in flight can carry the same account and
 // overtake each other. Items that one request cannot hold for an account are a fault of the input.
 func merge[T any](e *endpoint[T], input []T) (items []T, itemOf []int, err error) {
-	var faults []*InputError
-	items, itemOf = make([]T, 0, len(input)), make([]int, len(input))
+	itemOf = make([]int, len(input))
 	placeOf := make(map[string]int, len(input))
 	for i, item := range input {
 		account := e.account(item)
 		at, repeated := placeOf[account]
 		if !repeated {
-			at = len(items)
+			at = len(placeOf)
 			placeOf[account] = at
+		}
+		itemOf[i] = at
+	}
+	if len(placeOf) == len(input) {
+		return input, itemOf, nil
+	}
+	var faults []*InputError
+	for i, item := range input {
+		if at := itemOf[i]; at == len(items) {
 			items = append(items, item)
 		} else if merged, fault := e.merge(items[at], item); fault == "" {
 			items[at] = merged
 		} else {
-			faults = append(faults, &InputError{Index: i, ToAccount: account, Reason: fault})
+			faults = append(faults, &InputError{Index: i, ToAccount: e.account(item), Reason: fault})
 		}
-		itemOf[i] = at
 	}
 	return items, itemOf, invalid(faults)
 }
 
-// encode makes an entry of each item, with what validate has written, or with new JSON for those that were merged.
-func encode[T any](e *endpoint[T], items []T, itemOf []int, written [][]byte) []entry {
-	entries := make([]entry, len(items))
+// encode returns an entry for each item: what validate has written, or new JSON where items were merged.
+func encode[T any](e *endpoint[T], items []T, itemOf []int, written []entry) []entry {
+	entries := written[:0]
 	for i, n := range itemOf {
-		if entries[n].json == nil {
-			entries[n].account, entries[n].json = e.account(items[n]), written[i]
+		if n == len(entries) {
+			entries = append(entries, written[i])
 		} else {
 			entries[n].json, _ = e.encode(nil, items[n])
 		}

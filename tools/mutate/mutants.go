@@ -96,8 +96,14 @@ func (m *mutator) enter(n ast.Node) bool {
 		}
 	case *ast.BinaryExpr:
 		return m.binary(n)
+	case *ast.UnaryExpr:
+		if literal, ok := n.X.(*ast.BasicLit); ok && n.Op == token.SUB {
+			m.number(n, literal)
+		}
 	case *ast.BasicLit:
-		m.literal(n)
+		if sign, ok := m.parents[len(m.parents)-1].(*ast.UnaryExpr); !ok || sign.Op != token.SUB {
+			m.number(n, n)
+		}
 	case *ast.Ident:
 		if value := m.info.Types[n].Value; value != nil && (n.Name == "true" || n.Name == "false") && m.info.Uses[n] == types.Universe.Lookup(n.Name) {
 			m.negate(n)
@@ -207,14 +213,14 @@ func (m *mutator) leaveOut(n ast.Stmt) {
 	m.wrap(n, "if !mutantOn(%d) { ", " }", m.text(n), "(left out)")
 }
 
-// literal makes a whole number greater by one.
-func (m *mutator) literal(n *ast.BasicLit) {
-	if t := m.info.Types[n].Type; n.Kind == token.INT && t != nil {
+// number makes a whole number greater by one. A negative one, which n includes the sign of, has its type as a whole.
+func (m *mutator) number(n ast.Expr, literal *ast.BasicLit) {
+	if t := m.info.Types[n].Type; literal.Kind == token.INT && t != nil {
 		kind := types.TypeString(types.Default(t), types.RelativeTo(m.pkg))
 		if named, ok := t.(*types.Named); ok && named.Obj().Pkg() != nil && named.Obj().Pkg() != m.pkg {
 			kind = named.Obj().Pkg().Name() + "." + named.Obj().Name()
 		}
-		m.wrap(n, "mutantNumber["+kind+"](%d, ", ")", n.Value, n.Value+"+1")
+		m.wrap(n, "mutantNumber["+kind+"](%d, ", ")", m.text(n), m.text(n)+"+1")
 	}
 }
 

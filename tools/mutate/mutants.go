@@ -226,7 +226,7 @@ func (m *mutator) number(n ast.Expr, literal *ast.BasicLit) {
 
 // wrap puts text before and behind a node, and counts a mutant, whose number the text before it holds.
 func (m *mutator) wrap(n ast.Node, before, after, from, to string) {
-	one := mutant{file: m.name, function: m.function, line: m.fset.Position(n.Pos()).Line, from: short(from), to: short(to)}
+	one := mutant{file: m.name, function: m.function, line: m.fset.Position(n.Pos()).Line, from: fmt.Sprintf("%.90s", from), to: fmt.Sprintf("%.90s", to)}
 	m.alike[one.key()]++
 	one.nth = m.alike[one.key()]
 	m.mutants = append(m.mutants, one)
@@ -239,12 +239,4 @@ func (m *mutator) offset(p token.Pos) int { return m.fset.Position(p).Offset }
 
 func (m *mutator) text(n ast.Node) string {
 	return strings.Join(strings.Fields(string(m.source[m.offset(n.Pos()):m.offset(n.End())])), " ")
-}
-
-// short keeps a line of a table readable.
-func short(text string) string {
-	if runes := []rune(text); len(runes) > 90 {
-		return string(runes[:60]) + "…" + string(runes[len(runes)-28:])
-	}
-	return text
 }

@@ -120,13 +120,13 @@ func sink(b *testing.B) *httptest.Server {
 }
 
 func tlsConfig(s *httptest.Server) *tls.Config {
-	return s.Client().Transport.(*http.Transport).TLSClientConfig.Clone() //nolint:errcheck // as httptest documents
+	return s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 }
 
 // sameTransport has the settings of the transport that a client makes for itself.
 func sameTransport(b *testing.B, s *httptest.Server) *http.Client {
 	b.Helper()
-	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck // as net/http documents
+	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = tlsConfig(s)
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = callers, callers, callers
 	t.WriteBufferSize, t.DisableCompression = 16<<10, true
@@ -137,7 +137,7 @@ func sameTransport(b *testing.B, s *httptest.Server) *http.Client {
 // clientSender calls SetAttr of a client with a transport of its own, which it makes from the standard one.
 func clientSender(b *testing.B, s *httptest.Server) func() error {
 	b.Helper()
-	standard := http.DefaultTransport.(*http.Transport) //nolint:errcheck // as net/http documents
+	standard := http.DefaultTransport.(*http.Transport)
 	standard.TLSClientConfig = tlsConfig(s)
 	c, err := newClient(timpush.WithBaseURL(s.URL), timpush.WithAttemptTimeout(patience))
 	standard.TLSClientConfig = nil

@@ -6,10 +6,9 @@
 //	go run ./tools/mutate -write              # all, and writes the survivors to survivors.txt
 //
 // It runs in the root of the repository, and fails if less than 90 % are killed or if one survives that is not in
-// survivors.txt. After a change of the code, entries whose mutant is gone or killed are reported: -write removes them, adds
-// what survives, and keeps the reasons of the others. Review the diff: what is new there needs a test, or a reason.
-//
-// All mutants are compiled into one test program, and an environment variable selects one; so a mutant costs no compilation.
+// survivors.txt. It reports entries whose mutant is gone or killed: -write removes them, adds what survives, and keeps the
+// reasons of the others. Review the diff: what is new there needs a test, or a reason. All mutants are compiled into one
+// test program, and an environment variable selects one; so a mutant costs no compilation.
 package main
 
 import (

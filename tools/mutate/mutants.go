@@ -96,8 +96,14 @@ func (m *mutator) enter(n ast.Node) bool {
 		}
 	case *ast.BinaryExpr:
 		return m.binary(n)
+	case *ast.UnaryExpr:
+		if literal, ok := n.X.(*ast.BasicLit); ok && n.Op == token.SUB {
+			m.number(n, literal)
+		}
 	case *ast.BasicLit:
-		m.literal(n)
+		if sign, ok := m.parents[len(m.parents)-1].(*ast.UnaryExpr); !ok || sign.Op != token.SUB {
+			m.number(n, n)
+		}
 	case *ast.Ident:
 		if value := m.info.Types[n].Value; value != nil && (n.Name == "true" || n.Name == "false") && m.info.Uses[n] == types.Universe.Lookup(n.Name) {
 			m.negate(n)
@@ -207,20 +213,20 @@ func (m *mutator) leaveOut(n ast.Stmt) {
 	m.wrap(n, "if !mutantOn(%d) { ", " }", m.text(n), "(left out)")
 }
 
-// literal makes a whole number greater by one.
-func (m *mutator) literal(n *ast.BasicLit) {
-	if t := m.info.Types[n].Type; n.Kind == token.INT && t != nil {
+// number makes a whole number greater by one. A negative one, which n includes the sign of, has its type as a whole.
+func (m *mutator) number(n ast.Expr, literal *ast.BasicLit) {
+	if t := m.info.Types[n].Type; literal.Kind == token.INT && t != nil {
 		kind := types.TypeString(types.Default(t), types.RelativeTo(m.pkg))
 		if named, ok := t.(*types.Named); ok && named.Obj().Pkg() != nil && named.Obj().Pkg() != m.pkg {
 			kind = named.Obj().Pkg().Name() + "." + named.Obj().Name()
 		}
-		m.wrap(n, "mutantNumber["+kind+"](%d, ", ")", n.Value, n.Value+"+1")
+		m.wrap(n, "mutantNumber["+kind+"](%d, ", ")", m.text(n), m.text(n)+"+1")
 	}
 }
 
 // wrap puts text before and behind a node, and counts a mutant, whose number the text before it holds.
 func (m *mutator) wrap(n ast.Node, before, after, from, to string) {
-	one := mutant{file: m.name, function: m.function, line: m.fset.Position(n.Pos()).Line, from: short(from), to: short(to)}
+	one := mutant{file: m.name, function: m.function, line: m.fset.Position(n.Pos()).Line, from: fmt.Sprintf("%.90s", from), to: fmt.Sprintf("%.90s", to)}
 	m.alike[one.key()]++
 	one.nth = m.alike[one.key()]
 	m.mutants = append(m.mutants, one)
@@ -233,12 +239,4 @@ func (m *mutator) offset(p token.Pos) int { return m.fset.Position(p).Offset }
 
 func (m *mutator) text(n ast.Node) string {
 	return strings.Join(strings.Fields(string(m.source[m.offset(n.Pos()):m.offset(n.End())])), " ")
-}
-
-// short keeps a line of a table readable.
-func short(text string) string {
-	if runes := []rune(text); len(runes) > 90 {
-		return string(runes[:60]) + "…" + string(runes[len(runes)-28:])
-	}
-	return text
 }

@@ -29,6 +29,11 @@ func Count(texts []string) (n int) {
 	}
 	return n
 }
+
+func Below() (n int64) {
+	n = -1
+	return n
+}
 `
 	sampleTest = `package sample
 
@@ -43,6 +48,12 @@ func TestLargest(t *testing.T) {
 func TestCount(t *testing.T) {
 	if Count([]string{"a", "b", ""}) != 2 {
 		t.Error("not two")
+	}
+}
+
+func TestBelow(t *testing.T) {
+	if Below() != -1 {
+		t.Error("not one below")
 	}
 }
 `
@@ -70,6 +81,8 @@ func TestMutate(t *testing.T) {
 		"sample.go Count: 10 → 10+1 #1":                                                      survived,
 		"sample.go Count: n += 1 → (left out) #1":                                            killed,
 		"sample.go Count: 1 → 1+1 #1":                                                        killed,
+		"sample.go Below: n = -1 → (left out) #1":                                            killed,
+		"sample.go Below: -1 → -1+1 #1":                                                      killed,
 	}, got)
 }
 

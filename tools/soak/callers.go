@@ -21,7 +21,6 @@ type caller struct {
 	client     *timpush.Client
 	name       string
 	value      int
-	number     int // of calls made
 	unreported int // users of streams that ended before their source had
 	model      model
 }
@@ -55,7 +54,7 @@ func (k *known) wasDone(value string) bool {
 // record keeps the outcome of a value.
 func (c *caller) record(account, value string, outcome timpush.Outcome) {
 	k := c.model.of(account)
-	k.history = append(k.history, fmt.Sprintf("%s %v in call %d", value, outcome, c.number))
+	k.history = append(k.history, fmt.Sprintf("%s %v", value, outcome))
 	switch outcome {
 	case timpush.Done:
 		k.done = value
@@ -95,7 +94,6 @@ func (w *world) newCaller(name string, client *timpush.Client, seed, more uint64
 
 // users returns some users with values that were never set before. An account may come several times.
 func (c *caller) users(most int) []timpush.UserAttrs {
-	c.number++
 	users := make([]timpush.UserAttrs, 1+c.IntN(most))
 	for i := range users {
 		c.value++

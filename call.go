@@ -30,18 +30,17 @@ func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (re
 // outcome.
 func (s *sender) send(requests [][]*entry) {
 	parallel := min(len(requests), cap(s.slots))
-	if s.command.serial {
-		parallel = 1
+	if s.command.serial || parallel == 1 {
+		for _, request := range requests {
+			s.request(request, history{random: newRandom()})
+		}
+		return
 	}
 	var next atomic.Int64
 	work := func() {
 		for n := next.Add(1); n <= int64(len(requests)); n = next.Add(1) {
 			s.request(requests[n-1], history{random: newRandom()})
 		}
-	}
-	if parallel == 1 {
-		work()
-		return
 	}
 	var workers sync.WaitGroup
 	var panicked atomic.Pointer[escape]

@@ -77,14 +77,14 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 
 // run executes a call of its own.
 func run[T any](ctx context.Context, c *Client, e *endpoint[T], input []T) (*Result, error) {
-	call := newCall(ctx, c.engine)
+	call := newCall(c.engine)
 	defer call.end()
 	return execute(ctx, call, e, input)
 }
 
 // ask sends one request that is not about accounts, in a call of its own, and returns what was read of the answer.
 func ask[T any](ctx context.Context, c *Client, cmd *command, body []byte) (T, error) {
-	call := newCall(ctx, c.engine)
+	call := newCall(c.engine)
 	defer call.end()
 	a, err := call.ask(ctx, cmd, body)
 	found, _ := a.value.(T)

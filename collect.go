@@ -66,7 +66,7 @@ func newCollector[T any, K comparable](
 ) *collector[T, K] {
 	return &collector[T, K]{
 		engine: e, endpoint: to, ctx: ctx, linger: linger, restarts: restarts, finish: finish,
-		call: newCall(ctx, e), batchOf: map[string]*batch[T, K]{},
+		call: newLongCall(ctx, e), batchOf: map[string]*batch[T, K]{},
 	}
 }
 
@@ -300,6 +300,6 @@ func (c *collector[T, K]) abandon(b *batch[T, K]) {
 		c.sendFirst()
 	}
 	if c.closed = c.closed || !c.restarts; !c.closed {
-		c.call = newCall(c.ctx, c.engine)
+		c.call = newLongCall(c.ctx, c.engine)
 	}
 }

@@ -198,9 +198,12 @@ type call struct {
 	singleFailures atomic.Int64 // accounts in a row that were sent alone and not accepted
 }
 
-// newCall begins a call. It ends with end.
-func newCall(ctx context.Context, e *engine) *call {
-	c := &call{engine: e}
+// newCall makes a call for one execute, which begins it.
+func newCall(e *engine) *call { return &call{engine: e} }
+
+// newLongCall begins a call for several executes.
+func newLongCall(ctx context.Context, e *engine) *call {
+	c := newCall(e)
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	return c
 }
@@ -215,7 +218,11 @@ func (c *call) stop(cause error) {
 }
 
 // end releases what the call holds.
-func (c *call) end() { c.cancel() }
+func (c *call) end() {
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
 
 // stopCause returns why the call was stopped, or nil.
 func (c *call) stopCause() error {
@@ -239,18 +246,31 @@ func (c *call) begin(ctx context.Context, cmd *command, users int) (s *sender, f
 	began := time.Now()
 	s = &sender{call: c, command: cmd}
 	s.ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: cmd.path, Users: users})
-	waiting, cancel := context.WithCancel(s.ctx)
-	s.waiting = waiting
-	unlink := context.AfterFunc(c.ctx, cancel)
+	release := c.wait(s)
 	return s, func(result *Result, err error) {
-		unlink()
-		cancel()
+		release()
 		e := Event{Kind: CallEnd, Endpoint: cmd.path, Users: users, Duration: time.Since(began), Failure: "panic"}
 		if result != nil {
 			e.Result = *result
 			e.Code, e.Failure, e.Status = firstFailure(err)
 		}
 		c.observe(s.ctx, e)
+	}
+}
+
+// wait gives a sender the context of its waits. Its values are those that observers have put into the sender's.
+func (c *call) wait(s *sender) (release func()) {
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancel(s.ctx)
+		s.waiting = c.ctx
+		return c.cancel
+	}
+	waiting, cancel := context.WithCancel(s.ctx)
+	s.waiting = waiting
+	unlink := context.AfterFunc(c.ctx, cancel)
+	return func() {
+		unlink()
+		cancel()
 	}
 }
 

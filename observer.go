@@ -76,14 +76,15 @@ func firstFailure(err error) (code Code, failure string, status int) {
 
 // failureOf returns the code and the kind of a failure.
 func failureOf(err error) (Code, string) {
+	if err == nil {
+		return 0, ""
+	}
 	if code := codeOf(err); code != 0 {
 		return code, "api"
 	}
 	var timeout interface{ Timeout() bool }
 	page, isPage := errors.AsType[*HTTPError](err)
 	switch {
-	case err == nil:
-		return 0, ""
 	case isPage && page.StatusCode == http.StatusOK:
 		return 0, "malformed"
 	case isPage:

@@ -164,7 +164,7 @@ func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (
 }
 
 func (p *preflight) read(ctx context.Context, hurry bool) (*knownNames, error) {
-	call := newCall(ctx, p.engine)
+	call := newCall(p.engine)
 	defer call.end()
 	call.hurry = hurry
 	known := &knownNames{types: map[string]AccountType{}, read: time.Now()}

@@ -50,7 +50,7 @@ func (c *Client) PushTo(ctx context.Context, accounts []string, p Push) (*PushTo
 	}
 	result := &PushToResult{TaskIDs: make([]string, len(accounts))}
 	e.found = func(i int, id any) { result.TaskIDs[i] = taskIDOf(id, true) }
-	call := newCall(ctx, c.engine)
+	call := newCall(c.engine)
 	defer call.end()
 	counts, err := execute(ctx, call, e, accounts)
 	if counts == nil {

@@ -72,7 +72,7 @@ func (v *verification) read(ctx context.Context, at []int) (missing []int) {
 			states[k] = state{outcome: Rejected, err: ErrNotStored}
 		}
 	}
-	call := newCall(ctx, v.engine)
+	call := newCall(v.engine)
 	defer call.end()
 	result, err := execute(ctx, call, &e, accounts)
 	v.requests += int64(result.Requests)

@@ -209,10 +209,14 @@ func (m *mutator) leaveOut(n ast.Stmt) {
 
 // literal makes a whole number greater by one.
 func (m *mutator) literal(n *ast.BasicLit) {
-	if t := m.info.Types[n].Type; n.Kind == token.INT && t != nil {
+	t := m.info.Types[n].Type
+	if u, ok := m.parents[len(m.parents)-1].(*ast.UnaryExpr); ok {
+		t = m.info.Types[u].Type // that of n stays untyped
+	}
+	if n.Kind == token.INT && t != nil {
 		kind := types.TypeString(types.Default(t), types.RelativeTo(m.pkg))
 		if named, ok := t.(*types.Named); ok && named.Obj().Pkg() != nil && named.Obj().Pkg() != m.pkg {
-			kind = named.Obj().Pkg().Name() + "." + named.Obj().Name()
+			kind = "mutant" + named.Obj().Name() // support has an alias, since the file need not import the package
 		}
 		m.wrap(n, "mutantNumber["+kind+"](%d, ", ")", n.Value, n.Value+"+1")
 	}

@@ -149,6 +149,10 @@ $(GOVULNCHECK):
 licences: ## docs/dependencies.md has what is linked, with licences that are allowed
 	go run ./tools/licences
 
+.PHONY: words
+words: ## the texts use present-day words
+	@bash scripts/words.sh
+
 .PHONY: docs
 docs: ## every link, command and piece of Go in the documentation works
 	go run ./tools/docs

@@ -28,11 +28,6 @@ func TestBulk(t *testing.T) { //nolint:paralleltest // it measures
 	report(t, "peak", float64(ours.server.PeakRate()))
 	report(t, "refused", float64(refusedOf(ours.server.Calls())))
 	report(t, "undone", float64(undone))
-	var series []float64
-	for at := ours.from; !at.Add(time.Second).After(ours.to); at = at.Add(time.Second) {
-		series = append(series, float64(doneBetween(ours.answers, at, at.Add(time.Second))))
-	}
-	report(t, "series", series...)
 }
 
 // bulkRun is a time in which one sender sent all it could.

@@ -7,7 +7,6 @@ type figure struct {
 	runs        []goRun
 	goals       []goal
 	table       table
-	chart       chart
 }
 
 // goRun is a run of go test.
@@ -41,13 +40,6 @@ type table struct {
 }
 
 type row struct{ name, value string }
-
-// chart draws a value that has a number for each second or so. The zero chart is not written.
-type chart struct {
-	title, unit  string
-	value        string
-	seconds, top int // where the axes end
-}
 
 // here is a run of the tests of this module.
 func here(test string) []goRun {
@@ -94,7 +86,6 @@ var figures = []figure{
 			rows:    []row{{"SetAttrSeq", "SetAttrSeq"}, {"32 net/http loops", "pool"}, {"net/http loop", "loop"}},
 			formats: []func(float64) string{thousands, thousands, percent, thousands},
 		},
-		chart: chart{"Users done in each second by SetAttrSeq", "users", "series", 60, 12000},
 	},
 	{
 		name: "batcher", title: "ten thousand goroutines with one user each",
@@ -122,7 +113,6 @@ var figures = []figure{
 			{"last tenth of the run, of the second tenth", "growth", atMost, 1.1, percent},
 			{"users per second", "rate", reported, 0, thousands},
 		},
-		chart: chart{"Resident memory", "MiB", "series", 25, 80},
 	},
 	{
 		name: "latency", title: "what MaxInFlight a latency needs",
@@ -143,7 +133,7 @@ var figures = []figure{
 	{
 		name: "pace", title: "the client settles at what others leave of the quota",
 		about: "`SetAttrSeq` for 120 s against a fake with 200 ms ± 100 ms latency, while a `net/http` loop that the client does not know of sends 50 of the 100 calls a second until 80 s. Refused calls " +
-			"count for the fake's quota. The client's own limiter allows 97.5 calls a second all the time. The steady state is from 20 s to 80 s.",
+			"count for the fake's quota. The client's own limiter allows 97.5 calls a second all the time. The steady state is from 20 s to 80 s. In fake time, with several seeds and both ways to count refused calls, `go test -run TestThrottleUsesWhatOthersLeave .` tests the same goals.",
 		runs: here("TestPace"),
 		goals: []goal{
 			{"accepted in the steady state, of the 50 calls a second that the others leave", "used", atLeast, 0.92, percent},
@@ -151,13 +141,12 @@ var figures = []figure{
 			{"95 calls a second again after the others stop", "recovery", atMost, 13, unit("%.0f s")},
 			{"calls of the others per second", "others", reported, 0, unit("%.1f")},
 		},
-		chart: chart{"Calls of the client accepted in each second; the others stop at 80 s", "calls", "series", 120, 120},
 	},
 	{
 		name: "replicas", title: "four processes share one quota through Redis",
 		about: "Four processes with 32 callers each and a [redislimiter](redislimiter/README.md), one `redis-server` (`apt-get install redis-server`), and a fake with 200 ms ± 100 ms latency that refuses " +
 			"more than 100 calls in any one second: 20 s with all four, 20 s with one killed, 20 s after Redis was killed and started without its data. Its test fails if the quota is not filled " +
-			"again in the latter two. Calls that wait for a machine that stands still arrive at once, whatever the limiter: if that lasts more than some 30 ms, the peak is the machine's.",
+			"again in the latter two. *At a distance*: three limiters at a round trip of 0, 50 or 100 ms to Redis, or of 0, 40 and 80 ms, each with and without jitter, for 20 s; the worst counts. Calls that wait for a machine that stands still arrive at once, whatever the limiter: if that lasts more than some 30 ms, the peak is the machine's.",
 		runs: []goRun{{dir: "../redislimiter", args: []string{"-run", "Figures", ".", "-figures", "20s"}}},
 		goals: []goal{
 			{"calls per second together, of 100", "together", atLeast, 95, number},
@@ -165,6 +154,9 @@ var figures = []figure{
 			{"calls refused", "refused", atMost, 0, thousands},
 			{"greatest difference from a fair share", "unfair", atMost, 0.2, percent},
 			{"one killed: 95 calls in a second again after", "takeover", atMost, 2, unit("%.2f s")},
+			{"at a distance: calls per second together, of 100", "distance-together", atLeast, 95, number},
+			{"at a distance: most calls in any one second", "distance-peak", atMost, 100, thousands},
+			{"at a distance: greatest difference from a fair share", "distance-unfair", atMost, 0.2, percent},
 			{"longest stall of the machine", "stall", reported, 0, unit("%.3f s")},
 		},
 	},

@@ -48,11 +48,6 @@ func TestMemory(t *testing.T) { //nolint:paralleltest // it measures
 	report(t, "most", slices.Max(samples))
 	report(t, "growth", mean(samples[len(samples)-tenth:])/mean(samples[tenth:2*tenth]))
 	report(t, "rate", float64(total)/time.Since(began).Seconds())
-	var series []float64
-	for k := 0; k < len(samples); k += 4 {
-		series = append(series, samples[k])
-	}
-	report(t, "series", series...)
 }
 
 // watch runs a program and reads its resident memory, in MiB, until it ends.

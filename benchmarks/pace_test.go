@@ -51,11 +51,6 @@ func TestPace(t *testing.T) { //nolint:paralleltest // it measures
 		recovery = len(seconds) // never in this run
 	}
 	report(t, "recovery", float64(recovery+1))
-	series := make([]float64, len(seconds))
-	for k, s := range seconds {
-		series[k] = s.accepted
-	}
-	report(t, "series", series...)
 }
 
 func countSeconds(calls []timpushtest.Call, began time.Time, length time.Duration) []second {

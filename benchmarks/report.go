@@ -13,12 +13,11 @@ func (f figure) section(v values) (text string, reached bool) {
 	fmt.Fprintf(&b, "## %s: %s\n\n%s\n\n| what | goal | measured | |\n| --- | --- | --- | --- |\n", f.name, f.title, f.about)
 	reached = true
 	for _, g := range append(f.goals, goal{"runs of its tests that failed", failedRuns, atMost, 0, thousands}) {
-		measured, verdict := g.judge(v)
+		measured, verdict := g.compare(v)
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", g.what, g.text(), measured, verdict)
 		reached = reached && (verdict == "reached" || verdict == "")
 	}
 	f.table.write(&b, v)
-	f.chart.write(&b, v)
 	fmt.Fprintf(&b, "\nMeasured on %s on %s by `go run . %s`.\n", time.Now().Format(time.DateOnly), machine(), f.name)
 	return b.String(), reached
 }
@@ -31,8 +30,8 @@ func (g goal) text() string {
 	return string(g.bound) + " " + g.format(g.limit)
 }
 
-// judge compares a goal with what was measured.
-func (g goal) judge(v values) (measured, verdict string) {
+// compare compares a goal with what was measured.
+func (g goal) compare(v values) (measured, verdict string) {
 	x, ok := v.median(g.value)
 	switch {
 	case !ok:
@@ -58,16 +57,6 @@ func (t table) write(b *strings.Builder, v values) {
 		}
 		b.WriteString(" |\n")
 	}
-}
-
-// write adds a chart, which GitHub draws.
-func (c chart) write(b *strings.Builder, v values) {
-	if c.value == "" || len(v[c.value]) == 0 {
-		return
-	}
-	line := strings.Join(strings.Fields(fmt.Sprintf("%.4g", v[c.value])), ", ")
-	fmt.Fprintf(b, "\n```mermaid\nxychart-beta\n    title %q\n    x-axis %q 0 --> %d\n    y-axis %q 0 --> %d\n    line %s\n```\n",
-		c.title, "time (s)", c.seconds, c.unit, c.top, line)
 }
 
 // withSection returns a document with the section of a figure replaced or added.

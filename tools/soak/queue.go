@@ -70,7 +70,7 @@ func (w *world) damage(dir string) {
 	}
 	data[rand.IntN(len(data))] ^= 1 << rand.IntN(8)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
-		w.fault("%v", err)
+		panic(err)
 	}
 }
 

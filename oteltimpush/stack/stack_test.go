@@ -220,7 +220,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// haveTraces checks that each record of a call, an attempt or a wait belongs to a trace, and names nobody.
+// haveTraces checks that each record of a call, an attempt or a wait belongs to a trace, and names no account.
 func (l *lines) haveTraces(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()

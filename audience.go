@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Audience says who gets a push: everybody, or those who match conditions on tags or on attributes. The zero Audience is
-// an [*InputError], and so is a list or a map that is empty but not nil: what a program computed as empty never widens an
-// audience.
+// Audience is who gets a push: everybody, or those who match conditions on tags or on attributes. The zero Audience is
+// an [*InputError], and so is a list or a map that is empty but not nil: a list that a program computed as empty never widens
+// an audience.
 //
 // An account matches TagsAnd if it has all of the tags, and TagsOr if it has one of them. An account that matches TagsNot
 // is left out; the documentation's sample reads "not (C and D)", so that an account that has only some of the tags of
@@ -18,7 +18,7 @@ import (
 //
 // An attribute belongs to UserIDs or to RegistrationIDs, so that a condition on it reaches accounts of one type only.
 type Audience struct {
-	Everybody                bool     // all accounts and registered devices of the app; stands alone
+	Everybody                bool     // all accounts and registered devices of the app; without any condition
 	TagsAnd, TagsOr, TagsNot []string // at most 10 tags in each, of 1 to 50 bytes
 	AttrsAnd, AttrsOr        Attrs    // at most MaxAttrsPerUser names in each
 }
@@ -42,14 +42,14 @@ func (a Audience) condition() *condition {
 
 func (a *Audience) isZero() bool { return reflect.ValueOf(*a).IsZero() }
 
-// faults returns all that is wrong with the audience, which stands in the given field of the input.
+// faults returns the faults of the audience, which is in the given field of the input.
 func (a Audience) faults(field string) []*InputError {
 	f := faultList{field: field}
 	tags := a.TagsAnd != nil || a.TagsOr != nil || a.TagsNot != nil
 	attrs := a.AttrsAnd != nil || a.AttrsOr != nil
 	switch {
 	case a.Everybody && (tags || attrs):
-		f.add("", "Everybody stands alone, without tags and attributes")
+		f.add("", "Everybody excludes tags and attributes")
 	case !a.Everybody && !tags && !attrs:
 		f.add("", "is empty, want Everybody, tags or attributes")
 	}

@@ -27,7 +27,7 @@ const (
 	commandChat = "Push.OfflinePush"
 )
 
-// Callbacks says what is done with the events that the service posts to a server of the app, after a callback URL was set
+// Callbacks has the funcs for the events that the service posts to a server of the app, after a callback URL was set
 // and the callbacks were enabled in the console. Each func gets the events of one request, in their order; a nil func
 // acknowledges them. The funcs are called in the order of the fields, for requests that come at the same time also at the
 // same time, with the context of the request.
@@ -71,7 +71,7 @@ func (cb Callbacks) redacted() string {
 	return fmt.Sprintf("timpush.Callbacks{SDKAppID:%d Token:%s}", cb.SDKAppID, token)
 }
 
-// PushStage is how far a push has come on a device. Stages that this package does not know pass as they are.
+// PushStage is how far a push has come on a device. Stages that this package does not know are kept as they are.
 type PushStage int
 
 // The documented stages.
@@ -95,7 +95,7 @@ func (s PushStage) String() string {
 }
 
 // PushPlatform is the channel of a push, by the maker of the device. Platforms that this package does not know, such as
-// that of Harmony, whose number is not documented, pass as they are.
+// that of Harmony, whose number is not documented, are kept as they are.
 type PushPlatform int
 
 // The documented platforms.
@@ -120,8 +120,8 @@ func (p PushPlatform) String() string {
 	return fmt.Sprintf("PushPlatform(%d)", int(p))
 }
 
-// PushEvent is an event of a push to an audience or to accounts. What the service did not send is zero; what is not the
-// number that it should be is -1.
+// PushEvent is an event of a push to an audience or to accounts. What the service did not send is zero; what should be a
+// number and is not is -1.
 type PushEvent struct {
 	CallbackCommand string       // "Push.AllMemberPush"
 	EventType       int          // 1: offline, through the maker of the device; 2: online, to a connected device
@@ -137,8 +137,8 @@ type PushEvent struct {
 	ErrInfo         string // often "OK" or empty
 }
 
-// ChatPushEvent is an event of the push of a chat message. What the service did not send is zero; what is not the number
-// that it should be is -1.
+// ChatPushEvent is an event of the push of a chat message. What the service did not send is zero; what should be a
+// number and is not is -1.
 type ChatPushEvent struct {
 	CallbackCommand string    // "Push.OfflinePush"
 	EventType       int       // 1: single chat; 2: group
@@ -158,9 +158,9 @@ type ChatPushEvent struct {
 }
 
 // NewCallbackHandler returns a handler for the callback URL. It answers 405 to another method than POST, 403 to a request
-// of another app or with a wrong Sign, 413 to a body over 1 MiB, 400 to one that is not the JSON of a callback, and else
+// of another app or with a wrong Sign, 413 to a body over 1 MiB, 400 to one that is not the JSON of a callback, and otherwise
 // 200 with the documented body: ErrorCode 0, or 1 if a func returned an error. Numbers may come as strings, and members that
-// are not documented are passed over. The handler is safe for concurrent use if the funcs are.
+// are not documented are ignored. The handler is safe for concurrent use if the funcs are.
 //
 // It fails if SDKAppID is not positive.
 func NewCallbackHandler(cb Callbacks) (http.Handler, error) {
@@ -213,7 +213,7 @@ func (h *callbackHandler) check(method string, query url.Values) int {
 	return 0
 }
 
-// signed reports whether Sign is that of the token and the RequestTime. How long the comparison takes does not tell how
+// signed reports whether Sign is that of the token and the RequestTime. The time of the comparison does not show how
 // much of a Sign is right.
 func signed(query url.Values, token string) bool {
 	sum := sha256.Sum256([]byte(token + query.Get("RequestTime")))

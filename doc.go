@@ -25,6 +25,7 @@
 //
 // [Client.AddTags], [Client.ReplaceTags], [Client.RemoveTags], [Client.ClearTags] and [Client.GetTags] do the same for tags.
 // [Client.Push] sends a push to an [Audience], [Client.PushTo] to listed accounts, and [Client.Revoke] withdraws it.
+// [Client.AddTask] and the other methods of tasks schedule pushes. [Client.PushStats] and the like read statistics, and
 // [NewCallbackHandler] receives the events of pushes.
 //
 // # Outcomes

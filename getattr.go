@@ -11,7 +11,7 @@ import (
 
 var getAttr = accountEndpoint("v4/timpush/get_attr", readUserAttrs)
 
-// accountEndpoint returns an endpoint for users of whom nothing but the account is sent.
+// accountEndpoint returns an endpoint whose items are accounts and nothing else.
 func accountEndpoint(path string, read func(body []byte) (any, error)) endpoint[string] {
 	return endpoint[string]{
 		command: command{

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// LowPriority returns a Limiter for a job, such as a nightly run, that yields to the callers of l and uses what they leave.
+// LowPriority returns a Limiter for a job, such as a nightly run, that gives way to the callers of l and uses what they leave.
 // Give the job a Client of its own with that Limiter, and the others a Client with l:
 //
 //	limiter := timpush.NewLimiter(97.5)
@@ -14,15 +14,15 @@ import (
 //
 // Only one call of the job waits for l at a time, so a caller of l waits for at most one call of the job. If l is of
 // [NewLimiter], the job also waits for as long as any caller of l does. Any other Limiter should let its callers through in
-// the order in which they came; then the job counts as one caller.
+// the order in which they come; then the job counts as one caller.
 //
-// With a service that takes 50 ms and 20 logins a second at random, 99 of 100 logins take at most 64 ms alone, 80 ms beside such
-// a job, and 494 ms beside one with l itself; logins and job together use the whole rate of l. Through a *rate.Limiter or a
+// With a service that takes 50 ms and 20 logins a second at random, 99 of 100 logins take at most 64 ms alone, 80 ms with such
+// a job at the same time, and 494 ms with a job that uses l itself; logins and job together use the whole rate of l. Through a *rate.Limiter or a
 // Redis nearby it is 90 ms. If l asks a machine so far away that a Wait takes longer than the time between two calls, the job
-// makes one call in a Wait: 28 a second beside these logins with a Redis at 20 ms. Each further LowPriority of the same l, for
+// makes one call in a Wait: 28 a second with these logins and a Redis at 20 ms. Each further LowPriority of the same l, for
 // another part of the job, makes that many more.
 //
-// Callers of the Limiter are let through in the order in which they came. It has a method WaitN if l has one, and is safe for
+// The Limiter lets its callers through in the order in which they come. It has a method WaitN if l has one, and is safe for
 // concurrent use.
 func LowPriority(l Limiter) Limiter {
 	low := &lowPriority{limiter: l, first: make(chan struct{}, 1)}

@@ -20,8 +20,7 @@ const (
 	maxLaIDBytes     = 64
 )
 
-// Extra is members of a JSON object that the struct it stands in has no field for, or has none yet: the service gets
-// several a year. Names are those of the API. A member whose field is set too is an [*InputError], and so is a value that
+// Extra has members of a JSON object for which the struct has no field, or not yet: the service gets several a year. Names are those of the API. A member whose field is set too is an [*InputError], and so is a value that
 // cannot be encoded as JSON; otherwise the value is sent as it is, and no limit of the API is checked.
 type Extra map[string]any
 
@@ -186,7 +185,7 @@ func (n *Notification) isZero() bool {
 	return reflect.ValueOf(set).IsZero()
 }
 
-// faults returns all that is wrong with the notification, which stands in the given field of the input.
+// faults returns the faults of the notification, which is in the given field of the input.
 func (n *Notification) faults(field string) []*InputError {
 	f := faultList{field: field}
 	if n.isZero() {

@@ -15,14 +15,14 @@ const (
 	maxPushBytes   = 10 << 10 // of the body of a push
 )
 
-// Push is a notification and what the service is told of it besides.
+// Push is a notification and the settings of a push.
 type Push struct {
 	From         string       // the sender, a UserID; "": Config.Identifier
 	Notification Notification // the zero value is an *InputError, unless Extra has a MsgBody
 	DataID       string       // at most 64 bytes, comes back in callbacks; documented for PushTo
 
-	// MsgRandom is a number by which the service may drop a push that it has had already: within one second, or within 7
-	// days by older documentation. For Client.Push 0 is a new one. For PushTo and tasks it must be 0.
+	// MsgRandom is a number by which the service may drop a repeated push: within one second, or within 7 days by older
+	// documentation. For Client.Push 0 is a new one. For PushTo and tasks it must be 0.
 	MsgRandom uint32
 
 	Extra Extra // further members of the request: MsgBody, OnlineOnlyFlag, TaskName, ...
@@ -31,7 +31,7 @@ type Push struct {
 // Receipt is what is known of a push that was sent.
 type Receipt struct {
 	TaskID    string // of the push, for Revoke, statistics and callbacks; "" unless Done
-	MsgRandom uint32 // as sent, so that a deliberate repeat can keep it; it is no dependable key
+	MsgRandom uint32 // as sent, so that a deliberate repeat can keep it; the service may ignore it
 }
 
 // pushRequest is the body of a push, and the Content of a task.
@@ -45,7 +45,7 @@ type pushRequest struct {
 	Extra           Extra        `json:",embed"`
 }
 
-// request returns the body of the push without those who get it. From is who sends it by default.
+// request returns the body of the push without its recipients. from is the default sender.
 func (p *Push) request(from string) pushRequest {
 	r := pushRequest{From: p.From, MsgRandom: p.MsgRandom, OfflinePushInfo: p.Notification, DataID: p.DataID, Extra: p.Extra}
 	if p.Notification.isZero() {
@@ -59,7 +59,7 @@ func (p *Push) request(from string) pushRequest {
 
 func (r pushRequest) encode() ([]byte, error) { return json.Marshal(r, json.Deterministic(true)) }
 
-// faults returns all that is wrong with the push, which stands in the given field of the input, or is the input.
+// faults returns the faults of the push, which is in the given field of the input, or is the input.
 func (p *Push) faults(field string) []*InputError {
 	f := faultList{field: field}
 	if p.From != "" {
@@ -83,8 +83,8 @@ func (p *Push) faults(field string) []*InputError {
 	return f.faults
 }
 
-// sets reports whether a member of the request has its value from elsewhere than Extra. Who gets a push is said by the
-// Audience or the accounts alone, whatever the service makes of another case.
+// sets reports whether a member of the request is set by a field, so that Extra must not have it. Only the Audience or the
+// accounts say who gets a push, also where the service ignores case.
 func (p *Push) sets(name string) bool {
 	for _, always := range []string{"To_Account", "Condition", "MsgRandom"} {
 		if strings.EqualFold(name, always) {
@@ -105,18 +105,18 @@ func (p *Push) sets(name string) bool {
 var (
 	push = command{path: "v4/timpush/push", quota: QuotaPush, personal: true, read: readTaskID}
 
-	// To revoke again does no harm, but the service may refuse it since it is done.
+	// Revoking again does no harm, but the service may refuse it.
 	revoke = command{path: "v4/timpush/revoke", quota: QuotaRevoke, repeatable: true, refusesRepeats: true, personal: true}
 )
 
 // Push sends a push to an audience, at most one a second: to everybody, or to those who match conditions on tags or attributes.
-// The Receipt is not nil once the input is valid; it has the TaskID, by which callbacks, statistics and [Client.Revoke] know
+// The Receipt is not nil once the input is valid; it has the TaskID, which callbacks, statistics and [Client.Revoke] use for
 // the push. Who has got it is not known yet: the service delivers later.
 //
 // The error is nil if the service took the push; an [*InputErrors] if the input is not valid, and nothing was sent; or a
 // [*CallError] with the outcome. What may have gone out is never repeated by the client, so that no one gets it twice: it tries
 // again only if nothing left this machine, after a throttle code, and after an expired UserSig. A push that is Unknown may
-// have gone out to the whole audience: look at the statistics or the callbacks before you send it again. [ErrDailyPushesUsed]
+// have gone out to the whole audience: check the statistics or the callbacks before sending it again. [ErrDailyPushesUsed]
 // is Rejected; the client does not count the pushes of a day.
 //
 // API: tencentcloud.com/document/product/1047/60561.
@@ -156,12 +156,12 @@ func (c *Client) pushBody(to Audience, p Push) ([]byte, error) {
 	return body, nil
 }
 
-// Revoke withdraws a push by its TaskID, at most 24 hours after it was sent: what is not delivered yet is not, and notifications
-// that are shown are replaced by replacement; with nil none is shown instead.
+// Revoke withdraws a push by its TaskID, at most 24 hours after it was sent: it is not delivered any further, and
+// replacement takes the place of notifications that are shown; nil removes them.
 //
 // The error is nil if the service says so; an [*InputErrors] if the input is not valid; or a [*CallError], with
-// [ErrNoSuchPush], [ErrAlreadyRevoked] or [ErrPushTooOld] for example. A revocation may be repeated. One whose answer was lost
-// and that is refused then as already done is Unknown. Whether the TaskIDs of [Client.PushTo] can be revoked is not documented.
+// [ErrNoSuchPush], [ErrAlreadyRevoked] or [ErrPushTooOld] for example. A revocation may be repeated. If its answer was
+// lost and the retry is refused as already done, it is Unknown. Whether the TaskIDs of [Client.PushTo] can be revoked is not documented.
 //
 // API: tencentcloud.com/document/product/1047/60571.
 func (c *Client) Revoke(ctx context.Context, taskID string, replacement *Notification) error {

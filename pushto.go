@@ -36,7 +36,7 @@ func (r PushToResult) String() string { return r.Result.String() }
 // sent. Otherwise the result is not nil, and the error, if any, is a [*PartialError].
 //
 // What may have gone out is never repeated, so that no one gets a push twice: PushTo tries again only if nothing left this
-// machine, after a throttle code, and after an expired UserSig; and [Remaining] leaves out what is Unknown. For those look at the
+// machine, after a throttle code, and after an expired UserSig; and [Remaining] leaves out what is Unknown. For those, check the
 // statistics or the callbacks. Accounts that are refused for their data are Rejected and the others go on; any other refusal
 // stops the call, and so do three requests in a row that are Unknown. When ctx ends, what is in flight is Unknown and the rest
 // NotSent.
@@ -77,7 +77,7 @@ func (c *Client) newPushTo(p Push) (*endpoint[string], error) {
 	e.openWith = func(random uint32) string {
 		request := request
 		request.MsgRandom = random
-		body, _ := request.encode() // which has been tried by faults
+		body, _ := request.encode() // faults has checked that it can be encoded
 		return string(body[:len(body)-1]) + `,"To_Account":[`
 	}
 	return &e, nil

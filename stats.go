@@ -17,8 +17,8 @@ const (
 	maxLossSpan      = 7 * 24 * time.Hour
 )
 
-// PushStats counts what became of a push, or of all pushes of a time. A number that the service did not send is 0; what is
-// not the number that it should be is -1. So it is for all types of statistics.
+// PushStats has the counts of a push, or of all pushes of a period. In all types of statistics, a number that the service did
+// not send is 0, and what should be a number and is not is -1.
 type PushStats struct {
 	TaskID             string // "" for all pushes together
 	TotalCount         int
@@ -28,7 +28,7 @@ type PushStats struct {
 	PlatformStatistics []PlatformStats
 }
 
-// PlatformStats counts what became of the pushes over one platform.
+// PlatformStats has the counts of the pushes over one platform.
 type PlatformStats struct {
 	EventType      int // 1: offline, through the maker of the device; 2: online, to a connected device
 	PushPlatform   PushPlatform
@@ -38,7 +38,7 @@ type PlatformStats struct {
 	ClickCount     int
 }
 
-// PushLoss counts why a push, or the pushes of a time, did not reach devices: before they were sent, and after.
+// PushLoss counts why a push, or the pushes of a period, did not reach devices: before they were sent, and after.
 type PushLoss struct {
 	TaskID                        string // "" for all pushes together
 	ReadyToSendLoss               []Loss
@@ -56,7 +56,7 @@ type Loss struct {
 	ErrInfo      string
 }
 
-// ChatStats counts what became of the pushes of chat messages.
+// ChatStats has the counts of the pushes of chat messages.
 type ChatStats struct {
 	TotalCount         int
 	SentCount          int
@@ -160,7 +160,7 @@ func (c *Client) ChatLoss(ctx context.Context, from, to time.Time) (*ChatLoss, e
 	return askIfValid[*ChatLoss](ctx, c, &chatLoss, statsFaults(from, to, maxLossSpan, nil), statsRequest{from.Unix(), to.Unix(), nil})
 }
 
-// ChatTrace reads how far the push of a chat message of the last 7 days has come. Callbacks tell its PushID.
+// ChatTrace reads how far the push of a chat message of the last 7 days has come. Callbacks have its PushID.
 //
 // API: tencentcloud.com/document/product/1047/71896.
 func (c *Client) ChatTrace(ctx context.Context, pushID string) ([]DeviceTrace, error) {

@@ -43,14 +43,14 @@ func removing[T any](e endpoint[T]) endpoint[T] {
 }
 
 // AddTags adds tags to users. It works as [Client.SetAttr] does, with the same outcomes and errors. Tags of an account that
-// comes twice are joined; more than 10 of them together are an [*InputErrors]. To add a tag again changes nothing.
+// comes twice are joined; more than 10 of them together are an [*InputErrors]. Adding a tag again changes nothing.
 //
 // API: tencentcloud.com/document/product/1047/60568.
 func (c *Client) AddTags(ctx context.Context, users []UserTags) (*Result, error) {
 	return run(ctx, c, &addTags, users)
 }
 
-// ReplaceTags gives users these tags and no others. It works as [Client.AddTags] does; of an account that comes twice the later
+// ReplaceTags gives users these tags and no others. It works as [Client.AddTags] does; for an account that comes twice, the later
 // tags win. No tags are an [*InputErrors]: see [Client.ClearTags].
 //
 // API: tencentcloud.com/document/product/1047/60568.
@@ -112,7 +112,7 @@ func userTagsFaults(i int, user UserTags, most int) (faults []*InputError) {
 func joinTags(earlier, later UserTags) (UserTags, string) {
 	tags := distinct(slices.Concat(earlier.Tags, later.Tags))
 	if len(tags) > maxAddedTags {
-		return earlier, fmt.Sprintf("with those before, the account has more than %d tags", maxAddedTags)
+		return earlier, fmt.Sprintf("together with earlier items, the account has more than %d tags", maxAddedTags)
 	}
 	return UserTags{earlier.ToAccount, tags}, ""
 }

@@ -14,10 +14,10 @@ import (
 
 const (
 	maxAccountsPerTask = 500
-	tasksPerPage       = 50 // if the caller does not say; the largest is not documented
+	tasksPerPage       = 50 // by default; the largest is not documented
 )
 
-// TaskType says whom a scheduled push is for. Other types than those below pass as they are.
+// TaskType is the kind of audience of a scheduled push. Types other than those below are sent as they are.
 type TaskType string
 
 // The documented types.
@@ -70,7 +70,7 @@ type TaskQuery struct {
 	OrderBy   string    // "createAt", which "" means, or "schedAt"; editions of the documentation differ in the case
 	Asc       bool
 	Keyword   string // "": any
-	Offset    int    // how many tasks to pass over
+	Offset    int    // how many tasks to skip
 	Want      int    // tasks of one request; 0: 50
 }
 
@@ -84,7 +84,7 @@ var (
 	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, read: readTaskPage}
 )
 
-// AddTask schedules a push and returns the number of the task, or 0 if the service does not tell it.
+// AddTask schedules a push and returns the number of the task, or 0 if the service does not say.
 //
 // The error is nil if the service took the task; an [*InputErrors] if the input is not valid, a time in the past for example,
 // and nothing was sent; or a [*CallError] with the outcome. AddTask is never repeated after an answer was lost, since that
@@ -105,7 +105,7 @@ func (c *Client) AddTask(ctx context.Context, s Schedule) (id int64, err error) 
 }
 
 // ModifyTask changes when a task is sent, or what, while it is pending. Its type must be that of the task. The error is as that of
-// [Client.AddTask]; [ErrTaskState] after a lost answer is Unknown, since the push may have been sent meanwhile.
+// [Client.AddTask]; [ErrTaskState] after a lost answer is Unknown, since the push may have been sent in the meantime.
 //
 // API: tencentcloud.com/document/product/1047/78840.
 func (c *Client) ModifyTask(ctx context.Context, id int64, change TaskChange) error {
@@ -150,7 +150,7 @@ func (c *Client) Task(ctx context.Context, id int64) (*Task, error) {
 }
 
 // Tasks lists tasks, with as many requests as it takes. An error, an [*InputErrors] or a [*CallError], ends the sequence; the task
-// beside it is nil. A task that is added or deleted meanwhile may make another come twice, or not at all.
+// with it is nil. A task that is added or deleted in the meantime may make another come twice, or not at all.
 //
 // API: tencentcloud.com/document/product/1047/78843.
 func (c *Client) Tasks(ctx context.Context, q TaskQuery) iter.Seq2[*Task, error] {
@@ -193,7 +193,7 @@ func (c *Client) taskPage(ctx context.Context, q TaskQuery, offset int) (page ta
 // taskPage is the answer to one request for tasks.
 type taskPage struct {
 	tasks []*Task
-	total int // 0 if the answer does not tell
+	total int // 0 if the answer does not say
 }
 
 func readTaskNumber(body []byte) (any, error) { return decodeTaskID(body), nil }
@@ -222,7 +222,7 @@ func (c *TaskContent) taskType() TaskType {
 	return TaskTag
 }
 
-// faults returns all that is wrong with the content, which stands in the given field of the input, or is the input.
+// faults returns the faults of the content, which is in the given field of the input, or is the input.
 func (c *TaskContent) faults(field string) []*InputError {
 	f := faultList{field: field}
 	to := c.To.faults(f.at(".To"))
@@ -335,7 +335,7 @@ func utc(t time.Time) string {
 	return t.UTC().Format(time.DateTime)
 }
 
-// request returns the Content of a request. From is who sends the push by default.
+// request returns the Content of a request. from is the default sender.
 func (c *TaskContent) request(from string) *pushRequest {
 	r := c.Push.request(from)
 	if c.Accounts == nil {
@@ -402,7 +402,7 @@ func decodeTask(answer jsontext.Value) (*Task, error) {
 	return tasks[0], nil
 }
 
-// decodeTasks returns a page of tasks, and how many there are in all; 0 if the answer does not tell.
+// decodeTasks returns a page of tasks, and how many there are in all; 0 if the answer does not say.
 func decodeTasks(answer jsontext.Value) (tasks []*Task, total int, err error) {
 	var wire struct {
 		Total int

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// The law of a throttle. After a throttle code no call starts for firstPause. Then calls start at firstStep of the rate that
+// How a throttle works: after a throttle code no call starts for firstPause. Then calls start at firstStep of the rate that
 // was refused, and speed up along a cubic curve, slower the nearer they are to the goal, which they reach after recovery.
-// Beyond it they speed up along another cubic curve, which climbs the whole quota within half of recovery: then others have
+// Beyond it they speed up along another cubic curve, up to the whole quota within half of recovery: then others have
 // stopped using the quota, and the throttle ends. If a call that started less than soon after a pause is refused, the pause
 // was too short: the next is nextPause, doubles up to maxPause, and the rate falls to nextStep.
 //
-// In a trial, with others sending half of the quota evenly and requests that take 20 to 40 ms to arrive, 93 % of what they
+// Measured with others that send half of the quota evenly and requests that take 20 to 40 ms to arrive: 93 % of what they
 // leave was used, 0.2 to 0.3 % of the calls were refused, and all of the quota was used again at most 13 s after they stopped.
 // If refused calls count and answers take 100 ms or more, 1 to 2 % are refused: all those sent until the first answer comes.
 // With others that send at random, 63 to 72 % was used and 0.6 to 1.2 % refused. A recovery of 12 s has fewer calls refused,
@@ -30,13 +30,13 @@ const (
 	recovery   = 9 * time.Second
 )
 
-// throttle slows calls down after a throttle code, below what the limiter lets through, to what others leave of the quota.
+// throttle slows calls down after a throttle code, to what others leave of the quota.
 //
-// The calls wait in a queue, and only the first waits for its time: nothing is booked ahead, so that who gives up takes
-// no one's time, and a rate that has recovered holds for all.
+// The calls wait in a queue, and only the first waits for its time: nothing is reserved ahead, so that a caller that gives
+// up delays no other, and a rate that has recovered holds for all.
 //
 // The epoch of a call is when its wait ended, in nanoseconds since the throttle was made. A call is out of date if a
-// throttle code came later: until it is sent it must wait again, and what it is answered tells nothing new.
+// throttle code came later: until it is sent it must wait again, and its answer tells nothing new.
 type throttle struct {
 	quota float64 // calls a second
 	made  time.Time
@@ -88,7 +88,7 @@ func (t *throttle) free() (epoch int, free bool) {
 	return int(now), t.rate(now) >= t.quota
 }
 
-// start lets a call start and returns 0, or returns how long it has to wait before it asks again.
+// start lets a call start and returns 0, or returns how long it has to wait before it tries again.
 func (t *throttle) start() (epoch int, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -120,7 +120,7 @@ func (t *throttle) sends(epoch int) bool {
 	return true
 }
 
-// recent is how many calls a second were sent of late. After a single one it is the quota, since that tells little.
+// recent is the rate of the last calls. After a single one it is the quota, since one says little.
 func (t *throttle) recent() float64 {
 	if t.since == t.until {
 		return t.quota

@@ -157,10 +157,6 @@ words: ## the texts use present-day words
 docs: ## every link, command and piece of Go in the documentation works
 	go run ./tools/docs
 
-.PHONY: words
-words: ## no text has a word that has a plainer equivalent
-	@bash scripts/words.sh
-
 # Each seed is a run; one that fails says how to repeat it.
 .PHONY: soak
 soak: ## random callers and random faults, 50 seeds

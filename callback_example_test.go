@@ -36,7 +36,7 @@ func ExampleNewCallbackHandler() {
 		"To_Account":"mary","PushPlatform":1,"PushStage":3,"ErrCode":0}]}`
 	for range 2 { // the service may send an event again
 		answer := httptest.NewRecorder()
-		handler.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, target, strings.NewReader(body)))
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(context.Background(), http.MethodPost, target, strings.NewReader(body)))
 		fmt.Println(answer.Code, answer.Body)
 	}
 	for k, ok := range seen {

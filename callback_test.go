@@ -59,7 +59,7 @@ func handlerOf(t *testing.T, cb timpush.Callbacks) http.Handler {
 
 func call(h http.Handler, method, target, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body)))
 	return w
 }
 
@@ -277,7 +277,7 @@ func TestCallbackHasTheContextOfTheRequest(t *testing.T) {
 		got = ctx.Value(key{})
 		return nil
 	}})
-	request := httptest.NewRequest(http.MethodPost, "/"+callbackQuery, strings.NewReader(`{"Events":[`+pushSample+`]}`))
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/"+callbackQuery, strings.NewReader(`{"Events":[`+pushSample+`]}`))
 	h.ServeHTTP(httptest.NewRecorder(), request.WithContext(context.WithValue(t.Context(), key{}, "value")))
 	assert.Equal(t, "value", got)
 }
@@ -331,7 +331,7 @@ func FuzzCallback(f *testing.F) {
 	f.Fuzz(func(t *testing.T, command, body string) {
 		var got received
 		target := "/" + callbackQuery
-		request := httptest.NewRequest(http.MethodPost, target, strings.NewReader(body))
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, target, strings.NewReader(body))
 		query := request.URL.Query()
 		query.Set("CallbackCommand", command)
 		request.URL.RawQuery = query.Encode()

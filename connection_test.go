@@ -1,7 +1,6 @@
 package timpush_test
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -35,7 +34,7 @@ type relay struct {
 
 func newRelay(t *testing.T, to string) *relay {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	r := &relay{Listener: l, to: to}
 	r.renew()
@@ -172,10 +171,10 @@ func TestNotSentNeedsProof(t *testing.T) {
 		"with the standard transport": {onLoopback, retrying{onLoopback.HTTPClient().Transport}},
 		"in memory":                   {inMemory, retrying{inMemory.HTTPClient().Transport}},
 		"without a trace": {inMemory, roundTripper(func(r *http.Request) (*http.Response, error) {
-			return retrying{inMemory.HTTPClient().Transport}.RoundTrip(r.Clone(context.Background()))
+			return retrying{inMemory.HTTPClient().Transport}.RoundTrip(r.Clone(t.Context()))
 		})},
 		"with a copy of the body": {inMemory, roundTripper(func(r *http.Request) (*http.Response, error) {
-			again := r.Clone(context.Background())
+			again := r.Clone(t.Context())
 			body, err := r.GetBody()
 			if err != nil {
 				return nil, err
@@ -199,7 +198,7 @@ func TestNotSentNeedsProof(t *testing.T) {
 // proxyAnswering is a proxy that answers CONNECT with a status.
 func proxyAnswering(t *testing.T, status int) (proxy *url.URL, asked *atomic.Int64) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	asked = new(atomic.Int64)
@@ -248,7 +247,7 @@ func TestProxyThatRefuses(t *testing.T) {
 // TestHandshakeThatIsCut has sent nothing and is repeated.
 func TestHandshakeThatIsCut(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	var accepted atomic.Int64
@@ -274,7 +273,7 @@ func TestHandshakeThatIsCut(t *testing.T) {
 // TestHostThatAnswersNothing: where no connection comes about in time, nothing was sent.
 func TestHostThatAnswersNothing(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() }) // it accepts, and never shakes hands
 	users := someUsers(1)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"strconv"
 	"strings"
@@ -237,11 +236,6 @@ func TestRedactedTextSaysSo(t *testing.T) {
 		require.ErrorAs(t, err, &page)
 		assert.Equal(t, "REDACTED", page.Snippet, "also where no part between two escapes is that long")
 	})
-}
-
-func wrote(trace *httptrace.ClientTrace) {
-	trace.GotConn(httptrace.GotConnInfo{})
-	trace.WroteRequest(httptrace.WroteRequestInfo{})
 }
 
 func TestOwnTransport(t *testing.T) {

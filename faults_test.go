@@ -290,7 +290,8 @@ func TestPanicOfACallback(t *testing.T) {
 	ways := map[string]func(t *testing.T, c *timpush.Client){
 		"call": func(t *testing.T, c *timpush.Client) { _, _ = c.SetAttr(t.Context(), users) },
 		"stream": func(t *testing.T, c *timpush.Client) {
-			for range c.SetAttrSeq(t.Context(), from(users)) { //nolint:revive // to the end
+			for _, err := range c.SetAttrSeq(t.Context(), from(users)) {
+				_ = err // to the end
 			}
 		},
 		"Batcher": func(t *testing.T, c *timpush.Client) {
@@ -351,7 +352,8 @@ func TestPanicInAccountTypes(t *testing.T) {
 		requireUsable(t, c, someUsers(1))
 		first = true
 		assert.PanicsWithValue(t, "callback", func() {
-			for range c.SetAttrSeq(t.Context(), from(someUsers(1))) { //nolint:revive // to the end
+			for _, err := range c.SetAttrSeq(t.Context(), from(someUsers(1))) {
+				_ = err // to the end
 			}
 		})
 		requireUsable(t, c, someUsers(1))
@@ -519,7 +521,8 @@ func TestTextsOfResults(t *testing.T) {
 		result, err := c.SetAttr(t.Context(), someUsers(1))
 		assert.Equal(t, "0 done, 1 rejected, 0 unknown, 0 not sent; 1 requests", fmt.Sprint(result))
 		assert.Equal(t, 1, strings.Count(err.Error(), "v4/timpush/set_attr"), "the endpoint is printed once: %v", err)
-		for b := range c.SetAttrSeq(t.Context(), from(someUsers(1))) {
+		for b, err := range c.SetAttrSeq(t.Context(), from(someUsers(1))) {
+			require.NoError(t, err)
 			assert.Equal(t, "1 done, 0 rejected, 0 unknown, 0 not sent; 1 requests", fmt.Sprint(b))
 		}
 		require.NoError(t, userIn("a", "x").Validate())

@@ -64,7 +64,7 @@ func configFromEnvironment() (cfg timpush.Config, base string, live bool, err er
 	case len(missing) == 4 && base == "":
 		return timpush.Config{}, "", false, nil
 	case len(missing) > 0:
-		return cfg, base, true, fmt.Errorf("to use the service, set %s too; to use the fake, set none of TIMPUSH_...", strings.Join(missing, " and "))
+		return cfg, base, true, fmt.Errorf("to use the service, set %s too; to use the fake, set no TIMPUSH_ variable", strings.Join(missing, " and "))
 	}
 	appID, err := strconv.Atoi(id)
 	if err != nil {

@@ -28,8 +28,8 @@ func (o *Observer) WatchLimiter(name string, l timpush.Limiter) timpush.Limiter 
 	attrs := append([]attribute.KeyValue{limiterKey.String(name)}, o.sets.extra...)
 	w := &watchedLimiter{limiter: l, waiting: o.meters.limiterWaiting, option: metric.WithAttributes(attrs...)}
 	o.limiters.add(w)
-	if _, ok := l.(nWaiter); ok {
-		return watchedLimiterN{w}
+	if many, ok := l.(nWaiter); ok {
+		return watchedLimiterN{w, many}
 	}
 	return w
 }
@@ -46,7 +46,10 @@ type watchedLimiter struct {
 }
 
 // watchedLimiterN is a watchedLimiter of a Limiter with WaitN.
-type watchedLimiterN struct{ *watchedLimiter }
+type watchedLimiterN struct {
+	*watchedLimiter
+	many nWaiter
+}
 
 func (w *watchedLimiter) Wait(ctx context.Context) error {
 	w.waiting.Add(ctx, 1, w.option)
@@ -57,7 +60,7 @@ func (w *watchedLimiter) Wait(ctx context.Context) error {
 func (w watchedLimiterN) WaitN(ctx context.Context, n int) error {
 	w.waiting.Add(ctx, 1, w.option)
 	defer w.waiting.Add(ctx, -1, w.option)
-	return w.tooEarly(ctx, w.limiter.(nWaiter).WaitN(ctx, n))
+	return w.tooEarly(ctx, w.many.WaitN(ctx, n))
 }
 
 // tooEarly adds context.DeadlineExceeded to the error of a *rate.Limiter, which says only in its text that the deadline of ctx

@@ -1,7 +1,6 @@
 package oteltimpush_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -84,7 +83,7 @@ func TestHTTPFailures(t *testing.T) {
 			t.Parallel()
 			out, e := newTelemetry(t), test.event
 			e.Kind, e.Endpoint, e.Host, e.Attempt = timpush.AttemptEnd, setAttr, "h:8443", 1
-			out.observer.Observe(context.Background(), e)
+			out.observer.Observe(t.Context(), e)
 			found := false
 			for _, m := range out.collect(t) {
 				if m.Name == "http.client.request.duration" {

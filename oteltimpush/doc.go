@@ -5,8 +5,8 @@
 //	...
 //	client, err := timpush.NewClient(config, timpush.WithObserver(observer))
 //
-// They have endpoints, hosts, counts, codes and durations, and never an account, an attribute, the query or the UserSig, which
-// the client does not give to an observer. For that reason there is no url.full, which the semantic conventions require in a
+// They have endpoints, hosts, counts, codes and durations, and never an account, an attribute, a tag, a title or text of a push, the
+// query or the UserSig, which the client does not give to an observer. For that reason there is no url.full, which the semantic conventions require in a
 // span of an HTTP request. Nothing is added to requests: the service does not get a trace ID.
 //
 // # Spans
@@ -25,34 +25,51 @@
 //	                            if it failed: error.type, timpush.code
 //
 // A span of a failure has the status error. Its text is the code's, and for a call with users how many are not done: error.type
-// and timpush.code are then those of the first. A call about attribute names has no users and none of their counts. A wait of at least 1 ms is an event timpush.wait of the call's span, with
+// and timpush.code are then those of the first. A call that is not about accounts (attribute names, Push, Revoke, scheduled pushes,
+// statistics) has no users and none of their counts. A wait of at least 1 ms is an event timpush.wait of the call's span, with
 // timpush.wait.reason and timpush.wait.duration (seconds).
 //
 // # Metrics
 //
-//	metric                    kind             unit         attributes except timpush.endpoint and server.*
-//	timpush.call.duration     histogram        s            error.type
-//	timpush.attempt.duration  histogram        s            error.type, http.response.status_code
-//	timpush.wait.duration     histogram        s            timpush.wait.reason
-//	timpush.users             counter          {user}       timpush.outcome
-//	timpush.attempts          counter          {attempt}
-//	timpush.retries           counter          {retry}      error.type
-//	timpush.active_calls      up-down counter  {call}
-//	timpush.active_attempts   up-down counter  {attempt}
-//	timpush.quota.limit       gauge            {attempt}/s  (none, and no endpoint)
+//	metric                        kind             unit         attributes except timpush.endpoint and server.*
+//	timpush.call.duration         histogram        s            error.type
+//	timpush.attempt.duration      histogram        s            error.type, http.response.status_code
+//	http.client.request.duration  histogram        s            the same and http.request.method, and no endpoint
+//	timpush.wait.duration         histogram        s            timpush.wait.reason
+//	timpush.users                 counter          {user}       timpush.outcome
+//	timpush.attempts              counter          {attempt}
+//	timpush.retries               counter          {retry}      error.type
+//	timpush.active_calls          up-down counter  {call}
+//	timpush.active_attempts       up-down counter  {attempt}
+//	timpush.quota.limit           gauge            {attempt}/s  (none, and no endpoint, as those below)
+//	timpush.limiter.waiting       up-down counter  {call}       timpush.limiter
+//	timpush.limiter.tokens        gauge            {token}      timpush.limiter
+//	timpush.queue.backlog         gauge            {update}
+//	timpush.queue.oldest          gauge            s
+//	timpush.queue.waiting         gauge            {update}
+//	timpush.queue.dead_letters    gauge            {update}
+//	timpush.queue.lost            gauge            {message}
+//	timpush.queue.bytes           gauge            By
+//	timpush.queue.max_bytes       gauge            By
+//	timpush.queue.paused          gauge            {queue}
+//
+// http.client.request.duration is what the semantic conventions of OpenTelemetry say, with their buckets. Its error.type is about
+// HTTP: an answer with an ErrorCode has none. timpush.limiter.* are there for a Limiter of [Observer.WatchLimiter], and
+// timpush.queue.* for a queue of package dispatch, with [Observer.WatchQueue].
 //
 // The share of the quota that is used is the rate of timpush.attempts, over all processes of the app, divided by
-// timpush.quota.limit.
+// timpush.quota.limit, for each endpoint of attributes and tags. The others have smaller quotas.
 //
 // # Attributes
 //
 //	timpush.endpoint           the path, such as v4/timpush/set_attr
 //	server.address             host of the base URL
-//	server.port                its port, if the URL has one
+//	server.port                its port, if the URL has one; of http.client.request.duration 443 if not
 //	error.type                 absent if there was no failure; the ErrorCode of the answer; the status of an HTTP error; or
 //	                           timeout, canceled, unreachable, connection, http, malformed, api, unsent, panic
 //	timpush.outcome            done, rejected, unknown, not_sent
 //	timpush.wait.reason        slot, quota, backoff
+//	timpush.limiter            the name that WatchLimiter got
 //	http.response.status_code  absent if no answer came
 //
 // error.type of timpush.retries is that of the attempt before, or _OTHER if that failed only for some accounts. A call of several

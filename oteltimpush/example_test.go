@@ -54,6 +54,7 @@ func Example() {
 	// POST /v4/timpush/set_attr Error
 	// POST /v4/timpush/set_attr Unset
 	// timpush set_attr Unset
+	// http.client.request.duration
 	// timpush.active_attempts
 	// timpush.active_calls
 	// timpush.attempt.duration

@@ -3,7 +3,9 @@ package oteltimpush_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -25,6 +27,25 @@ type telemetry struct {
 	spans    *tracetest.InMemoryExporter
 	tracers  *sdktrace.TracerProvider
 	reader   *metric.ManualReader
+	logs     lockedBuffer // of client
+}
+
+// lockedBuffer can be written and read at the same time.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func newTelemetry(t testing.TB, opts ...oteltimpush.Option) *telemetry {
@@ -56,6 +77,10 @@ func (out *telemetry) values(t testing.TB) map[string]float64 {
 	for _, m := range out.collect(t) {
 		switch data := m.Data.(type) {
 		case metricdata.Sum[int64]:
+			for _, p := range data.DataPoints {
+				all[m.Name+labels(p.Attributes)] = float64(p.Value)
+			}
+		case metricdata.Gauge[int64]:
 			for _, p := range data.DataPoints {
 				all[m.Name+labels(p.Attributes)] = float64(p.Value)
 			}
@@ -128,7 +153,8 @@ func fake(t *testing.T, opts ...timpushtest.Option) *timpushtest.Server {
 }
 
 func client(s *timpushtest.Server, out *telemetry, opts ...timpush.Option) *timpush.Client {
-	return s.Client(append([]timpush.Option{timpush.WithLimiter(unlimited{}), timpush.WithObserver(out.observer)}, opts...)...)
+	log := slog.New(slog.NewJSONHandler(&out.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return s.Client(append([]timpush.Option{timpush.WithLimiter(unlimited{}), timpush.WithObserver(out.observer), timpush.WithLogger(log)}, opts...)...)
 }
 
 func someUsers(n int) []timpush.UserAttrs {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"path"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
 	"go.opentelemetry.io/otel/trace"
 
 	timpush "github.com/timpush/timpush-go"
@@ -24,6 +26,8 @@ type meters struct {
 	callDuration, attemptDuration, waits metric.Float64Histogram
 	users, attempts, retries             metric.Int64Counter
 	activeCalls, activeAttempts          metric.Int64UpDownCounter
+	limiterWaiting                       metric.Int64UpDownCounter
+	httpDuration                         httpconv.ClientRequestDuration
 }
 
 // An attempt ends with its timeout, which is 10 s if not set. A call or a wait may last for several of them.
@@ -33,26 +37,32 @@ var (
 	waitBounds    = []float64{.0001, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 60}
 )
 
-func newMeters(m metric.Meter, quota float64, extra []attribute.KeyValue) (meters, error) {
-	f := factory{meter: m}
-	made := meters{
+// makeMeters makes the instruments of o.
+func (o *Observer) makeMeters(m metric.Meter, quota float64, extra []attribute.KeyValue) error {
+	f := &factory{meter: m}
+	o.meters = meters{
 		callDuration:    f.seconds("timpush.call.duration", "Time from the start of a call to its end, waits and retries included.", callBounds),
 		attemptDuration: f.seconds("timpush.attempt.duration", "Time from the start of an HTTP request to its whole answer, or its failure.", attemptBounds),
 		waits:           f.seconds("timpush.wait.duration", "Time that a request waited before an attempt.", waitBounds),
 		users:           f.counter("timpush.users", "{user}", "Users of calls that have ended, by outcome."),
 		attempts:        f.counter("timpush.attempts", "{attempt}", "HTTP requests that have begun: the quota counts these."),
 		retries:         f.counter("timpush.retries", "{retry}", "Attempts after the first of a request, by the failure before."),
-		activeCalls:     f.gauge("timpush.active_calls", "{call}", "Calls in flight."),
-		activeAttempts:  f.gauge("timpush.active_attempts", "{attempt}", "HTTP requests in flight."),
+		activeCalls:     f.inFlight("timpush.active_calls", "{call}", "Calls in flight."),
+		activeAttempts:  f.inFlight("timpush.active_attempts", "{attempt}", "HTTP requests in flight."),
+		limiterWaiting:  f.inFlight("timpush.limiter.waiting", "{call}", "Calls that wait for a limiter."),
 	}
+	var err error
+	o.meters.httpDuration, err = httpconv.NewClientRequestDuration(m)
+	f.faults = append(f.faults, err)
+	f.gauge("timpush.limiter.tokens", "{token}", "Calls that a limiter would let through at once; below 0 if some wait.", o.limiters.tokens)
 	all := metric.WithAttributes(extra...)
-	_, err := m.Float64ObservableGauge("timpush.quota.limit", metric.WithUnit("{attempt}/s"),
-		metric.WithDescription("Attempts a second that the app may make for each endpoint, as configured."),
-		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
-			o.Observe(quota, all)
+	f.gauge("timpush.quota.limit", "{attempt}/s", "Attempts a second that the app may make for each endpoint of attributes and tags, as configured.",
+		func(_ context.Context, to metric.Float64Observer) error {
+			to.Observe(quota, all)
 			return nil
-		}))
-	return made, errors.Join(append(f.faults, err)...)
+		})
+	o.watchQueue(f, extra)
+	return errors.Join(f.faults...)
 }
 
 // factory makes instruments and collects the errors.
@@ -74,8 +84,20 @@ func (f *factory) counter(name, unit, description string) metric.Int64Counter {
 	return made
 }
 
-func (f *factory) gauge(name, unit, description string) metric.Int64UpDownCounter {
+func (f *factory) inFlight(name, unit, description string) metric.Int64UpDownCounter {
 	made, err := f.meter.Int64UpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+	f.faults = append(f.faults, err)
+	return made
+}
+
+func (f *factory) gauge(name, unit, description string, callback metric.Float64Callback) {
+	_, err := f.meter.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description), metric.WithFloat64Callback(callback))
+	f.faults = append(f.faults, err)
+}
+
+// observed makes a gauge whose values come from a callback that is registered later.
+func (f *factory) observed(name, unit, description string) metric.Int64ObservableGauge {
+	made, err := f.meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description))
 	f.faults = append(f.faults, err)
 	return made
 }
@@ -92,6 +114,17 @@ func failureOf(e timpush.Event) failure {
 		return failure{status: e.Status, name: e.Failure}
 	}
 	return failure{code: e.Code, name: e.Failure}
+}
+
+// httpFailure is the failure of an attempt as HTTP sees it: an answer with an ErrorCode is none.
+func httpFailure(e timpush.Event) failure {
+	switch {
+	case e.Status >= http.StatusBadRequest:
+		return failure{status: e.Status, name: "http"}
+	case e.Failure == "api" || e.Failure == "malformed" || e.Failure == "http":
+		return failure{}
+	}
+	return failure{name: e.Failure}
 }
 
 const otherError = "_OTHER" // of the semantic conventions
@@ -114,6 +147,7 @@ type labels struct {
 	status         int
 	outcome        string
 	wait           timpush.WaitReason
+	http           bool // of http.client.request.duration, without an endpoint
 }
 
 // set is labels in the forms that the API of OpenTelemetry takes. Making one for each event would cost several allocations.
@@ -169,7 +203,12 @@ func (s *sets) make(l labels) *set {
 
 // base returns the attributes of the tables in the package documentation.
 func (s *sets) base(l labels) []attribute.KeyValue {
-	attrs := append([]attribute.KeyValue{endpointKey.String(l.endpoint)}, server(l.host)...)
+	attrs := server(l.host)
+	if l.http {
+		attrs = append(withPort(attrs), semconv.HTTPRequestMethodPost)
+	} else {
+		attrs = append(attrs, endpointKey.String(l.endpoint))
+	}
 	if l.failure.name != "" {
 		attrs = append(attrs, semconv.ErrorTypeKey.String(l.failure.errorType()))
 	}
@@ -196,4 +235,14 @@ func server(host string) []attribute.KeyValue {
 		attrs = append(attrs, semconv.ServerPort(n))
 	}
 	return attrs
+}
+
+const httpsPort = 443
+
+// withPort adds the port where the base URL names none: the semantic conventions want it.
+func withPort(attrs []attribute.KeyValue) []attribute.KeyValue {
+	if len(attrs) > 1 {
+		return attrs
+	}
+	return append(attrs, semconv.ServerPort(httpsPort))
 }

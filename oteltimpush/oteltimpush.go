@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -28,6 +29,7 @@ const (
 	endpointKey = attribute.Key("timpush.endpoint")
 	usersKey    = attribute.Key("timpush.users")
 	outcomeKey  = attribute.Key("timpush.outcome")
+	limiterKey  = attribute.Key("timpush.limiter")
 	reasonKey   = attribute.Key("timpush.wait.reason")
 	waitedKey   = attribute.Key("timpush.wait.duration")
 	codeKey     = attribute.Key("timpush.code")
@@ -47,6 +49,9 @@ type Observer struct {
 	tracer trace.Tracer
 	meters meters
 	sets   sets
+
+	limiters limiters
+	queue    atomic.Pointer[func(context.Context) (QueueStats, error)]
 }
 
 var _ timpush.Observer = (*Observer)(nil)
@@ -84,7 +89,7 @@ func WithMeterProvider(p metric.MeterProvider) Option {
 	}
 }
 
-// WithQuota sets the value of the metric timpush.quota.limit: how many attempts a second the app may make for each endpoint,
+// WithQuota sets the value of the metric timpush.quota.limit: how many attempts a second the app may make for each endpoint of attributes and tags,
 // more than 0. It limits nothing; a dashboard can show the share of the quota that is used. If not given, it is
 // [timpush.DefaultQPS].
 func WithQuota(perSecond float64) Option {
@@ -115,8 +120,7 @@ func New(opts ...Option) (*Observer, error) {
 	o := &Observer{sets: sets{extra: s.extra, known: map[labels]*set{}}}
 	o.tracer = s.tracers.Tracer(ScopeName, trace.WithInstrumentationVersion(version()), trace.WithSchemaURL(semconv.SchemaURL))
 	meter := s.meters.Meter(ScopeName, metric.WithInstrumentationVersion(version()), metric.WithSchemaURL(semconv.SchemaURL))
-	var err error
-	if o.meters, err = newMeters(meter, s.quota, s.extra); err != nil {
+	if err := o.makeMeters(meter, s.quota, s.extra); err != nil {
 		return nil, fmt.Errorf("oteltimpush: %w", err)
 	}
 	return o, nil
@@ -253,6 +257,8 @@ func (o *Observer) attemptEnd(ctx context.Context, e timpush.Event, at *set) {
 	o.meters.activeAttempts.Add(ctx, -1, at.add...)
 	o.meters.attemptDuration.Record(ctx, e.Duration.Seconds(),
 		o.sets.of(labels{endpoint: e.Endpoint, host: e.Host, failure: why, status: e.Status}).record...)
+	o.meters.httpDuration.Inst().Record(ctx, e.Duration.Seconds(),
+		o.sets.of(labels{http: true, host: e.Host, failure: httpFailure(e), status: e.Status}).record...)
 	span := o.attemptOf(ctx)
 	if span.IsRecording() {
 		if e.Status != 0 {

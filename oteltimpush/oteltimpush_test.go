@@ -2,6 +2,7 @@ package oteltimpush_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -43,6 +44,13 @@ func TestSpans(t *testing.T) {
 			}
 			return span{"POST /" + setAttr, "timpush set_attr", "client", status, attrs, nil}
 		}
+		got := out.exported()
+		require.Len(t, got, 6)
+		events := got[4].events
+		got[4].events = nil
+		assert.NotEmpty(t, events)
+		assert.Subset(t, []string{"timpush.wait backoff"}, events, "those of 1 ms or more; a backoff is random")
+		assert.LessOrEqual(t, len(events), 3)
 		assert.Equal(t, []span{
 			attempt("Error "+timpush.ErrInternal.Error(), map[string]any{"http.response.status_code": int64(200),
 				"error.type": "91000", "timpush.code": int64(91000)}),
@@ -53,9 +61,9 @@ func TestSpans(t *testing.T) {
 				"timpush.endpoint": setAttr, "server.address": "localhost", "timpush.users": int64(2), "timpush.done": int64(1),
 				"timpush.rejected": int64(1), "timpush.unknown": int64(0), "timpush.not_sent": int64(0), "timpush.requests": int64(4),
 				"error.type": "90035", "timpush.code": int64(90035),
-			}, []string{"timpush.wait backoff", "timpush.wait backoff", "timpush.wait backoff"}},
+			}, nil},
 			{"login", "", "internal", "Unset", map[string]any{}, nil},
-		}, out.exported())
+		}, got)
 	})
 }
 
@@ -70,6 +78,8 @@ func TestMetrics(t *testing.T) {
 		_, err = c.SetAttr(t.Context(), someUsers(250))
 		require.NoError(t, err)
 		assert.Equal(t, map[string]float64{
+			"http.client.request.duration{error.type=502,http.request.method=POST,http.response.status_code=502,server.port=443}": 1,
+			"http.client.request.duration{http.request.method=POST,http.response.status_code=200,server.port=443}":                5,
 			"timpush.active_attempts{}": 0,
 			"timpush.active_calls{}":    0,
 			"timpush.attempt.duration{error.type=502,http.response.status_code=502}":   1,
@@ -91,7 +101,7 @@ func TestMetrics(t *testing.T) {
 		}, out.values(t))
 		for _, m := range out.collect(t) {
 			h, ok := m.Data.(metricdata.Histogram[float64])
-			if ok && m.Name == "timpush.attempt.duration" {
+			if ok && (m.Name == "timpush.attempt.duration" || m.Name == "http.client.request.duration") {
 				for _, p := range h.DataPoints {
 					assert.InDelta(t, .1*float64(p.Count), p.Sum, 1e-9, "seconds")
 				}
@@ -181,6 +191,39 @@ func TestCallsWithoutUsers(t *testing.T) {
 		for line := range out.values(t) {
 			assert.NotContains(t, line, "timpush.users{")
 		}
+	})
+}
+
+// TestPushes: a push to an audience has no users, one to accounts has theirs.
+func TestPushes(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T) {
+		s, out := fake(t), newTelemetry(t)
+		c := client(s, out)
+		p := timpush.Push{Notification: timpush.Notification{Title: "t", Desc: "d"}}
+		_, err := c.AddTags(t.Context(), []timpush.UserTags{{ToAccount: "user-0", Tags: []string{"a"}}})
+		require.NoError(t, err)
+		receipt, err := c.Push(t.Context(), timpush.Audience{TagsOr: []string{"a"}}, p)
+		require.NoError(t, err)
+		_, err = c.PushTo(t.Context(), []string{"user-0", "user-1"}, p)
+		require.NoError(t, err)
+		require.NoError(t, c.Revoke(t.Context(), receipt.TaskID, nil))
+		s.Inject(timpushtest.ErrorCode(91000))
+		_, err = c.Push(t.Context(), timpush.Audience{TagsOr: []string{"a"}}, p)
+		require.ErrorIs(t, err, timpush.ErrInternal)
+
+		var got []string
+		for _, s := range out.exported() {
+			got = append(got, fmt.Sprintln(s.name, s.attrs["timpush.users"], s.attrs["timpush.done"], s.status))
+		}
+		assert.Equal(t, []string{
+			"POST /v4/timpush/add_tag 1 <nil> Unset\n", "timpush add_tag 1 1 Unset\n",
+			"POST /v4/timpush/push <nil> <nil> Unset\n", "timpush push <nil> <nil> Unset\n",
+			"POST /v4/timpush/batch 2 <nil> Unset\n", "timpush batch 2 2 Unset\n",
+			"POST /v4/timpush/revoke <nil> <nil> Unset\n", "timpush revoke <nil> <nil> Unset\n",
+			"POST /v4/timpush/push <nil> <nil> Error " + timpush.ErrInternal.Error() + "\n",
+			"timpush push <nil> <nil> Error " + timpush.ErrInternal.Error() + "\n",
+		}, got)
 	})
 }
 
@@ -390,7 +433,9 @@ func TestTablesAreComplete(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s, out := fake(t), newTelemetry(t)
 		s.Inject(timpushtest.ErrorCode(91000), timpushtest.Status(502), timpushtest.AccountCode(90035, "user-0"))
-		_, err := client(s, out).SetAttr(t.Context(), someUsers(2))
+		limiter := out.observer.WatchLimiter("users", timpush.NewLimiter(97.5))
+		out.observer.WatchQueue(func(context.Context) (oteltimpush.QueueStats, error) { return oteltimpush.QueueStats{MaxBytes: 1}, nil })
+		_, err := client(s, out, timpush.WithLimiter(limiter)).SetAttr(t.Context(), someUsers(2))
 		require.ErrorIs(t, err, timpush.ErrAccountType)
 		for _, m := range out.collect(t) {
 			row := "| `" + m.Name + "` | " + kindOf(t, m) + " | `" + m.Unit + "` |"
@@ -416,7 +461,7 @@ func kindOf(t *testing.T, m metricdata.Metrics) string {
 	switch data := m.Data.(type) {
 	case metricdata.Histogram[float64]:
 		return "histogram"
-	case metricdata.Gauge[float64]:
+	case metricdata.Gauge[float64], metricdata.Gauge[int64]:
 		return "gauge"
 	case metricdata.Sum[int64]:
 		if data.IsMonotonic {

@@ -40,7 +40,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// everything returns all that is exported, in each form that an exporter or a debugger may give it.
+// everything returns all that is exported, in each form that an exporter or a debugger may give it, and the log.
 func (out *telemetry) everything(t *testing.T) string {
 	t.Helper()
 	var all metricdata.ResourceMetrics
@@ -51,11 +51,11 @@ func (out *telemetry) everything(t *testing.T) string {
 		require.NoError(t, err)
 		texts = append(texts, string(text), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v))
 	}
-	return strings.Join(texts, "\n")
+	return strings.Join(append(texts, out.logs.String()), "\n")
 }
 
-// TestNothingSecretIsExported drives every failure path and searches everything that is exported for accounts, names and values of
-// attributes, the key, the UserSig and the rest of the query.
+// TestNothingSecretIsExported drives every failure path of every call and searches everything that is exported, and the log, for
+// accounts, tags, names and values of attributes, titles and texts, TaskIDs, the key, the UserSig and the rest of the query.
 func TestNothingSecretIsExported(t *testing.T) {
 	t.Parallel()
 	for name, fault := range faults() {
@@ -76,7 +76,7 @@ func TestNothingSecretIsExported(t *testing.T) {
 					opts = append(opts, option)
 				}
 				c := client(s, out, opts...)
-				for _, call := range allCalls(c, someUsers(3)) {
+				for _, call := range append(allCalls(c, someUsers(3)), allPushCalls(c)...) {
 					ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second) // ends some paths by the context
 					call(ctx)
 					cancel()
@@ -92,17 +92,23 @@ func searchAll(t *testing.T, out *telemetry, s *timpushtest.Server, w *watcher) 
 	text := out.everything(t)
 	require.Contains(t, text, "v4/timpush/set_attr", "the search finds what is there")
 	require.Contains(t, text, "timpush.users")
+	require.True(t, strings.Contains(text, `"msg":"timpush call"`), "the log is searched too")
+	for _, endpoint := range pushEndpoints {
+		require.True(t, strings.Contains(text, `"v4/timpush/`+endpoint+`"`), endpoint)
+	}
 	_, identifier, key := s.App()
-	secrets := []string{"user-", "a-city-of-no-concern", "city", "usersig", "contenttype", "sdkappid", "SECRET", identifier, key, "1400000123"}
+	secrets := []string{"user-", "a-city-of-no-concern", "city", "usersig", "contenttype", "sdkappid", "SECRET", identifier, key, "1400000123",
+		"of-no-concern", "4242424242424242"}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	forms := map[string]bool{}
 	for _, secret := range append(secrets, w.seen...) {
-		if secret != "" {
-			for _, form := range []string{secret, url.QueryEscape(secret)} {
-				if strings.Contains(text, form) {
-					t.Errorf("%q is exported", form)
-				}
-			}
+		forms[secret], forms[url.QueryEscape(secret)] = true, true
+	}
+	delete(forms, "")
+	for form := range forms {
+		if strings.Contains(text, form) {
+			t.Errorf("%q is exported", form)
 		}
 	}
 }
@@ -182,6 +188,57 @@ func allCalls(c *timpush.Client, users []timpush.UserAttrs) []func(context.Conte
 			_ = b.SetAttr(ctx, users[0])
 			_ = b.Close(ctx)
 		},
+	}
+}
+
+// pushEndpoints are those of allPushCalls.
+var pushEndpoints = []string{
+	"add_tag", "remove_tag", "clear_all_tags", "get_tag", "push", "batch", "revoke",
+	"add_sched_task", "modify_sched_task", "delete_sched_task", "get_sched_task", "list_sched_task",
+	"all_member_push_statistics", "all_member_push_loss", "all_member_push_trace",
+	"normal_push_statistics", "normal_push_loss", "normal_push_trace",
+}
+
+// allPushCalls makes every call about tags and pushes, whatever it returns.
+func allPushCalls(c *timpush.Client) []func(context.Context) {
+	tags := []timpush.UserTags{{ToAccount: "user-0", Tags: []string{"tag-of-no-concern"}}, {ToAccount: "user-1", Tags: []string{"tag-of-no-concern"}}}
+	notification := timpush.Notification{Title: "title-of-no-concern", Desc: "text-of-no-concern", Ext: `{"k":"ext-of-no-concern"}`}
+	p := timpush.Push{From: "user-from", Notification: notification, DataID: "data-of-no-concern"}
+	accounts, taskID := []string{"user-0", "user-1"}, "task-of-no-concern"
+	byTag := timpush.Audience{TagsOr: []string{"tag-of-no-concern"}}
+	byAttr := timpush.Audience{AttrsAnd: timpush.Attrs{"city": "a-city-of-no-concern"}}
+	content := timpush.TaskContent{Accounts: accounts, Push: timpush.Push{Notification: notification}}
+	from, to := time.Now().Add(-time.Hour), time.Now()
+	return []func(context.Context){
+		func(ctx context.Context) { _, _ = c.AddTags(ctx, tags) },
+		func(ctx context.Context) { _, _ = c.ReplaceTags(ctx, tags) },
+		func(ctx context.Context) { _, _ = c.RemoveTags(ctx, tags) },
+		func(ctx context.Context) { _, _ = c.ClearTags(ctx, accounts) },
+		func(ctx context.Context) { _, _ = c.GetTags(ctx, accounts) },
+		func(ctx context.Context) { _, _ = c.Push(ctx, byTag, p) },
+		func(ctx context.Context) { _, _ = c.Push(ctx, byAttr, p) },
+		func(ctx context.Context) { _, _ = c.PushTo(ctx, accounts, p) },
+		func(ctx context.Context) { _ = c.Revoke(ctx, taskID, nil) },
+		func(ctx context.Context) { _ = c.Revoke(ctx, taskID, &notification) },
+		func(ctx context.Context) {
+			_, _ = c.AddTask(ctx, timpush.Schedule{At: time.Now().Add(time.Hour), TaskContent: content})
+		},
+		func(ctx context.Context) {
+			_ = c.ModifyTask(ctx, 4242424242424242, timpush.TaskChange{Type: timpush.TaskUser, Content: &content})
+		},
+		func(ctx context.Context) { _ = c.DeleteTask(ctx, 4242424242424242, timpush.TaskUser) },
+		func(ctx context.Context) { _, _ = c.Task(ctx, 4242424242424242) },
+		func(ctx context.Context) {
+			for _, err := range c.Tasks(ctx, timpush.TaskQuery{BeginTime: from, EndTime: to, Keyword: "title-of-no-concern"}) {
+				_ = err
+			}
+		},
+		func(ctx context.Context) { _, _ = c.PushStats(ctx, from, to, taskID) },
+		func(ctx context.Context) { _, _ = c.PushLoss(ctx, from, to, taskID) },
+		func(ctx context.Context) { _, _ = c.PushTrace(ctx, taskID, "user-0") },
+		func(ctx context.Context) { _, _ = c.ChatStats(ctx, from, to) },
+		func(ctx context.Context) { _, _ = c.ChatLoss(ctx, from, to) },
+		func(ctx context.Context) { _, _ = c.ChatTrace(ctx, "push-id-of-no-concern") },
 	}
 }
 

@@ -1,6 +1,6 @@
 // Stack is a program whose timpush client is watched: its metrics are there for a Prometheus to scrape, and its logs are
-// JSON with the ids of the traces. It sets attributes all the time, on a fake of the service that now and then fails, so
-// that alerts and dashboards have something to show. It needs no account and no network. See README.md.
+// JSON with the ids of the traces. It sets attributes all the time, also by a queue, on a fake of the service that now and then
+// fails, so that alerts and dashboards have something to show. It needs no account and no network. See README.md.
 package main
 
 import (
@@ -24,8 +24,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/dispatch"
 	"github.com/timpush/timpush-go/oteltimpush"
 )
+
+const sdkAppID = 1400000000 // of the fake, by default
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:9464", "`address` to serve /metrics at")
@@ -50,6 +53,19 @@ func run(ctx context.Context, address string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	folder, err := os.MkdirTemp("", "timpush-stack")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	queue, err := openQueue(ctx, folder, observer)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		observer.WatchQueue(nil)
+		_ = queue.Close()
+	}()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
@@ -64,7 +80,11 @@ func run(ctx context.Context, address string, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan struct{})
-	go func() { work(ctx, timpush.WithObserver(observer), timpush.WithLogger(log)); close(ended) }()
+	limiter := observer.WatchLimiter("users", timpush.NewLimiter(97.5))
+	go func() {
+		work(ctx, queue, timpush.WithLimiter(limiter), timpush.WithObserver(observer), timpush.WithLogger(log))
+		close(ended)
+	}()
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -73,6 +93,20 @@ func run(ctx context.Context, address string, log *slog.Logger) error {
 	cancel()
 	<-ended
 	return err
+}
+
+// openQueue opens a queue of durable updates in the process, and lets the Observer watch it.
+func openQueue(ctx context.Context, folder string, observer *oteltimpush.Observer) (*dispatch.Queue, error) {
+	queue, err := dispatch.OpenEmbedded(ctx, folder, sdkAppID)
+	if err != nil {
+		return nil, err
+	}
+	observer.WatchQueue(func(ctx context.Context) (oteltimpush.QueueStats, error) {
+		s, err := queue.Stats(ctx)
+		return oteltimpush.QueueStats{Backlog: s.Backlog, Oldest: s.Oldest, Waiting: s.Waiting, DeadLetters: s.DeadLetters,
+			Lost: s.Lost, Bytes: s.Bytes, MaxBytes: s.MaxBytes, Paused: s.Paused != ""}, err
+	})
+	return queue, nil
 }
 
 // newObserver returns an Observer and a handler that serves its metrics. A program that exports traces gives its provider

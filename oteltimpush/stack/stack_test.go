@@ -152,7 +152,7 @@ func TestStack(t *testing.T) {
 	logs.haveTraces(t)
 }
 
-var metricName = regexp.MustCompile(`\btimpush_\w+`)
+var metricName = regexp.MustCompile(`\b(timpush|http_client)_\w+`)
 
 // knowsAllMetrics checks that each metric that is shown or watched exists, and that each that exists is shown.
 func (p *server) knowsAllMetrics(t *testing.T) {
@@ -181,14 +181,14 @@ func (p *server) knowsAllMetrics(t *testing.T) {
 	}
 	for _, name := range names {
 		family := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_sum"), "_count"), "_bucket")
-		if strings.HasPrefix(name, "timpush_") {
+		if strings.HasPrefix(name, "timpush_") || strings.HasPrefix(name, "http_client_") {
 			assert.True(t, shown[name] || shown[family+"_bucket"], "%s is not on the dashboard", name)
 		}
 	}
 }
 
 func isLabel(name string) bool {
-	return slices.Contains([]string{"timpush_endpoint", "timpush_outcome", "timpush_wait_reason"}, name)
+	return slices.Contains([]string{"timpush_endpoint", "timpush_outcome", "timpush_wait_reason", "timpush_limiter"}, name)
 }
 
 func (p *server) hasHealthyRules(t *testing.T) {
@@ -220,7 +220,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// haveTraces checks that each record of a call, an attempt or a wait belongs to a trace, and names no account.
+// haveTraces checks that each record of a call, an attempt or a wait belongs to a trace, and has no account.
 func (l *lines) haveTraces(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()

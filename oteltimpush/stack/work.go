@@ -8,11 +8,12 @@ import (
 	"time"
 
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/dispatch"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// work does what a service does with a client, until ctx ends. What comes of its calls is for the logs and metrics to show.
-func work(ctx context.Context, opts ...timpush.Option) {
+// work does what a service does with a client, until ctx ends. Logs and metrics show the results of its calls.
+func work(ctx context.Context, queue *dispatch.Queue, opts ...timpush.Option) {
 	service := timpushtest.NewServer(timpushtest.WithLatency(80*time.Millisecond, 40*time.Millisecond))
 	defer service.Close()
 	service.Refuse(int(timpush.ErrNoSuchAccount), account(13))
@@ -29,6 +30,8 @@ func work(ctx context.Context, opts ...timpush.Option) {
 	all.Go(func() {
 		every(ctx, 300*time.Millisecond, func() { _, _ = client.GetAttr(ctx, []string{account(1), account(2)}) })
 	})
+	all.Go(func() { _ = queue.Run(ctx, client) })
+	all.Go(func() { every(ctx, 50*time.Millisecond, func() { _ = queue.SetAttr(ctx, someone()) }) })
 	all.Wait()
 	_ = batcher.Close(ctx)
 }

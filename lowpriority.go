@@ -56,8 +56,8 @@ func (l *lowPriority) wait(ctx context.Context, counts bool, n int) (err error) 
 	}
 	if even, ok := l.limiter.(*evenLimiter); ok {
 		err = even.waitLast(ctx, n)
-	} else if counts {
-		err = l.limiter.(nWaiter).WaitN(ctx, n)
+	} else if many, ok := l.limiter.(nWaiter); ok && counts {
+		err = many.WaitN(ctx, n)
 	} else {
 		err = l.limiter.Wait(ctx)
 	}

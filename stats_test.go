@@ -60,7 +60,7 @@ func TestStatsFaults(t *testing.T) {
 
 func TestDecodePushStats(t *testing.T) {
 	t.Parallel()
-	got, err := decodeResults[PushStats]([]byte(`{"ErrorCode":0,"ErrorInfo":"sucess","Results":[{"TaskID":"a","TotalCount":"100","SentCount":90,
+	got, err := decodeResults[PushStats]([]byte(`{"ErrorCode":0,"ErrorInfo":"succ","Results":[{"TaskID":"a","TotalCount":"100","SentCount":90,
 		"DeliveredCount":null,"ClickCount":"many","PlatformStatistics":[{"EventType":1,"PushPlatform":"3","TotalCount":1,"SentCount":2,"DeliveredCount":3,"ClickCount":4}]},
 		{"TaskID":7,"New":1}]}`))
 	require.NoError(t, err)
@@ -80,7 +80,7 @@ func TestDecodePushStats(t *testing.T) {
 }
 
 // lossSample is the documentation's: no JSON, since an object has no name.
-const lossSample = `{"ActionStatus": "OK","ErrorCode": 0,"ErrorInfo": "sucess",
+const lossSample = `{"ActionStatus": "OK","ErrorCode": 0,"ErrorInfo": "", 
 	{"ReadyToSendLoss": [{"ErrCode": "-1","ErrCount": 167,"ErrInfo": "certificate id not set"},{"ErrCode": "-2","ErrCount": 125,"ErrInfo": "token not uploaded"}],
 	"PostSendDeliveredLoss": [{"ErrCode": "410","ErrCount": 35,"ErrInfo": "Unregistered"}],
 	"PlatformReadyToSendLoss": [{"PushPlatform": 2,"ErrCode": "-1","ErrCount": 123,"ErrInfo": "certificate id not set"}],

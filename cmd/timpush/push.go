@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/timpush/timpush-go"
+)
+
+const pushLong = `Send one push to an audience: to those who match tags or attributes, or to everybody.
+
+The push is described by flags, or by a JSON file with the documented request of v4/timpush/push: From_Account, Condition,
+OfflinePushInfo, MsgBody, DataId and so on. A file without a Condition is refused unless --everybody is given.
+
+Nothing is sent without --yes, and a push to everybody also names the app: --everybody 1400000000 --yes. A push that may have gone
+out is never repeated: if its outcome is unknown, look at the statistics or the callbacks before you send it again.`
+
+// pushFlags are the flags of a push.
+type pushFlags struct {
+	cmd       *cobra.Command
+	file      string
+	title     string
+	desc      string
+	attrsAnd  []string
+	attrsOr   []string
+	to        timpush.Audience
+	everybody int
+	yes       bool
+	dryRun    bool
+}
+
+func newPush() *cobra.Command {
+	f := &pushFlags{cmd: &cobra.Command{
+		Use: "push", Short: "Send a push to those who match, or to everybody", Long: pushLong, Args: usageArgs(cobra.NoArgs),
+		Example: "  timpush push --attr level=gold --title Hello --desc 'New for you' --dry-run\n  timpush push --attr level=gold --title Hello --desc 'New for you' --yes\n" +
+			"  timpush push --file push.json --yes",
+	}}
+	flags := f.cmd.Flags()
+	flags.StringVar(&f.file, "file", "", "JSON `file` with the request, - for standard input")
+	flags.StringVar(&f.title, "title", "", "`text` of the title")
+	flags.StringVar(&f.desc, "desc", "", "`text` of the notification")
+	flags.StringArrayVar(&f.attrsAnd, "attr", nil, "`NAME=VALUE` that the audience has; may be repeated, and all must hold")
+	flags.StringArrayVar(&f.attrsOr, "attr-or", nil, "`NAME=VALUE`; may be repeated, and one must hold")
+	flags.StringSliceVar(&f.to.TagsAnd, "tags", nil, "`tags`, separated by commas, all of which the audience has")
+	flags.StringSliceVar(&f.to.TagsOr, "tags-or", nil, "`tags` of which the audience has one")
+	flags.StringSliceVar(&f.to.TagsNot, "tags-not", nil, "`tags` that the audience does not have")
+	flags.IntVar(&f.everybody, "everybody", 0, "send to everybody of the app with this `number`, which must be the configured one")
+	flags.BoolVar(&f.yes, "yes", false, "send it")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print the request and send nothing")
+	appFlags(flags)
+	f.cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) }
+	return f.cmd
+}
+
+func (f *pushFlags) run(ctx context.Context) error {
+	s, err := loadSettings(f.cmd)
+	if err != nil {
+		return err
+	}
+	to, push, err := f.read()
+	if err != nil {
+		return usage(err)
+	}
+	if f.everybody != 0 && f.everybody != s.Config.SDKAppID {
+		return usage(fmt.Errorf("--everybody %d: the configured app is %d", f.everybody, s.Config.SDKAppID))
+	}
+	if !f.yes && !f.dryRun {
+		return usage(errors.New("nothing was sent: give --yes to send it, or --dry-run to see the request"))
+	}
+	var options []timpush.Option
+	captured := &captured{}
+	if f.dryRun {
+		options = append(options, timpush.WithHTTPClient(&http.Client{Transport: captured}), timpush.WithMaxAttempts(1))
+	}
+	client, _, err := newClientOf(s, options...)
+	if err != nil {
+		return err
+	}
+	receipt, err := client.Push(ctx, to, push)
+	if f.dryRun && captured.body != nil {
+		return fatal(printRequest(f.cmd.OutOrStdout(), captured.body))
+	}
+	if err != nil {
+		return pushFailed(err)
+	}
+	_, err = fmt.Fprintln(f.cmd.OutOrStdout(), "TaskID", receipt.TaskID)
+	return fatal(err)
+}
+
+// pushFailed says what to do about a push whose outcome is not known.
+func pushFailed(err error) error {
+	var call *timpush.CallError
+	var input *timpush.InputErrors
+	switch {
+	case errors.As(err, &input):
+		return usage(err)
+	case errors.As(err, &call) && call.Outcome == timpush.Unknown:
+		return fatal(fmt.Errorf("%w\nThe push may have gone out. Look at the statistics or the callbacks before you send it again", err))
+	}
+	return fatal(err)
+}
+
+// read returns the audience and the push of the flags or of the file.
+func (f *pushFlags) read() (timpush.Audience, timpush.Push, error) {
+	var push timpush.Push
+	described := f.title != "" || f.desc != ""
+	conditions := len(f.attrsAnd)+len(f.attrsOr) > 0 || f.to.TagsAnd != nil || f.to.TagsOr != nil || f.to.TagsNot != nil
+	if f.file != "" {
+		if described || conditions {
+			return f.to, push, errors.New("give either --file or flags that describe the push, not both")
+		}
+		return f.readFile()
+	}
+	push.Notification = timpush.Notification{Title: f.title, Desc: f.desc}
+	var err error
+	if f.to.AttrsAnd, err = pairs("--attr", f.attrsAnd); err != nil {
+		return f.to, push, err
+	}
+	f.to.AttrsOr, err = pairs("--attr-or", f.attrsOr)
+	f.to.Everybody = f.everybody != 0
+	if !conditions && !f.to.Everybody {
+		err = errors.Join(errors.New("to whom? give --attr, --tags or --everybody with the number of the app"), err)
+	}
+	return f.to, push, err
+}
+
+// pairs reads NAME=VALUE arguments; nil if there are none.
+func pairs(flag string, texts []string) (timpush.Attrs, error) {
+	var attrs timpush.Attrs
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if _, repeated := attrs[name]; !ok || repeated {
+			return nil, fmt.Errorf("%s %q: want NAME=VALUE, each name once", flag, text)
+		}
+		if attrs == nil {
+			attrs = timpush.Attrs{}
+		}
+		attrs[name] = value
+	}
+	return attrs, nil
+}
+
+// pushFile is the documented request. What is not named here goes into Extra.
+type pushFile struct {
+	From         string                `json:"From_Account"`
+	Notification *timpush.Notification `json:"OfflinePushInfo"`
+	DataID       string                `json:"DataId"`
+	MsgRandom    uint32
+	Condition    json.RawMessage
+}
+
+func (f *pushFlags) readFile() (to timpush.Audience, push timpush.Push, err error) {
+	data, err := f.fileData()
+	if err != nil {
+		return to, push, err
+	}
+	var file pushFile
+	var members map[string]any
+	if err := errors.Join(json.Unmarshal(data, &file), json.Unmarshal(data, &members)); err != nil {
+		return to, push, fmt.Errorf("%s: %w", f.file, err)
+	}
+	for _, known := range []string{"From_Account", "OfflinePushInfo", "DataId", "MsgRandom", "Condition"} {
+		delete(members, known)
+	}
+	push = timpush.Push{From: file.From, DataID: file.DataID, MsgRandom: file.MsgRandom}
+	if file.Notification != nil {
+		push.Notification = *file.Notification
+	}
+	if len(members) > 0 {
+		push.Extra = members
+	}
+	to, err = f.condition(file.Condition)
+	return to, push, err
+}
+
+func (f *pushFlags) fileData() ([]byte, error) {
+	if f.file == "-" {
+		return io.ReadAll(f.cmd.InOrStdin())
+	}
+	return os.ReadFile(f.file)
+}
+
+// condition reads the Condition of a file. Without one the push is for everybody, which must be said by the flag.
+func (f *pushFlags) condition(condition json.RawMessage) (to timpush.Audience, err error) {
+	switch {
+	case condition == nil && f.everybody == 0:
+		return to, fmt.Errorf("%s has no Condition, which means everybody: give --everybody with the number of the app as well", f.file)
+	case condition != nil && f.everybody != 0:
+		return to, fmt.Errorf("%s has a Condition, and --everybody is given: want one of them", f.file)
+	case condition == nil:
+		return timpush.Audience{Everybody: true}, nil
+	}
+	var wire struct {
+		TagsAnd, TagsOr, TagsNot []string
+		AttrsAnd, AttrsOr        timpush.Attrs
+	}
+	d := json.NewDecoder(bytes.NewReader(condition))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&wire); err != nil {
+		return to, fmt.Errorf("%s: Condition: %w", f.file, err)
+	}
+	return timpush.Audience{TagsAnd: wire.TagsAnd, TagsOr: wire.TagsOr, TagsNot: wire.TagsNot, AttrsAnd: wire.AttrsAnd, AttrsOr: wire.AttrsOr}, nil
+}
+
+// captured is a transport that keeps the body of a request and sends nothing.
+type captured struct{ body []byte }
+
+// RoundTrip keeps the body.
+func (c *captured) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	c.body = body
+	return nil, errors.New("nothing is sent in a dry run")
+}
+
+func printRequest(out io.Writer, body []byte) error {
+	var text bytes.Buffer
+	if err := json.Indent(&text, body, "", "  "); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out, text.String())
+	return err
+}
+
+func newRevoke() *cobra.Command {
+	var title, desc string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "revoke TASKID", Short: "Withdraw a push of the last 24 hours", Args: usageArgs(cobra.ExactArgs(1)),
+		Long: "Withdraw a push by its TaskID, at most 24 hours after it was sent. What has not been delivered yet is not, and notifications\n" +
+			"that are shown are replaced by --title and --desc, or taken away without these.",
+		Example: "  timpush revoke 660cc447_537ed82a_200000cd7ee17f5_84035729_bc614e --yes",
+	}
+	cmd.Flags().StringVar(&title, "title", "", "`text` of the title in its place")
+	cmd.Flags().StringVar(&desc, "desc", "", "`text` of the notification in its place")
+	cmd.Flags().BoolVar(&yes, "yes", false, "withdraw it")
+	appFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !yes {
+			return usage(errors.New("nothing was withdrawn: give --yes to do it"))
+		}
+		s, err := loadSettings(cmd)
+		if err != nil {
+			return err
+		}
+		client, _, err := newClientOf(s)
+		if err != nil {
+			return err
+		}
+		var replacement *timpush.Notification
+		if title != "" || desc != "" {
+			replacement = &timpush.Notification{Title: title, Desc: desc}
+		}
+		if err := client.Revoke(cmd.Context(), args[0], replacement); err != nil {
+			return fatal(err)
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), "withdrawn")
+		return fatal(err)
+	}
+	return cmd
+}

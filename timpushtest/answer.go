@@ -3,18 +3,20 @@ package timpushtest
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // reply is the answer to one request before its encoding. Code 0 is success.
 type reply struct {
-	code   int
-	info   string
-	list   []failure
-	fields map[string]any // beside the envelope, on success
-	onFail map[string]any // the same, on failure
-	noList bool           // the command has no ErrorList
+	code    int
+	info    string
+	list    []failure
+	fields  map[string]any // beside the envelope, on success
+	onFail  map[string]any // the same, on failure
+	unnamed map[string]any // an object without a name; nil for none
+	noList  bool           // the command has no ErrorList
 }
 
 // failure is one element of ErrorList.
@@ -45,6 +47,11 @@ func (set *settings) encode(rep reply) []byte {
 	}
 	data, err := json.Marshal(fields)
 	must(err)
+	if rep.unnamed != nil {
+		object, err := json.Marshal(rep.unnamed)
+		must(err)
+		data = slices.Concat(data[:len(data)-1], []byte(","), object, []byte("}"))
+	}
 	return data
 }
 

@@ -166,6 +166,17 @@ func (j job) matches(a audience, account string) bool {
 	}
 }
 
+// members returns the accounts of an audience, sorted. It runs under the lock.
+func (j job) members(a audience) (accounts []string) {
+	for account := range j.everyAccount() {
+		if j.matches(a, account) {
+			accounts = append(accounts, account)
+		}
+	}
+	slices.Sort(accounts)
+	return accounts
+}
+
 // everyAccount returns all accounts that the fake knows: those that an option names, and those that have, or had,
 // attributes or tags. It runs under the lock.
 func (s *Server) everyAccount() map[string]bool {

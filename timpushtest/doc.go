@@ -37,6 +37,10 @@
 //   - /v4/timpush/push, pages 60561 and 67814
 //   - /v4/timpush/batch, page 67553
 //   - /v4/timpush/revoke, page 60571
+//   - /v4/timpush/add_sched_task, modify_sched_task, delete_sched_task, get_sched_task and list_sched_task, pages 78839 to
+//     78843
+//   - /v4/timpush/all_member_push_trace, all_member_push_statistics, all_member_push_loss, normal_push_trace,
+//     normal_push_statistics and normal_push_loss, pages 71893 to 71898
 //
 // The older family of pages 37167 to 37171 is there as well: /v4/all_member_push/im_set_attr and so on, with the same
 // names and attributes. It knows no types of accounts: AttrTypes is ignored, and all attributes are for all accounts.
@@ -55,7 +59,8 @@
 //  5. The UserSig. Undecodable: 70003. Made for another app: 70014. For another identifier: 70013. HMAC wrong: 70009.
 //     Expired: 70001. See page 34385.
 //  6. The rate of 100 calls of this endpoint in any one second: 60007. Refused calls count. Others have rates of their own:
-//     one push a second, 90024; one revoke a second, 90051; so many accounts of batch a second as [WithPlan] says, 60007.
+//     one push a second, 90024; one revoke a second, 90051; so many accounts of batch a second as [WithPlan] says, 60007;
+//     five calls a second of each command of scheduled pushes, and one of each of the statistics, 60007.
 //  7. The identifier must be the administrator of the app: 90009.
 //  8. The body. Empty, not JSON or not UTF-8: 60003. Of the wrong shape: 90001. More than 100 accounts: 90018. Field
 //     names must match in case; unknown fields are ignored.
@@ -87,6 +92,18 @@
 // A batch takes 500 accounts, else 90011. A DataId of more than 64 bytes: 90057. An account that is not known is in
 // ErrorList with 70107. revoke refuses an unknown TaskId with 90049, one that was revoked with 90050, one of more than 24
 // hours ago with 90052, and a request without OfflinePushInfo with 90053.
+//
+// # Scheduled pushes, statistics and callbacks
+//
+// Requests for scheduled pushes are refused with 90104, also if there is no such task, and with 90107 if it is not pending
+// any more. [Server.RunTasks] carries out those that are due: they become pushes.
+//
+// The statistics count the accounts of the pushes: [WithReach] says how many of them a push is sent to, reaches, and is
+// clicked by. Wrong requests, spans of more than 30 days, and for losses of more than 7, are refused with 90001, the trace
+// of an unknown TaskID with 90049. What the callbacks of Push.OfflinePush told is in those of chat messages.
+//
+// [Server.SendCallback] calls the app's server as the service does, with events of the test's choice or those that
+// [Server.PushEvents] makes of a push.
 //
 // # Sources
 //

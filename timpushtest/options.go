@@ -33,6 +33,8 @@ type settings struct {
 	quota                  int // calls a second; 0: any number
 	regionHost             string
 	plan                   Plan
+	reach                  [3]int // per cent
+	callbackToken          string
 
 	Variant
 }
@@ -47,6 +49,7 @@ func newSettings(opts []Option) *settings {
 		registrationIDs: map[string]bool{},
 		maxUsers:        maxUsers,
 		quota:           defaultQuota,
+		reach:           [3]int{100, 100, 0},
 	}
 	for _, opt := range opts {
 		opt(set)

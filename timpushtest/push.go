@@ -26,6 +26,9 @@ type Push struct {
 	Accounts []string // that the audience matched then, sorted; of a batch those listed, in order, without those that failed
 	Body     []byte   // of the request, as sent
 	Revoked  bool
+	Task     int64 // the scheduled push that it was; 0 for none
+
+	Sent, Reached, Clicked int // how many of the accounts, see WithReach
 }
 
 // PushKind is whom a [Push] was for.
@@ -79,19 +82,14 @@ func (j job) push() reply {
 	p.Kind = to.kind()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	bad = j.checkDay()
+	bad = j.checkDay(time.Now())
 	switch {
 	case bad != nil:
 		return bad.reply()
 	case j.refuses():
 		return injected(j.fault).reply()
 	}
-	for account := range j.everyAccount() {
-		if j.matches(to, account) {
-			p.Accounts = append(p.Accounts, account)
-		}
-	}
-	slices.Sort(p.Accounts)
+	p.Accounts = j.members(to)
 	return j.send(p)
 }
 
@@ -195,6 +193,9 @@ func (j job) send(p pushRecord) reply {
 
 // keep records a push. It runs under the lock.
 func (s *Server) keep(p *pushRecord) {
+	for i, n := range []*int{&p.Sent, &p.Reached, &p.Clicked} {
+		*n = (len(p.Accounts)*s.settings.reach[i] + 99) / 100
+	}
 	s.pushes = append(s.pushes, p)
 	if most := s.settings.keptCalls; most > 0 && len(s.pushes) > most {
 		s.pushes[0] = nil
@@ -212,7 +213,7 @@ func (s *Server) duplicateOf(p pushRecord) string {
 		if p.Time.Sub(earlier.Time) >= window {
 			break
 		}
-		if earlier.random == p.random && (earlier.Kind == PushBatch) == (p.Kind == PushBatch) {
+		if earlier.Task == 0 && earlier.random == p.random && (earlier.Kind == PushBatch) == (p.Kind == PushBatch) {
 			return earlier.TaskID
 		}
 	}

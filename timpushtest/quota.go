@@ -132,12 +132,12 @@ type recipients struct {
 
 // checkDay refuses a push beyond those of the day, of which the documentation does not say when it begins: here at
 // midnight in China. It runs under the lock.
-func (s *Server) checkDay() *refusal {
+func (s *Server) checkDay(now time.Time) *refusal {
 	if s.settings.quota == 0 {
 		return nil
 	}
 	china := time.FixedZone("", 8*60*60)
-	if day := time.Now().In(china).Format(time.DateOnly); s.day != day {
+	if day := now.In(china).Format(time.DateOnly); s.day != day {
 		s.day, s.pushedToday = day, 0
 	}
 	if most := s.settings.plan.pushesADay(); s.pushedToday >= most {

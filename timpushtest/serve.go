@@ -28,7 +28,7 @@ type command struct {
 }
 
 // commands has each command by its path. It is never changed.
-var commands = withPushes(withOlderFamily(map[string]command{
+var commands = withTasks(withPushes(withOlderFamily(map[string]command{
 	"set_attr_name": {run: job.setAttrName, noList: true},
 	"get_attr_name": {run: job.getAttrName, noList: true},
 	"set_attr": {
@@ -40,7 +40,7 @@ var commands = withPushes(withOlderFamily(map[string]command{
 	"remove_attr": {
 		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkRemoval,
 	},
-}))
+})))
 
 // withPushes adds the commands that the older family does not have here: those of tags and of pushes.
 func withPushes(all map[string]command) map[string]command {
@@ -68,6 +68,34 @@ func withPushes(all map[string]command) map[string]command {
 			run: job.revoke, noList: true, fields: []string{"TaskId", "OfflinePushInfo"}, rate: 1, rateCode: codeRevokeTooFast,
 		},
 	} {
+		all["/v4/timpush/"+name] = cmd
+	}
+	return all
+}
+
+// withTasks adds the commands of scheduled pushes, pages 78839 to 78843, and of statistics, pages 71893 to 71898 of
+// tencentcloud.com/document/product/1047.
+func withTasks(all map[string]command) map[string]command {
+	none := map[string]any{"TaskID": 0}
+	schedule := []string{"Sdkappid", "Type", "SchedAt", "Content"}
+	span := []string{"StartTime", "EndTime"}
+	for name, cmd := range map[string]command{
+		"add_sched_task":    {run: job.addTask, fields: schedule, onFail: none, rate: 5},
+		"modify_sched_task": {run: job.modifyTask, fields: append(schedule, "TaskID"), onFail: none, rate: 5},
+		"delete_sched_task": {run: job.deleteTask, fields: []string{"Sdkappid", "TaskID", "Type"}, onFail: none, rate: 5},
+		"get_sched_task":    {run: job.getTask, fields: []string{"Sdkappid", "TaskID"}, rate: 5},
+		"list_sched_task": {run: job.listTasks, rate: 5, fields: []string{
+			"Sdkappid", "Offset", "Want", "OrderBy", "Asc", "BeginTime", "EndTime", "Keyword",
+		}},
+
+		"all_member_push_statistics": {run: job.pushStats, fields: append(span, "TaskID"), rate: 1},
+		"all_member_push_loss":       {run: job.pushLoss, fields: append(span, "TaskID"), rate: 1},
+		"all_member_push_trace":      {run: job.pushTrace, fields: []string{"TaskID", "UserID"}, rate: 1},
+		"normal_push_statistics":     {run: job.chatStats, fields: span, rate: 1},
+		"normal_push_loss":           {run: job.chatLoss, fields: span, rate: 1},
+		"normal_push_trace":          {run: job.chatTrace, fields: []string{"PushID"}, rate: 1},
+	} {
+		cmd.noList = true
 		all["/v4/timpush/"+name] = cmd
 	}
 	return all

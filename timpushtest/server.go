@@ -36,7 +36,10 @@ type Server struct {
 	names      attrNames
 	store      store
 	tags       tagStore
-	pushes     []*pushRecord        // the oldest first
+	pushes     []*pushRecord // the oldest first
+	tasks      []*task       // the oldest first
+	lastTask   int64
+	chat       []*delivery          // of chat messages
 	past       map[string][]version // the oldest first; only with Variant.ReadDelay
 	created    map[string]bool      // accounts that were given attributes; only with WithKnownAccounts
 	calls      []*Call

@@ -111,3 +111,8 @@ func (s *Server) knows(account string) bool {
 	defer s.mu.Unlock()
 	return s.created[account]
 }
+
+// knowsNow is knows under the lock.
+func (s *Server) knowsNow(account string) bool {
+	return s.settings.known == nil || s.settings.known[account] || s.created[account]
+}

@@ -117,6 +117,29 @@ type Variant struct {
 	// RevokeInfoOptional lets revoke go without OfflinePushInfo, as in editions of 2024. Default: 90053.
 	RevokeInfoOptional bool
 
+	// Scheduled pushes, statistics and callbacks.
+
+	// PastTasksAccepted accepts a SchedAt in the past. Default: 90104.
+	PastTasksAccepted bool
+	// TaskPushCodes gives faults in Content the codes that push and batch have for them. Default: 90104.
+	TaskPushCodes bool
+	// TaskAttrsRefused refuses a scheduled push to a condition of attributes.
+	TaskAttrsRefused bool
+	// TasksFree leaves scheduled pushes out of those of the day, see [WithPlan].
+	TasksFree bool
+	// TaskPageSize is the most tasks that list_sched_task gives at once, whatever Want says. Default: any number.
+	TaskPageSize int
+	// TaskSenderNumber shows Content.From_Account as a number, as a sample of page
+	// tencentcloud.com/document/product/1047/78842 does.
+	TaskSenderNumber bool
+	// ChatLoss is the form of the answer of normal_push_loss.
+	ChatLoss ChatLoss
+	// CallbackCommandOmitted leaves CallbackCommand out of the items of a callback: it is in the query alone.
+	CallbackCommandOmitted bool
+	// CallbackRedelivered makes [Server.SendCallback] send events again, three times in all, that are answered with an
+	// ErrorCode other than 0 or an HTTP status other than 200. Default: it does not.
+	CallbackRedelivered bool
+
 	// The names of the app.
 
 	// BadIndexCode is the code for an index other than "0" to "9", for one that only AttrTypes has, and for a type other
@@ -177,50 +200,57 @@ func WithVariant(v Variant) Option { return func(set *settings) { set.Variant = 
 // off, since no success is certain under them: FailStatusOnSuccess and ErrorListUnrelated.
 func WorstCase() Variant {
 	return Variant{
-		QuotaScope:            QuotaPerApp,
-		ThrottleCode:          60011,
-		HTTP405:               true,
-		NotAdminCode:          60010,
-		NotJSONCode:           codeBadRequest,
-		MaxBody:               10 << 10,
-		RepeatedRandomRefused: true,
-		BadSignatureLimit:     true,
-		FutureTimeRefused:     true,
-		NonStringCode:         codeInvalidAttr,
-		LongValue:             LongValueCut,
-		EscapedLength:         true,
-		EmptyValue:            EmptyRefused,
-		ControlsRefused:       true,
-		AbsentRefused:         true,
-		ReadDelay:             time.Second,
-		MixedTypesApplied:     true,
-		Duplicates:            DuplicatesRefused,
-		PartialApply:          true,
-		AppliedOnOpenCodes:    true,
-		TagLimitCode:          codeBadRequest,
-		TagTotalCode:          codeBadRequest,
-		TagTotalFailsRequest:  true,
-		FromAccountRequired:   true,
-		EmptyCondition:        EmptyConditionEverybody,
-		TagsNotAloneRefused:   true,
-		MsgRandomWindow:       7 * 24 * time.Hour,
-		RecipientsCode:        codePushTooFast,
-		BatchSizeCode:         codeTooManyAccounts,
-		BatchIDsRefused:       true,
-		BadIndexCode:          codeInvalidAttr,
-		RenameRefused:         true,
-		SameNameRefused:       true,
-		EmptyFieldsAbsent:     true,
-		TypesOmitted:          true,
-		NotFoundOmitted:       true,
-		FailWhenAllFail:       true,
-		OKStatusOnFailure:     true,
-		QuotedNumbers:         true,
-		ErrorInfo:             ErrorInfoNone,
-		ErrorList:             ErrorListNull,
-		ErrorListOtherCase:    true,
-		ErrorListTwice:        true,
-		Gzip:                  true,
+		QuotaScope:             QuotaPerApp,
+		ThrottleCode:           60011,
+		HTTP405:                true,
+		NotAdminCode:           60010,
+		NotJSONCode:            codeBadRequest,
+		MaxBody:                10 << 10,
+		RepeatedRandomRefused:  true,
+		BadSignatureLimit:      true,
+		FutureTimeRefused:      true,
+		NonStringCode:          codeInvalidAttr,
+		LongValue:              LongValueCut,
+		EscapedLength:          true,
+		EmptyValue:             EmptyRefused,
+		ControlsRefused:        true,
+		AbsentRefused:          true,
+		ReadDelay:              time.Second,
+		MixedTypesApplied:      true,
+		Duplicates:             DuplicatesRefused,
+		PartialApply:           true,
+		AppliedOnOpenCodes:     true,
+		TagLimitCode:           codeBadRequest,
+		TagTotalCode:           codeBadRequest,
+		TagTotalFailsRequest:   true,
+		FromAccountRequired:    true,
+		EmptyCondition:         EmptyConditionEverybody,
+		TagsNotAloneRefused:    true,
+		MsgRandomWindow:        7 * 24 * time.Hour,
+		RecipientsCode:         codePushTooFast,
+		BatchSizeCode:          codeTooManyAccounts,
+		BatchIDsRefused:        true,
+		TaskPushCodes:          true,
+		TaskAttrsRefused:       true,
+		TaskPageSize:           2,
+		TaskSenderNumber:       true,
+		ChatLoss:               ChatLossUnnamed,
+		CallbackRedelivered:    true,
+		CallbackCommandOmitted: true,
+		BadIndexCode:           codeInvalidAttr,
+		RenameRefused:          true,
+		SameNameRefused:        true,
+		EmptyFieldsAbsent:      true,
+		TypesOmitted:           true,
+		NotFoundOmitted:        true,
+		FailWhenAllFail:        true,
+		OKStatusOnFailure:      true,
+		QuotedNumbers:          true,
+		ErrorInfo:              ErrorInfoNone,
+		ErrorList:              ErrorListNull,
+		ErrorListOtherCase:     true,
+		ErrorListTwice:         true,
+		Gzip:                   true,
 	}
 }
 
@@ -270,6 +300,17 @@ const (
 	DuplicatesLaterWins Duplicates = iota // the default: entries are applied one after the other
 	DuplicatesRefused                     // 90001 for the whole request
 	DuplicatesListed                      // each occurrence is in ErrorList with 90001, none is applied
+)
+
+// ChatLoss is the form of the answer of normal_push_loss. The sample of page tencentcloud.com/document/product/1047/71898 is
+// not valid JSON.
+type ChatLoss int
+
+// The settings of [Variant.ChatLoss].
+const (
+	ChatLossTop     ChatLoss = iota // the default: the lists stand beside ErrorCode
+	ChatLossResults                 // they are in an object Results
+	ChatLossUnnamed                 // they are in an object without a name, as printed
 )
 
 // EmptyCondition is whom a push with an empty Condition is for. Not documented.

@@ -65,7 +65,7 @@ func TestWorstCaseCoversEveryField(t *testing.T) {
 		"FixedWindow": true, "RefusedCallsFree": true, "ExpiryTolerance": true, "EmptyAccepted": true,
 		"InvalidAttrPerAccount": true, "UnknownNamesIgnored": true, "UnknownStored": true, "FoldedNames": true,
 		"Replace": true, "EmptyNameClears": true, "TagsUntyped": true, "UndocumentedAccepted": true, "TagsNotAny": true,
-		"RecipientsQueued": true, "RevokeInfoOptional": true, "AnswersInOrder": true,
+		"RecipientsQueued": true, "PastTasksAccepted": true, "TasksFree": true, "RevokeInfoOptional": true, "AnswersInOrder": true,
 		"FailStatusOnSuccess": true, "ErrorListUnrelated": true,
 	}
 	worst := reflect.ValueOf(timpushtest.WorstCase())

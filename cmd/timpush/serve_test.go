@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go"
 )
 
 // served is a running serve. Its world is that of a program that uses it.
@@ -168,4 +170,21 @@ func TestServeToOtherMachines(t *testing.T) {
 	assert.Equal(t, 200, status)
 	_, errs := s.stop()
 	assert.Contains(t, errs, "WARNING: everyone who can connect to this machine")
+}
+
+func TestServeRunsTasks(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	config := timpush.Config{SDKAppID: 1400000000, Identifier: "administrator", SecretKey: s.key, Region: timpush.RegionSingapore}
+	client, err := timpush.NewClient(config, timpush.WithBaseURL(s.url))
+	require.NoError(t, err)
+	push := timpush.Push{Notification: timpush.Notification{Title: "t"}}
+	id, err := client.AddTask(t.Context(), timpush.Schedule{
+		At: time.Now().Add(2 * time.Second), TaskContent: timpush.TaskContent{Accounts: []string{"mary"}, Push: push},
+	})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		task, err := client.Task(t.Context(), id)
+		return err == nil && task.PushTaskID != ""
+	}, time.Minute, 500*time.Millisecond)
 }

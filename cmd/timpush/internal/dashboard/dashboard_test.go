@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,8 +59,8 @@ type state struct {
 		Tags    []string
 	}
 	Pushes []struct {
-		Task, Kind, State string
-		Accounts          int
+		Task, Kind, State                string
+		Accounts, Sent, Reached, Clicked int
 	}
 	Requests []struct{ Command, Head, Body, Outcome string }
 }
@@ -221,6 +222,7 @@ func TestPushes(t *testing.T) {
 	st, _ := s.state()
 	require.Len(t, st.Pushes, 1)
 	assert.Equal(t, []any{task, "batch", "revoked", 2}, []any{st.Pushes[0].Task, st.Pushes[0].Kind, st.Pushes[0].State, st.Pushes[0].Accounts})
+	assert.Equal(t, []int{2, 2, 0}, []int{st.Pushes[0].Sent, st.Pushes[0].Reached, st.Pushes[0].Clicked})
 	require.Len(t, st.Accounts, 1, "who is pushed to is not changed")
 	assert.Equal(t, "mary", st.Accounts[0].Account)
 	assert.Equal(t, []string{"gold"}, st.Accounts[0].Tags)
@@ -229,4 +231,11 @@ func TestPushes(t *testing.T) {
 		commands = append(commands, r.Command+" "+r.Outcome)
 	}
 	assert.Equal(t, []string{"add_tag done", "push done", "batch done", "revoke done"}, commands)
+
+	s.signed("add_sched_task", `{"Sdkappid":1400000000,"Type":"All","SchedAt":"2099-01-01 00:00:00","Content":{"OfflinePushInfo":{"Title":"x"}}}`)
+	s.fake.RunTasks(time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC))
+	st, _ = s.state()
+	require.Len(t, st.Pushes, 1)
+	assert.Contains(t, st.Pushes[0].State, "sent for task ")
+	assert.Equal(t, 1, st.Pushes[0].Accounts)
 }

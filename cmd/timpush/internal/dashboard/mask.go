@@ -100,6 +100,9 @@ func commandOf(c timpushtest.Call) string {
 var known = map[string]bool{
 	"set_attr": true, "get_attr": true, "remove_attr": true, "set_attr_name": true, "get_attr_name": true,
 	"add_tag": true, "get_tag": true, "remove_tag": true, "clear_all_tags": true, "push": true, "batch": true, "revoke": true,
+	"add_sched_task": true, "modify_sched_task": true, "delete_sched_task": true, "get_sched_task": true, "list_sched_task": true,
+	"all_member_push_trace": true, "all_member_push_statistics": true, "all_member_push_loss": true,
+	"normal_push_trace": true, "normal_push_statistics": true, "normal_push_loss": true,
 }
 
 // outcomeText is the outcome of a request as a whole.

@@ -177,6 +177,9 @@ type push struct {
 	Task     string `json:"task"`
 	Kind     string `json:"kind"`
 	Accounts int    `json:"accounts"`
+	Sent     int    `json:"sent"`
+	Reached  int    `json:"reached"`
+	Clicked  int    `json:"clicked"`
 	State    string `json:"state"`
 }
 
@@ -207,10 +210,15 @@ func (s *stats) pushes() (list []push) {
 			break
 		}
 		state := "sent"
-		if p.Revoked {
+		switch {
+		case p.Revoked:
 			state = "revoked"
+		case p.Task != 0:
+			state = fmt.Sprint("sent for task ", p.Task)
 		}
-		list = append(list, push{p.Time.Format(time.TimeOnly), p.TaskID, string(p.Kind), len(p.Accounts), state})
+		list = append(list, push{
+			p.Time.Format(time.TimeOnly), p.TaskID, string(p.Kind), len(p.Accounts), p.Sent, p.Reached, p.Clicked, state,
+		})
 	}
 	return list
 }

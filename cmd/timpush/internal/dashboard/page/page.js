@@ -95,7 +95,7 @@ function show(state) {
   rows("outcomes", (state.outcomes || []).map((o) => [o.text, o.requests, o.users]));
   rows("accounts", (state.accounts || []).map((a) => [a.account, attributes(a.attrs), (a.tags || []).join(", ")]));
   const kinds = { all: "everybody", tag: "a condition of tags", attr: "a condition of attributes", batch: "listed accounts" };
-  rows("pushes", (state.pushes || []).map((p) => [p.task, p.time, kinds[p.kind] || p.kind, p.accounts, p.state]));
+  rows("pushes", (state.pushes || []).map((p) => [p.task, p.time, kinds[p.kind] || p.kind, p.accounts, p.sent, p.reached, p.clicked, p.state]));
   text("stored", `${number(state.stored)} ${state.stored === 1 ? "account has" : "accounts have"} attributes.`);
   text("names", state.names ? `The app's attributes: ${state.names.join(", ")}.` : "The app has no attributes.");
   requests(state.requests || []);

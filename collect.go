@@ -197,6 +197,7 @@ func (c *collector[T, K]) start(b *batch[T, K], in *call) {
 	c.working.Go(func() {
 		defer c.release(b)
 		defer c.finish(b)
+		defer c.abandonIfStopped(b) // first: an item's owner may add another as soon as it is told
 		guard(func() { b.execute(c.ctx, c.endpoint) }, func(e *escape) {
 			b.panicked = e
 			b.call.stop(errPanic)
@@ -245,16 +246,13 @@ func (b *batch[T, K]) execute(ctx context.Context, to *endpoint[T]) {
 	}
 }
 
-// release ends a batch and lets the items that wait for it join others. If its call has been stopped, these end too.
+// release ends a batch and lets the items that wait for it join others.
 func (c *collector[T, K]) release(b *batch[T, K]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inFlight--
 	for _, item := range b.items {
 		c.forget(item, b)
-	}
-	if b.call.stopCause() != nil {
-		c.abandon(b)
 	}
 	c.readmit(b)
 	if c.inFlight == 0 && len(c.queue) > 0 && 2*c.queue[0].accounts >= c.full() {
@@ -279,6 +277,15 @@ func (c *collector[T, K]) readmit(b *batch[T, K]) {
 func (c *collector[T, K]) forget(item T, b *batch[T, K]) {
 	if account := c.endpoint.account(item); c.batchOf[account] == b {
 		delete(c.batchOf, account)
+	}
+}
+
+// abandonIfStopped ends all items that wait for the call of a batch, if that has been stopped.
+func (c *collector[T, K]) abandonIfStopped(b *batch[T, K]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b.call.stopCause() != nil {
+		c.abandon(b)
 	}
 }
 

@@ -102,13 +102,12 @@ func sharingOf(calls []timpushtest.Call, began time.Time, steady time.Duration) 
 	return s
 }
 
-// together adds up what two seeds give, five with a large -seeds, and says how much of the rest of the quota is used, how much is refused, both as a part
+// together adds up what some seeds give, five with a large -seeds, and says how much of the rest of the quota is used, how much is refused, both as a part
 // of 1, and what the longest way back was.
-func together(t *testing.T, next func(r *rand.Rand) time.Duration, reading ...timpushtest.Option) (used, refused float64, back time.Duration) {
+func together(t *testing.T, runs int64, next func(r *rand.Rand) time.Duration, reading ...timpushtest.Option) (used, refused float64, back time.Duration) {
 	t.Helper()
 	var sum sharing
 	var steady float64
-	runs := int64(2)
 	if *seeds > 25 {
 		runs = 5
 	}
@@ -130,7 +129,7 @@ func TestThrottleUsesWhatOthersLeave(t *testing.T) {
 	for name, reading := range readings {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			used, refused, back := together(t, func(*rand.Rand) time.Duration { return time.Second / 50 }, reading...)
+			used, refused, back := together(t, 2, func(*rand.Rand) time.Duration { return time.Second / 50 }, reading...)
 			assert.GreaterOrEqual(t, used, 0.92)
 			assert.LessOrEqual(t, refused, 0.0035)
 			assert.LessOrEqual(t, back, 13*time.Second)
@@ -144,7 +143,7 @@ func TestThrottleSharesWithRandomArrivals(t *testing.T) {
 	for name, reading := range readings {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			used, refused, _ := together(t, func(r *rand.Rand) time.Duration {
+			used, refused, _ := together(t, 1, func(r *rand.Rand) time.Duration {
 				return time.Duration(r.ExpFloat64() * float64(time.Second/50))
 			}, reading...)
 			assert.GreaterOrEqual(t, used, 0.60)

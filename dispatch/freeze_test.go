@@ -89,7 +89,7 @@ func TestFrozenDispatcher(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts two processes")
 	}
-	const lease, accounts = 500 * time.Millisecond, 8000
+	const lease, accounts = 500 * time.Millisecond, 4000
 	_, url := startServer(t, t.TempDir())
 	conn, js, err := connect(url)
 	require.NoError(t, err)
@@ -101,7 +101,7 @@ func TestFrozenDispatcher(t *testing.T) {
 	stop := make(chan struct{})
 	var load sync.WaitGroup
 	load.Go(func() { rounds(t, q, accounts, stop) })
-	eventually(t, "there is a backlog", func() bool { return stats(t, q).Backlog > 4*accounts && stats(t, q).Active != "" })
+	require.Eventually(t, func() bool { return stats(t, q).Backlog > 4*accounts && stats(t, q).Active != "" }, 2*time.Minute, 50*time.Millisecond)
 	for range *freezes {
 		active := stats(t, q).Active
 		w.signal("-STOP", active)

@@ -14,7 +14,7 @@ import (
 	timpush "github.com/timpush/timpush-go"
 )
 
-// caller sets attributes of accounts of its own, and knows which values the fake may have for them.
+// caller sets attributes or tags of accounts of its own, or pushes to them, and knows which values the fake may have for them.
 type caller struct {
 	*world
 	*rand.Rand
@@ -65,7 +65,7 @@ func (c *caller) record(account, value string, outcome timpush.Outcome) {
 
 // callers runs all kinds of callers at the same time until the end of the run, and returns them.
 func (w *world) callers(seed uint64) []*caller {
-	kinds := []func(*caller){(*caller).calls, (*caller).calls, (*caller).stream, (*caller).stream, (*caller).removals}
+	kinds := []func(*caller){(*caller).calls, (*caller).calls, (*caller).stream, (*caller).stream, (*caller).removals, (*caller).tags, (*caller).pushes}
 	numbered := func(k int) *caller {
 		return w.newCaller(fmt.Sprintf("caller%d", k), w.clients[k%len(w.clients)], seed, uint64(k)+2)
 	}
@@ -126,17 +126,17 @@ func (c *caller) calls() {
 func (c *caller) set(ctx context.Context, most int) []timpush.UserAttrs {
 	users := c.users(most)
 	result, err := c.client.SetAttr(ctx, users)
-	c.recordCall("SetAttr", users, result, err, func(u timpush.UserAttrs) string { return u.Attrs["city"] })
+	c.recordCall("SetAttr", users, result, err, func(u timpush.UserAttrs, o timpush.Outcome) { c.record(u.ToAccount, u.Attrs["city"], o) })
 	return users
 }
 
 // recordCall keeps the outcomes of a call, and checks that they add up.
-func (c *caller) recordCall(what string, users []timpush.UserAttrs, result *timpush.Result, err error, value func(timpush.UserAttrs) string) {
+func (c *caller) recordCall(what string, users []timpush.UserAttrs, result *timpush.Result, err error, record func(timpush.UserAttrs, timpush.Outcome)) {
 	c.logError(err)
 	count := map[timpush.Outcome]int{}
 	for i, outcome := range outcomes(users, err) {
 		count[outcome]++
-		c.record(users[i].ToAccount, value(users[i]), outcome)
+		record(users[i], outcome)
 	}
 	c.countUsers(len(users), count)
 	if result == nil {
@@ -219,7 +219,7 @@ func (c *caller) removals() {
 		names[i] = timpush.UserAttrNames{ToAccount: u.ToAccount, Names: []string{"city"}}
 	}
 	result, err := c.client.RemoveAttr(ctx, names)
-	c.recordCall("RemoveAttr", users, result, err, func(timpush.UserAttrs) string { return absent })
+	c.recordCall("RemoveAttr", users, result, err, func(u timpush.UserAttrs, o timpush.Outcome) { c.record(u.ToAccount, absent, o) })
 }
 
 // stream sends users as a stream. Now and then it leaves the loop early; users without an outcome may then have been applied.
@@ -315,12 +315,16 @@ func (c *caller) single(batcher *timpush.Batcher) {
 
 // check compares what the fake has with what it may have. When the machine stalls, an attempt that was abandoned for a second
 // one may arrive after a later value, and a stream may not wait for its source: neither is a fault then.
-func (c *caller) check(stalled bool) {
+func (c *caller) check(stalled bool, pushed map[string]int) {
 	if c.unreported > 0 && !stalled {
 		c.fault("stream: the last user is not accounted for")
 	}
 	for account, k := range c.model {
-		if value := cmp.Or(c.fake.Attrs(account)["city"], absent); !k.mayBe(value) && !(stalled && k.wasDone(value)) {
+		value := cmp.Or(c.fake.Attrs(account)["city"], absent)
+		if of, what, ok := strings.Cut(account, separator); ok {
+			value = presence(pushed[account] > 0 || slices.Contains(c.fake.Tags(of), what))
+		}
+		if !k.mayBe(value) && !(stalled && k.wasDone(value)) {
 			c.fault("%s is %s; history: %v", account, value, k.history)
 		}
 	}

@@ -5,7 +5,7 @@
 //	go run ./tools/soak -seeds 1000      # about twelve minutes
 //	go run ./tools/soak -seed 37 -seeds 1 -v
 //
-// In each run SetAttr, streams, a Batcher, removals and readings share one or two clients and one limiter, and in every fifth
+// In each run SetAttr, streams, a Batcher, removals, readings, tags and pushes share one or two clients and one limiter, and in every fifth
 // a queue of updates too. Half of the runs go through a proxy that delays, cuts and resets connections, half use HTTP/2, and in a
 // third some UserSigs are days old.
 package main
@@ -99,6 +99,6 @@ func heap() uint64 {
 type summary map[string]int
 
 func (s summary) String() string {
-	return fmt.Sprintf("%d users, %d done, %d unknown, the others refused or not sent; %d calls, %d of them disturbed; %d updates through %d queues; %d runs in which the machine stalled",
-		s["users"], s["done"], s["unknown"], s["calls"], s["faulty"], s["queued"], s["queues"], s["stalled"])
+	return fmt.Sprintf("%d users, %d done, %d unknown, the others refused or not sent; %d pushes went out; %d calls, %d of them disturbed; %d updates through %d queues; %d runs in which the machine stalled",
+		s["users"], s["done"], s["unknown"], s["pushed"], s["calls"], s["faulty"], s["queued"], s["queues"], s["stalled"])
 }

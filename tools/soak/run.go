@@ -22,7 +22,7 @@ const (
 	runTime        = 700 * time.Millisecond // how long callers start new calls
 	attemptTimeout = 500 * time.Millisecond
 	quota          = 100
-	pace           = 90 // calls per second of all clients: on a busy machine ten calls more may arrive at once
+	pace           = 85 // calls of attributes and tags per second of all clients: there are pushes too, and on a busy machine ten calls more may arrive at once
 )
 
 // world is what the callers of one run share.
@@ -47,8 +47,9 @@ func run(seed uint64, wrap func(http.RoundTripper) http.RoundTripper) (summary, 
 	w.begin(wrap)
 	all := w.callers(seed)
 	stalled := late() > 50*time.Millisecond
+	pushed := w.pushed()
 	for _, c := range all {
-		c.check(stalled)
+		c.check(stalled, pushed)
 	}
 	w.end(stalled)
 	return w.sum, w.faults
@@ -98,6 +99,7 @@ func (w *world) begin(wrap func(http.RoundTripper) http.RoundTripper) {
 		config := []timpush.Option{
 			timpush.WithBaseURL(base), timpush.WithHTTPClient(&http.Client{Transport: via}), timpush.WithLimiter(limiter),
 			timpush.WithAttemptTimeout(attemptTimeout), timpush.WithMaxAttempts(1 + r.IntN(4)), timpush.WithMaxInFlight(1 + r.IntN(32)),
+			timpush.WithRecipientRate(pick(r, 30, 500)),
 			timpush.WithLogger(slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 		}
 		if r.IntN(3) == 0 {

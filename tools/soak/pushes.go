@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	timpush "github.com/timpush/timpush-go"
+)
+
+// Tags and pushes are in the model of a caller too, under an account and what it got: a tag, or a push by its title.
+// An audience is the account "".
+const (
+	separator = "#"
+	present   = "(present)"
+)
+
+// tags adds, replaces or removes a tag of some users, and reads tags back.
+func (c *caller) tags() {
+	ctx, cancel := c.context()
+	defer cancel()
+	users := c.users(120)
+	tagged := make([]timpush.UserTags, len(users))
+	accounts := make([]string, len(users))
+	for i, u := range users {
+		accounts[i], tagged[i] = u.ToAccount, timpush.UserTags{ToAccount: u.ToAccount, Tags: []string{u.Attrs["city"]}}
+	}
+	add := func(u timpush.UserAttrs, outcome timpush.Outcome) {
+		c.record(u.ToAccount+separator+u.Attrs["city"], present, outcome)
+	}
+	result, err := c.client.AddTags(ctx, tagged)
+	c.recordCall("AddTags", users, result, err, add)
+	switch c.IntN(3) {
+	case 0:
+		for i := range tagged {
+			c.value++
+			users[i].Attrs["city"], tagged[i].Tags = fmt.Sprint(c.value), []string{fmt.Sprint(c.value)}
+		}
+		result, err = c.client.ReplaceTags(ctx, tagged)
+		c.recordCall("ReplaceTags", users, result, err, func(u timpush.UserAttrs, outcome timpush.Outcome) {
+			c.untag(u.ToAccount, outcome)
+			add(u, outcome)
+		})
+	case 1:
+		result, err = c.client.RemoveTags(ctx, tagged)
+		c.recordCall("RemoveTags", users, result, err, func(u timpush.UserAttrs, outcome timpush.Outcome) {
+			c.record(u.ToAccount+separator+u.Attrs["city"], absent, outcome)
+		})
+	}
+	found, err := c.client.GetTags(ctx, accounts)
+	c.logError(err)
+	for account, tags := range found {
+		c.checkTags("GetTags", account, tags)
+	}
+}
+
+// untag records that all tags of an account were to be removed.
+func (c *caller) untag(account string, outcome timpush.Outcome) {
+	for key := range c.model {
+		if strings.HasPrefix(key, account+separator) {
+			c.record(key, absent, outcome)
+		}
+	}
+}
+
+// checkTags checks that an account may have those tags that were found, and may be without the others.
+func (c *caller) checkTags(what, account string, tags []string) {
+	for key, k := range c.model {
+		tag, ours := strings.CutPrefix(key, account+separator)
+		if value := presence(slices.Contains(tags, tag)); ours && !k.mayBe(value) {
+			c.fault("%s: tag %s of %s is %s; history: %v", what, tag, account, value, k.history)
+		}
+	}
+}
+
+func presence(found bool) string {
+	if found {
+		return present
+	}
+	return absent
+}
+
+// pushes sends a push to listed accounts or, at times, to an audience.
+func (c *caller) pushes() {
+	ctx, cancel := c.context()
+	defer cancel()
+	c.value++
+	title := fmt.Sprint(c.name, " push ", c.value)
+	push := timpush.Push{Notification: timpush.Notification{Title: title, Desc: "soak"}}
+	if c.IntN(4) == 0 {
+		_, err := c.client.Push(ctx, timpush.Audience{TagsOr: []string{"1", "2"}}, push)
+		c.logError(err)
+		outcome := timpush.Done
+		if failed, ok := errors.AsType[*timpush.CallError](err); ok {
+			outcome = failed.Outcome
+		} else if err != nil {
+			c.fault("Push: %v", err)
+		}
+		c.record(separator+title, present, outcome)
+		return
+	}
+	users := c.users(250)
+	accounts := make([]string, len(users))
+	for i, u := range users {
+		accounts[i] = u.ToAccount
+	}
+	result, err := c.client.PushTo(ctx, accounts, push)
+	c.recordCall("PushTo", users, &result.Result, err, func(u timpush.UserAttrs, outcome timpush.Outcome) {
+		c.record(u.ToAccount+separator+title, present, outcome)
+	})
+}
+
+// pushed returns how often each account, or audience, got each push, by the keys of the model.
+func (w *world) pushed() map[string]int {
+	times := map[string]int{}
+	for _, push := range w.fake.Pushes() {
+		var body struct {
+			ToAccount       []string `json:"To_Account"`
+			OfflinePushInfo struct{ Title string }
+		}
+		if err := json.Unmarshal(push.Body, &body); err != nil {
+			w.fault("body of a push: %v", err)
+		}
+		accounts := push.Accounts
+		if body.ToAccount == nil {
+			accounts = []string{""}
+		}
+		for _, account := range accounts {
+			times[account+separator+body.OfflinePushInfo.Title]++
+		}
+	}
+	for key, n := range times {
+		if n > 1 {
+			w.fault("a push came %d times: %s", n, key)
+		}
+	}
+	w.count("pushed", len(times))
+	return times
+}

@@ -102,6 +102,14 @@ func (c *caller) users(most int) []timpush.UserAttrs {
 	return users
 }
 
+func accountsOf(users []timpush.UserAttrs) []string {
+	accounts := make([]string, len(users))
+	for i, u := range users {
+		accounts[i] = u.ToAccount
+	}
+	return accounts
+}
+
 // context returns one that ends soon in one of three cases.
 func (c *caller) context() (context.Context, context.CancelFunc) {
 	if c.IntN(3) == 0 {
@@ -196,11 +204,7 @@ func (c *caller) verify(ctx context.Context, users []timpush.UserAttrs) {
 
 // read checks that GetAttr reads what may be stored.
 func (c *caller) read(ctx context.Context, users []timpush.UserAttrs) {
-	accounts := make([]string, len(users))
-	for i, u := range users {
-		accounts[i] = u.ToAccount
-	}
-	found, err := c.client.GetAttr(ctx, accounts)
+	found, err := c.client.GetAttr(ctx, accountsOf(users))
 	c.logError(err)
 	for account, attrs := range found {
 		if value, k := cmp.Or(attrs["city"], absent), c.model.of(account); !k.mayBe(value) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
 )
 
 // Tags and pushes are in the model of a caller too, under an account and what it got: a tag, or a push by its title.
@@ -17,42 +18,36 @@ const (
 	present   = "(present)"
 )
 
-// tags adds, replaces or removes a tag of some users, and reads tags back.
+// tags adds or replaces a tag of some users, removes it at times, and reads tags back.
 func (c *caller) tags() {
 	ctx, cancel := c.context()
 	defer cancel()
 	users := c.users(120)
 	tagged := make([]timpush.UserTags, len(users))
-	accounts := make([]string, len(users))
 	for i, u := range users {
-		accounts[i], tagged[i] = u.ToAccount, timpush.UserTags{ToAccount: u.ToAccount, Tags: []string{u.Attrs["city"]}}
+		tagged[i] = timpush.UserTags{ToAccount: u.ToAccount, Tags: []string{u.Attrs["city"]}}
 	}
-	add := func(u timpush.UserAttrs, outcome timpush.Outcome) {
-		c.record(u.ToAccount+separator+u.Attrs["city"], present, outcome)
+	what, call, replace := "AddTags", c.client.AddTags, c.IntN(2) == 0
+	if replace {
+		what, call = "ReplaceTags", c.client.ReplaceTags
 	}
-	result, err := c.client.AddTags(ctx, tagged)
-	c.recordCall("AddTags", users, result, err, add)
-	switch c.IntN(3) {
-	case 0:
-		for i := range tagged {
-			c.value++
-			users[i].Attrs["city"], tagged[i].Tags = fmt.Sprint(c.value), []string{fmt.Sprint(c.value)}
-		}
-		result, err = c.client.ReplaceTags(ctx, tagged)
-		c.recordCall("ReplaceTags", users, result, err, func(u timpush.UserAttrs, outcome timpush.Outcome) {
+	result, err := call(ctx, tagged)
+	c.recordCall(what, users, result, err, func(u timpush.UserAttrs, outcome timpush.Outcome) {
+		if replace {
 			c.untag(u.ToAccount, outcome)
-			add(u, outcome)
-		})
-	case 1:
+		}
+		c.record(u.ToAccount+separator+u.Attrs["city"], present, outcome)
+	})
+	if c.IntN(2) == 0 {
 		result, err = c.client.RemoveTags(ctx, tagged)
 		c.recordCall("RemoveTags", users, result, err, func(u timpush.UserAttrs, outcome timpush.Outcome) {
 			c.record(u.ToAccount+separator+u.Attrs["city"], absent, outcome)
 		})
 	}
-	found, err := c.client.GetTags(ctx, accounts)
+	found, err := c.client.GetTags(ctx, accountsOf(users))
 	c.logError(err)
 	for account, tags := range found {
-		c.checkTags("GetTags", account, tags)
+		c.checkTags(account, tags)
 	}
 }
 
@@ -66,11 +61,11 @@ func (c *caller) untag(account string, outcome timpush.Outcome) {
 }
 
 // checkTags checks that an account may have those tags that were found, and may be without the others.
-func (c *caller) checkTags(what, account string, tags []string) {
+func (c *caller) checkTags(account string, tags []string) {
 	for key, k := range c.model {
 		tag, ours := strings.CutPrefix(key, account+separator)
 		if value := presence(slices.Contains(tags, tag)); ours && !k.mayBe(value) {
-			c.fault("%s: tag %s of %s is %s; history: %v", what, tag, account, value, k.history)
+			c.fault("GetTags: tag %s of %s is %s; history: %v", tag, account, value, k.history)
 		}
 	}
 }
@@ -102,11 +97,7 @@ func (c *caller) pushes() {
 		return
 	}
 	users := c.users(250)
-	accounts := make([]string, len(users))
-	for i, u := range users {
-		accounts[i] = u.ToAccount
-	}
-	result, err := c.client.PushTo(ctx, accounts, push)
+	result, err := c.client.PushTo(ctx, accountsOf(users), push)
 	c.recordCall("PushTo", users, &result.Result, err, func(u timpush.UserAttrs, outcome timpush.Outcome) {
 		c.record(u.ToAccount+separator+title, present, outcome)
 	})
@@ -117,14 +108,13 @@ func (w *world) pushed() map[string]int {
 	times := map[string]int{}
 	for _, push := range w.fake.Pushes() {
 		var body struct {
-			ToAccount       []string `json:"To_Account"`
 			OfflinePushInfo struct{ Title string }
 		}
 		if err := json.Unmarshal(push.Body, &body); err != nil {
 			w.fault("body of a push: %v", err)
 		}
 		accounts := push.Accounts
-		if body.ToAccount == nil {
+		if push.Kind != timpushtest.PushBatch {
 			accounts = []string{""}
 		}
 		for _, account := range accounts {

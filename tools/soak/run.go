@@ -76,6 +76,7 @@ func (w *world) begin(wrap func(http.RoundTripper) http.RoundTripper) {
 			ThrottleCode: pick(r, 60007, 60011, 60018, 60019), QuotedNumbers: pick(r, true, false), Gzip: pick(r, true, false),
 			InvalidAttrPerAccount: pick(r, true, false), FailWhenAllFail: pick(r, true, false),
 			EmptyFieldsAbsent: pick(r, true, false), ErrorListTwice: pick(r, true, false),
+			MsgRandomWindow: time.Nanosecond, // a push that is repeated shows
 		}),
 	}
 	if r.IntN(2) == 0 {

@@ -32,6 +32,23 @@ func TestSoakFindsDoneThatIsNotStored(t *testing.T) { //nolint:paralleltest // i
 	assert.Contains(t, strings.Join(faults, "\n"), "is (absent); history: [1 done")
 }
 
+func TestSoakFindsPushesThatComeTwice(t *testing.T) { //nolint:paralleltest // it starts many callers
+	_, faults := run(1, func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if !strings.HasSuffix(r.URL.Path, "/batch") {
+				return next.RoundTrip(r)
+			}
+			again := r.Clone(r.Context())
+			again.Body, _ = r.GetBody()
+			if resp, err := next.RoundTrip(again); err == nil {
+				_ = resp.Body.Close()
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	assert.Contains(t, strings.Join(faults, "\n"), "a push came 2 times")
+}
+
 func TestSoakFindsSecrets(t *testing.T) {
 	t.Parallel()
 	w := &world{fake: timpushtest.Start(t)}

@@ -102,13 +102,14 @@ func (c *caller) users(most int) []timpush.UserAttrs {
 	return users
 }
 
-func accountsOf(users []timpush.UserAttrs) []string {
-	accounts := make([]string, len(users))
-	for i, u := range users {
-		accounts[i] = u.ToAccount
+func each[T any](users []timpush.UserAttrs, f func(timpush.UserAttrs) T) (all []T) {
+	for _, u := range users {
+		all = append(all, f(u))
 	}
-	return accounts
+	return all
 }
+
+func account(u timpush.UserAttrs) string { return u.ToAccount }
 
 // context returns one that ends soon in one of three cases.
 func (c *caller) context() (context.Context, context.CancelFunc) {
@@ -167,10 +168,7 @@ func (c *caller) countUsers(users int, outcomes map[timpush.Outcome]int) {
 
 // outcomes returns the outcome of each user of a call.
 func outcomes(users []timpush.UserAttrs, err error) []timpush.Outcome {
-	all := make([]timpush.Outcome, len(users))
-	for i := range all {
-		all[i] = timpush.Done
-	}
+	all := slices.Repeat([]timpush.Outcome{timpush.Done}, len(users))
 	if partial, ok := errors.AsType[*timpush.PartialError](err); ok {
 		for user := range partial.Users() {
 			all[user.Index] = user.Outcome
@@ -204,7 +202,7 @@ func (c *caller) verify(ctx context.Context, users []timpush.UserAttrs) {
 
 // read checks that GetAttr reads what may be stored.
 func (c *caller) read(ctx context.Context, users []timpush.UserAttrs) {
-	found, err := c.client.GetAttr(ctx, accountsOf(users))
+	found, err := c.client.GetAttr(ctx, each(users, account))
 	c.logError(err)
 	for account, attrs := range found {
 		if value, k := cmp.Or(attrs["city"], absent), c.model.of(account); !k.mayBe(value) {
@@ -218,10 +216,9 @@ func (c *caller) removals() {
 	ctx, cancel := c.context()
 	defer cancel()
 	users := c.set(ctx, 30)
-	names := make([]timpush.UserAttrNames, len(users))
-	for i, u := range users {
-		names[i] = timpush.UserAttrNames{ToAccount: u.ToAccount, Names: []string{"city"}}
-	}
+	names := each(users, func(u timpush.UserAttrs) timpush.UserAttrNames {
+		return timpush.UserAttrNames{ToAccount: u.ToAccount, Names: []string{"city"}}
+	})
 	result, err := c.client.RemoveAttr(ctx, names)
 	c.recordCall("RemoveAttr", users, result, err, func(u timpush.UserAttrs, o timpush.Outcome) { c.record(u.ToAccount, absent, o) })
 }
@@ -324,9 +321,12 @@ func (c *caller) check(stalled bool, pushed map[string]int) {
 		c.fault("stream: the last user is not accounted for")
 	}
 	for account, k := range c.model {
+		if n := pushed[account]; n > 1 {
+			c.fault("a push came %d times: %s", n, account)
+		}
 		value := cmp.Or(c.fake.Attrs(account)["city"], absent)
 		if of, what, ok := strings.Cut(account, separator); ok {
-			value = presence(pushed[account] > 0 || slices.Contains(c.fake.Tags(of), what))
+			value = presence[pushed[account] > 0 || slices.Contains(c.fake.Tags(of), what)]
 		}
 		if !k.mayBe(value) && !(stalled && k.wasDone(value)) {
 			c.fault("%s is %s; history: %v", account, value, k.history)

@@ -35,8 +35,6 @@ func newProxy(target string, seed uint64) *proxy {
 	return p
 }
 
-func (p *proxy) address() string { return p.listener.Addr().String() }
-
 // close ends all connections and waits for their goroutines.
 func (p *proxy) close() {
 	_ = p.listener.Close()

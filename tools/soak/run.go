@@ -86,7 +86,7 @@ func (w *world) begin(wrap func(http.RoundTripper) http.RoundTripper) {
 	base := w.fake.URL
 	if r.IntN(2) == 0 {
 		w.proxy = newProxy(strings.TrimPrefix(base, "https://"), r.Uint64())
-		base = "https://" + w.proxy.address()
+		base = "https://" + w.proxy.listener.Addr().String()
 	}
 	w.fake.Handle(w.disturb(r.Float64()*0.4, r.Uint64()))
 	limiter := timpush.NewLimiter(pace)

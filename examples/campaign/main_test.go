@@ -58,7 +58,7 @@ func useServer(t *testing.T) *timpushtest.Server {
 	return server
 }
 
-func TestNothingIsSentWithoutYes(t *testing.T) {
+func TestNothingIsSentWithoutYes(t *testing.T) { //nolint:paralleltest // useServer sets the environment
 	server := useServer(t)
 	require.ErrorContains(t, run(t.Context(), "", false), "-yes")
 	require.ErrorContains(t, run(t.Context(), "mary", false), "-yes")
@@ -66,7 +66,7 @@ func TestNothingIsSentWithoutYes(t *testing.T) {
 	assert.Empty(t, server.Calls())
 }
 
-func TestBaseURL(t *testing.T) {
+func TestBaseURL(t *testing.T) { //nolint:paralleltest // useServer sets the environment
 	server := useServer(t)
 	require.NoError(t, run(t.Context(), "mary,xiaohong", true))
 	pushes := server.Pushes()
@@ -77,7 +77,7 @@ func TestBaseURL(t *testing.T) {
 }
 
 // A push whose answer was lost is not sent again, and the error says what to do.
-func TestUnknown(t *testing.T) {
+func TestUnknown(t *testing.T) { //nolint:paralleltest // useServer sets the environment
 	server := useServer(t)
 	server.Handle(func(c timpushtest.Call) timpushtest.Fault {
 		if strings.HasSuffix(c.Path, "/push") {

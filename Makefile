@@ -61,6 +61,7 @@ examples: ## the examples compile, and the quickstart runs by itself
 	go vet ./examples/...
 	go build -o /dev/null ./examples/...
 	go run -exec 'bash scripts/offline.sh' ./examples/quickstart
+	go run -exec 'bash scripts/offline.sh' ./examples/campaign
 
 .PHONY: bench
 bench: ## every benchmark runs once

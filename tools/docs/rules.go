@@ -33,6 +33,8 @@ var rules = []rule{
 	{match: rx(`^(TIMPUSH_\w+=\S+ )?go test .*-(run|bench) `), skip: figures, named: true},
 	{match: rx(`^bash scripts/terminal\.sh `), skip: "it records a terminal, and writes"},
 	{match: rx(`^timpush serve`), skip: "it is what the other commands run against"},
+	{match: rx(`^timpush init$`), as: "timpush init --force"},
+	{match: rx(`^timpush revoke TASKID --yes$`), skip: "TASKID is that of a push; the tests of cmd/timpush revoke one"},
 	{match: rx(`^timpush queue`), skip: "it needs a NATS server; the tests of cmd/timpush run it"},
 	{match: rx(`^timpush set_attr$`), skip: "it is the name of a span"},
 	{match: rx(`^timpush set-attr (u\.csv)$`), as: "cp users.csv $1 && timpush set-attr $1"},

@@ -55,6 +55,16 @@ type verdict struct {
 	retryAfter time.Duration
 }
 
+// exchange is one HTTP request and its answer.
+type exchange struct {
+	command *command
+	sent    sent
+	reader  bytes.Reader
+	used    atomic.Bool // the transport has found a connection, or asked for another copy of the body
+	trace   httptrace.ClientTrace
+	header  http.Header // of the answer
+}
+
 // read decodes an answer that came with an HTTP status, and classifies it. What was sent is redacted in the texts of the server.
 func (x *exchange) read(status int, body []byte) (answer, verdict) {
 	if status == http.StatusOK {
@@ -309,14 +319,4 @@ func (n *number) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	n.code, n.set = Code(code), true
 	return nil
-}
-
-// exchange is one HTTP request and its answer.
-type exchange struct {
-	command *command
-	sent    sent
-	reader  bytes.Reader
-	used    atomic.Bool // the transport has found a connection, or asked for another copy of the body
-	trace   httptrace.ClientTrace
-	header  http.Header // of the answer
 }

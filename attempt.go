@@ -15,6 +15,25 @@ import (
 	"github.com/timpush/timpush-go/internal/beforesend"
 )
 
+// history is what has happened to a request. Its halves inherit it, so that halving does not add retries.
+type history struct {
+	began         time.Time
+	attempts      int
+	failures      int    // attempts that failed with transient faults
+	accountChecks int    // of these, answered with 60004 or 60005
+	expired       string // the UserSig that the server called expired
+	random        uint32 // of the request, where it carries one
+}
+
+func (h *history) begin() {
+	if h.attempts++; h.attempts == 1 {
+		h.began = time.Now()
+	}
+}
+
+// newRandom returns any number but 0, which some endpoints take for none.
+func newRandom() uint32 { return max(rand.Uint32(), 1) }
+
 // attempt sends the body of a request once, and returns the answer and what it means for the accounts that the answer does not name.
 func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict) {
 	h.begin()
@@ -214,7 +233,9 @@ var errAttemptTimeout error = timeout{}
 type timeout struct{}
 
 func (timeout) Error() string { return "no answer within the attempt's timeout" }
+
 func (timeout) Unwrap() error { return context.DeadlineExceeded }
+
 func (timeout) Timeout() bool { return true }
 
 // timedOut returns the error of an attempt. After the attempt's timeout a transport may report only that its context was
@@ -254,23 +275,4 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	}
 	v.err = x.sent.error(err, host.String()+"/"+x.command.path)
 	return s.command.restrict(v)
-}
-
-// history is what has happened to a request. Its halves inherit it, so that halving does not add retries.
-type history struct {
-	began         time.Time
-	attempts      int
-	failures      int    // attempts that failed with transient faults
-	accountChecks int    // of these, answered with 60004 or 60005
-	expired       string // the UserSig that the server called expired
-	random        uint32 // of the request, where it carries one
-}
-
-// newRandom returns any number but 0, which some endpoints take for none.
-func newRandom() uint32 { return max(rand.Uint32(), 1) }
-
-func (h *history) begin() {
-	if h.attempts++; h.attempts == 1 {
-		h.began = time.Now()
-	}
 }

@@ -10,6 +10,78 @@ import (
 	"unicode/utf8"
 )
 
+// Documented limits of the attribute endpoints (tencentcloud.com/document/product/1047/60565 and 1047/67816). Lengths
+// are bytes of UTF-8, so 50 bytes are about 16 Chinese characters.
+const (
+	MaxUsersPerRequest = 100 // the client splits longer inputs
+	MaxAttrsPerUser    = 10  // an app has no more attributes
+	MaxNameBytes       = 50
+	MaxValueBytes      = 50
+)
+
+// Documented limits of tags (tencentcloud.com/document/product/1047/60568), in bytes of UTF-8 and by request.
+const (
+	maxTagBytes     = 50
+	maxAddedTags    = 10
+	maxReplacedTags = 100
+)
+
+// maxAudienceTags is how many tags each list of a condition may have (tencentcloud.com/document/product/1047/60561).
+const maxAudienceTags = 10
+
+const notUTF8 = "is not valid UTF-8"
+
+// accountFault returns what is wrong with an account, or "". Which characters an account may have is not documented well enough to
+// refuse more.
+func accountFault(account string) string {
+	switch {
+	case account == "":
+		return "ToAccount is empty"
+	case !utf8.ValidString(account):
+		return "ToAccount " + notUTF8
+	}
+	for i, r := range account {
+		if unicode.IsControl(r) {
+			return "ToAccount has a control character at byte " + strconv.Itoa(i)
+		}
+	}
+	return ""
+}
+
+func nameFault(name string) string {
+	switch {
+	case name == "":
+		return "the name of an attribute is empty"
+	case len(name) > MaxNameBytes:
+		return fmt.Sprintf("the name has %d bytes, at most %d are allowed", len(name), MaxNameBytes)
+	case !utf8.ValidString(name):
+		return "the name " + notUTF8
+	}
+	return ""
+}
+
+func valueFault(value string) string {
+	switch {
+	case len(value) > MaxValueBytes:
+		return fmt.Sprintf("the value has %d bytes, at most %d are allowed", len(value), MaxValueBytes)
+	case !utf8.ValidString(value):
+		return "the value " + notUTF8
+	}
+	return ""
+}
+
+func tagFault(tag string) string {
+	switch {
+	case tag == "":
+		return "is empty"
+	case len(tag) > maxTagBytes:
+		return fmt.Sprintf("has %d bytes, at most %d are allowed", len(tag), maxTagBytes)
+	case !utf8.ValidString(tag):
+		return notUTF8
+	}
+	return ""
+}
+
 // faultList collects the faults of an input that is not a list of users. Reasons never hold what the input holds.
 type faultList struct {
 	field  string // of the whole
@@ -83,78 +155,3 @@ func (f *faultList) addID(part, id string) {
 		f.add(part, notUTF8)
 	}
 }
-
-// accountFault returns what is wrong with an account, or "". Which characters an account may have is not documented well enough to
-// refuse more.
-func accountFault(account string) string {
-	switch {
-	case account == "":
-		return "ToAccount is empty"
-	case !utf8.ValidString(account):
-		return "ToAccount " + notUTF8
-	}
-	for i, r := range account {
-		if unicode.IsControl(r) {
-			return "ToAccount has a control character at byte " + strconv.Itoa(i)
-		}
-	}
-	return ""
-}
-
-func nameFault(name string) string {
-	switch {
-	case name == "":
-		return "the name of an attribute is empty"
-	case len(name) > MaxNameBytes:
-		return fmt.Sprintf("the name has %d bytes, at most %d are allowed", len(name), MaxNameBytes)
-	case !utf8.ValidString(name):
-		return "the name " + notUTF8
-	}
-	return ""
-}
-
-func valueFault(value string) string {
-	switch {
-	case len(value) > MaxValueBytes:
-		return fmt.Sprintf("the value has %d bytes, at most %d are allowed", len(value), MaxValueBytes)
-	case !utf8.ValidString(value):
-		return "the value " + notUTF8
-	}
-	return ""
-}
-
-const notUTF8 = "is not valid UTF-8"
-
-func tagFault(tag string) string {
-	switch {
-	case tag == "":
-		return "is empty"
-	case len(tag) > maxTagBytes:
-		return fmt.Sprintf("has %d bytes, at most %d are allowed", len(tag), maxTagBytes)
-	case !utf8.ValidString(tag):
-		return notUTF8
-	}
-	return ""
-}
-
-// Documented limits of tags (tencentcloud.com/document/product/1047/60568), in bytes of UTF-8 and by request.
-const (
-	maxTagBytes     = 50
-	maxAddedTags    = 10
-	maxReplacedTags = 100
-)
-
-// Documented limits of the conditions of a push (tencentcloud.com/document/product/1047/60561 and 1047/60568). Lengths
-// are bytes of UTF-8.
-const (
-	maxAudienceTags = 10 // in each list
-)
-
-// Documented limits of the attribute endpoints (tencentcloud.com/document/product/1047/60565 and 1047/67816). Lengths
-// are bytes of UTF-8, so 50 bytes are about 16 Chinese characters.
-const (
-	MaxUsersPerRequest = 100 // the client splits longer inputs
-	MaxAttrsPerUser    = 10  // an app has no more attributes
-	MaxNameBytes       = 50
-	MaxValueBytes      = 50
-)

@@ -470,3 +470,14 @@ func TestRateOfRecipients(t *testing.T) {
 		assert.False(t, slices.Contains(result.TaskIDs, ""))
 	})
 }
+
+// TestPushesThatNameOtherAccountsAreCounted: three answers in a row that leave open whom they mean stop the call.
+func TestPushesThatNameOtherAccountsAreCounted(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithRecipientRate(800), through(answering(
+			`{"ActionStatus":"OK","ErrorCode":0,"TaskId":"t","ErrorList":[{"To_Account":"no one we asked for","ErrorCode":70107}]}`)))
+		result, err := c.PushTo(t.Context(), accounts(2000), hello)
+		require.Error(t, err)
+		assert.Equal(t, timpush.Result{Unknown: 1200, NotSent: 800, Requests: 3}, result.Result)
+	})
+}

@@ -36,7 +36,6 @@ func (s *sender) request(open []*entry, h history) {
 		}
 		size := len(open)
 		a, v := s.attempt(&h, body, size)
-		s.countUnknown(v)
 		open, v = s.distribute(open, &a, v)
 		s.apply(v)
 		switch s.next(open, v, &h, size, len(body)) {
@@ -105,6 +104,7 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 	if unasked != nil {
 		v = s.command.restrict(v.unproven(unasked))
 	}
+	s.countUnknown(v)
 	accepted := false
 	for k, e := range open {
 		mine := v
@@ -187,7 +187,7 @@ func (s *sender) repeat(v verdict, h *history, accounts int) bool {
 }
 
 func (s *sender) beyondBudget(h *history, pause time.Duration) bool {
-	return s.retryBudget > 0 && time.Since(h.began)+pause > s.retryBudget
+	return s.retryBudget > 0 && pause > s.retryBudget-time.Since(h.began)
 }
 
 // backoff is full jitter: any pause up to a bound that doubles with each failure.

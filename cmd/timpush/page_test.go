@@ -155,7 +155,6 @@ func TestPage(t *testing.T) {
 
 	p.do(chromedp.EmulateViewport(375, 800, chromedp.EmulateMobile))
 	p.do(chromedp.Evaluate[chromedp.Void]("document.querySelectorAll('details').forEach((d, i) => d.open = i < 2)"))
-	t.Log(eval[string](p, "[...document.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > 376).map(e => e.tagName+'#'+e.id+'.'+e.className+' '+Math.round(e.getBoundingClientRect().right)+' '+e.textContent.slice(0,30)).join('|')"))
 	assert.Equal(t, 375, eval[int](p, "document.documentElement.scrollWidth"), "nothing is wider than the screen of a phone")
 	p.looks("phone")
 
@@ -191,6 +190,7 @@ func TestPageByKeyboard(t *testing.T) {
 	p.do(chromedp.KeyEvent("u8\r"))
 	p.shows("found", "u8 has city: c8.")
 	assert.Equal(t, "Show", p.key("\t"))
+	assert.Contains(t, p.key("\t"), "TaskID", "the pushes can be scrolled by keys")
 	assert.Contains(t, p.key("\t"), "set_attr, 1 user")
 	p.key("\r")
 	assert.Contains(t, p.text("list"), "POST /v4/timpush/set_attr", "it is open")

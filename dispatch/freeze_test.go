@@ -89,7 +89,7 @@ func TestFrozenDispatcher(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts two processes")
 	}
-	const lease, accounts = 500 * time.Millisecond, 4000
+	const lease, accounts = 500 * time.Millisecond, 2000
 	_, url := startServer(t, t.TempDir())
 	conn, js, err := connect(url)
 	require.NoError(t, err)
@@ -130,7 +130,7 @@ func rounds(t *testing.T, q *dispatch.Queue, accounts int, stop chan struct{}) {
 				assert.NoError(t, q.SetAttr(context.Background(), user(fmt.Sprint("user", n), fmt.Sprint(round)))) //nolint:usetesting // what is begun is ended
 			}
 		})
-		for stats(t, q).Backlog > 12*accounts {
+		for stats(t, q).Backlog > 6*accounts {
 			select {
 			case <-stop:
 				return

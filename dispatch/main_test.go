@@ -39,20 +39,22 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// work runs a dispatcher until it is killed.
+// work runs a dispatcher until it is killed. With a lease it sends slowly, so that there is a backlog on any machine.
 func work(nats, fake, lease string) error {
 	conn, js, err := connect(nats)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	c, err := timpush.NewClient(fakeConfig(), timpush.WithBaseURL(fake))
-	if err != nil {
-		return err
-	}
 	var opts []dispatch.Option
+	limiter := timpush.NewLimiter(97.5)
 	if d, err := time.ParseDuration(lease); err == nil {
 		opts = append(opts, dispatch.WithLease(d))
+		limiter = timpush.NewLimiter(20)
+	}
+	c, err := timpush.NewClient(fakeConfig(), timpush.WithBaseURL(fake), timpush.WithLimiter(limiter))
+	if err != nil {
+		return err
 	}
 	ctx := context.Background()
 	q, err := dispatch.Open(ctx, js, appID, opts...)

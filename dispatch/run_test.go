@@ -17,7 +17,7 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-const soon = 20 * time.Second
+const soon = time.Minute
 
 // quick makes the pauses of a queue and of its client short.
 var quick = dispatch.WithDelay(20 * time.Millisecond)

@@ -103,7 +103,7 @@ const (
 	maxMemory = 64 << 20
 )
 
-// lock keeps other processes away from a folder. The system unlocks it when the process ends, in whatever way.
+// lock keeps others away from a folder. The system unlocks it when the process ends, in whatever way.
 func lock(dir string) (unlock func() error, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func lock(dir string) (unlock func() error, err error) {
 		return nil, err
 	}
 	if err := lockFile(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("the folder is in use by another process: %w", err), f.Close())
+		return nil, errors.Join(fmt.Errorf("the folder is in use, by another queue of this process or by another process: %w", err), f.Close())
 	}
 	return f.Close, nil
 }

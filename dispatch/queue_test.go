@@ -58,7 +58,7 @@ func TestFolderServesOneProcess(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir)
 	_, err := dispatch.OpenEmbedded(t.Context(), dir, appID)
-	require.ErrorContains(t, err, "in use")
+	require.ErrorContains(t, err, "in use, by another queue of this process")
 }
 
 func TestOptionsAreChecked(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 
 var (
 	damages    = flag.Int("damages", 10, "how many random damages of an embedded queue are tried")
-	damageSeed = flag.Uint64("damageseed", 0, "of the random damages; 0: a new one")
+	damageSeed = flag.Uint64("damageseed", 1, "of the random damages; 0: a new one")
 )
 
 const damagedMessages = 5000

@@ -19,7 +19,7 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// machine is a world in which set-attr of the 10,000 users of u.csv is started once with something wrong.
+// machine is a world in which set-attr of the 2,000 users of u.csv is started once with something wrong.
 type machine struct {
 	*world
 	cmd     *exec.Cmd
@@ -141,7 +141,7 @@ func unreadable(name string) func(*machine) {
 }
 
 func another(m *machine) {
-	m.with("TIMPUSH_RATE=20")
+	m.with("TIMPUSH_RATE=8")
 	first := m.command("set-attr", "u.csv")
 	require.NoError(m.t, first.Start())
 	m.correct = func() {
@@ -155,7 +155,7 @@ func another(m *machine) {
 func changed(m *machine) {
 	killed := m.command("set-attr", "u.csv")
 	require.NoError(m.t, killed.Start())
-	require.Eventually(m.t, func() bool { return len(m.fake.Calls()) > 10 }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(m.t, func() bool { return len(m.fake.Calls()) > 6 }, 20*time.Second, 5*time.Millisecond)
 	require.NoError(m.t, killed.Process.Kill())
 	_ = killed.Wait()
 	good := m.read("u.csv")
@@ -175,9 +175,9 @@ func there(name string) func(*machine) {
 func newMachine(t *testing.T, args string) *machine {
 	t.Helper()
 	m := &machine{world: newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0)), errs: &bytes.Buffer{}}
-	m.write("u.csv", users(10000))
+	m.write("u.csv", users(2000))
 	m.write("key", m.key)
-	m.with("TIMPUSH_RATE=25") // so that it still runs when a busy machine gets to disturbing it
+	m.with("TIMPUSH_RATE=8") // so that it still runs when a busy machine gets to disturbing it
 	m.cmd = m.command(append([]string{"set-attr", "u.csv"}, strings.Fields(args)...)...)
 	m.cmd.Stderr = m.errs
 	return m
@@ -223,7 +223,7 @@ func TestBadMachines(t *testing.T) {
 			again := append([]string{"set-attr", "u.csv"}, strings.Fields(test.again)...)
 			r := m.with("TIMPUSH_RATE=2000").run(again...)
 			require.Equal(t, 0, r.code, r.err)
-			m.stored(10000)
+			m.stored(2000)
 		})
 	}
 	badInput.Require(t, "Signals, disks and permissions", &table)

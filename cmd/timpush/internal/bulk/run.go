@@ -88,11 +88,8 @@ func (r *Run) Do(ctx context.Context) error {
 			break
 		}
 	}
-	if r.ended == nil && r.cut.Load() {
-		r.ended = ErrInterrupted
-	}
-	if r.ended == nil && r.failing > 0 && slices.ContainsFunc(r.pending, func(f failedRequest) bool { return f.operator || f.unsent }) {
-		r.ended = r.nothingDone() // all rows had been read when a code stopped the stream, or the network failed
+	if r.ended == nil {
+		r.ended = r.endOfRows(ctx)
 	}
 	if r.ended == nil && r.abort == nil {
 		r.recordPending()
@@ -104,6 +101,20 @@ func (r *Run) Do(ctx context.Context) error {
 		err = synced
 	}
 	return err
+}
+
+// endOfRows returns why the run has ended too early although the stream has not: rows were left unread, or all had been read
+// when something kept the last requests from being sent.
+func (r *Run) endOfRows(ctx context.Context) error {
+	unsent := slices.ContainsFunc(r.pending, func(f failedRequest) bool { return f.unsent })
+	operator := slices.ContainsFunc(r.pending, func(f failedRequest) bool { return f.operator })
+	switch {
+	case r.cut.Load(), unsent && (r.stopping.Load() || ctx.Err() != nil):
+		return ErrInterrupted
+	case r.failing > 0 && (unsent || operator):
+		return r.nothingDone()
+	}
+	return nil
 }
 
 // resume starts with the counts of the runs that this one resumes.

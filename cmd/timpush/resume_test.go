@@ -149,26 +149,26 @@ func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, timpushtest.WithLatency(50*time.Millisecond, 0))
 	w.with("TIMPUSH_RATE=100")
-	w.write("u.csv", users(20000))
+	w.write("u.csv", users(8000))
 	killed, code, errs := w.killAtCall(35, syscall.SIGINT, "set-attr", "u.csv")
 	require.True(t, killed)
 	require.Equal(t, 3, code, errs)
 	assert.Contains(t, errs, "interrupted")
 	assert.Contains(t, errs, "Run the same command again")
 	sent := len(w.fake.Accounts())
-	require.Less(t, sent, 20000)
+	require.Less(t, sent, 8000)
 	w.with("TIMPUSH_RATE=2000")
 	r := w.run("set-attr", "u.csv")
 	require.Equal(t, 0, r.code, r.err)
 	assert.Contains(t, r.err, strconv.Itoa(sent)+" rows finished by earlier runs")
-	w.stored(20000)
-	assert.Equal(t, 20000, w.sent(0), "each is sent once")
+	w.stored(8000)
+	assert.Equal(t, 8000, w.sent(0), "each is sent once")
 }
 
 // A run that has begun at a region's host may go on at its backup host, which is the same service.
 func TestCheckpointKnowsTheBackupHost(t *testing.T) {
 	t.Parallel()
-	w := interrupted(t, 20000)
+	w := interrupted(t, 8000)
 	r := w.run("set-attr", "--base-url", "https://"+timpush.RegionSingapore.BackupHost(), "u.csv")
 	require.Equal(t, 3, r.code)
 	assert.Contains(t, r.err, "not to 1400000000 at https://"+timpush.RegionSingapore.Host())
@@ -188,7 +188,7 @@ func interrupted(t *testing.T, rows int, options ...timpushtest.Option) *world {
 
 func TestCheckpointRefusesWhatIsNotItsOwn(t *testing.T) {
 	t.Parallel()
-	w := interrupted(t, 20000)
+	w := interrupted(t, 8000)
 	refuse := func(want string, args ...string) {
 		r := w.run(append([]string{"set-attr", "u.csv"}, args...)...)
 		require.Equal(t, 3, r.code, r.out)
@@ -198,18 +198,18 @@ func TestCheckpointRefusesWhatIsNotItsOwn(t *testing.T) {
 	refuse(`--map was "map[]" and is "map[city:country]"`, "--map", "city=country")
 	r := w.run("set-attr", "--restart", "u.csv")
 	require.Equal(t, 0, r.code, r.err)
-	w.stored(20000)
+	w.stored(8000)
 }
 
 // The file of a nightly job is a new one each night, also after a run that was interrupted: nothing can resume that.
 func TestCheckpointOfAnotherFile(t *testing.T) {
 	t.Parallel()
-	w := interrupted(t, 20000)
-	w.write("u.csv", users(20001))
+	w := interrupted(t, 8000)
+	w.write("u.csv", users(8001))
 	r := w.run("set-attr", "u.csv")
 	require.Equal(t, 0, r.code, r.err)
 	assert.Contains(t, r.err, "it was begun with another file u.csv than u.csv is now: beginning again with the first row")
-	w.stored(20001)
+	w.stored(8001)
 	assert.False(t, w.has("u.csv.checkpoint"))
 }
 

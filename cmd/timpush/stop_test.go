@@ -54,8 +54,8 @@ func TestNothingIsSentAfterASignal(t *testing.T) {
 			t.Run(fmt.Sprint(name, " ", signal), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, timpushtest.WithLatency(30*time.Millisecond, 0)).with("TIMPUSH_RATE=5")
-				w.write("u.csv", users(20000))
-				w.write("list", strings.ReplaceAll(many(20000), ",Oslo", ""))
+				w.write("u.csv", users(8000))
+				w.write("list", strings.ReplaceAll(many(8000), ",Oslo", ""))
 				late, took, cmd, errs := stopAfter(t, w, signal, strings.Fields(args)...)
 				assert.Zero(t, late, "requests were sent after the signal")
 				assert.Less(t, took, 5*time.Second, "64 requests that are read ahead would take 12 s")
@@ -69,10 +69,10 @@ func TestNothingIsSentAfterASignal(t *testing.T) {
 				calls := len(w.fake.Calls())
 				r := w.with("TIMPUSH_RATE=2000").run(strings.Fields(args)...)
 				require.Equal(t, 0, r.code, r.err)
-				assert.Contains(t, r.out, fmt.Sprintf("20000 done, of them %d in this run and %d in earlier ones\n", 20000-done, done))
+				assert.Contains(t, r.out, fmt.Sprintf("8000 done, of them %d in this run and %d in earlier ones\n", 8000-done, done))
 				assert.Regexp(t, `(?m)^\d+ requests in .* in this run$`, r.out)
-				w.stored(20000)
-				assert.Equal(t, 20000-done, w.sent(calls), "the checkpoint knows where the first run has stopped")
+				w.stored(8000)
+				assert.Equal(t, 8000-done, w.sent(calls), "the checkpoint knows where the first run has stopped")
 			})
 		}
 	}

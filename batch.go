@@ -2,7 +2,6 @@ package timpush
 
 import (
 	"slices"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -58,6 +57,9 @@ func merge[T any](e *endpoint[T], input []T) (items []T, itemOf []int, err error
 
 // encode returns an entry for each item: what validate has written, or new JSON where items were merged.
 func encode[T any](e *endpoint[T], items []T, itemOf []int, written []entry) []entry {
+	if len(items) == len(written) {
+		return written
+	}
 	entries := written[:0]
 	for i, n := range itemOf {
 		if n == len(entries) {
@@ -101,24 +103,38 @@ func gather[T any](e *endpoint[T], input []T, entries []entry, itemOf []int, req
 }
 
 // appendText appends s as a JSON string, and reports whether it is valid UTF-8. A request has hundreds of short texts, nearly
-// all of which JSON needs no escape for: checking that first is cheaper than quoting them all (BenchmarkEncode).
+// all of them plain: checking that first is cheaper than quoting them all (BenchmarkEncode).
 func appendText(dst []byte, s string) ([]byte, bool) {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			dst, err := jsontext.AppendQuote(dst, s)
-			return dst, err == nil
-		}
+	if isPlain(s) {
+		return appendPlain(dst, s), true
 	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
-	return append(dst, '"'), true
+	dst, err := jsontext.AppendQuote(dst, s)
+	return dst, err == nil
 }
 
 // appendAccount appends an account as a JSON string, and reports whether it is valid.
 func appendAccount(dst []byte, account string) ([]byte, bool) {
-	valid := accountFault(account) == ""
+	if account != "" && isPlain(account) {
+		return appendPlain(dst, account), true
+	}
 	dst, _ = appendText(dst, account)
-	return dst, valid
+	return dst, accountFault(account) == ""
+}
+
+// isPlain reports whether s is printable ASCII that JSON needs no escape for.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+func appendPlain(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
 }
 
 // endpoint is a command whose requests are about accounts, and what to do with the items of its input.

@@ -116,7 +116,7 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 			mine = e.keep(a.value, mine)
 		}
 		if mine.final {
-			e.settle(mine.outcome, mine.err, s.command.certain(mine.err))
+			e.settle(mine.outcome, mine.err, mine.outcome == Rejected && s.command.certain(mine.err))
 			continue
 		}
 		e.record(mine.outcome, mine.err, s.over())

@@ -74,7 +74,7 @@ func TestLoginsAreHardlyLaterBesideAJob(t *testing.T) {
 // mixTraffic has a job with the limiter that yield makes, unless that is nil. The service takes 50 ms.
 func mixTraffic(t *testing.T, newLimiter func() timpush.Limiter, yield func(timpush.Limiter) timpush.Limiter) (got traffic) {
 	t.Helper()
-	const length = 15 * time.Second
+	const length = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
 		s := timpushtest.Start(t, timpushtest.WithInMemory(), timpushtest.WithLatency(50*time.Millisecond, 0))
 		start, limiter := time.Now(), newLimiter()

@@ -60,13 +60,13 @@ type exchange struct {
 	command *command
 	sent    sent
 	reader  bytes.Reader
-	used    atomic.Bool // the transport has found a connection, or asked for another copy of the body
+	used    atomic.Bool // the transport has found a connection, read the body, or asked for another copy of it
 	trace   httptrace.ClientTrace
 	header  http.Header // of the answer
 }
 
-// read decodes an answer that came with an HTTP status, and classifies it. What was sent is redacted in the texts of the server.
-func (x *exchange) read(status int, body []byte) (answer, verdict) {
+// interpret decodes an answer that came with an HTTP status, and classifies it. What was sent is redacted in the texts of the server.
+func (x *exchange) interpret(status int, body []byte) (answer, verdict) {
 	if status == http.StatusOK {
 		if a, ok := x.decode(body); ok {
 			return a, x.classify(&a)

@@ -161,7 +161,7 @@ func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
 		v = s.classifyFailure(x, host, err)
 	} else {
 		s.hosts.note(host, true)
-		a, v = x.read(status, text)
+		a, v = x.interpret(status, text)
 	}
 	e.Kind, e.Duration, e.Status = AttemptEnd, time.Since(began), status
 	e.Code, e.Failure = failureOf(v.err)
@@ -213,7 +213,7 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 	req := &http.Request{
 		Method: http.MethodPost, URL: &where, Host: where.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
-		Body:   io.NopCloser(&x.reader), ContentLength: int64(len(x.sent.body)),
+		Body:   x, ContentLength: int64(len(x.sent.body)),
 		GetBody: func() (io.ReadCloser, error) {
 			x.used.Store(true)
 			return io.NopCloser(bytes.NewReader(x.sent.body)), nil
@@ -224,9 +224,20 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 
 var contentType = []string{"application/json"}
 
-// untouched reports whether the transport has found no connection and has not read the body, and so has sent nothing. That
-// includes the earlier tries of a transport that retries by itself.
-func (x *exchange) untouched() bool { return !x.used.Load() && x.reader.Len() == len(x.sent.body) }
+// Read makes the exchange the body of its request.
+func (x *exchange) Read(p []byte) (int, error) {
+	x.used.Store(true)
+	return x.reader.Read(p)
+}
+
+// WriteTo saves the transport a buffer.
+func (x *exchange) WriteTo(w io.Writer) (int64, error) {
+	x.used.Store(true)
+	return x.reader.WriteTo(w)
+}
+
+// Close does nothing.
+func (x *exchange) Close() error { return nil }
 
 var errAttemptTimeout error = timeout{}
 
@@ -256,15 +267,15 @@ type withheldError struct{ error }
 // Unwrap returns the error of the check.
 func (e *withheldError) Unwrap() error { return e.error }
 
-// classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has used nothing of the
-// request, and it is the standard one, or its error says that there was no connection.
+// classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has found no connection, has not read the
+// body, also not in an earlier try of its own, and it is the standard one, or its error says that there was no connection.
 func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
 	if withheld, ok := errors.AsType[*withheldError](err); ok {
 		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
 	}
 	v := verdict{class: classTransient, outcome: Unknown}
 	_, standard := s.transport.(*http.Transport)
-	if x.untouched() && (standard || notDialled(err) || certificateFails(err)) {
+	if !x.used.Load() && (standard || notDialled(err) || certificateFails(err)) {
 		v.outcome = NotSent
 	}
 	if proxyRefuses(err) && v.outcome == NotSent || certificateFails(err) {

@@ -531,3 +531,23 @@ func TestTextsOfResults(t *testing.T) {
 		assert.Len(t, input.Faults, 2)
 	})
 }
+
+// TestCodeOfTheCallBesideAList: a code that is about the whole call ends it, also if ErrorList names each account of the request.
+func TestCodeOfTheCallBesideAList(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var list []string
+		for _, u := range someUsers(100) {
+			list = append(list, fmt.Sprintf(`{"To_Account":%q,"ErrorCode":90033,"ErrorInfo":"x"}`, u.ToAccount))
+		}
+		requests := 0
+		c := newClient(t, timpush.WithMaxInFlight(1), through(func(r *http.Request) (*http.Response, error) {
+			requests++
+			return answering(`{"ActionStatus":"FAIL","ErrorCode":70009,"ErrorInfo":"x","ErrorList":[` + strings.Join(list, ",") + `]}`)(r)
+		}))
+		result, err := c.SetAttr(t.Context(), someUsers(300))
+		require.ErrorIs(t, err, timpush.ErrUserSigMismatch)
+		assert.Equal(t, 1, requests, "the others would be refused too")
+		assert.Equal(t, 100, result.Rejected)
+		assert.Equal(t, 200, result.NotSent)
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -203,6 +204,11 @@ func (c *command) match(open []*entry, a *answer) (named []verdict, unasked erro
 		}
 	}
 	return named, unasked
+}
+
+// lists reports whether ErrorList gives an account that code.
+func (a *answer) lists(code Code) bool {
+	return slices.ContainsFunc(a.list, func(item listed) bool { return item.code == code })
 }
 
 const maxTold = 3 // unexpected accounts, or repeated codes of one account, in an error

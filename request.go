@@ -105,8 +105,8 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 		v = s.command.restrict(v.unproven(unasked))
 	}
 	s.countUnknown(v)
-	if v.class == classThrottle || v.class >= classAccountCheck {
-		worst = v // it is about more than the accounts, even if the list names all of them
+	if (v.class == classThrottle || v.class >= classAccountCheck) && !a.lists(a.code) {
+		worst = v // it is about more than the accounts, even if ErrorList names all of them
 	}
 	accepted := false
 	for k, e := range open {

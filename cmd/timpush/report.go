@@ -209,6 +209,14 @@ func (r *reporter) say(text string) {
 	}
 }
 
+// show shows a line on standard output, in the place of the bar.
+func (r *reporter) show(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clear()
+	_, _ = fmt.Fprintln(r.out, text)
+}
+
 // end erases the bar. It does not come back.
 func (r *reporter) end() {
 	r.mu.Lock()

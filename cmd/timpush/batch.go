@@ -383,26 +383,40 @@ func (b *batch) setAside() error {
 // send sends to all accounts that are left, request by request. The context of the command says when to stop; ctx outlives it, so
 // that a request in flight gets its answer.
 func (b *batch) send(ctx context.Context) error {
-	for next := 0; next < len(b.accounts); {
-		if b.cmd.Context().Err() != nil {
-			return errInterrupted
-		}
+	stop := b.cmd.Context()
+	for next, ready := 0, time.Now(); next < len(b.accounts); {
 		request := b.request(&next)
 		if len(request) == 0 {
 			break
 		}
+		if sleepUntil(stop, ready) != nil {
+			return errInterrupted
+		}
 		if err := b.journal.Begin(int(request[0]), int(request[len(request)-1])); err != nil {
 			return fmt.Errorf("the journal cannot be written, and the request was not sent: %w", err)
 		}
+		ready = time.Now().Add(time.Duration(len(request)) * time.Second / time.Duration(b.rate))
 		result, err := b.client.PushTo(ctx, b.names(request), b.push)
 		if err := b.record(request, result, err); err != nil {
 			return err
 		}
 	}
-	if b.cmd.Context().Err() != nil && b.counts.NotSent > 0 {
+	if stop.Err() != nil && b.counts.NotSent > 0 {
 		return errInterrupted
 	}
 	return nil
+}
+
+// sleepUntil waits for about the time at which the client's quota has room. If the client waited for all of it, between the entry in
+// the journal and the request, a run that is killed would nearly always leave a request of which it is unknown whether it was sent.
+func sleepUntil(ctx context.Context, ready time.Time) error {
+	timer := time.NewTimer(time.Until(ready))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 // request returns the positions of the accounts of the next request, and moves next behind them.
@@ -464,8 +478,8 @@ func (b *batch) groups(request []int64, result *timpush.PushToResult, err error)
 	return groups, stop
 }
 
-// endingsOf returns how n accounts have ended. A request that is refused as a whole for something that is not the data of accounts,
-// such as a wrong key, stops the run: nothing was sent for it, and the next run sends it.
+// endingsOf returns how n accounts have ended. A request that is refused as a whole, for something else than its accounts, stops the
+// run. If it is not about the request either, but about the key or the quota of the day for instance, the next run sends it.
 func endingsOf(n int, result *timpush.PushToResult, err error) (all []ending, stop error) {
 	all = make([]ending, n)
 	partial, ok := errors.AsType[*timpush.PartialError](err)
@@ -486,11 +500,20 @@ func endingsOf(n int, result *timpush.PushToResult, err error) (all []ending, st
 			continue // not one of the request
 		}
 		all[u.Index] = ending{u.Outcome, bulk.ReasonOf(u)}
-		if result.Rejected == n && !bulk.AboutData(u) {
-			all[u.Index].outcome, stop = timpush.NotSent, u.Err
+		if result.Rejected < n || aboutAccount(u) {
+			continue
+		}
+		if stop = u.Err; !bulk.AboutData(u) {
+			all[u.Index].outcome = timpush.NotSent
 		}
 	}
 	return all, stop
+}
+
+// aboutAccount reports whether a code is about an account alone: it is not known, or is none.
+func aboutAccount(err error) bool {
+	code, _ := errors.AsType[timpush.Code](err)
+	return code == timpush.ErrNoSuchAccount || code == timpush.ErrAccountDeleted || code >= 70102 && code <= 70145
 }
 
 // report shows the result of a request, and the progress.

@@ -179,18 +179,15 @@ func writeRows(name string, rows []any) (written string, err error) {
 
 func (s *batchSummary) write(out io.Writer) {
 	line := func(n int, what, file string) {
-		if n > 0 || file == "" {
-			if file != "" {
-				what += ", in " + file
-			}
-			_, _ = fmt.Fprintf(out, "%d %s\n", n, what)
+		if n > 0 {
+			_, _ = fmt.Fprintf(out, "%d %s, in %s\n", n, what, file)
 		}
 	}
-	done := "done"
+	done := fmt.Sprintf("%d done", s.Done)
 	if s.Earlier != nil {
 		done += fmt.Sprintf(", of them %d in this run and %d in earlier ones", s.Done-s.Earlier.Done, s.Earlier.Done)
 	}
-	line(s.Done, done, "")
+	_, _ = fmt.Fprintln(out, done)
 	line(s.Rejected, "rejected: invalid or refused", s.Rejects)
 	line(s.Unknown, "unknown: they may have got the push, and are not sent again", s.Unknowns)
 	line(s.NotSent, "not sent", s.Left)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/timpush/timpush-go"
@@ -66,7 +67,8 @@ type Journal struct {
 	open *[2]int // the request without a result
 }
 
-// OpenJournal opens the journal of a batch, or creates it.
+// OpenJournal opens the journal of a batch, or creates it. The error is ErrOtherBatch if it belongs to another one, of which an
+// account may have got its push.
 func OpenJournal(name string, batch Batch) (*Journal, error) {
 	f, err := lock(name, whatJournal)
 	if err != nil {
@@ -87,13 +89,24 @@ func (j *Journal) load(batch Batch) error {
 		return j.begin(batch)
 	}
 	var h journalHeader
-	if err := json.Unmarshal(text, &h); err != nil || h.Version != version {
+	if err := json.Unmarshal(text, &h); err != nil || h.Version != version || h.Batch.Count < 0 {
 		return errors.New("it is not a journal of this version of the tool: move it away, and make sure that its accounts are not sent again")
 	}
-	if err := h.Batch.differs(batch); err != nil {
+	j.Outcomes = make([]timpush.Outcome, h.Batch.Count)
+	if end, err := j.replay(r, end); err != nil {
+		return err
+	} else if err = h.Batch.differs(batch); err == nil {
+		j.Resumed = true
+		return j.recover(end)
+	} else if j.mayHaveSent() {
 		return err
 	}
-	j.Resumed = true
+	j.Outcomes, j.Reasons, j.open, j.sum = make([]timpush.Outcome, batch.Count), map[int]string{}, nil, 0
+	return j.beginAgain(batch) // as no one has got the other push
+}
+
+// replay applies the lines from an offset on, and returns where the last one ends.
+func (j *Journal) replay(r *bufio.Reader, end int64) (int64, error) {
 	for number := 2; ; number++ {
 		text, next, ok := j.line(r, end)
 		if !ok {
@@ -101,11 +114,20 @@ func (j *Journal) load(batch Batch) error {
 		}
 		var e entry
 		if err := json.Unmarshal(text, &e); err != nil || !j.apply(e) {
-			return damaged(number)
+			return end, damaged(number)
 		}
 		end = next
 	}
-	return j.recover(end)
+	whole, err := j.hasLine(end)
+	if whole {
+		err = damaged(j.lines(end) + 1)
+	}
+	return end, err
+}
+
+// mayHaveSent reports whether an account may have got a push.
+func (j *Journal) mayHaveSent() bool {
+	return j.open != nil || slices.ContainsFunc(j.Outcomes, func(o timpush.Outcome) bool { return o == timpush.Done || o == timpush.Unknown })
 }
 
 // begin begins a new journal, unless the file is something else.
@@ -116,6 +138,10 @@ func (j *Journal) begin(batch Batch) error {
 	if whole, err := j.hasLine(0); err != nil || whole {
 		return errors.Join(err, damaged(1))
 	}
+	return j.beginAgain(batch)
+}
+
+func (j *Journal) beginAgain(batch Batch) error {
 	if err := j.restart(journalHeader{version, time.Now().Truncate(time.Second), batch}); err != nil {
 		return err
 	}
@@ -130,13 +156,6 @@ func damaged(line int) error {
 
 // recover removes an incomplete last line, and makes the accounts of a request without a result Unknown.
 func (j *Journal) recover(end int64) error {
-	whole, err := j.hasLine(end)
-	if err != nil {
-		return err
-	}
-	if whole {
-		return damaged(j.lines(end) + 1)
-	}
 	size, err := j.file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
@@ -278,7 +297,8 @@ func (b Batch) differs(now Batch) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%w: %s. Finish that batch with its own file and notification; to begin another one, give another --journal, or move this one away", ErrOtherBatch, what)
+	return fmt.Errorf("%w: %s. Finish that batch with its own file and notification; "+
+		"to send this notification to all accounts of this file, give another --journal, or move this one away", ErrOtherBatch, what)
 }
 
 // syncDir writes to the disk that a file has been created: a journal that is gone after a power failure would be begun again.

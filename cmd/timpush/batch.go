@@ -127,7 +127,7 @@ func (b *batch) run(ctx context.Context) error {
 		return usage(err)
 	}
 	b.reporter = newReporter(b.cmd.OutOrStdout(), b.cmd.ErrOrStderr(), b.asJSON, b.quiet)
-	b.reporter.quota = float64(b.rate) / float64(b.size())
+	b.reporter.most = float64(b.rate)
 	if err := b.readAccounts(ctx); err != nil {
 		return err
 	}
@@ -529,7 +529,7 @@ func (b *batch) report(taskID string, done, of int) {
 	c, took := b.counts, time.Since(b.began)
 	status := bulk.Status{Counts: checkpoint.Counts{Done: int64(c.Done), Rejected: int64(c.Rejected), Failed: int64(c.NotSent)}}
 	status.Stream.Requests, status.Stream.Unknown, status.Stream.Elapsed = b.requests, c.Unknown, took
-	status.Stream.Rate = float64(c.Done-b.before.Done) / took.Seconds()
+	status.Stream.Rate = min(float64(c.Done-b.before.Done)/took.Seconds(), float64(b.rate)) // the first request needs no time
 	status.Fraction = 1 - float64(c.NotSent)/float64(len(b.accounts))
 	r.Progress(status)
 }

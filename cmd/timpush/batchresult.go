@@ -92,8 +92,10 @@ func (b *batch) finish(err error) error {
 		sum.write(b.reporter.out)
 	}
 	switch {
-	case err != nil && sum.Resumable:
+	case errors.Is(err, errInterrupted):
 		return fatal(fmt.Errorf("stopped early: %w\nRun the same command again to resume", err))
+	case err != nil && sum.Resumable:
+		return fatal(fmt.Errorf("stopped early: %w\nCorrect this and run the same command again to resume", err))
 	case err != nil:
 		return fatal(err)
 	}

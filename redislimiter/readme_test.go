@@ -21,3 +21,12 @@ var _ = func(cfg timpush.Config) error {
 	_ = client
 	return nil
 }
+
+var _ = func(cfg timpush.Config, limiter *redislimiter.Limiter, observer timpush.Observer) error {
+	client, err := timpush.NewClient(cfg,
+		timpush.WithLimiter(limiter),
+		timpush.WithObserver(limiter), // reacts to throttle codes
+		timpush.WithObserver(observer))
+	_ = client
+	return err
+}

@@ -1,4 +1,4 @@
-// Timpush sets, reads and removes attributes of users of Tencent Cloud Chat's push service, from files of any size.
+// Timpush sets attributes and tags of users of Tencent Cloud Chat's push service, from files of any size, and sends pushes.
 package main
 
 import (

@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 const pushLong = `Send one push to an audience: to those who match tags or attributes, or to everybody.
@@ -24,12 +26,26 @@ OfflinePushInfo, MsgBody, DataId and so on. A file without a Condition is refuse
 Nothing is sent without --yes, and a push to everybody also names the app: --everybody 1400000000 --yes. A push that may have gone
 out is never repeated: if its outcome is unknown, look at the statistics or the callbacks before you send it again.`
 
+// pushSource describes a notification, by flags or by a file.
+type pushSource struct {
+	cmd   *cobra.Command
+	file  string
+	title string
+	desc  string
+}
+
+func (p *pushSource) flags() {
+	flags := p.cmd.Flags()
+	flags.StringVar(&p.file, "file", "", "JSON `file` with the request, - for standard input")
+	flags.StringVar(&p.title, "title", "", "`text` of the title")
+	flags.StringVar(&p.desc, "desc", "", "`text` of the notification")
+}
+
+func (p *pushSource) described() bool { return p.title != "" || p.desc != "" }
+
 // pushFlags are the flags of a push.
 type pushFlags struct {
-	cmd       *cobra.Command
-	file      string
-	title     string
-	desc      string
+	pushSource
 	attrsAnd  []string
 	attrsOr   []string
 	to        timpush.Audience
@@ -39,15 +55,13 @@ type pushFlags struct {
 }
 
 func newPush() *cobra.Command {
-	f := &pushFlags{cmd: &cobra.Command{
+	f := &pushFlags{pushSource: pushSource{cmd: &cobra.Command{
 		Use: "push", Short: "Send a push to those who match, or to everybody", Long: pushLong, Args: usageArgs(cobra.NoArgs),
 		Example: "  timpush push --attr level=gold --title Hello --desc 'New for you' --dry-run\n  timpush push --attr level=gold --title Hello --desc 'New for you' --yes\n" +
 			"  timpush push --file push.json --yes",
-	}}
+	}}}
+	f.flags()
 	flags := f.cmd.Flags()
-	flags.StringVar(&f.file, "file", "", "JSON `file` with the request, - for standard input")
-	flags.StringVar(&f.title, "title", "", "`text` of the title")
-	flags.StringVar(&f.desc, "desc", "", "`text` of the notification")
 	flags.StringArrayVar(&f.attrsAnd, "attr", nil, "`NAME=VALUE` that the audience has; may be repeated, and all must hold")
 	flags.StringArrayVar(&f.attrsOr, "attr-or", nil, "`NAME=VALUE`; may be repeated, and one must hold")
 	flags.StringSliceVar(&f.to.TagsAnd, "tags", nil, "`tags`, separated by commas, all of which the audience has")
@@ -112,13 +126,17 @@ func pushFailed(err error) error {
 // read returns the audience and the push of the flags or of the file.
 func (f *pushFlags) read() (timpush.Audience, timpush.Push, error) {
 	var push timpush.Push
-	described := f.title != "" || f.desc != ""
 	conditions := len(f.attrsAnd)+len(f.attrsOr) > 0 || f.to.TagsAnd != nil || f.to.TagsOr != nil || f.to.TagsNot != nil
 	if f.file != "" {
-		if described || conditions {
+		if f.described() || conditions {
 			return f.to, push, errors.New("give either --file or flags that describe the push, not both")
 		}
-		return f.readFile()
+		push, condition, err := f.readFile()
+		if err != nil {
+			return f.to, push, err
+		}
+		to, err := f.condition(condition)
+		return to, push, err
 	}
 	push.Notification = timpush.Notification{Title: f.title, Desc: f.desc}
 	var err error
@@ -158,15 +176,15 @@ type pushFile struct {
 	Condition    json.RawMessage
 }
 
-func (f *pushFlags) readFile() (to timpush.Audience, push timpush.Push, err error) {
-	data, err := f.fileData()
+func (p *pushSource) readFile() (push timpush.Push, condition json.RawMessage, err error) {
+	data, err := p.fileData()
 	if err != nil {
-		return to, push, err
+		return push, nil, err
 	}
 	var file pushFile
 	var members map[string]any
 	if err := errors.Join(json.Unmarshal(data, &file), json.Unmarshal(data, &members)); err != nil {
-		return to, push, fmt.Errorf("%s: %w", f.file, err)
+		return push, nil, fmt.Errorf("%s: %w", p.file, err)
 	}
 	for _, known := range []string{"From_Account", "OfflinePushInfo", "DataId", "MsgRandom", "Condition"} {
 		delete(members, known)
@@ -178,15 +196,28 @@ func (f *pushFlags) readFile() (to timpush.Audience, push timpush.Push, err erro
 	if len(members) > 0 {
 		push.Extra = members
 	}
-	to, err = f.condition(file.Condition)
-	return to, push, err
+	return push, file.Condition, nil
 }
 
-func (f *pushFlags) fileData() ([]byte, error) {
-	if f.file == "-" {
-		return io.ReadAll(f.cmd.InOrStdin())
+func (p *pushSource) fileData() ([]byte, error) {
+	if p.file == "-" {
+		return readText(p.cmd.InOrStdin())
 	}
-	return os.ReadFile(f.file)
+	f, err := os.Open(p.file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return readText(f)
+}
+
+// readText reads a text in the encodings that the tool knows, with or without a byte order mark.
+func readText(r io.Reader) ([]byte, error) {
+	decoded, err := text.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(decoded)
 }
 
 // condition reads the Condition of a file. Without one the push is for everybody, which must be said by the flag.

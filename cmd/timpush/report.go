@@ -26,7 +26,8 @@ type reporter struct {
 	asJSON   bool
 	quiet    bool
 	rejects  string  // file that has all bad rows, or ""
-	quota    float64 // calls a second
+	quota    float64 // calls a second, or 0
+	most     float64 // users a second, where these are what the quota counts
 	bar      *progressbar.ProgressBar
 
 	mu    sync.Mutex // a signal is reported during the run
@@ -98,7 +99,10 @@ func (r *reporter) Progress(s bulk.Status) {
 	if r.from == 0 {
 		r.from = s.Fraction
 	}
-	share := r.calls.update(now, s.Stream.Requests) / r.quota
+	share := s.Stream.Rate / r.most
+	if r.quota > 0 {
+		share = r.calls.update(now, s.Stream.Requests) / r.quota
+	}
 	if r.quiet || now.Before(r.next) {
 		return
 	}
@@ -207,6 +211,14 @@ func (r *reporter) say(text string) {
 		r.clear()
 		_, _ = fmt.Fprintln(r.err, text)
 	}
+}
+
+// show shows a line on standard output, in the place of the bar.
+func (r *reporter) show(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clear()
+	_, _ = fmt.Fprintln(r.out, text)
 }
 
 // end erases the bar. It does not come back.

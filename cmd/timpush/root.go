@@ -15,7 +15,7 @@ import (
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 )
 
-const about = `Timpush sets, reads and removes attributes of users of Tencent Cloud Chat's push service.
+const about = `Timpush sets, reads and removes attributes and tags of users of Tencent Cloud Chat's push service, and sends pushes.
 
 It needs to know the app. Flags take precedence over the environment, and that over a file with lines such as
 "region = singapore" (by default timpush/config in your configuration directory). timpush init writes that file.
@@ -36,7 +36,9 @@ Exit codes: 0 all done, 1 some users are not done, 2 the command line or the con
 const firstSteps = `  timpush init                                   # write the configuration, and check it
   timpush names get                              # the attributes of the app
   timpush set-attr --dry-run users.csv           # what would be sent?
-  timpush set-attr users.csv                     # send it; if interrupted, run it again`
+  timpush set-attr users.csv                     # send it; if interrupted, run it again
+  timpush push --attr city=Rome --title Hello --dry-run     # a push to those who match; --yes sends it
+  timpush batch --title Hello --dry-run users.csv           # a push to each account of a file`
 
 // limitMemory lets the heap grow up to a limit before garbage is collected: live data is small whatever the input is, and
 // collecting more often would take a quarter of the time. GOMEMLIMIT and GOGC override it.
@@ -50,7 +52,7 @@ func limitMemory() {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use: "timpush", Short: "Attributes of users of Tencent Cloud Chat's push service", Long: about, Example: firstSteps,
+		Use: "timpush", Short: "Attributes, tags and pushes of Tencent Cloud Chat's push service", Long: about, Example: firstSteps,
 		Version: version(), SilenceErrors: true, SilenceUsage: true, Args: usageArgs(known),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -59,7 +61,7 @@ func newRoot() *cobra.Command {
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("timpush {{.Version}}\n")
-	root.AddCommand(newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newTags(), newPush(), newRevoke(), newNames(), newCheck(), newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual())
+	root.AddCommand(newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newTags(), newPush(), newBatch(), newRevoke(), newNames(), newCheck(), newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual())
 	return root
 }
 

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/timpush/timpush-go"
 
@@ -49,15 +50,55 @@ const setAttrExample = `  timpush set-attr users.csv
   zcat users.ndjson.gz | timpush set-attr --format ndjson -
   timpush set-attr users.csv.failed.ndjson`
 
+// fileFlags say how a file of accounts is read.
+type fileFlags struct {
+	reading           input.Options
+	format, delimiter string
+	null              []string
+}
+
+func (f *fileFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.reading.Account, "account", "To_Account", "`column` of the account")
+	flags.StringVar(&f.format, "format", "auto", "`format`: csv, ndjson, parquet or xlsx; if not given, by the content and the name of the file")
+	flags.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of CSV, or tab; if not given, by the first line")
+	flags.StringVar(&f.reading.Sheet, "sheet", "", "`name` of the sheet of a workbook; if not given, the first")
+	flags.StringSliceVar(&f.null, "null", nil, "`texts` such as NULL that count as an empty cell; --null= for none")
+}
+
+// parse parses the flags.
+func (f *fileFlags) parse(flags *pflag.FlagSet) error {
+	f.reading.Format = input.Format(f.format)
+	if !slices.Contains([]input.Format{input.Auto, input.CSV, input.NDJSON, input.Parquet, input.Excel}, f.reading.Format) {
+		return fmt.Errorf("--format %s: want csv, ndjson, parquet or xlsx", f.format)
+	}
+	if flags.Changed("null") {
+		f.reading.Null = append([]string{}, f.null...)
+	}
+	return f.parseDelimiter()
+}
+
+func (f *fileFlags) parseDelimiter() error {
+	switch f.delimiter {
+	case "":
+		return nil
+	case "tab", `\t`:
+		f.delimiter = "\t"
+	}
+	r, size := utf8.DecodeRuneInString(f.delimiter)
+	if size != len(f.delimiter) || strings.ContainsRune("\"\r\n\ufffd", r) {
+		return fmt.Errorf("--delimiter %q: want one character, or tab", f.delimiter)
+	}
+	f.reading.Delimiter = r
+	return nil
+}
+
 // job is one set-attr.
 type job struct {
 	cmd   *cobra.Command
 	args  []string
 	input *input.Input
 
-	reading               input.Options
-	format, delimiter     string
-	null                  []string
+	fileFlags
 	names                 map[string]string
 	accountType           string
 	dryRun, preflight     bool
@@ -118,14 +159,10 @@ func someFiles(_ *cobra.Command, args []string) error {
 // readingFlags are the flags about the input.
 func (j *job) readingFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&j.reading.Account, "account", "To_Account", "`column` of the account")
+	j.add(flags)
 	flags.StringToStringVar(&j.names, "map", nil, "`column=attribute`, where they differ; may be given several times")
 	flags.StringSliceVar(&j.reading.Ignore, "ignore", nil, "`columns` that are not attributes")
 	flags.StringSliceVar(&j.reading.Only, "only", nil, "`columns` that are attributes; no other column is")
-	flags.StringVar(&j.format, "format", "auto", "`format`: csv, ndjson, parquet or xlsx; if not given, by the content and the name of the file")
-	flags.StringVar(&j.delimiter, "delimiter", "", "`character` between the fields of CSV, or tab; if not given, by the first line")
-	flags.StringVar(&j.reading.Sheet, "sheet", "", "`name` of the sheet of a workbook; if not given, the first")
-	flags.StringSliceVar(&j.null, "null", nil, "`texts` such as NULL that count as an empty cell; --null= for none")
 	flags.BoolVar(&j.reading.Trim, "trim", false, "remove white space around values")
 	flags.BoolVar(&j.allowEmpty, "allow-empty", false, "a file without rows is not an error")
 	flags.StringVar(&j.accountType, "account-type", "", "`type` of all accounts, userid or registrationid, for --preflight")
@@ -207,15 +244,8 @@ func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.
 // check parses the flags.
 func (j *job) check() error {
 	j.reading.Names = j.names
-	j.reading.Format = input.Format(j.format)
-	if !slices.Contains([]input.Format{input.Auto, input.CSV, input.NDJSON, input.Parquet, input.Excel}, j.reading.Format) {
-		return fmt.Errorf("--format %s: want csv, ndjson, parquet or xlsx", j.format)
-	}
-	if err := j.checkDelimiter(); err != nil {
+	if err := j.parse(j.cmd.Flags()); err != nil {
 		return err
-	}
-	if j.cmd.Flags().Changed("null") {
-		j.reading.Null = append([]string{}, j.null...)
 	}
 	if !slices.Contains([]string{"", "userid", "registrationid"}, j.accountType) {
 		return fmt.Errorf("--account-type %s: want userid or registrationid", j.accountType)
@@ -227,21 +257,6 @@ func (j *job) check() error {
 		return errors.New("--give-up: want 0 or more")
 	}
 	j.nameFiles()
-	return nil
-}
-
-func (j *job) checkDelimiter() error {
-	switch j.delimiter {
-	case "":
-		return nil
-	case "tab", `\t`:
-		j.delimiter = "\t"
-	}
-	r, size := utf8.DecodeRuneInString(j.delimiter)
-	if size != len(j.delimiter) || strings.ContainsRune("\"\r\n\ufffd", r) {
-		return fmt.Errorf("--delimiter %q: want one character, or tab", j.delimiter)
-	}
-	j.reading.Delimiter = r
 	return nil
 }
 

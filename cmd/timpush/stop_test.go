@@ -50,6 +50,7 @@ func TestNothingIsSentAfterASignal(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		for name, args := range map[string]string{
 			"set-attr": "set-attr u.csv", "preflight": "set-attr --preflight u.csv", "remove-attr": "remove-attr --names city --file list", "get-attr": "get-attr --file list",
+			"tags add": "tags add --tags gold --file list", "tags get": "tags get --file list",
 		} {
 			t.Run(fmt.Sprint(name, " ", signal), func(t *testing.T) {
 				t.Parallel()

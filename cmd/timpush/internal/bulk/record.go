@@ -37,7 +37,7 @@ func (o *outcome) reason() string {
 	if o.fault != nil {
 		return o.fault.Reason
 	}
-	return reasonOf(o.err)
+	return ReasonOf(o.err)
 }
 
 // actionFor returns the action for a user that is not done. A failure that is not certain to be the user's own is retried.
@@ -48,13 +48,19 @@ func actionFor(ctx context.Context, u *timpush.UserError) action {
 	if u.Outcome != timpush.Rejected {
 		return retry
 	}
-	if _, ok := errors.AsType[*timpush.InputError](u); ok {
-		return reject
-	}
-	if code, ok := errors.AsType[timpush.Code](u); ok && code.DataFault() {
+	if AboutData(u) {
 		return reject
 	}
 	return retry
+}
+
+// AboutData reports whether an account was refused for its data, so that it is no use to send the same again.
+func AboutData(err error) bool {
+	if _, ok := errors.AsType[*timpush.InputError](err); ok {
+		return true
+	}
+	code, ok := errors.AsType[timpush.Code](err)
+	return ok && code.DataFault()
 }
 
 // needsOperator reports whether a failure is not about the user and does not pass by itself.
@@ -164,8 +170,8 @@ func (r *Run) write(rows []int64, failures, rejects []byte) error {
 	return r.Log.Append(&line)
 }
 
-// reasonOf says in a few words why a user is not done, without what is about this user alone.
-func reasonOf(err error) string {
+// ReasonOf says in a few words why a user is not done, without what is about this user alone.
+func ReasonOf(err error) string {
 	if e, ok := errors.AsType[*timpush.InputError](err); ok {
 		return e.Reason
 	}

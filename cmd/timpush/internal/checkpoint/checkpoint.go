@@ -8,16 +8,13 @@ package checkpoint
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -81,18 +78,16 @@ type Log struct {
 	Resumed bool             // there were earlier runs
 	Lost    bool             // lines did not count: the result files have changed, or the last write was torn
 
-	file *os.File
-	sum  uint32
-	buf  []byte
+	chain
 }
 
 // Open opens the checkpoint of a job, or creates it. The results are the names of the result files.
 func Open(name string, job Job, results []string) (*Log, error) {
-	f, err := lock(name)
+	f, err := lock(name, whatLog)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{file: f, Marks: map[int64]uint64{}, Last: Line{Extents: make([]Extent, len(results))}}
+	l := &Log{chain: chain{file: f}, Marks: map[int64]uint64{}, Last: Line{Extents: make([]Extent, len(results))}}
 	if err := l.load(job, results); err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -100,38 +95,14 @@ func Open(name string, job Job, results []string) (*Log, error) {
 	return l, nil
 }
 
-// lock opens a file for this process alone.
-func lock(name string) (*os.File, error) {
-	for {
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		mine, err2 := f.Stat()
-		if err2 == nil && !mine.Mode().IsRegular() {
-			_ = f.Close()
-			return nil, fmt.Errorf("%s: a checkpoint must be a regular file", name)
-		}
-		if err := lockFile(f); err != nil {
-			_ = f.Close()
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		there, err := os.Stat(name)
-		if err == nil && err2 == nil && os.SameFile(there, mine) {
-			return f, nil
-		}
-		_ = f.Close() // the run that had it has just removed it
-	}
-}
-
 func (l *Log) load(job Job, results []string) error {
 	r := bufio.NewReader(l.file)
 	text, end, ok := l.line(r, 0)
 	if !ok {
-		if err := l.ours(); err != nil {
+		if err := l.ours(beginning, whatLog); err != nil {
 			return err
 		}
-		return l.begin(job)
+		return l.restart(header{version, time.Now().Truncate(time.Second), job})
 	}
 	var h header
 	if err := json.Unmarshal(text, &h); err != nil || h.Version != version {
@@ -156,35 +127,6 @@ func (l *Log) load(job Job, results []string) error {
 	return l.cut(end)
 }
 
-// line reads a line that begins at an offset, and returns its text and where it ends. The sum of the log goes on only if
-// the line is whole.
-func (l *Log) line(r *bufio.Reader, from int64) (text []byte, end int64, ok bool) {
-	raw, err := readLine(r)
-	if err != nil || len(raw) < 10 || raw[8] != ' ' {
-		return nil, from, false
-	}
-	want, err := strconv.ParseUint(string(raw[:8]), 16, 32)
-	sum := crc32.Update(l.sum, crc32.IEEETable, raw[9:])
-	if err != nil || uint32(want) != sum {
-		return nil, from, false
-	}
-	l.sum = sum
-	return raw[9:], from + int64(len(raw)), true
-}
-
-// maxLine is more than any line of the log has. A longer one is not the log's.
-const maxLine = 64 << 20
-
-func readLine(r *bufio.Reader) (line []byte, err error) {
-	for {
-		part, err := r.ReadSlice('\n')
-		line = append(line, part...)
-		if !errors.Is(err, bufio.ErrBufferFull) || len(line) > maxLine {
-			return line, err
-		}
-	}
-}
-
 // cut removes what does not count, so that the next line follows one that does.
 func (l *Log) cut(end int64) error {
 	size, err := l.file.Seek(0, io.SeekEnd)
@@ -194,92 +136,17 @@ func (l *Log) cut(end int64) error {
 	if l.Lost = size > end; !l.Lost {
 		return nil
 	}
-	// The sum may have gone on to a line that does not count for its extents.
-	if err := l.file.Truncate(end); err != nil {
-		return err
-	}
-	if err := l.resum(); err != nil {
-		return err
-	}
-	return l.file.Sync()
-}
-
-func (l *Log) resum() error {
-	if _, err := l.file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	l.sum = 0
-	r := bufio.NewReader(l.file)
-	for at, ok := int64(0), true; ok; {
-		_, at, ok = l.line(r, at)
-	}
-	_, err := l.file.Seek(0, io.SeekEnd)
-	return err
+	return l.cutTo(end) // the sum may have gone on to a line that does not count for its extents
 }
 
 // beginning is that of the first line, after its sum of nine characters.
-const beginning = `{"timpush-checkpoint":`
-
-// ours refuses a file that was never a log: its name may have been given by mistake. What a crash leaves of a log is cut off,
-// or has nothing but NULs.
-func (l *Log) ours() error {
-	head := make([]byte, 9+len(beginning))
-	n, err := l.file.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
-		return err
-	}
-	head = head[:n]
-	sum, text := head[:min(n, 9)], head[min(n, 9):]
-	torn := len(text) > 0 || len(bytes.Trim(sum, "0123456789abcdef ")) == 0
-	if torn && bytes.HasPrefix([]byte(beginning), text) || len(bytes.Trim(head, "\x00")) == 0 {
-		return nil
-	}
-	return errors.New("it is not a checkpoint, and is not touched: give another --checkpoint, or move it away")
-}
-
-// begin begins a new log. Whatever is in the file has no whole line, so that nothing can have been sent.
-func (l *Log) begin(job Job) error {
-	if err := l.file.Truncate(0); err != nil {
-		return err
-	}
-	if _, err := l.file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	if err := l.write(header{version, time.Now().Truncate(time.Second), job}); err != nil {
-		return err
-	}
-	return l.Sync()
-}
+const (
+	beginning = `{"timpush-checkpoint":`
+	whatLog   = "checkpoint"
+)
 
 // Append adds a line.
 func (l *Log) Append(line *Line) error { return l.write(line) }
-
-func (l *Log) write(v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	text = append(text, '\n')
-	l.sum = crc32.Update(l.sum, crc32.IEEETable, text)
-	l.buf = fmt.Appendf(l.buf[:0], "%08x ", l.sum)
-	l.buf = append(l.buf, text...)
-	_, err = l.file.Write(l.buf)
-	return err
-}
-
-// Sync writes the log to the disk. The result files must be there before.
-func (l *Log) Sync() error { return l.file.Sync() }
-
-// Close closes the log; another run may resume it.
-func (l *Log) Close() error { return l.file.Close() }
-
-// Remove removes the log: nothing is left to resume.
-func (l *Log) Remove() error {
-	if os.Remove(l.file.Name()) == nil { // while it is still locked
-		return l.file.Close()
-	}
-	return errors.Join(l.file.Close(), os.Remove(l.file.Name())) // Windows does not remove what is open
-}
 
 func (j Job) differs(now Job) error {
 	const hint = "; finish that run with its own command, or give --restart to forget it"
@@ -315,12 +182,12 @@ func Forget(name string) error {
 	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	f, err := lock(name)
+	f, err := lock(name, whatLog)
 	if err != nil {
 		return err
 	}
-	l := &Log{file: f}
-	if err := l.ours(); err != nil {
+	l := &Log{chain: chain{file: f}}
+	if err := l.ours(beginning, whatLog); err != nil {
 		_ = f.Close()
 		return fmt.Errorf("%s: %w", name, err)
 	}

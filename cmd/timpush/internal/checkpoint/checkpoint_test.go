@@ -83,7 +83,7 @@ func TestLogOnAFullDisk(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no /dev/full here")
 	}
-	l := &Log{file: full}
+	l := &Log{chain: chain{file: full}}
 	require.ErrorIs(t, l.Append(&Line{}), syscall.ENOSPC)
 	require.NoError(t, l.Close())
 }

@@ -16,3 +16,5 @@ func lockFile(f *os.File) error {
 	}
 	return err
 }
+
+func syncOpenDir(dir *os.File) error { return dir.Sync() }

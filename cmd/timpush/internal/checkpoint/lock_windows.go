@@ -16,3 +16,6 @@ func lockFile(f *os.File) error {
 	}
 	return err
 }
+
+// syncOpenDir does nothing: there a folder cannot be synced.
+func syncOpenDir(*os.File) error { return nil }

@@ -49,7 +49,10 @@ func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 	}
 	c.csv = csv.NewReader(bufio.NewReaderSize(c.bound, 32<<10))
 	c.csv.FieldsPerRecord, c.csv.ReuseRecord, c.csv.Comma = -1, true, delimiter
-	columns, err := c.csv.Read()
+	columns := []string{o.Account}
+	if !o.NoHeader {
+		columns, err = c.csv.Read()
+	}
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, errors.New("it is empty: the first line must name the columns")

@@ -55,6 +55,9 @@ func (e *excelReader) open(f *os.File, size int64, o *Options, notes *Notes) (er
 	if e.rows, err = e.book.Rows(e.name); err != nil {
 		return fmt.Errorf("the sheet %q cannot be read: %w", e.name, err)
 	}
+	if o.NoHeader {
+		return flagErrorf("--no-header is for CSV: the first row of a sheet must name the columns")
+	}
 	header, err := e.nextRow()
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("the sheet %q is empty: its first row must name the columns; other sheets are read with --sheet", e.name)

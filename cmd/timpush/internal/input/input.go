@@ -46,6 +46,9 @@ type Options struct {
 	Sheet     string            // of a workbook; "": the first
 	Null      []string          // cells that count as empty; nil: \N does, and what is doubtful is a fault of its row
 	Trim      bool              // white space around values is left out
+
+	AccountsOnly bool // every column but that of the account is ignored
+	NoHeader     bool // of CSV with AccountsOnly: the first row is an account, and does not name the column
 }
 
 // Row is one row of the input.

@@ -43,7 +43,13 @@ func newLayout(names []string, o *Options, notes *Notes) (*layout, error) {
 	}
 	var err error
 	if l.account, err = findAccount(l.columns, o.Account); err != nil {
+		if o.AccountsOnly && len(l.columns) == 1 {
+			err = flagErrorf("%w; if that is an account: --no-header, for CSV", err)
+		}
 		return nil, err
+	}
+	if o.AccountsOnly {
+		return l, nil
 	}
 	if err := l.findAttrs(); err != nil {
 		return nil, err
@@ -136,6 +142,8 @@ func (l *layout) user(fields []string, r *record) {
 		reason = "the account is empty"
 	case isNull(account, l.options.Null):
 		reason = fmt.Sprintf("the account is %s, which means that there is none", account)
+	case l.options.AccountsOnly && l.options.Null == nil && slices.Contains(doubtful, account):
+		reason = fmt.Sprintf("the account is %s, which may mean that there is none: give --null= to send it", account)
 	case reason == "" && account != fields[l.account]:
 		l.notes.Accounts++
 	}

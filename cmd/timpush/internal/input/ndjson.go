@@ -141,13 +141,13 @@ func (n *ndjsonReader) members(read func(name string) error) error {
 // member reads a member of the object itself.
 func (n *ndjsonReader) member(name string, r *record) error {
 	switch {
-	case name == "Attrs" && n.decoder.PeekKind() == '{':
+	case name == "Attrs" && n.decoder.PeekKind() == '{' && !n.options.AccountsOnly:
 		return n.members(func(name string) error { return n.attr(name, name, r) })
 	case name == n.options.Account || name == toAccount && r.account == "":
 		value, _, err := n.value(name, r)
 		r.account = plaintext.Trim(value)
 		return err
-	case name == Note || slices.Contains(n.options.Ignore, name) || n.options.Only != nil && !slices.Contains(n.options.Only, name):
+	case n.options.AccountsOnly, name == Note, slices.Contains(n.options.Ignore, name), n.options.Only != nil && !slices.Contains(n.options.Only, name):
 		return n.decoder.SkipValue()
 	}
 	column := name

@@ -1,0 +1,446 @@
+package main_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+var killsOfBatch = flag.Int("kills", 4, "how often TestBatchKilled kills the tool; with 100 or more it sends to 20,000 accounts")
+
+// hello is a batch of the accounts in u.csv.
+var hello = strings.Fields("batch --title Hello --yes u.csv --recipient-rate")
+
+func helloAt(rate int, more ...string) []string {
+	return append(slices.Concat(hello, []string{strconv.Itoa(rate)}), more...)
+}
+
+// accounts makes a CSV file of n accounts.
+func accounts(n int) string {
+	var text strings.Builder
+	text.WriteString("To_Account\n")
+	for i := range n {
+		fmt.Fprintf(&text, "u%d\n", i)
+	}
+	return text.String()
+}
+
+// pushed returns how many pushes each account has got.
+func (w *world) pushed() map[string]int {
+	all := map[string]int{}
+	for _, p := range w.fake.Pushes() {
+		for _, account := range p.Accounts {
+			all[account]++
+		}
+	}
+	return all
+}
+
+// listed returns the accounts in a result file, which may be missing.
+func (w *world) listed(name string) (all []string) {
+	if !w.has(name) {
+		return nil
+	}
+	for _, line := range lines(w.t, w.read(name)) {
+		account, ok := line["To_Account"].(string)
+		if !ok {
+			account, _ = line["account"].(string)
+		}
+		all = append(all, account)
+	}
+	return all
+}
+
+// once checks that n accounts have got one push each, and no other has got any.
+func (w *world) once(n int) {
+	w.t.Helper()
+	pushed := w.pushed()
+	assert.Len(w.t, pushed, n)
+	for account, times := range pushed {
+		assert.Equal(w.t, 1, times, account)
+	}
+}
+
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fake.Refuse(int(timpush.ErrNoSuchAccount), "ann")
+	w.write("u.csv", "\xef\xbb\xbfcity;To_Account\r\nRome;mary\r\nOslo;ann\r\n;bob\r\nRome;mary\r\nbad\r\n")
+	r := w.run(helloAt(2)...)
+	require.Equal(t, 1, r.code, r.err)
+	pushes := w.fake.Pushes()
+	require.Len(t, pushes, 2)
+	assert.Equal(t, [][]string{{"mary"}, {"bob"}}, [][]string{pushes[0].Accounts, pushes[1].Accounts})
+	for _, p := range pushes {
+		assert.Contains(t, r.out, "TaskID "+p.TaskID+": 1 account\n")
+		assert.Contains(t, w.read("u.csv.journal"), p.TaskID)
+	}
+	assert.Contains(t, r.out, "2 done\n2 rejected: invalid or refused, in u.csv.rejected.ndjson\n2 requests in")
+	rejects := lines(t, w.read("u.csv.rejected.ndjson"))
+	require.Len(t, rejects, 2)
+	assert.EqualValues(t, 6, rejects[0]["line"])
+	assert.Equal(t, "ann", rejects[1]["account"])
+	assert.EqualValues(t, 3, rejects[1]["line"])
+	assert.False(t, w.has("u.csv.unknown.ndjson") || w.has("u.csv.notsent.ndjson"))
+
+	r = w.run(helloAt(2)...)
+	assert.Equal(t, 1, r.code, r.err)
+	assert.Contains(t, r.err, "was sent by earlier runs. Nothing is sent now")
+	assert.Contains(t, r.out, "2 done, of them 0 in this run and 2 in earlier ones\n2 rejected")
+	assert.Len(t, w.fake.Calls(), 2, "a complete batch is not sent again")
+}
+
+// Each format has its accounts in the same way as for set-attr. A program gets JSON.
+func TestBatchReads(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.ndjson", `{"To_Account":"mary","Attrs":{"x":"1"}}`+"\n"+`{"To_Account":"bob","n":[1]}`+"\n")
+	w.write("list.txt", "mary\r\nbob\r\n")
+	w.write("push.json", "\xef\xbb\xbf"+`{"OfflinePushInfo":{"Title":"Hello","Ext":"{}"},"DataId":"d"}`)
+	r := w.run("batch", "--file", "push.json", "--json", "--yes", "u.ndjson")
+	require.Equal(t, 0, r.code, r.out)
+	events := lines(t, r.out)
+	last := events[len(events)-1]["summary"].(map[string]any)
+	assert.EqualValues(t, 2, last["done"])
+	assert.Equal(t, "u.ndjson.journal", last["journal"])
+	assert.Contains(t, r.out, `"task_id":"`+w.fake.Pushes()[0].TaskID)
+	assert.Contains(t, string(w.fake.Pushes()[0].Body), `"DataId":"d"`)
+
+	r = w.run("batch", "--title", "Hello", "--yes", "list.txt")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, "--no-header")
+	w.in = "mary\nbob\n"
+	for _, file := range []string{"list.txt", "-"} {
+		r = w.run("batch", "--title", "Hello", "--yes", "--no-header", "--journal", file+"1.journal", file)
+		require.Equal(t, 0, r.code, r.err)
+	}
+	for _, p := range w.fake.Pushes() {
+		assert.Equal(t, []string{"mary", "bob"}, p.Accounts)
+	}
+}
+
+func TestBatchDryRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", accounts(61))
+	r := w.run("batch", "--title", "Hello", "--dry-run", "u.csv")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Contains(t, r.out, `"u29"`)
+	assert.NotContains(t, r.out, `"u30"`)
+	assert.Contains(t, r.err, "Nothing was sent. It would be a push to 61 accounts in 3 requests, about 2s")
+	assert.Empty(t, w.fake.Calls())
+	assert.False(t, w.has("u.csv.journal"))
+}
+
+// TestBatchByAccident: nothing is sent that was not meant.
+func TestBatchByAccident(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", accounts(2))
+	w.write("other.csv", accounts(3))
+	require.Equal(t, 0, w.run(helloAt(500)...).code)
+	journal, calls := w.read("u.csv.journal"), len(w.fake.Calls())
+	for name, test := range map[string]struct {
+		in   string
+		args string
+		says string
+	}{
+		"no --yes":                 {"", "--title x other.csv", "give --yes"},
+		"no notification":          {"", "--yes other.csv", "Notification"},
+		"no file":                  {"", "--title x --yes", "want one file"},
+		"two files":                {"", "--title x --yes other.csv u.csv", "want one file"},
+		"a pattern":                {"", "--title x --yes *.csv", "want one file"},
+		"a Condition":              {`{"OfflinePushInfo":{"Title":"x"},"Condition":{"TagsOr":["a"]}}`, "--file - --yes other.csv", "has a Condition"},
+		"a null Condition":         {`{"OfflinePushInfo":{"Title":"x"},"Condition":null}`, "--file - --yes other.csv", "has a Condition"},
+		"accounts in the push":     {`{"OfflinePushInfo":{"Title":"x"},"To_Account":["a"]}`, "--file - --yes other.csv", "To_Account"},
+		"a MsgRandom":              {`{"OfflinePushInfo":{"Title":"x"},"MsgRandom":7}`, "--file - --yes other.csv", "MsgRandom"},
+		"file and flags":           {`{}`, "--file - --title x --yes other.csv", "not both"},
+		"no JSON":                  {`{`, "--file - --yes other.csv", "JSON"},
+		"no such push file":        {"", "--file nothing.json --yes other.csv", "nothing.json"},
+		"standard input twice":     {"", "--file - --yes -", "only one of"},
+		"standard input unnamed":   {"", "--title x --yes -", "--journal"},
+		"the unknown of a batch":   {"", "--title x --yes u.csv.unknown.ndjson", "may have got their push"},
+		"those not sent":           {"", "--title x --yes u.csv.notsent.ndjson", "run the command that has written it again"},
+		"another notification":     {"", "--title x --yes u.csv", "it belongs to another batch: the notification is another one"},
+		"other accounts":           {"", "--title Hello --yes other.csv --journal u.csv.journal", "it belongs to another batch: there were 2 accounts, and now there are others, 3"},
+		"another app":              {"", "--title Hello --yes u.csv --sdkappid 1400000999", "it belongs to another batch: the app was"},
+		"no recipients":            {"", "--title Hello --yes u.csv --recipient-rate 0", "want 1 or more"},
+		"a column that is missing": {"", "--title Hello --yes --account uid other.csv", `there is no column "uid"`},
+	} {
+		w.in = test.in
+		r := w.run(append([]string{"batch"}, strings.Fields(test.args)...)...)
+		assert.Equal(t, 2, r.code, name)
+		assert.Contains(t, r.err, test.says, name)
+	}
+	for name, args := range map[string]string{
+		"no such file": "nothing.csv", "an empty file": "empty.csv", "no accounts": "none.csv", "a file that is no journal": "other.csv --journal u.csv",
+	} {
+		w.write("empty.csv", "")
+		w.write("none.csv", "To_Account\n")
+		r := w.run(append([]string{"batch", "--title", "x", "--yes"}, strings.Fields(args)...)...)
+		assert.Equal(t, 3, r.code, name)
+	}
+	assert.Len(t, w.fake.Calls(), calls, "nothing was sent")
+	assert.Equal(t, journal, w.read("u.csv.journal"))
+	assert.Equal(t, accounts(2), w.read("u.csv"))
+}
+
+// What a run was doing when it was killed may have gone out: it is listed, and not sent again.
+func TestBatchResumes(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		keep    int    // lines of the journal
+		tail    string // and this
+		says    string
+		unknown []string
+		want    int // code
+	}{
+		"killed before the first request":      {1, "", "0 accounts done by earlier runs, 4 left", nil, 0},
+		"killed before the result":             {4, "", "2 accounts may have got the push", []string{"u2", "u3"}, 1},
+		"entry that is torn":                   {3, `b0b0b0b0 {"beg`, "was not complete", nil, 0},
+		"entry that is torn, with its sum":     {3, "b0b0b0b0 ", "was not complete", nil, 0},
+		"result that is torn":                  {4, `b0b0b0b0 {"end":[{"outcome`, "was not complete", []string{"u2", "u3"}, 1},
+		"end of the file that is NULs":         {4, strings.Repeat("\x00", 5000), "was not complete", []string{"u2", "u3"}, 1},
+		"header that is torn":                  {0, `b0b0b0b0 {"timpush-jou`, "", nil, 0},
+		"damaged last line":                    {4, "b0b0b0b0 {}\n", "line 5 is damaged", nil, 3},
+		"damaged line and a good one after it": {2, "\x00\n@4\n", "line 3 is damaged", nil, 3},
+		"another file":                         {0, "To_Account\nmary\n", "it is not a journal, and is not touched", nil, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.write("u.csv", accounts(4))
+			require.Equal(t, 0, w.run(helloAt(1000)...).code)
+			whole := journalOfPairs(t, w)
+			w.write("u.csv.journal", strings.Join(whole[:test.keep], "")+test.tail)
+			before := len(w.fake.Pushes())
+			r := w.run(helloAt(1000)...)
+			require.Equal(t, test.want, r.code, r.err)
+			assert.Contains(t, r.err, test.says)
+			again := map[string]int{}
+			for _, p := range w.fake.Pushes()[before:] {
+				for _, account := range p.Accounts {
+					again[account]++
+				}
+			}
+			if test.want == 3 {
+				assert.Empty(t, again)
+				return
+			}
+			assert.Equal(t, test.unknown, w.listed("u.csv.unknown.ndjson"))
+			for i := range 4 {
+				account := "u" + strconv.Itoa(i)
+				sent := test.keep >= 3 && i < 2 || slices.Contains(test.unknown, account)
+				assert.Equal(t, !sent, again[account] == 1, account)
+			}
+		})
+	}
+}
+
+// journalOfPairs returns the lines of the journal of a batch of u.csv with two requests, each for two of the four accounts.
+func journalOfPairs(t *testing.T, w *world) []string {
+	t.Helper()
+	require.NoError(t, os.Remove(filepath.Join(w.dir, "u.csv.journal")))
+	r := w.run(helloAt(2)...)
+	require.Equal(t, 0, r.code, r.err)
+	all := strings.SplitAfter(w.read("u.csv.journal"), "\n")
+	require.Len(t, all, 6, "a header and two lines for each request")
+	return all
+}
+
+// Another run of the batch is refused as long as one goes on.
+func TestBatchTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fake.Inject(timpushtest.Delay(300*time.Millisecond, timpushtest.Fault{}))
+	w.write("u.csv", accounts(3))
+	cmd, text := w.started(helloAt(500)...)
+	require.Eventually(t, func() bool { return w.has("u.csv.journal") && strings.Contains(w.read("u.csv.journal"), "begin\"") }, 20*time.Second, time.Millisecond)
+	r := w.run(helloAt(500)...)
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "u.csv.journal: another run is using it")
+	_, code, errs := ended(cmd, text)
+	assert.Equal(t, 0, code, errs)
+	w.once(3)
+}
+
+// A journal that cannot be written ends the batch before the request is sent. With space again it goes on.
+func TestBatchOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("ulimit -f counts other units there, or is missing")
+	}
+	w := newWorld(t)
+	w.write("u.csv", accounts(3000))
+	limited := w.command("-c", `ulimit -f 1; exec "$0" "$@"`, tool)
+	limited.Path, limited.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -f 1; exec "$0" "$@"`, tool}, helloAt(100000)...)
+	out, err := limited.CombinedOutput()
+	require.Error(t, err)
+	assert.Equal(t, 3, limited.ProcessState.ExitCode(), string(out))
+	assert.Contains(t, string(out), "the journal cannot be written")
+	sent := len(w.pushed())
+	assert.NotZero(t, sent)
+	r := w.run(helloAt(100000)...)
+	require.LessOrEqual(t, r.code, 1, r.err)
+	unknown := w.listed("u.csv.unknown.ndjson")
+	assert.LessOrEqual(t, len(unknown), 500, "only where the result of a request could not be written")
+	w.once(3000)
+}
+
+// Ctrl-C sends nothing more. What is in flight gets its answer, or is unknown if it is pressed twice.
+func TestBatchIsInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, hangs := range map[string]bool{"waiting for the rate": false, "in flight": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.write("u.csv", accounts(6))
+			if hangs {
+				w.fake.Inject(timpushtest.Fault{}, timpushtest.HangApplied())
+			}
+			cmd, text := w.started(helloAt(2)...)
+			want := 1
+			if hangs {
+				want = 2
+			}
+			require.Eventually(t, func() bool { return len(w.pushed()) == 2*want }, 20*time.Second, time.Millisecond)
+			time.Sleep(30 * time.Millisecond) // until the result is recorded
+			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			if hangs {
+				time.Sleep(100 * time.Millisecond)
+				require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			}
+			_, code, errs := ended(cmd, text)
+			assert.Equal(t, 3, code, errs)
+			assert.Contains(t, errs, "stopped early: interrupted\nRun the same command again to resume")
+			assert.Len(t, w.pushed(), 2*want)
+			unknown := w.listed("u.csv.unknown.ndjson")
+			assert.Len(t, unknown, 2*(want-1))
+			assert.Len(t, w.listed("u.csv.notsent.ndjson"), 6-2*want)
+			r := w.run(helloAt(500)...)
+			assert.Equal(t, want-1, r.code, r.err)
+			assert.Equal(t, unknown, w.listed("u.csv.unknown.ndjson"))
+			assert.False(t, w.has("u.csv.notsent.ndjson"))
+			w.once(6)
+		})
+	}
+}
+
+// A push without an answer is not repeated. Those that were certainly not sent are sent by the next run.
+func TestBatchWithFaults(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fault   timpushtest.Fault
+		times   int
+		code    int
+		says    string
+		unknown int
+		left    int
+	}{
+		"a lost answer":         {timpushtest.CutAfter(), 1, 1, "", 500, 0},
+		"answers that are lost": {timpushtest.CutAfter(), 3, 3, "3 requests in a row failed for all accounts", 1500, 500},
+		"a transient code":      {timpushtest.ErrorCode(91000), 1, 1, "", 500, 0},
+		"no administrator":      {timpushtest.ErrorCode(90009), 1, 3, "administrator", 0, 2000},
+		"the day's pushes":      {timpushtest.ErrorCode(90047), 1, 3, "90047", 0, 2000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.write("u.csv", accounts(2000))
+			for range test.times {
+				w.fake.Inject(test.fault)
+			}
+			r := w.run(helloAt(100000)...)
+			assert.Equal(t, test.code, r.code, r.err)
+			assert.Contains(t, r.err, test.says)
+			assert.NotContains(t, r.err, "Hello", "no titles in errors")
+			unknown := w.listed("u.csv.unknown.ndjson")
+			assert.Len(t, unknown, test.unknown)
+			assert.Len(t, w.listed("u.csv.notsent.ndjson"), test.left)
+			r = w.run(helloAt(100000)...)
+			assert.Equal(t, min(test.unknown, 1), r.code, r.err)
+			assert.Equal(t, unknown, w.listed("u.csv.unknown.ndjson"))
+			for account, times := range w.pushed() {
+				assert.Equal(t, 1, times, account)
+			}
+			assert.GreaterOrEqual(t, len(w.pushed())+test.unknown, 2000)
+		})
+	}
+}
+
+// killInFlight runs the tool and kills it when its first request arrives, which has the fault.
+func (w *world) killInFlight(fault timpushtest.Fault, args ...string) {
+	w.t.Helper()
+	arrived := make(chan struct{}, 1)
+	w.fake.Handle(func(timpushtest.Call) timpushtest.Fault {
+		select {
+		case arrived <- struct{}{}:
+		default:
+		}
+		return fault
+	})
+	defer w.fake.Handle(nil)
+	cmd, text := w.started(args...)
+	select {
+	case <-arrived:
+	case <-time.After(time.Minute):
+		assert.Fail(w.t, "no request came")
+	}
+	_ = cmd.Process.Kill()
+	ended(cmd, text)
+}
+
+// Whatever the moment of a kill, no account gets two pushes, and those that are not known to have got one are listed.
+// go test -run TestBatchKilled -kills 100 kills a batch of 20,000 accounts so often.
+func TestBatchKilled(t *testing.T) {
+	t.Parallel()
+	n := 1000
+	if *killsOfBatch >= 100 {
+		n = 20000
+	}
+	w := newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 15*time.Millisecond))
+	w.write("u.csv", accounts(n))
+	random := rand.New(rand.NewPCG(1, 2))
+	killed := 0
+	for killed < *killsOfBatch {
+		args := helloAt(60 + random.IntN(60)) // requests of as many accounts
+		if killed++; killed%2 == 0 {
+			faults := []timpushtest.Fault{{}, timpushtest.HangApplied(), timpushtest.CutAfter()}
+			w.killInFlight(faults[killed/2%len(faults)], args...)
+			continue
+		}
+		dead, code, errs := w.killAfter(time.Duration(random.IntN(int(150*time.Millisecond))), syscall.SIGKILL, args...)
+		require.True(t, dead, "exit code %d: %s", code, errs)
+	}
+	require.Less(t, len(w.pushed()), n, "the kills must come during the batch")
+	r := w.run(helloAt(100000)...)
+	require.LessOrEqual(t, r.code, 1, r.err)
+	unknown, pushed := w.listed("u.csv.unknown.ndjson"), w.pushed()
+	out := 0
+	for i := range n {
+		account := "u" + strconv.Itoa(i)
+		require.LessOrEqual(t, pushed[account], 1, account)
+		if pushed[account] == 0 {
+			require.Contains(t, unknown, account, "it has got no push and is not listed")
+			out++
+		}
+	}
+	assert.Contains(t, r.out, fmt.Sprintf("%d done", n-len(unknown)))
+	assert.LessOrEqual(t, len(unknown), killed*120, "at most one request a kill")
+	t.Logf("%d kills, %d accounts: %d got one push, none two; %d are listed as unknown, of which %d got none", killed, n, len(pushed), len(unknown), out)
+}

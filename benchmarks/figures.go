@@ -147,7 +147,7 @@ var figures = []figure{
 		about: "Four processes with 32 callers each and a [redislimiter](redislimiter/README.md), one `redis-server` (`apt-get install redis-server`), and a fake with 200 ms ± 100 ms latency that refuses " +
 			"more than 100 calls in any one second: 20 s with all four, 20 s with one killed, 20 s after Redis was killed and started without its data. Its test fails if the quota is not filled " +
 			"again in the latter two. *At a distance*: three limiters at a round trip of 0, 50 or 100 ms to Redis, or of 0, 40 and 80 ms, each with and without jitter, for 20 s; the worst counts. Calls that wait for a machine that stands still arrive at once, whatever the limiter: if that lasts more than some 30 ms, the peak is the machine's.",
-		runs: []goRun{{dir: "../redislimiter", args: []string{"-run", "Figures", ".", "-figures", "20s"}}},
+		runs: []goRun{{dir: "../redislimiter", args: []string{"-run", "RealTime/figures", ".", "-figures", "20s"}}},
 		goals: []goal{
 			{"calls per second together, of 100", "together", atLeast, 95, number},
 			{"most calls in any one second, in the whole run", "peak", atMost, 100, thousands},

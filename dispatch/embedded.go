@@ -124,25 +124,51 @@ func (q *Queue) recoverFiles(ctx context.Context, dir string) (err error) {
 	if q.acknowledged, err = openAckFile(dir); err != nil {
 		return err
 	}
-	q.kept = &copyFile{filepath.Join(dir, "record")}
 	info, err := q.info(ctx, q.stream, jetstream.WithSubjectFilter(">"))
 	if err != nil {
 		return err
 	}
+	q.kept = &copyFile{filepath.Join(dir, "record"), info.Created}
 	l := q.newLease()
 	if err := l.load(ctx); err != nil {
 		return err
 	}
-	if kept, ok := q.kept.newer(l.revision, info.Created); ok {
+	if l.restored {
 		q.settings.logger.ErrorContext(ctx, "dispatch: the record of the dispatcher was lost and is restored from its copy")
-		l.record = kept
 	}
 	q.countEnd(ctx, &l.record, info)
-	l.record.Owner = ""
-	if err := l.save(ctx); err != nil {
+	if err := q.saveFirst(ctx, l); err != nil {
 		return err
 	}
 	return q.acknowledged.begin(info.Created, info.State.LastSeq)
+}
+
+// saveFirst writes the record, which no dispatcher owns. If the bucket is damaged, it is emptied first: the server would refuse
+// what is written, or lose it again.
+func (q *Queue) saveFirst(ctx context.Context, l *lease) error {
+	l.record.Owner = ""
+	if !l.restored && !l.record.Created.IsZero() {
+		if err := l.save(ctx); err != nil {
+			return err
+		}
+		now := &lease{state: q.state}
+		if err := now.load(ctx); err != nil || now.revision == l.revision {
+			return err
+		}
+	}
+	acknowledged, noneErr := q.state.Get(ctx, acknowledgedKey)
+	bucket, err := q.js.Stream(ctx, "KV_"+q.name)
+	if err == nil {
+		err = bucket.Purge(ctx)
+	}
+	if err == nil && noneErr == nil {
+		_, err = q.state.Put(ctx, acknowledgedKey, acknowledged.Value())
+	}
+	if err != nil {
+		return err
+	}
+	l.revision = 0
+	return l.save(ctx)
 }
 
 // countEnd counts the acknowledged messages that are missing at the end of the stream. Nothing has been stored since, so the record

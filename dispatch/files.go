@@ -87,7 +87,10 @@ func (a *ackFile) close() error {
 
 // copyFile is a copy of the record beside the data of an embedded server: revision, checksum and value. It is not synced, for the
 // same reason as an ackFile.
-type copyFile struct{ path string }
+type copyFile struct {
+	path    string
+	created time.Time // of the stream; a copy of another one says nothing
+}
 
 func (c *copyFile) write(revision uint64, value []byte) {
 	if c == nil {
@@ -101,8 +104,11 @@ func (c *copyFile) write(revision uint64, value []byte) {
 	}
 }
 
-// newer returns the copy if it is newer than the record in the bucket, and of the stream that was made then.
-func (c *copyFile) newer(revision uint64, created time.Time) (r record, ok bool) {
+// newer returns the copy if it is newer than the record in the bucket.
+func (c *copyFile) newer(revision uint64) (r record, ok bool) {
+	if c == nil {
+		return record{}, false
+	}
 	data, err := os.ReadFile(c.path)
 	if err != nil || len(data) < 12 {
 		return record{}, false
@@ -111,5 +117,5 @@ func (c *copyFile) newer(revision uint64, created time.Time) (r record, ok bool)
 	if !bytes.Equal(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(body)), sum) || binary.BigEndian.Uint64(body) <= revision {
 		return record{}, false
 	}
-	return r, json.Unmarshal(body[8:], &r) == nil && r.Created.Equal(created)
+	return r, json.Unmarshal(body[8:], &r) == nil && r.Created.Equal(c.created)
 }

@@ -74,6 +74,7 @@ type lease struct {
 	kept     *copyFile // of the record; nil: none
 	revision uint64
 	record   record
+	restored bool // the record is from the copy
 	renewed  atomic.Pointer[time.Time]
 }
 
@@ -133,8 +134,19 @@ func (q *Queue) observe(ctx context.Context) (s sighting) {
 	}
 }
 
-// load reads the record; where there is none yet, it is the zero value.
+// load reads the record; where there is none yet, it is the zero value. A server with damaged data may lose it at any time, and
+// may even lose again what is written then: the copy is used if it is newer.
 func (l *lease) load(ctx context.Context) error {
+	if err := l.loadBucket(ctx); err != nil {
+		return err
+	}
+	if kept, ok := l.kept.newer(l.revision); ok {
+		l.record, l.restored = kept, true
+	}
+	return nil
+}
+
+func (l *lease) loadBucket(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	entry, err := l.state.Get(ctx, recordKey)

@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 	case "filler":
 		err = fill(os.Getenv("FOLDER"))
 	default:
+		flag.Parse()
+		_ = flag.Set("test.parallel", "8") // most tests wait most of the time
 		os.Exit(m.Run())
 	}
 	if err != nil {

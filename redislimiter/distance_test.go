@@ -154,9 +154,9 @@ func TestQuotaIsUsedAtADistance(t *testing.T) {
 	}
 }
 
-// TestFiguresDistance measures the same with a real Redis behind delaying proxies. On a machine that stands still for
+// figuresAtADistance measures the same with a real Redis behind delaying proxies. On a machine that stands still for
 // longer than a call may leave late, calls leave together, whatever the limiter.
-func TestFiguresDistance(t *testing.T) { // not parallel: other tests would take its processor
+func figuresAtADistance(t *testing.T) {
 	const ms = time.Millisecond
 	span, least := *figures, 95.0
 	all, jitters := [][]time.Duration{same(3, 0), same(3, 50*ms), same(3, 100*ms), zeroToEighty}, []float64{0, 0.2}

@@ -2,11 +2,13 @@ package redislimiter_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -31,6 +33,9 @@ func TestMain(m *testing.M) {
 		replica()
 		return
 	}
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // most tests sleep most of the time
+	debug.SetGCPercent(400)            // the Redis in this process makes much garbage
 	os.Exit(m.Run())
 }
 
@@ -112,19 +117,38 @@ func (f *fleet) calls(from time.Time, d time.Duration) (times []time.Time, by [r
 	return times, by
 }
 
-// TestFigures measures what the README claims: go test -run Figures -v -figures 20s. Without the flag the bounds are
-// wider, and the service refuses nothing: a busy machine holds the service up, too, and the calls of that time arrive at
-// once. If they are missed, see how long the stall was that the last line tells of.
-func TestFigures(t *testing.T) { //nolint:paralleltest // other tests would take its processor
+// TestRealTime runs the tests that depend on real time together, since they mostly sleep, and before the others, which would
+// take their processor. The figures of the README: go test -run RealTime/figures -v -figures 20s.
+func TestRealTime(t *testing.T) { //nolint:paralleltest // see above
+	for name, test := range map[string]func(t *testing.T){
+		"figures of processes": figuresOfProcesses, "figures at a distance": figuresAtADistance,
+		"throttle code": throttleCodePausesOtherProcesses, "many replicas": manyReplicas,
+		"cluster": cluster, "sentinel": sentinel, "read-only replica": readOnlyReplicaIsNamed, "foreign value": foreignValueIsNamed,
+		"rights": rightsOfAUser, "full Redis": fullRedis, "refused connection": refusedConnectionIsNoSilence, "silent server": silentServer,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if *figures == 0 {
+				t.Parallel()
+			}
+			test(t)
+		})
+	}
+}
+
+// figuresOfProcesses measures four processes, of which one is killed, and a Redis that is restarted without its data.
+//
+// Without the flag the service refuses nothing: a busy machine holds the service up, too, and the calls of that time arrive
+// at once. If the bounds are missed, see how long the stall was that the last line tells of.
+func figuresOfProcesses(t *testing.T) {
 	span, least, peak, quota := *figures, 95.0, 100, timpushtest.WithQuota(100)
 	if span == 0 {
-		span, least, peak, quota = 2*time.Second, 90, 110, timpushtest.WithQuota(0)
+		span, least, peak, quota = 1500*time.Millisecond, 90, 110, timpushtest.WithQuota(0)
 	}
 	f, stall := startFleet(t, quota), longestStall(t)
-	time.Sleep(2 * time.Second)
+	time.Sleep(time.Second)
 
 	began := time.Now()
-	time.Sleep(span + time.Second)
+	time.Sleep(span)
 	times, by := f.calls(began, span)
 	t.Logf("four processes: %.1f calls/s of 100, most in a second %d, by process %v", rate(times, span), f.service.PeakRate(), by)
 	assert.GreaterOrEqual(t, rate(times, span), least)
@@ -136,7 +160,7 @@ func TestFigures(t *testing.T) { //nolint:paralleltest // other tests would take
 
 	killed := time.Now()
 	stop(f.replicas[0])
-	time.Sleep(span + 3*time.Second)
+	time.Sleep(span + 2*time.Second)
 	times, by = f.calls(killed.Add(2*time.Second), span)
 	t.Logf("one killed: %.1f calls/s from 2 s after, 95 in a second again %v after, most in a second so far %d, by process %v",
 		rate(times, span), f.filled(killed).Round(10*time.Millisecond), f.service.PeakRate(), by)
@@ -184,10 +208,10 @@ func (f *fleet) refused() (times []time.Time) {
 
 // The first refusal is known 100 to 300 ms after its call. By then each replica has reserved at most four slots more, which
 // are over 170 ms later.
-func TestThrottleCodePausesOtherProcesses(t *testing.T) { //nolint:paralleltest // other tests would take its processor
+func throttleCodePausesOtherProcesses(t *testing.T) {
 	f := startFleet(t, timpushtest.WithQuota(50)) // another program uses the other half
 	require.Eventually(t, func() bool { return len(f.refused()) > 0 }, 10*time.Second, 10*time.Millisecond)
-	time.Sleep(2 * time.Second)
+	time.Sleep(time.Until(f.refused()[0].Add(time.Second)))
 	times, by := f.calls(f.refused()[0].Add(600*time.Millisecond), 400*time.Millisecond)
 	t.Logf("600 to 1000 ms after the first refusal: %d calls, by process %v", len(times), by)
 	assert.Empty(t, times)

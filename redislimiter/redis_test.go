@@ -18,7 +18,7 @@ import (
 	"github.com/timpush/timpush-go/redislimiter"
 )
 
-var figures = flag.Duration("figures", 0, "how long each part of TestFigures measures; 0: briefly, and with bounds that hold on a busy machine")
+var figures = flag.Duration("figures", 0, "how long each part of a figure is measured; 0: briefly, and with bounds that hold on a busy machine")
 
 // engine is a redis-server of the test's own, on a free loopback port. It keeps nothing on disk.
 type engine struct {
@@ -88,8 +88,7 @@ func newClient(addr string) *redis.Client {
 }
 
 // More callers than there are slots within the horizon: 40 replicas with four callers each.
-func TestManyReplicas(t *testing.T) {
-	t.Parallel()
+func manyReplicas(t *testing.T) {
 	rdb := startRedis(t).client()
 	ctx := within(t, 4*time.Second)
 	var mu sync.Mutex

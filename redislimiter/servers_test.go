@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,17 +28,16 @@ func do(t *testing.T, rdb *redis.Client, args ...any) {
 func startCluster(t *testing.T) (addrs []string) {
 	t.Helper()
 	var nodes []*redis.Client
-	var meet []any
+	var meet [][]any
 	for i, slots := range [][2]int{{0, 5460}, {5461, 10921}, {10922, 16383}} {
 		bus := freePort(t)
-		node := startRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus)
+		node := startRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000")
 		addrs, nodes = append(addrs, node.addr), append(nodes, node.client())
 		do(t, nodes[i], "cluster", "addslotsrange", slots[0], slots[1])
-		if i == 0 {
-			meet = []any{"cluster", "meet", "127.0.0.1", node.port(), bus}
-		} else {
-			do(t, nodes[i], meet...)
+		for _, other := range meet { // each of them, since they would tell each other only after seconds
+			do(t, nodes[i], other...)
 		}
+		meet = append(meet, []any{"cluster", "meet", "127.0.0.1", node.port(), bus})
 	}
 	for _, node := range nodes {
 		require.Eventually(t, func() bool {
@@ -47,36 +48,46 @@ func startCluster(t *testing.T) (addrs []string) {
 	return addrs
 }
 
-func TestCluster(t *testing.T) {
-	t.Parallel()
+func cluster(t *testing.T) {
 	addrs := startCluster(t)
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs[:1], MaintNotificationsConfig: noNotices})
 	t.Cleanup(func() { _ = rdb.Close() })
-	told := 0
-	for id := app; id < app+8; id++ { // their keys are on different nodes
-		l, err := redislimiter.New(rdb, id)
-		require.NoError(t, err)
-		require.NoError(t, l.Wait(t.Context()))
-		require.NoError(t, l.Wait(t.Context()))
-
-		plain, err := redislimiter.New(newClient(addrs[0]), id)
-		require.NoError(t, err)
-		err = plain.Wait(t.Context())
-		if err == nil {
-			continue // the key is on this node
+	var told atomic.Int64
+	t.Run("keys", func(t *testing.T) {
+		for id := app; id < app+8; id++ { // on different nodes
+			t.Run(strconv.Itoa(id), func(t *testing.T) {
+				t.Parallel() // each begins with a second without slots
+				if clusterIsUsed(t, rdb, newClient(addrs[0]), id) {
+					told.Add(1)
+				}
+			})
 		}
-		told++
-		var down *redislimiter.RedisError
-		require.ErrorAs(t, err, &down)
-		assert.ErrorContains(t, err, "this Redis is a cluster: use redis.NewClusterClient")
+	})
+	assert.NotZero(t, told.Load())
+	t.Run("rights", func(t *testing.T) { rightsInACluster(t, addrs) })
+}
+
+// clusterIsUsed uses the key of an app, and reports whether a client of one node only is told that this is a cluster. If not,
+// the key is on this node.
+func clusterIsUsed(t *testing.T, cluster *redis.ClusterClient, node *redis.Client, id int) (told bool) {
+	l, err := redislimiter.New(cluster, id)
+	require.NoError(t, err)
+	require.NoError(t, l.Wait(t.Context()))
+	require.NoError(t, l.Wait(t.Context()))
+
+	plain, err := redislimiter.New(node, id)
+	require.NoError(t, err)
+	if err = plain.Wait(t.Context()); err == nil {
+		return false
 	}
-	assert.NotZero(t, told)
+	var down *redislimiter.RedisError
+	require.ErrorAs(t, err, &down)
+	assert.ErrorContains(t, err, "this Redis is a cluster: use redis.NewClusterClient")
+	return true
 }
 
 // The rights for a cluster are those that the README names.
-func TestRightsInACluster(t *testing.T) {
-	t.Parallel()
-	addrs := startCluster(t)
+func rightsInACluster(t *testing.T, addrs []string) {
 	for _, addr := range addrs {
 		do(t, newClient(addr), append(append([]any{"acl", "setuser", "push", "on", ">secret"}, rights...), "+cluster|slots")...)
 	}
@@ -87,6 +98,18 @@ func TestRightsInACluster(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, l.Wait(t.Context()))
 	}
+}
+
+// startReplica starts a replica of a master, which has all its data when it returns.
+func startReplica(t *testing.T, master *engine) *engine {
+	t.Helper()
+	do(t, master.client(), "config", "set", "repl-diskless-sync-delay", "0")
+	replica := startRedis(t, "--replicaof", "127.0.0.1 "+master.port())
+	rdb := replica.client()
+	require.Eventually(t, func() bool {
+		return rdb.InfoMap(t.Context(), "replication").Item("Replication", "master_link_status") == "up"
+	}, 20*time.Second, 20*time.Millisecond)
+	return replica
 }
 
 // startSentinel starts a sentinel that watches a master, and returns its address.
@@ -105,15 +128,14 @@ func startSentinel(t *testing.T, master *engine) string {
 }
 
 // A master is killed while calls are made, and its replica takes over.
-func TestSentinel(t *testing.T) {
-	t.Parallel()
+func sentinel(t *testing.T) {
 	master := startRedis(t)
-	replica := startRedis(t, "--replicaof", "127.0.0.1 "+master.port())
+	replica := startReplica(t, master)
 	addr := startSentinel(t, master)
-	sentinel := redis.NewSentinelClient(&redis.Options{Addr: addr, MaintNotificationsConfig: noNotices})
-	t.Cleanup(func() { _ = sentinel.Close() })
+	watcher := redis.NewSentinelClient(&redis.Options{Addr: addr, MaintNotificationsConfig: noNotices})
+	t.Cleanup(func() { _ = watcher.Close() })
 	require.Eventually(t, func() bool {
-		replicas, err := sentinel.Replicas(t.Context(), "main").Result()
+		replicas, err := watcher.Replicas(t.Context(), "main").Result()
 		return err == nil && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
 	}, 20*time.Second, 50*time.Millisecond)
 	rdb := redis.NewFailoverClient(&redis.FailoverOptions{
@@ -141,15 +163,13 @@ func TestSentinel(t *testing.T) {
 	assert.GreaterOrEqual(t, len(after(times, killed.Add(4*time.Second))), 100)
 }
 
-func TestReadOnlyReplicaIsNamed(t *testing.T) {
-	t.Parallel()
+func readOnlyReplicaIsNamed(t *testing.T) {
 	master := startRedis(t)
-	replica := startRedis(t, "--replicaof", "127.0.0.1 "+master.port())
+	replica := startReplica(t, master)
 	assert.ErrorContains(t, newLimiter(t, replica.client()).Wait(t.Context()), "this Redis is a read-only replica: connect to the master")
 }
 
-func TestForeignValueIsNamed(t *testing.T) {
-	t.Parallel()
+func foreignValueIsNamed(t *testing.T) {
 	rdb := startRedis(t).client()
 	inMemory, _ := newMemory(t)
 	for name, rdb := range map[string]*redis.Client{"redis-server": rdb, "miniredis": inMemory} {
@@ -176,8 +196,7 @@ func TestForeignValueIsNamed(t *testing.T) {
 var rights = []any{"resetkeys", "~timpush:*", "resetchannels", "-@all", "+evalsha", "+eval", "+get", "+set", "+time"}
 
 // The rights are those that the README names.
-func TestRights(t *testing.T) {
-	t.Parallel()
+func rightsOfAUser(t *testing.T) {
 	rdb := startRedis(t).client()
 	do(t, rdb, append([]any{"acl", "setuser", "push", "on", ">secret"}, rights...)...)
 	do(t, rdb, "acl", "setuser", "less", "on", ">secret", "~timpush:*", "-@all", "+evalsha", "+eval", "+get", "+time")
@@ -197,14 +216,12 @@ func TestRights(t *testing.T) {
 }
 
 // A full Redis that may not evict refuses to write; one that evicts the key costs a second.
-func TestFullRedis(t *testing.T) {
-	t.Parallel()
+func fullRedis(t *testing.T) {
 	rdb := startRedis(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction").client()
 	assert.ErrorContains(t, newLimiter(t, rdb).Wait(t.Context()), "OOM")
 }
 
-func TestRefusedConnectionIsNoSilence(t *testing.T) {
-	t.Parallel()
+func refusedConnectionIsNoSilence(t *testing.T) {
 	addr := "127.0.0.1:" + freePort(t)
 	for name, test := range map[string]struct {
 		rdb  redis.UniversalClient
@@ -225,8 +242,7 @@ func TestRefusedConnectionIsNoSilence(t *testing.T) {
 	}
 }
 
-func TestSilentServer(t *testing.T) {
-	t.Parallel()
+func silentServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })

@@ -59,7 +59,7 @@ func newRoot() *cobra.Command {
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("timpush {{.Version}}\n")
-	root.AddCommand(newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newTags(), newPush(), newRevoke(), newNames(), newCheck(), newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual())
+	root.AddCommand(newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newTags(), newPush(), newRevoke(), newNames(), newCheck(), newProbe(), newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual())
 	return root
 }
 

@@ -43,6 +43,7 @@ var rules = []rule{
 	{match: rx(`^timpush preflight FILE\.\.\.$`), as: "timpush preflight users.csv"},
 	{match: rx(`^timpush names set (.*)$`), as: "timpush names set $1", exit: 2}, // nothing happens without --yes
 	{match: rx(`^timpush usersig inspect$`), as: "timpush usersig | timpush usersig inspect"},
+	{match: rx(`^timpush probe$`), as: "timpush probe --help"},
 	{match: rx(`^timpush man DIRECTORY$`), as: "timpush man ."},
 }
 

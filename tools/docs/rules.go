@@ -28,6 +28,7 @@ var rules = []rule{
 	{match: rx(`^go test -run 'NAME' \.$`), skip: "NAME is one of those in the tables, which tests compare"},
 	{match: rx(`^go run \. (all|call|bulk|batcher|memory|latency|pace|replicas|dispatch|tool)\b`), skip: figures},
 	{match: rx(`^go run \. (&|-debug)`), skip: "it does not end; the tests of oteltimpush/stack run it"},
+	{match: rx(`^go run \./examples/loginservice -fake$`), skip: "it does not end; its tests run it"},
 	{match: rx(`^prometheus `), skip: "it does not end; the tests of oteltimpush/stack run it"},
 	{match: rx(`^apt-get install `), skip: "it installs packages"},
 	{match: rx(`^(TIMPUSH_\w+=\S+ )?go test .*-(run|bench) `), skip: figures, named: true},

@@ -13,8 +13,8 @@ func valueQuestions() []question {
 			key: "length", text: "What do the 50 bytes of a value count?", client: "bytes of UTF-8",
 			readings: []reading{
 				{"bytes", "bytes of UTF-8", ""},
-				{"escaped", "bytes as they stand in the JSON, with \\", "yes: an option to count what is sent. Until then, values with quotation marks, backslashes or control characters may come back with 90033"},
-				{"characters", "characters", "yes: an option to count characters. Until then, the client refuses longer values that the app would take"},
+				{"escaped", "bytes as they stand in the JSON, with \\", "no, but give it WithEscapedLength: without it, values with quotation marks, backslashes or control characters may come back with 90033"},
+				{"characters", "characters", "yes: it refuses longer values that the app would take"},
 			},
 			ask: on(1, (*session).askLength),
 		}, {

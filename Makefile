@@ -10,10 +10,12 @@ GO_PREVIOUS := go1.26.8
 # to the module graph of everybody who uses this module.
 GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
+GORELEASER_VERSION    := v2.18.2
 
 # The file name holds the version, so that a new version is a missing file.
 GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 GOVULNCHECK   := .bin/govulncheck-$(GOVULNCHECK_VERSION)
+GORELEASER    := .bin/goreleaser-$(GORELEASER_VERSION)
 
 # How long each fuzz target runs: a time, or a number of inputs.
 FUZZTIME := 1000x
@@ -136,6 +138,18 @@ $(GOVULNCHECK):
 	GOBIN="$(CURDIR)/.bin" go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 	mv .bin/govulncheck $@
 
+# It needs the newest Go, and takes ten minutes to build.
+$(GORELEASER):
+	GOTOOLCHAIN=$(GO_CURRENT) GOBIN="$(CURDIR)/.bin" go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	mv .bin/goreleaser $@
+
+# The container image takes a Docker to load it into.
+.PHONY: snapshot
+snapshot: $(GORELEASER) ## the files of a release of the tool, into .bin/dist, without publishing anything
+	$(GORELEASER) check
+	@skip=; docker info >/dev/null 2>&1 || { echo "there is no Docker: the container image is skipped"; skip=--skip=ko; }; \
+	$(GORELEASER) release --snapshot --clean $$skip
+
 .PHONY: licences
 licences: ## docs/dependencies.md has what is linked, with licences that are allowed
 	go run ./tools/licences
@@ -165,6 +179,7 @@ nightly: ## what takes hours: 1,000 seeds, 10 minutes of each fuzz target, mutat
 	GOTOOLCHAIN=$(GO_CURRENT) $(MAKE) fuzz FUZZTIME=10m
 	$(MAKE) platforms PLATFORMS="linux/arm64 linux/riscv64 freebsd/amd64"
 	$(MAKE) mutate
+	$(MAKE) snapshot
 
 .PHONY: figures
 figures: ## measures all figures, half an hour on a quiet machine; writes BENCHMARKS.md

@@ -2,6 +2,7 @@ package timpush_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -617,5 +618,39 @@ func TestEachUserReadHasAMapOfItsOwn(t *testing.T) {
 			b.Users[0].Attrs["city"] = "changed"
 			assert.Empty(t, b.Users[1].Attrs)
 		}
+	})
+}
+
+func TestEscapedLength(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithVariant(timpushtest.Variant{EscapedLength: true}))
+		user := func(value string) timpush.UserAttrs {
+			return timpush.UserAttrs{ToAccount: "mary", Attrs: timpush.Attrs{"city": value, "sex": "f"}}
+		}
+		fits, long := user(strings.Repeat(`"`, 25)), user(strings.Repeat(`"`, 26))
+		_, err := client(s).SetAttr(t.Context(), []timpush.UserAttrs{long})
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr, "without the option it is sent")
+
+		c, calls := client(s, timpush.WithEscapedLength()), len(s.Calls())
+		batcher := timpush.NewBatcher(c)
+		for name, call := range map[string]func(timpush.UserAttrs) error{
+			"SetAttr":   func(u timpush.UserAttrs) error { _, err := c.SetAttr(t.Context(), []timpush.UserAttrs{u}); return err },
+			"Preflight": func(u timpush.UserAttrs) error { return c.Preflight(t.Context(), []timpush.UserAttrs{u}) },
+			"Batcher":   func(u timpush.UserAttrs) error { return batcher.SetAttr(t.Context(), u) },
+			"SetAttrSeq": func(u timpush.UserAttrs) (err error) {
+				for _, err = range c.SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) { yield(u, nil) }) {
+				}
+				return err
+			},
+		} {
+			fault, ok := errors.AsType[*timpush.InputError](call(long))
+			require.True(t, ok, name)
+			assert.Equal(t, "city", fault.Attr)
+			assert.Equal(t, "the value has 52 bytes in JSON, at most 50 are allowed", fault.Reason)
+			require.Len(t, s.Calls(), calls, name)
+		}
+		_, err = c.SetAttr(t.Context(), []timpush.UserAttrs{fits})
+		require.NoError(t, err)
+		require.Error(t, c.Preflight(t.Context(), []timpush.UserAttrs{user(strings.Repeat("a", 51))}), "a long value has one fault")
 	})
 }

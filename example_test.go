@@ -173,8 +173,11 @@ func ExampleBatcher() {
 		})
 	}
 	logins.Wait()
-	fmt.Println(batcher.Close(ctx), len(server.Accounts()), len(server.Calls()) < 50)
-	// Output: <nil> 100 true
+	if err := batcher.Close(ctx); err != nil {
+		fmt.Println("some users were not sent:", err)
+	}
+	fmt.Println(len(server.Accounts()), len(server.Calls()) < 50)
+	// Output: 100 true
 }
 
 // From a new app to the first attribute.

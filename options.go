@@ -30,6 +30,7 @@ type settings struct {
 	observers      []Observer
 	userAgent      string
 	preflight      bool
+	escapedLength  bool
 	accountType    func(account string) AccountType
 	faults         []error
 }

@@ -50,8 +50,8 @@ func newPreflight(e *engine, typeOf func(account string) AccountType) *preflight
 	return &preflight{engine: e, typeOf: typeOf, lock: make(chan struct{}, 1)}
 }
 
-// newSetAttr returns the endpoint of a client, with the precheck if it is wanted.
-func (p *preflight) newSetAttr(precheck bool) *endpoint[UserAttrs] {
+// newSetAttr returns the endpoint of a client, with the precheck and the bound of escaped values if they are wanted.
+func (p *preflight) newSetAttr(precheck, escaped bool) *endpoint[UserAttrs] {
 	e := setAttr
 	e.refused = func(code Code) {
 		if code == ErrInvalidAttr || code == ErrAccountType {
@@ -60,6 +60,9 @@ func (p *preflight) newSetAttr(precheck bool) *endpoint[UserAttrs] {
 	}
 	if precheck {
 		e.precheck = p.precheck
+	}
+	if escaped {
+		e.validate, e.encode = userEscapedFaults, appendUserEscaped
 	}
 	return &e
 }

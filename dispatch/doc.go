@@ -5,6 +5,8 @@
 //	...
 //	go queue.Run(ctx, client)      // sends until ctx ends
 //	err = queue.SetAttr(ctx, user) // nil: stored durably
+//	...
+//	err = queue.Close()            // after Run has returned; what is not sent stays stored
 //
 // [OpenEmbedded] needs a folder and nothing else. [Open] does the same on a cluster, for any number of processes.
 //

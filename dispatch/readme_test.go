@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"log"
+	"sync"
 
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/dispatch"
@@ -14,9 +15,15 @@ var _ = func(ctx context.Context, client *timpush.Client, sdkAppID int) error {
 	if err != nil {
 		return err
 	}
-	go func() { log.Println(queue.Run(ctx, client)) }() // sends until ctx ends
+	var running sync.WaitGroup
+	running.Go(func() { log.Println(queue.Run(ctx, client)) }) // sends until ctx ends
 
 	err = queue.SetAttr(ctx, timpush.UserAttrs{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": "ShenZhen"}})
 	// nil: stored durably. The answer of the push service comes later.
+
+	running.Wait()
+	if err := queue.Close(); err != nil {
+		log.Println(err)
+	}
 	return err
 }

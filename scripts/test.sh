@@ -33,7 +33,7 @@ look() {
 	any redis-server || need redis-server "redislimiter against a real Redis"
 	{ any prometheus && any promtool; } || need prometheus "alerts and dashboard of oteltimpush/stack"
 	any chromium chromium-browser google-chrome || need chromium "the page of timpush serve"
-	any initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need postgresql "dispatch/examples/outbox"
+	any initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need postgresql "the examples of dispatch"
 }
 
 look

@@ -61,7 +61,10 @@ func newRoot() *cobra.Command {
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("timpush {{.Version}}\n")
-	root.AddCommand(newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newTags(), newPush(), newBatch(), newRevoke(), newNames(), newCheck(), newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual())
+	root.AddCommand(
+		newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newTags(), newPush(), newBatch(), newRevoke(), newNames(), newCheck(), newProbe(),
+		newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual(),
+	)
 	return root
 }
 
@@ -87,7 +90,13 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// release is the version of a binary of a release, which the linker sets.
+var release string
+
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(unknown version)"

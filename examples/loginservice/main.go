@@ -3,14 +3,16 @@
 // each carry the users of several logins limit it to 10,000.
 //
 // It needs TIMPUSH_SDKAPPID, TIMPUSH_IDENTIFIER, TIMPUSH_SECRET_KEY and TIMPUSH_REGION, and uses the server that
-// TIMPUSH_BASE_URL names, if any. "timpush serve" starts a fake of the service and prints these settings. Try it with:
+// TIMPUSH_BASE_URL names, if any. With -fake it needs none of them, and uses a fake of the service that it starts itself:
 //
-//	curl -X POST 'localhost:8080/login?user=xiaoming&city=ShenZhen'
+//	go run ./examples/loginservice -fake
+//	curl -i -X POST 'localhost:8080/login?user=xiaoming&city=ShenZhen'
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,20 +23,24 @@ import (
 	"time"
 
 	"github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
 )
 
 func main() {
-	if err := run(); err != nil {
+	useFake := flag.Bool("fake", false, "use a fake of the service, which needs no account and no network")
+	flag.Parse()
+	if err := run(*useFake); err != nil {
 		slog.Error("loginservice", "error", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	client, err := newClient()
+func run(useFake bool) error {
+	client, done, err := newClient(useFake)
 	if err != nil {
 		return err
 	}
+	defer done()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "localhost:8080")
@@ -66,7 +72,18 @@ func serve(ctx context.Context, listener net.Listener, client *timpush.Client) e
 	return errors.Join(server.Shutdown(limit), batcher.Close(limit))
 }
 
-func newClient() (*timpush.Client, error) {
+// newClient makes the client, and what is to be called when the program ends.
+func newClient(useFake bool) (client *timpush.Client, done func(), err error) {
+	if useFake {
+		fake := timpushtest.NewServer()
+		slog.Info("using a fake of the service", "try", "curl -i -X POST 'localhost:8080/login?user=xiaoming&city=ShenZhen'")
+		return fake.Client(timpush.WithLogger(slog.Default())), fake.Close, nil
+	}
+	client, err = clientOfEnvironment()
+	return client, func() {}, err
+}
+
+func clientOfEnvironment() (*timpush.Client, error) {
 	id, err := strconv.Atoi(os.Getenv("TIMPUSH_SDKAPPID"))
 	if err != nil {
 		return nil, errors.New("TIMPUSH_SDKAPPID is not the number that the console shows")

@@ -97,11 +97,11 @@ func TestLoginsInProgressFinish(t *testing.T) {
 
 func TestConfigurationIsChecked(t *testing.T) {
 	t.Setenv("TIMPUSH_SDKAPPID", "abc")
-	_, err := newClient()
+	_, _, err := newClient(false)
 	assert.ErrorContains(t, err, "TIMPUSH_SDKAPPID")
 	t.Setenv("TIMPUSH_SDKAPPID", "1400000000")
 	t.Setenv("TIMPUSH_REGION", "mars")
-	_, err = newClient()
+	_, _, err = newClient(false)
 	assert.ErrorContains(t, err, "mars")
 }
 
@@ -114,9 +114,19 @@ func TestBaseURL(t *testing.T) {
 	t.Setenv("TIMPUSH_SECRET_KEY", key)
 	t.Setenv("TIMPUSH_REGION", "singapore")
 	t.Setenv("TIMPUSH_BASE_URL", push.URL)
-	client, err := newClient()
+	client, done, err := newClient(false)
 	require.NoError(t, err)
+	defer done()
 	service := handler(timpush.NewBatcher(client))
 	assert.Equal(t, http.StatusNoContent, login(t.Context(), service, "user=mary&city=Rome"))
 	assert.Equal(t, "Rome", push.Attrs("mary")["city"])
+}
+
+// With -fake it needs no settings.
+func TestFake(t *testing.T) {
+	t.Parallel()
+	client, done, err := newClient(true)
+	require.NoError(t, err)
+	defer done()
+	assert.Equal(t, http.StatusNoContent, login(t.Context(), handler(timpush.NewBatcher(client)), "user=mary&city=Rome"))
 }

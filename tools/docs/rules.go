@@ -28,6 +28,7 @@ var rules = []rule{
 	{match: rx(`^go test -run 'NAME' \.$`), skip: "NAME is one of those in the tables, which tests compare"},
 	{match: rx(`^go run \. (all|call|bulk|batcher|memory|latency|pace|replicas|dispatch|tool)\b`), skip: figures},
 	{match: rx(`^go run \. (&|-debug)`), skip: "it does not end; the tests of oteltimpush/stack run it"},
+	{match: rx(`^go run \./examples/loginservice -fake$`), skip: "it does not end; its tests run it"},
 	{match: rx(`^prometheus `), skip: "it does not end; the tests of oteltimpush/stack run it"},
 	{match: rx(`^apt-get install `), skip: "it installs packages"},
 	{match: rx(`^(TIMPUSH_\w+=\S+ )?go test .*-(run|bench) `), skip: figures, named: true},
@@ -43,6 +44,7 @@ var rules = []rule{
 	{match: rx(`^timpush preflight FILE\.\.\.$`), as: "timpush preflight users.csv"},
 	{match: rx(`^timpush names set (.*)$`), as: "timpush names set $1", exit: 2}, // nothing happens without --yes
 	{match: rx(`^timpush usersig inspect$`), as: "timpush usersig | timpush usersig inspect"},
+	{match: rx(`^timpush probe$`), as: "timpush probe --help"},
 	{match: rx(`^timpush man DIRECTORY$`), as: "timpush man ."},
 }
 

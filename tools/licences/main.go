@@ -137,9 +137,20 @@ func (l listing) add(root, folder string) error {
 		return err
 	}
 	for _, platform := range platforms {
+		list := func(args ...string) ([]byte, error) {
+			return tools.Run(dir, []string{"GOWORK=off", "CGO_ENABLED=0", "GOOS=" + platform},
+				"go", append([]string{"list", "-modfile", modfile, "-mod=mod"}, args...)...)
+		}
+		all, err := list("./...")
+		if err != nil {
+			return err
+		}
 		for _, test := range []bool{false, true} {
-			out, err := tools.Run(dir, []string{"GOWORK=off", "CGO_ENABLED=0", "GOOS=" + platform},
-				"go", "list", "-modfile", modfile, "-mod=mod", "-deps", fmt.Sprint("-test=", test), "-json=Module", "./...")
+			args := []string{"-deps", fmt.Sprint("-test=", test), "-json=Module", "./..."}
+			if !test {
+				args = append(args[:len(args)-1], withoutExamples(all)...)
+			}
+			out, err := list(args...)
 			if err != nil {
 				return err
 			}
@@ -149,6 +160,11 @@ func (l listing) add(root, folder string) error {
 		}
 	}
 	return nil
+}
+
+// withoutExamples leaves out those packages that no user of a module builds.
+func withoutExamples(packages []byte) []string {
+	return slices.DeleteFunc(strings.Fields(string(packages)), func(p string) bool { return strings.Contains(p, "/examples/") })
 }
 
 // read adds what go list printed.

@@ -53,6 +53,9 @@ type Source struct {
 	name string // of the file that was read
 }
 
+// Nowhere is where a setting comes from that was not given.
+const Nowhere = "nowhere"
+
 // Value is a setting and where it comes from.
 type Value struct{ Text, From string }
 
@@ -172,7 +175,7 @@ func (s *Source) value(key string) Value {
 	if v, ok := s.file[key]; ok {
 		return Value{v, s.name}
 	}
-	return Value{"", "nowhere"}
+	return Value{"", Nowhere}
 }
 
 // secretKey finds the key. It is never on the command line, where all users of the machine see it.
@@ -397,14 +400,14 @@ func (r *Settings) Options() []timpush.Option {
 
 // Warnings returns what is allowed and likely to be wrong. A fake on this machine has whatever quota it is given.
 func (r *Settings) Warnings() (all []string) {
-	if r.Rate > timpush.DefaultQPS && !r.local() {
+	if r.Rate > timpush.DefaultQPS && !r.Local() {
 		all = append(all, fmt.Sprintf("rate %g, from %s, is above the app's quota of %d calls a second: the service refuses what is beyond it", r.Rate, r.From[Rate], timpush.DefaultQPS))
 	}
 	return all
 }
 
-// local reports whether requests stay on this machine.
-func (r *Settings) local() bool {
+// Local reports whether requests stay on this machine.
+func (r *Settings) Local() bool {
 	u, err := url.Parse(r.Base())
 	if err != nil {
 		return false

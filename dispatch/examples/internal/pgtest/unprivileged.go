@@ -1,6 +1,6 @@
 //go:build unix
 
-package outbox_test
+package pgtest
 
 import (
 	"os"

@@ -110,7 +110,7 @@ type module struct{ Path, Version string }
 // use is where a module is used, and where its files are.
 type use struct {
 	dir, licence string
-	linked, test []string // folders of the repository's modules
+	by           []string // folders of the repository's modules
 }
 
 // listing has the dependencies of all published modules.
@@ -145,18 +145,12 @@ func (l listing) add(root, folder string) error {
 		if err != nil {
 			return err
 		}
-		for _, test := range []bool{false, true} {
-			args := []string{"-deps", fmt.Sprint("-test=", test), "-json=Module", "./..."}
-			if !test {
-				args = append(args[:len(args)-1], withoutExamples(all)...)
-			}
-			out, err := list(args...)
-			if err != nil {
-				return err
-			}
-			if err := l.read(out, folder, test); err != nil {
-				return err
-			}
+		out, err := list(append([]string{"-deps", "-json=Module"}, withoutExamples(all)...)...)
+		if err != nil {
+			return err
+		}
+		if err := l.read(out, folder); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -168,7 +162,7 @@ func withoutExamples(packages []byte) []string {
 }
 
 // read adds what go list printed.
-func (l listing) read(out []byte, folder string, test bool) error {
+func (l listing) read(out []byte, folder string) error {
 	for packages := json.NewDecoder(bytes.NewReader(out)); packages.More(); {
 		var p struct {
 			Module *struct {
@@ -188,12 +182,8 @@ func (l listing) read(out []byte, folder string, test bool) error {
 			u = &use{dir: p.Module.Dir}
 			l[p.Module.module] = u
 		}
-		by := &u.linked
-		if test {
-			by = &u.test
-		}
-		if !slices.Contains(*by, folder) {
-			*by = append(*by, folder)
+		if !slices.Contains(u.by, folder) {
+			u.by = append(u.by, folder)
 		}
 	}
 	return nil
@@ -211,34 +201,12 @@ files in the modules; one that is not MIT, ISC, BSD, Apache-2.0 or MPL-2.0 fails
 | module | version | licence | linked into |
 | --- | --- | --- | --- |
 `)
-	l.rows(&b, func(u *use) []string { return u.linked })
-	b.WriteString(`
-## In tests only
-
-Not in any build, but in the module graph of those who depend on these modules.
-
-| module | version | licence | tests of |
-| --- | --- | --- | --- |
-`)
-	l.rows(&b, func(u *use) []string {
-		if len(u.linked) > 0 {
-			return nil
-		}
-		return u.test
-	})
-	return b.Bytes()
-}
-
-// rows writes the modules that folders use.
-func (l listing) rows(b *bytes.Buffer, by func(*use) []string) {
 	sorted := slices.SortedFunc(maps.Keys(l), func(a, b module) int {
 		return strings.Compare(a.Path+" "+a.Version, b.Path+" "+b.Version)
 	})
 	for _, m := range sorted {
-		folders := slices.Sorted(slices.Values(by(l[m])))
-		if len(folders) > 0 {
-			names := strings.Replace(strings.Join(folders, ", "), ".", "timpush", 1)
-			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", m.Path, m.Version, l[m].licence, names)
-		}
+		names := strings.Replace(strings.Join(slices.Sorted(slices.Values(l[m].by)), ", "), ".", "timpush", 1)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Path, m.Version, l[m].licence, names)
 	}
+	return b.Bytes()
 }

@@ -50,8 +50,11 @@ type pushFlags struct {
 	attrsOr   []string
 	to        timpush.Audience
 	everybody int
+	accounts  []string // of a task, which can also be for listed accounts
+	forTask   bool
 	yes       bool
 	dryRun    bool
+	captured  captured // of a dry run
 }
 
 func newPush() *cobra.Command {
@@ -60,6 +63,15 @@ func newPush() *cobra.Command {
 		Example: "  timpush push --attr level=gold --title Hello --desc 'New for you' --dry-run\n  timpush push --attr level=gold --title Hello --desc 'New for you' --yes\n" +
 			"  timpush push --file push.json --yes",
 	}}}
+	f.describe()
+	f.cmd.Flags().BoolVar(&f.yes, "yes", false, "send it")
+	f.cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the request and send nothing")
+	f.cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) }
+	return f.cmd
+}
+
+// describe adds the flags that say what is sent, and to whom.
+func (f *pushFlags) describe() {
 	f.flags()
 	flags := f.cmd.Flags()
 	flags.StringArrayVar(&f.attrsAnd, "attr", nil, "`NAME=VALUE` that the audience has; may be repeated, and all must hold")
@@ -68,46 +80,49 @@ func newPush() *cobra.Command {
 	flags.StringSliceVar(&f.to.TagsOr, "tags-or", nil, "`tags` of which the audience has one")
 	flags.StringSliceVar(&f.to.TagsNot, "tags-not", nil, "`tags` that the audience does not have")
 	flags.IntVar(&f.everybody, "everybody", 0, "send to everybody of the app with this `number`, which must be the configured one")
-	flags.BoolVar(&f.yes, "yes", false, "send it")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "print the request and send nothing")
+	if f.forTask {
+		flags.StringSliceVar(&f.accounts, "accounts", nil, "`accounts` to send to, separated by commas, at most 500")
+	}
 	appFlags(flags)
-	f.cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) }
-	return f.cmd
 }
 
 func (f *pushFlags) run(ctx context.Context) error {
-	s, err := loadSettings(f.cmd)
+	client, content, err := f.prepare()
 	if err != nil {
 		return err
 	}
-	to, push, err := f.read()
-	if err != nil {
-		return usage(err)
-	}
-	if f.everybody != 0 && f.everybody != s.Config.SDKAppID {
-		return usage(fmt.Errorf("--everybody %d: the configured app is %d", f.everybody, s.Config.SDKAppID))
-	}
-	if !f.yes && !f.dryRun {
-		return usage(errors.New("nothing was sent: give --yes to send it, or --dry-run to see the request"))
-	}
-	var options []timpush.Option
-	captured := &captured{}
-	if f.dryRun {
-		options = append(options, timpush.WithHTTPClient(&http.Client{Transport: captured}), timpush.WithMaxAttempts(1))
-	}
-	client, _, err := newClientOf(s, options...)
-	if err != nil {
-		return err
-	}
-	receipt, err := client.Push(ctx, to, push)
-	if f.dryRun && captured.body != nil {
-		return fatal(printRequest(f.cmd.OutOrStdout(), captured.body))
+	receipt, err := client.Push(ctx, content.To, content.Push)
+	if f.captured.body != nil {
+		return fatal(printRequest(f.cmd.OutOrStdout(), f.captured.body))
 	}
 	if err != nil {
 		return pushFailed(err)
 	}
 	_, err = fmt.Fprintln(f.cmd.OutOrStdout(), "TaskID", receipt.TaskID)
 	return fatal(err)
+}
+
+// prepare reads what is to be sent, and makes the client, which sends nothing in a dry run.
+func (f *pushFlags) prepare() (client *timpush.Client, content timpush.TaskContent, err error) {
+	s, err := loadSettings(f.cmd)
+	if err != nil {
+		return nil, content, err
+	}
+	content, err = f.read()
+	switch {
+	case err != nil:
+		return nil, content, usage(err)
+	case f.everybody != 0 && f.everybody != s.Config.SDKAppID:
+		return nil, content, usage(fmt.Errorf("--everybody %d: the configured app is %d", f.everybody, s.Config.SDKAppID))
+	case !f.yes && !f.dryRun:
+		return nil, content, usage(errors.New("nothing was sent: give --yes to send it, or --dry-run to see the request"))
+	}
+	var options []timpush.Option
+	if f.dryRun {
+		options = append(options, timpush.WithHTTPClient(&http.Client{Transport: &f.captured}), timpush.WithMaxAttempts(1))
+	}
+	client, _, err = newClientOf(s, options...)
+	return client, content, err
 }
 
 // pushFailed says what to do about a push whose outcome is not known.
@@ -123,32 +138,58 @@ func pushFailed(err error) error {
 	return fatal(err)
 }
 
+// conditions reports whether flags name an audience by what it has.
+func (f *pushFlags) conditions() bool {
+	return len(f.attrsAnd)+len(f.attrsOr) > 0 || f.to.TagsAnd != nil || f.to.TagsOr != nil || f.to.TagsNot != nil
+}
+
+// given reports whether there is a flag that says what is sent, or to whom.
+func (f *pushFlags) given() bool {
+	return f.file != "" || f.described() || f.conditions() || f.accounts != nil || f.everybody != 0
+}
+
 // read returns the audience and the push of the flags or of the file.
-func (f *pushFlags) read() (timpush.Audience, timpush.Push, error) {
-	var push timpush.Push
-	conditions := len(f.attrsAnd)+len(f.attrsOr) > 0 || f.to.TagsAnd != nil || f.to.TagsOr != nil || f.to.TagsNot != nil
+func (f *pushFlags) read() (content timpush.TaskContent, err error) {
 	if f.file != "" {
-		if f.described() || conditions {
-			return f.to, push, errors.New("give either --file or flags that describe the push, not both")
+		if f.described() || f.conditions() || f.accounts != nil {
+			return content, errors.New("give either --file or flags that describe the push, not both")
 		}
-		push, condition, err := f.readFile()
-		if err != nil {
-			return f.to, push, err
-		}
-		to, err := f.condition(condition)
-		return to, push, err
+		return f.readContent()
 	}
-	push.Notification = timpush.Notification{Title: f.title, Desc: f.desc}
-	var err error
-	if f.to.AttrsAnd, err = pairs("--attr", f.attrsAnd); err != nil {
-		return f.to, push, err
+	content = timpush.TaskContent{To: f.to, Accounts: f.accounts}
+	content.Push.Notification = timpush.Notification{Title: f.title, Desc: f.desc}
+	if content.To.AttrsAnd, err = pairs("--attr", f.attrsAnd); err != nil {
+		return content, err
 	}
-	f.to.AttrsOr, err = pairs("--attr-or", f.attrsOr)
-	f.to.Everybody = f.everybody != 0
-	if !conditions && !f.to.Everybody {
+	content.To.AttrsOr, err = pairs("--attr-or", f.attrsOr)
+	content.To.Everybody = f.everybody != 0
+	if !f.conditions() && f.accounts == nil && !content.To.Everybody {
 		err = errors.Join(errors.New("to whom? give --attr, --tags or --everybody with the number of the app"), err)
 	}
-	return f.to, push, err
+	return content, err
+}
+
+// readContent reads the file. That of a task can have To_Account in place of a Condition.
+func (f *pushFlags) readContent() (content timpush.TaskContent, err error) {
+	push, condition, err := f.readFile()
+	if err != nil {
+		return content, err
+	}
+	content.Push = push
+	list, listed := push.Extra["To_Account"].([]any)
+	if f.forTask && listed {
+		delete(push.Extra, "To_Account")
+		content.Accounts = []string{}
+		for _, account := range list {
+			text, _ := account.(string) // another value is no account, and neither is ""
+			content.Accounts = append(content.Accounts, text)
+		}
+		if condition == nil && f.everybody == 0 {
+			return content, nil
+		}
+	}
+	content.To, err = f.condition(condition)
+	return content, err
 }
 
 // pairs reads NAME=VALUE arguments; nil if there are none.

@@ -62,7 +62,7 @@ func newRoot() *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("timpush {{.Version}}\n")
 	root.AddCommand(
-		newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newTags(), newPush(), newBatch(), newRevoke(), newNames(), newCheck(), newProbe(),
+		newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newTags(), newPush(), newBatch(), newRevoke(), newTasks(), newStats(), newCallbacks(), newNames(), newCheck(), newProbe(),
 		newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual(),
 	)
 	return root

@@ -31,7 +31,8 @@ import (
 const serveLong = `Serve a fake of the service on this machine, as strict as the real one, for programs in any language: it checks the UserSig,
 the parameters and the limits, enforces the quotas, and stores the attributes, tags and pushes in memory. Nothing is sent to the real
 service, nor to a device: in the statistics a push reaches four of five accounts, and one of five clicks. Scheduled pushes run when they
-are due.
+are due. With --callbacks the fake posts these events to a URL, such as that of timpush callbacks; with TIMPUSH_CALLBACK_TOKEN set it signs
+them.
 
 A page at the same address shows the requests as they arrive, without the secret key and the UserSigs.
 
@@ -46,6 +47,7 @@ Ctrl-C ends it; what is stored is lost.`
 const serveExample = `  timpush serve
   timpush serve --listen 127.0.0.1:0 > settings.sh       # any free port; then, elsewhere: . ./settings.sh
   timpush serve --names city,level --latency 200ms --jitter 100ms
+  timpush serve --callbacks http://127.0.0.1:7171        # and timpush callbacks in another terminal
   timpush serve --fault 91000=2,cut=0.5`
 
 // maxBodyKept is more than any request needs; a longer one is refused.
@@ -64,6 +66,7 @@ type serving struct {
 	quota, maxAccounts   int
 	plan                 string
 	faults               map[string]string
+	callbacks            string
 }
 
 func newServe() *cobra.Command {
@@ -86,6 +89,7 @@ func newServe() *cobra.Command {
 	flags.StringVar(&s.plan, "plan", "standard", "`plan` of the app, for the quotas of pushes: free, standard or advanced")
 	flags.IntVar(&s.maxAccounts, "max-accounts", 1_000_000, "`number` of accounts that can have attributes, about 600 bytes of memory each; 0: any number")
 	flags.StringToStringVar(&s.faults, "fault", nil, "`fault=percent`: a fault and the share of requests that have it")
+	flags.StringVar(&s.callbacks, "callbacks", "", "`URL` to which the events of pushes are posted, such as that of timpush callbacks")
 	flags.String("config", "", "configuration `file`")
 	flags.String(settings.SDKAppID, "", "`number` of the app")
 	flags.String(settings.Identifier, "", "`UserID` of its administrator")
@@ -102,22 +106,20 @@ func (s *serving) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
+	listener, err := listenAt(ctx, s.listen, s.public, "see and change everything here")
 	if err != nil {
-		return fatal(fmt.Errorf("%w\nGive another --listen, such as 127.0.0.1:0 for any free port", err))
-	}
-	local := isLocal(listener)
-	if !local && !s.public {
-		_ = listener.Close()
-		return usage(fmt.Errorf("--listen %s accepts connections from other machines, without TLS: give --public if they may see and change everything here", s.listen))
+		return err
 	}
 	roomForData()
 	fake := s.fake(app)
 	defer fake.Close()
 	fake.Handle(faults.next)
 	go runTasks(ctx, fake)
+	if s.callbacks != "" {
+		go (&courier{fake: fake, url: s.callbacks, say: s.say}).run(ctx)
+	}
 	page := dashboard.New(fake, dashboard.Options{Quota: s.quota, AnyHost: s.public})
-	s.announce(app, made, listener, local)
+	s.announce(app, made, listener)
 	return s.serve(ctx, listener, page)
 }
 
@@ -137,6 +139,9 @@ func (s *serving) check() (faults, error) {
 	}
 	if _, ok := plans[s.plan]; !ok {
 		return nil, fmt.Errorf("--plan %s: want free, standard or advanced", s.plan)
+	}
+	if err := checkCallbacks(s.callbacks); err != nil {
+		return nil, err
 	}
 	return parseFaults(s.faults)
 }
@@ -170,12 +175,16 @@ func (s *serving) app() (app *settings.Settings, made bool, err error) {
 }
 
 func (s *serving) fake(app *settings.Settings) *timpushtest.Server {
-	return timpushtest.NewServer(
+	var signed []timpushtest.Option
+	if token := os.Getenv(tokenVariable); token != "" {
+		signed = append(signed, timpushtest.WithCallbackToken(token))
+	}
+	return timpushtest.NewServer(append(signed,
 		timpushtest.WithInMemory(), timpushtest.WithApp(app.SDKAppID, app.Identifier, app.SecretKey),
 		timpushtest.WithAttrNames(s.names...), timpushtest.WithRegistrationAttrNames(s.registrations...),
 		timpushtest.WithLatency(s.latency, s.jitter), timpushtest.WithQuota(s.quota), timpushtest.WithPlan(plans[s.plan]),
 		timpushtest.WithReach(95, 80, 20),
-		timpushtest.WithMaxAccounts(s.maxAccounts), timpushtest.WithKeptCalls(keptCalls))
+		timpushtest.WithMaxAccounts(s.maxAccounts), timpushtest.WithKeptCalls(keptCalls))...)
 }
 
 // runTasks carries out scheduled pushes when they are due.
@@ -200,24 +209,47 @@ func roomForData() {
 	}
 }
 
+// listenAt listens on an address, which other machines can only connect to if it is public; others is what they then can do.
+func listenAt(ctx context.Context, address string, public bool, others string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fatal(fmt.Errorf("%w\nGive another --listen, such as 127.0.0.1:0 for any free port", err))
+	}
+	if !public && !isLocal(listener) {
+		_ = listener.Close()
+		return nil, usage(fmt.Errorf("--listen %s accepts connections from other machines, without TLS: give --public if they may %s", address, others))
+	}
+	return listener, nil
+}
+
+// urlOf returns the URL of a listener, for this machine.
+func urlOf(l net.Listener) string {
+	address := l.Addr().String()
+	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsUnspecified() {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + address
+}
+
 func isLocal(l net.Listener) bool {
 	address, ok := l.Addr().(*net.TCPAddr)
 	return ok && address.IP.IsLoopback()
 }
 
+// say prints a line for who runs it.
+func (s *serving) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(s.cmd.ErrOrStderr(), format+"\n", args...)
+}
+
 // announce prints the address of the fake, and the settings for programs that use it.
-func (s *serving) announce(app *settings.Settings, made bool, l net.Listener, local bool) {
-	out, say := s.cmd.OutOrStdout(), func(format string, args ...any) { _, _ = fmt.Fprintf(s.cmd.ErrOrStderr(), format+"\n", args...) }
-	address := l.Addr().String()
-	if host, port, err := net.SplitHostPort(address); err == nil && net.ParseIP(host).IsUnspecified() {
-		address = net.JoinHostPort("127.0.0.1", port)
+func (s *serving) announce(app *settings.Settings, made bool, l net.Listener) {
+	out := s.cmd.OutOrStdout()
+	url := urlOf(l)
+	s.say("The fake of the service is at %s, with a page that shows the requests. Ctrl-C ends it.", url)
+	if !isLocal(l) {
+		s.say("WARNING: everyone who can connect to this machine sees all requests, and UserSigs are sent without TLS. Use no real secret key.")
 	}
-	url := "http://" + address
-	say("The fake of the service is at %s, with a page that shows the requests. Ctrl-C ends it.", url)
-	if !local {
-		say("WARNING: everyone who can connect to this machine sees all requests, and UserSigs are sent without TLS. Use no real secret key.")
-	}
-	say("Settings for programs:")
+	s.say("Settings for programs:")
 	for _, line := range [][2]string{
 		{settings.BaseURL, url}, {settings.SDKAppID, strconv.Itoa(app.SDKAppID)}, {settings.Identifier, app.Identifier}, {settings.Region, string(app.Region)},
 	} {

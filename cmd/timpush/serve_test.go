@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,7 +24,27 @@ type served struct {
 	*world
 	url  string
 	cmd  *exec.Cmd
-	errs bytes.Buffer
+	errs notes
+}
+
+// notes is a bytes.Buffer that can be read while a program writes.
+type notes struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write adds to it.
+func (n *notes) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(p)
+}
+
+// String returns what was written so far.
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
 }
 
 // serve starts one, with nothing configured but what env says.

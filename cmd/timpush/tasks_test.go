@@ -1,0 +1,138 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go/timpushtest"
+)
+
+// done runs a command that must succeed, and returns its output.
+func (w *world) done(args ...string) string {
+	w.t.Helper()
+	r := w.run(args...)
+	require.Equal(w.t, 0, r.code, "%v: %s", args, r.err)
+	return r.out
+}
+
+// TestTasks follows a task from its first day to its push.
+func TestTasks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.done("tags", "add", "--tags", "gold", "mary")
+	added := w.done("tasks", "add", "--tags", "gold", "--title", "Hello\x1b[2J", "--at", "2099-01-01 09:00 Asia/Shanghai", "--yes")
+	require.Regexp(t, `^task \d+ is scheduled for 2099-01-01 01:00:00 UTC\n$`, added)
+	id := strings.Fields(added)[1]
+	w.done("tasks", "add", "--accounts", "mary,bob", "--title", "Other", "--in", "2h", "--yes")
+
+	list := w.done("tasks", "list")
+	assert.Regexp(t, `(?m)^`+id+`  Tag   2099-01-01 01:00:00 UTC  pending  Hello \[2J  -$`, list, "no control characters")
+	assert.Len(t, lines(t, w.done("tasks", "list", "--json")), 2)
+	assert.Equal(t, 1, strings.Count(w.done("tasks", "list", "--order", "schedAt", "--from", "2099-01-01T00:00:00Z", "--to", "2099-01-02 00:00 UTC"), "Tag"))
+	assert.NotContains(t, w.done("tasks", "list", "--keyword", "Other"), "Hello")
+
+	w.done("tasks", "change", id, "--in", "1h", "--yes")
+	shown := w.done("tasks", "show", id)
+	assert.Contains(t, shown, `to         {"TagsAnd":["gold"]}`)
+	assert.NotContains(t, shown, "2099")
+	w.in = `{"OfflinePushInfo":{"Title":"Changed"},"Condition":{"TagsOr":["gold"]}}`
+	w.done("tasks", "change", id, "--file", "-", "--yes")
+	shown = w.done("tasks", "show", id, "--json")
+	assert.Contains(t, shown, `"OfflinePushInfo":{"Title":"Changed"}`)
+	assert.Contains(t, shown, `"Condition":{"TagsOr":["gold"]}`)
+
+	require.Equal(t, 2, w.fake.RunTasks(time.Now().Add(3*time.Hour)))
+	assert.Contains(t, w.done("tasks", "show", id), w.fake.Pushes()[0].TaskID)
+	r := w.run("tasks", "delete", id, "--yes")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "90107", "it was sent")
+	w.done("tasks", "add", "--accounts", "mary", "--title", "x", "--in", "1h", "--yes")
+	number, err := strconv.Atoi(id)
+	require.NoError(t, err)
+	assert.Equal(t, "deleted\n", w.done("tasks", "delete", fmt.Sprint(number+2), "--yes"))
+}
+
+// TestTaskFiles: what show --json has is a file for add, for each type of task.
+func TestTaskFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, _, _ := w.fake.App()
+	app := strconv.Itoa(id)
+	for file, args := range map[string][]string{
+		`{"OfflinePushInfo":{"Title":"a","Desc":"b"},"To_Account":["mary"],"DataId":"d"}`:              nil,
+		`{"OfflinePushInfo":{"Title":"a"},"Condition":{"AttrsAnd":{"city":"Rome"}},"TaskName":"name"}`: nil,
+		`{"OfflinePushInfo":{"Title":"a"}}`:                                                            {"--everybody", app},
+	} {
+		w.in = file
+		args = append([]string{"tasks", "add", "--file", "-", "--in", "1h", "--yes"}, args...)
+		first := strings.Fields(w.done(args...))[1]
+		var task struct{ Content json.RawMessage }
+		require.NoError(t, json.Unmarshal([]byte(w.done("tasks", "show", "--json", first)), &task))
+		w.in = string(task.Content)
+		second := strings.Fields(w.done(args...))[1]
+		assert.Equal(t, strings.ReplaceAll(w.done("tasks", "show", first), first, second), w.done("tasks", "show", second))
+	}
+}
+
+// TestTasksByAccident: nothing is scheduled, changed or deleted that was not meant.
+func TestTasksByAccident(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	push := []string{"add", "--tags", "gold", "--title", "x"}
+	for _, test := range []struct {
+		says string
+		args []string
+	}{
+		{"give --yes", append(push, "--in", "1h")},
+		{"when? give --at", append(push, "--yes")},
+		{"not both", append(push, "--in", "1h", "--at", "2099-01-01T00:00:00Z", "--yes")},
+		{"still to come", append(push, "--in", "-1h", "--yes")},
+		{"is in the past", append(push, "--at", "2020-01-01T00:00:00Z", "--yes")},
+		{"a time with its zone", append(push, "--at", "2099-01-01 09:00", "--yes")},
+		{"a time with its zone", append(push, "--at", "tomorrow", "--yes")},
+		{"no time zone", append(push, "--at", "2099-01-01 09:00 Shanghai", "--yes")},
+		{"skip this time", append(push, "--at", "2030-03-31 02:30 Europe/Rome", "--yes")},
+		{"to whom?", []string{"add", "--title", "x", "--in", "1h", "--yes"}},
+		{"want one of them", append(push, "--accounts", "mary", "--in", "1h", "--yes")},
+		{"the configured app is", []string{"add", "--everybody", "7", "--title", "x", "--in", "1h", "--yes"}},
+		{"change what?", []string{"change", "7", "--yes"}},
+		{"give --yes", []string{"change", "7", "--in", "1h"}},
+		{"give --yes", []string{"delete", "7"}},
+		{"is not the number of a task", []string{"delete", "x", "--yes"}},
+		{"is not the number of a task", []string{"show", "0"}},
+		{"accepts 1 arg", []string{"show"}},
+		{"a time with its zone", []string{"list", "--from", "yesterday"}},
+		{"EndTime", []string{"list", "--from", "2020-01-02T00:00:00Z", "--to", "2020-01-01T00:00:00Z"}},
+		{"there is no command", []string{"remove"}},
+	} {
+		r := w.run(append([]string{"tasks"}, test.args...)...)
+		assert.Equal(t, 2, r.code, "%v", test.args)
+		assert.Contains(t, r.err, test.says, "%v", test.args)
+	}
+	assert.Empty(t, w.fake.Calls(), "nothing was sent")
+	assert.Contains(t, w.done("tasks", "add", "--tags", "gold", "--title", "x", "--in", "1h", "--dry-run"), `"SchedAt": "`)
+	assert.Empty(t, w.fake.Calls())
+	r := w.run("tasks", "show", "7")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "90104")
+	assert.Contains(t, w.run("tasks", "list").err, "there are no tasks from 20")
+}
+
+// TestTaskWhoseAnswerIsLost is not added a second time, and says what to do.
+func TestTaskWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fake.Inject(timpushtest.CutAfter())
+	r := w.run("tasks", "add", "--tags", "gold", "--title", "Hello", "--in", "1h", "--yes")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "look at timpush tasks list before you add it again")
+	assert.NotContains(t, r.err, "Hello", "no titles in errors")
+	assert.Len(t, lines(t, w.done("tasks", "list", "--json")), 1)
+}

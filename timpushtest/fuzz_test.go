@@ -85,6 +85,7 @@ func fuzzBodies(f *testing.F, command string, further []string, seeds ...string)
 		}} {
 			fx := start(t, opts...)
 			fx.post(okBody)
+			fx.call("add_sched_task", newTask("All", farAway)) // the first one has the number 4294967297
 			a := fx.call(command, string(body))
 			assert.Equal(t, 200, a.HTTP)
 			if a.Code == 0 && a.Info != nil && *a.Info == statsInfo {
@@ -207,8 +208,10 @@ func FuzzRevoke(f *testing.F) {
 	fuzzBodies(f, "revoke", nil, `{"TaskId":"x","OfflinePushInfo":{"PushFlag":1}}`, `{"TaskId":"batch_x"}`, `{"TaskId":1,"OfflinePushInfo":null}`)
 }
 
+const farAway = "2099-01-01 00:00:00"
+
 func FuzzAddTask(f *testing.F) {
-	const at = "2099-01-01 00:00:00"
+	const at = farAway
 	fuzzBodies(f, "add_sched_task", []string{"TaskID"},
 		newTask("All", at), newTask("Tag", at, `"Condition":{"TagsOr":["x"]}`), newTask("User", at, `"To_Account":["a"]`),
 		newTask("All", at, `"MsgRandom":7`), newTask("User", at), newTask("All", "yesterday"),
@@ -221,6 +224,16 @@ func FuzzModifyTask(f *testing.F) {
 	)
 }
 
+func FuzzDeleteTask(f *testing.F) {
+	fuzzBodies(f, "delete_sched_task", []string{"TaskID"},
+		taskBody(`"TaskID":4294967297`, `"Type":"All"`), taskBody(`"TaskID":4294967297`, `"Type":"Tag"`), taskBody(`"TaskID":"1"`, `"Type":"User"`),
+	)
+}
+
+func FuzzGetTask(f *testing.F) {
+	fuzzBodies(f, "get_sched_task", []string{"TaskInfo"}, taskBody(`"TaskID":4294967297`), taskBody(`"TaskID":-1`), taskBody(`"TaskID":null`))
+}
+
 func FuzzListTasks(f *testing.F) {
 	fuzzBodies(f, "list_sched_task", []string{"Total", "Tasks"},
 		taskBody(`"Offset":0`, `"Want":1`, `"OrderBy":"schedat"`, `"Asc":true`, `"BeginTime":"1999-01-01 00:00:00"`, `"EndTime":"2099-01-01 00:00:00"`),
@@ -229,12 +242,33 @@ func FuzzListTasks(f *testing.F) {
 	)
 }
 
+// spans are seeds for the commands about a time.
+var spans = []string{
+	`{"StartTime":1,"EndTime":2,"TaskID":["x"]}`, `{"StartTime":-9223372036854775808,"EndTime":9223372036854775807,"TaskID":[]}`,
+	`{"StartTime":"1","EndTime":2}`,
+}
+
 func FuzzPushStatistics(f *testing.F) {
-	fuzzBodies(f, "all_member_push_statistics", []string{"Results"},
-		`{"StartTime":1,"EndTime":2,"TaskID":["x"]}`, `{"StartTime":-9223372036854775808,"EndTime":9223372036854775807,"TaskID":[]}`,
-	)
+	fuzzBodies(f, "all_member_push_statistics", []string{"Results"}, spans...)
+}
+
+func FuzzPushLoss(f *testing.F) {
+	fuzzBodies(f, "all_member_push_loss", []string{"Results"}, spans...)
 }
 
 func FuzzPushTrace(f *testing.F) {
 	fuzzBodies(f, "all_member_push_trace", []string{"InstanceTrace"}, `{"TaskID":"x","UserID":"y"}`, `{"TaskID":1,"UserID":null}`)
+}
+
+func FuzzChatStatistics(f *testing.F) {
+	fuzzBodies(f, "normal_push_statistics", []string{"TotalCount", "SentCount", "DeliveredCount", "ClickCount", "PlatformStatistics"}, spans...)
+}
+
+func FuzzChatLoss(f *testing.F) {
+	lists := []string{"ReadyToSendLoss", "PostSendDeliveredLoss", "PlatformReadyToSendLoss", "PlatformPostSendDeliveredLoss"}
+	fuzzBodies(f, "normal_push_loss", lists, spans...)
+}
+
+func FuzzChatTrace(f *testing.F) {
+	fuzzBodies(f, "normal_push_trace", []string{"InstanceTrace"}, `{"PushID":"x"}`, `{"PushID":""}`, `{"PushID":[]}`)
 }

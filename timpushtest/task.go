@@ -38,6 +38,30 @@ type task struct {
 	taskID      string // of the push, once it has gone out
 }
 
+// Task is a scheduled push as the fake has it.
+type Task struct {
+	ID      int64
+	Type    string    // "All", "Tag" or "User"
+	Created time.Time // in UTC, as At
+	At      time.Time // when it is, or was, to be sent
+	Title   string    // of the notification; "" if it has none
+	State   string    // "pending", "dispatched" or "failed"
+	Fault   string    // why it failed
+	Content []byte    // of the request, as sent; must not be changed
+	TaskID  string    // of the [Push] that it became; "" if it was not sent
+}
+
+// Tasks returns the scheduled pushes, in the order in which they were added, without those that were deleted.
+func (s *Server) Tasks() []Task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tasks := make([]Task, len(s.tasks))
+	for i, t := range s.tasks {
+		tasks[i] = Task{t.id, t.kind, t.created, t.at, t.title, t.state, t.fault, t.content, t.taskID}
+	}
+	return tasks
+}
+
 // findTask runs under the lock.
 func (s *Server) findTask(id int64) (*task, *refusal) {
 	for _, t := range s.tasks {
@@ -234,38 +258,38 @@ func (j job) readPending(fields object) (*task, *refusal) {
 
 // modifyTask is v4/timpush/modify_sched_task.
 func (j job) modifyTask() reply {
-	fields, bad := j.readTaskFields()
-	if bad != nil {
-		return bad.reply()
-	}
-	changed := task{}
-	if changed.kind, bad = readTaskType(fields); bad == nil && fields["SchedAt"] != nil {
-		bad = j.readSchedule(fields, &changed)
-	}
-	if bad == nil && fields["Content"] != nil {
-		bad = j.readContent(fields["Content"], &changed)
-	}
-	if bad != nil {
-		return bad.reply()
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	t, bad := j.readPending(fields)
-	if bad != nil {
-		return bad.reply()
-	}
-	if fields["SchedAt"] != nil {
-		t.at = changed.at
-	}
-	if fields["Content"] != nil {
-		t.content, t.push, t.to, t.title, t.desc = changed.content, changed.push, changed.to, changed.title, changed.desc
-	}
-	return j.taskID(t.id)
+	changed := &task{}
+	return j.changeTask(func(fields object) (bad *refusal) {
+		if changed.kind, bad = readTaskType(fields); bad == nil && fields["SchedAt"] != nil {
+			bad = j.readSchedule(fields, changed)
+		}
+		if bad == nil && fields["Content"] != nil {
+			bad = j.readContent(fields["Content"], changed)
+		}
+		return bad
+	}, func(t *task) {
+		if !changed.at.IsZero() {
+			t.at = changed.at
+		}
+		if changed.content != nil {
+			t.content, t.push, t.to, t.title, t.desc = changed.content, changed.push, changed.to, changed.title, changed.desc
+		}
+	})
 }
 
 // deleteTask is v4/timpush/delete_sched_task.
 func (j job) deleteTask() reply {
+	return j.changeTask(func(object) *refusal { return nil }, func(t *task) {
+		j.Server.tasks = slices.DeleteFunc(j.Server.tasks, func(other *task) bool { return other == t })
+	})
+}
+
+// changeTask is a command that changes a task. Read reads the change before the task is looked for; change makes it, under the lock.
+func (j job) changeTask(read func(fields object) *refusal, change func(*task)) reply {
 	fields, bad := j.readTaskFields()
+	if bad == nil {
+		bad = read(fields)
+	}
 	if bad != nil {
 		return bad.reply()
 	}
@@ -275,7 +299,7 @@ func (j job) deleteTask() reply {
 	if bad != nil {
 		return bad.reply()
 	}
-	j.Server.tasks = slices.DeleteFunc(j.Server.tasks, func(other *task) bool { return other == t })
+	change(t)
 	return j.taskID(t.id)
 }
 

@@ -83,6 +83,12 @@ func TestTasks(t *testing.T) {
 		assert.Equal(t, "News", info.Title)
 		assert.Equal(t, map[string]any{"From_Account": "x", "OfflinePushInfo": map[string]any{"Title": "News", "Desc": "d"}}, info.Content)
 
+		tasks := f.Tasks()
+		require.Len(t, tasks, 3)
+		at := time.Date(2000, 1, 1, 9, 0, 0, 0, time.UTC)
+		assert.Equal(t, []any{tag, "Tag", at, "News", "pending", ""}, []any{tasks[1].ID, tasks[1].Type, tasks[1].At, tasks[1].Title, tasks[1].State, tasks[1].TaskID})
+		assert.JSONEq(t, strings.TrimPrefix(content(), `"Content":`), string(tasks[0].Content))
+
 		now := time.Now()
 		assert.Equal(t, 0, f.RunTasks(now.Add(9*time.Hour-time.Second)))
 		f.tag("late", `["E"]`)
@@ -90,6 +96,7 @@ func TestTasks(t *testing.T) {
 		pushes := f.Pushes()
 		require.Len(t, pushes, 2)
 		assert.Equal(t, tag, pushes[0].Task)
+		assert.Equal(t, []any{"dispatched", pushes[0].TaskID}, []any{f.Tasks()[1].State, f.Tasks()[1].TaskID})
 		assert.Equal(t, []string{"ann", "cid", "dan", "late"}, pushes[0].Accounts, "as it is when the task runs")
 		assert.Equal(t, timpushtest.PushTag, pushes[0].Kind)
 		assert.Len(t, pushes[1].Accounts, 7)

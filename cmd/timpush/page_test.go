@@ -140,6 +140,7 @@ func TestPage(t *testing.T) {
 	assert.Regexp(t, `u\d+\s+city: c\d+, sex: [mf]`, p.text("accounts"))
 	assert.Contains(t, p.text("caption"), "The last minute of set_attr")
 	assert.Positive(t, eval[int](p, "document.querySelectorAll('#chart rect').length"))
+	s.pushes(p)
 
 	// What a client has sent stays a text.
 	assert.Contains(t, p.text("accounts"), hostile)
@@ -160,6 +161,26 @@ func TestPage(t *testing.T) {
 
 	s.stop()
 	p.shows("status", "Not connected")
+}
+
+// pushes sends some, and schedules some, and sees how far they come.
+func (s *served) pushes(p *tab) {
+	s.t.Helper()
+	assert.Equal(s.t, "None yet.", p.text("pushes-note"))
+	s.done("tasks", "add", "--attr", "sex=f", "--title", "A later offer", "--in", "1h", "--yes")
+	p.shows("pushes-note", "1 scheduled")
+	assert.Regexp(s.t, `A later offer\s+To those who match, task \d+\.\s+scheduled\s+[\d :-]+\s+sent\s+–\s+reached\s+–\s+clicked\s+–`, p.text("pending"))
+	s.done("push", "--attr", "sex=f", "--title", hostile, "--yes")
+	p.shows("pushes", "to those whose attributes match: 84 accounts")
+	assert.Regexp(s.t, `scheduled\s+no\s+sent\s+80\s+reached\s+68\s+clicked\s+17`, p.text("pushes"))
+	s.done("tasks", "add", "--accounts", "u1,u2,u3,u4", "--title", "Your order", "--in", "1s", "--yes")
+	p.shows("pushes", "It was sent for task")
+	assert.Regexp(s.t, `Your order\s+.*4 accounts.*\s+scheduled\s+[\d:]+\s+sent\s+4\s+reached\s+4\s+clicked\s+1`, p.text("pushes"))
+	_, id, _ := strings.Cut(p.text("pushes"), "accounts. TaskID ")
+	_, id, _ = strings.Cut(id, "accounts. TaskID ") // the older one
+	id, _, _ = strings.Cut(id, ".")
+	s.done("revoke", id, "--yes")
+	p.shows("pushes", "Revoked.")
 }
 
 // looks takes pictures in both schemes, which must differ.
@@ -190,7 +211,6 @@ func TestPageByKeyboard(t *testing.T) {
 	p.do(chromedp.KeyEvent("u8\r"))
 	p.shows("found", "u8 has city: c8.")
 	assert.Equal(t, "Show", p.key("\t"))
-	assert.Contains(t, p.key("\t"), "TaskID", "the pushes can be scrolled by keys")
 	assert.Contains(t, p.key("\t"), "set_attr, 1 user")
 	p.key("\r")
 	assert.Contains(t, p.text("list"), "POST /v4/timpush/set_attr", "it is open")

@@ -58,9 +58,11 @@ type state struct {
 		Account string
 		Tags    []string
 	}
-	Pushes []struct {
-		Task, Kind, State                string
-		Accounts, Sent, Reached, Clicked int
+	Waiting int
+	Pending []struct{ At, Title, Kind string }
+	Pushes  []struct {
+		Task, Title, Scheduled, Kind, State string
+		Accounts, Sent, Reached, Clicked    int
 	}
 	Requests []struct{ Command, Head, Body, Outcome string }
 }
@@ -233,9 +235,32 @@ func TestPushes(t *testing.T) {
 	assert.Equal(t, []string{"add_tag done", "push done", "batch done", "revoke done"}, commands)
 
 	s.signed("add_sched_task", `{"Sdkappid":1400000000,"Type":"All","SchedAt":"2099-01-01 00:00:00","Content":{"OfflinePushInfo":{"Title":"x"}}}`)
+	st, _ = s.state()
+	require.Len(t, st.Pending, 1)
+	assert.Equal(t, []string{"x", "all"}, []string{st.Pending[0].Title, st.Pending[0].Kind})
+	assert.Contains(t, st.Pending[0].At, ":00:00")
 	s.fake.RunTasks(time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC))
 	st, _ = s.state()
+	assert.Empty(t, st.Pending)
 	require.Len(t, st.Pushes, 1)
+	assert.Equal(t, "x", st.Pushes[0].Title)
+	assert.NotEmpty(t, st.Pushes[0].Scheduled)
 	assert.Contains(t, st.Pushes[0].State, "sent for task ")
 	assert.Equal(t, 1, st.Pushes[0].Accounts)
+}
+
+// TestScheduled: of many tasks the next ones are shown, and no title shows a secret.
+func TestScheduled(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 0)
+	_, _, key := s.fake.App()
+	for i := range 12 {
+		s.signed("add_sched_task", fmt.Sprintf(
+			`{"Sdkappid":1400000000,"Type":"User","SchedAt":"2099-01-%02d 00:00:00","Content":{"To_Account":["a"],"OfflinePushInfo":{"Title":"%d %s"}}}`, 28-i, i, key))
+	}
+	st, text := s.state()
+	assert.Equal(t, 12, st.Waiting)
+	require.Len(t, st.Pending, 10)
+	assert.Equal(t, "11 [not shown]", st.Pending[0].Title, "the next one first")
+	assert.NotContains(t, text, key)
 }

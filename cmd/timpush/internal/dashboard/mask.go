@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -69,6 +70,13 @@ func (m *mask) request(c timpushtest.Call) request {
 		Head: m.text(c.Method+" "+c.Path, maxText) + m.text(m.query(c.Query), maxBody),
 		Body: m.text(string(c.Body), maxBody),
 	}
+}
+
+// title returns the title of a push, for this page.
+func (m *mask) title(body []byte) string {
+	var request struct{ OfflinePushInfo struct{ Title string } }
+	_ = json.Unmarshal(body, &request) // without one there is no title
+	return m.text(request.OfflinePushInfo.Title, maxText)
 }
 
 // query shows the parameters that are known to be harmless with their values, and of others the names.

@@ -140,19 +140,21 @@ func (s *stats) totals() (requests, done int64) {
 
 // state is what a page shows.
 type state struct {
-	Started  int64      `json:"started"` // if it changes, the page must begin again
-	Last     int64      `json:"last"`    // number of the last request
-	Quota    int        `json:"quota"`
-	Busiest  string     `json:"busiest"` // the command that Seconds is of
-	Seconds  [][2]int64 `json:"seconds"` // calls, and how many of them were refused by the quota; the oldest first
-	Commands []row      `json:"commands"`
-	Outcomes []outcome  `json:"outcomes"`
-	Done     int64      `json:"done"`
-	Names    []string   `json:"names"`
-	Stored   int        `json:"stored"` // accounts that have attributes
-	Accounts []account  `json:"accounts"`
-	Pushes   []push     `json:"pushes"` // the latest first
-	Requests []request  `json:"requests"`
+	Started  int64       `json:"started"` // if it changes, the page must begin again
+	Last     int64       `json:"last"`    // number of the last request
+	Quota    int         `json:"quota"`
+	Busiest  string      `json:"busiest"` // the command that Seconds is of
+	Seconds  [][2]int64  `json:"seconds"` // calls, and how many of them were refused by the quota; the oldest first
+	Commands []row       `json:"commands"`
+	Outcomes []outcome   `json:"outcomes"`
+	Done     int64       `json:"done"`
+	Names    []string    `json:"names"`
+	Stored   int         `json:"stored"` // accounts that have attributes
+	Accounts []account   `json:"accounts"`
+	Pending  []scheduled `json:"pending"` // pushes that are not sent yet, the next first
+	Waiting  int         `json:"waiting"` // how many there are
+	Pushes   []push      `json:"pushes"`  // the latest first
+	Requests []request   `json:"requests"`
 }
 
 // row is a command in the state.
@@ -173,14 +175,25 @@ type account struct {
 
 // push is a push that was carried out.
 type push struct {
-	Time     string `json:"time"`
-	Task     string `json:"task"`
-	Kind     string `json:"kind"`
-	Accounts int    `json:"accounts"`
-	Sent     int    `json:"sent"`
-	Reached  int    `json:"reached"`
-	Clicked  int    `json:"clicked"`
-	State    string `json:"state"`
+	Time      string `json:"time"`
+	Scheduled string `json:"scheduled,omitempty"` // for when, if it was
+	Task      string `json:"task"`
+	Title     string `json:"title"`
+	Kind      string `json:"kind"`
+	Accounts  int    `json:"accounts"`
+	Sent      int    `json:"sent"`
+	Reached   int    `json:"reached"`
+	Clicked   int    `json:"clicked"`
+	State     string `json:"state"`
+}
+
+// scheduled is a push that is not sent yet, or that could not be sent.
+type scheduled struct {
+	ID    int64  `json:"id"`
+	At    string `json:"at"`
+	Title string `json:"title"`
+	Kind  string `json:"kind"`
+	Fault string `json:"fault,omitempty"`
 }
 
 // state returns the current state, with the requests after one of them.
@@ -199,14 +212,26 @@ func (s *stats) state(now time.Time, after int64) *state {
 			st.Accounts = append(st.Accounts, account{name, attrs, tags})
 		}
 	}
-	st.Pushes = s.pushes()
+	s.addPushes(st, now)
 	return st
 }
 
-// pushes returns the last pushes, the latest first.
-func (s *stats) pushes() (list []push) {
+// addPushes adds the scheduled pushes and the last ones that were sent.
+func (s *stats) addPushes(st *state, now time.Time) {
+	at := map[int64]string{}
+	tasks := s.fake.Tasks()
+	slices.SortStableFunc(tasks, func(a, b timpushtest.Task) int { return a.At.Compare(b.At) })
+	for _, t := range tasks {
+		at[t.ID] = clock(t.At, now)
+		if t.TaskID != "" {
+			continue
+		}
+		if st.Waiting++; len(st.Pending) < maxPushes {
+			st.Pending = append(st.Pending, scheduled{t.ID, at[t.ID], s.mask.text(t.Title, maxText), strings.ToLower(t.Type), s.mask.text(t.Fault, maxText)})
+		}
+	}
 	for _, p := range slices.Backward(s.fake.Pushes()) {
-		if len(list) == maxPushes {
+		if len(st.Pushes) == maxPushes {
 			break
 		}
 		state := "sent"
@@ -216,11 +241,19 @@ func (s *stats) pushes() (list []push) {
 		case p.Task != 0:
 			state = fmt.Sprint("sent for task ", p.Task)
 		}
-		list = append(list, push{
-			p.Time.Format(time.TimeOnly), p.TaskID, string(p.Kind), len(p.Accounts), p.Sent, p.Reached, p.Clicked, state,
+		st.Pushes = append(st.Pushes, push{
+			clock(p.Time, now), at[p.Task], p.TaskID, s.mask.title(p.Body), string(p.Kind), len(p.Accounts), p.Sent, p.Reached, p.Clicked, state,
 		})
 	}
-	return list
+}
+
+// clock returns a time, with the day if that is another one than now's.
+func clock(at, now time.Time) string {
+	at = at.Local()
+	if at.Format(time.DateOnly) != now.Local().Format(time.DateOnly) {
+		return at.Format(time.DateTime)
+	}
+	return at.Format(time.TimeOnly)
 }
 
 func (s *stats) counts(now time.Time, after int64) (*state, []string) {

@@ -21,23 +21,76 @@ function text(id, value) {
   if (e.textContent !== value) e.textContent = value;
 }
 
+// breakable lets a line break after each "_" of a name.
+function breakable(text) {
+  return text.split(/(?<=_)/).flatMap((part) => [part, document.createElement("wbr")]);
+}
+
+// fill puts elements into a list, unless it shows the same already.
+function fill(id, list, make) {
+  const e = byId(id);
+  const shown = JSON.stringify(list);
+  if (e.dataset.shown === shown) return;
+  e.dataset.shown = shown;
+  e.replaceChildren(...list.map(make));
+}
+
 // rows fills a table. A number is a cell with a number.
 function rows(id, list) {
-  const body = byId(id);
-  const shown = JSON.stringify(list);
-  if (body.dataset.shown === shown) return;
-  body.dataset.shown = shown;
-  body.replaceChildren(...list.map((cells) => element("tr", "", ...cells.map((cell, i) => {
+  fill(id, list, (cells) => element("tr", "", ...cells.map((cell, i) => {
     const isNumber = typeof cell === "number";
-    const td = element(i === 0 ? "th" : "td", isNumber ? "number" : "", isNumber ? number(cell) : cell);
+    const td = element(i === 0 ? "th" : "td", isNumber ? "number" : "", ...(isNumber ? [number(cell)] : breakable(cell)));
     if (i === 0) td.scope = "row";
     return td;
-  }))));
+  })));
 }
 
 function attributes(attrs) {
   const names = Object.keys(attrs || {}).sort();
   return names.map((name) => `${name}: ${attrs[name] === "" ? "(empty)" : attrs[name]}`).join(", ");
+}
+
+const kinds = {
+  all: "everybody", tag: "those who match", attr: "those whose attributes match", batch: "listed accounts", user: "listed accounts",
+};
+
+// step is one of the four steps in the life of a push, with its share of all accounts if it has one.
+function step(name, value, done, share) {
+  const e = element("div", done ? "done" : "", element("dt", "", name), element("dd", "", value));
+  if (share !== undefined) {
+    const bar = element("span", "");
+    bar.style.width = `${100 * share}%`;
+    e.append(element("span", "share", bar));
+  }
+  return e;
+}
+
+function pushItem(title, note, bad, ...steps) {
+  const p = element("p", "", note);
+  if (bad) p.append(" ", element("span", "bad", bad));
+  return element("li", "", element("h3", "", title || "(without a title)"), p, element("dl", "life", ...steps));
+}
+
+function pendingItem(t) {
+  return pushItem(t.title, `To ${kinds[t.kind] || t.kind}, task ${t.id}.`, t.fault && `Not sent: ${t.fault}`,
+    step("scheduled", t.at, true), ...["sent", "reached", "clicked"].map((name) => step(name, "\u2013", false)));
+}
+
+function sentItem(p) {
+  const counted = (name, n) => step(name, number(n), true, p.accounts ? n / p.accounts : 0);
+  const accounts = `${number(p.accounts)} ${p.accounts === 1 ? "account" : "accounts"}`;
+  const task = p.state.startsWith("sent for task") ? ` It was ${p.state}.` : "";
+  return pushItem(p.title, `${p.time}, to ${kinds[p.kind] || p.kind}: ${accounts}. TaskID ${p.task}.${task}`, p.state === "revoked" && "Revoked.",
+    step("scheduled", p.scheduled || "no", Boolean(p.scheduled)), counted("sent", p.sent), counted("reached", p.reached), counted("clicked", p.clicked));
+}
+
+function life(state) {
+  const pending = state.pending || [];
+  const pushes = state.pushes || [];
+  const more = state.waiting > pending.length ? `, the next ${pending.length} of them here` : "";
+  text("pushes-note", pending.length || pushes.length ? `${number(state.waiting)} scheduled${more}. Below are the last that were sent, the newest first.` : "None yet.");
+  fill("pending", pending, pendingItem);
+  fill("pushes", pushes, sentItem);
 }
 
 function shape(name, className, attrs) {
@@ -94,8 +147,7 @@ function show(state) {
   rows("commands", (state.commands || []).map((c) => [c.name, c.now, c.most, c.calls, c.refused]));
   rows("outcomes", (state.outcomes || []).map((o) => [o.text, o.requests, o.users]));
   rows("accounts", (state.accounts || []).map((a) => [a.account, attributes(a.attrs), (a.tags || []).join(", ")]));
-  const kinds = { all: "everybody", tag: "a condition of tags", attr: "a condition of attributes", batch: "listed accounts" };
-  rows("pushes", (state.pushes || []).map((p) => [p.task, p.time, kinds[p.kind] || p.kind, p.accounts, p.sent, p.reached, p.clicked, p.state]));
+  life(state);
   text("stored", `${number(state.stored)} ${state.stored === 1 ? "account has" : "accounts have"} attributes.`);
   text("names", state.names ? `The app's attributes: ${state.names.join(", ")}.` : "The app has no attributes.");
   requests(state.requests || []);

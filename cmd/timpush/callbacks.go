@@ -27,10 +27,11 @@ The service must reach the address, through a proxy with TLS for example; set it
 that sends there. A request of another app is refused. With TIMPUSH_CALLBACK_TOKEN set to the token of the console, so is one that
 is not signed with it.
 
-Each request is answered at once. Ctrl-C ends the command, with exit code 0 and the number of events.`
+Each request is answered at once. Ctrl-C ends the command, with exit code 0 and the number of events; so does the last of --count events.`
 
 const callbacksExample = `  timpush callbacks
   timpush callbacks --json > events.ndjson
+  timpush callbacks --count 1                        # wait for the first event
   timpush serve --callbacks http://127.0.0.1:7171    # in another terminal: its pushes have events`
 
 // tokenVariable holds the token of callbacks. There is no flag for it, as others can see command lines.
@@ -48,6 +49,7 @@ func newCallbacks() *cobra.Command {
 	flags := l.cmd.Flags()
 	flags.StringVar(&l.listen, "listen", "127.0.0.1:7171", "`address` to listen on; port 0 is any free one")
 	flags.BoolVar(&l.public, "public", false, "accept connections from other machines, without TLS")
+	flags.IntVar(&l.most, "count", 0, "end after this `number` of events; 0: not before Ctrl-C")
 	flags.BoolVar(&l.asJSON, "json", false, "write an object on each line, for a program")
 	flags.String("config", "", "configuration `file`")
 	flags.String(settings.SDKAppID, "", "`number` of the app")
@@ -60,6 +62,7 @@ type listening struct {
 	listen string
 	public bool
 	asJSON bool
+	most   int // events to print; 0: any number
 	app    int
 	events chan any // PushEvent, ChatPushEvent or otherEvent
 
@@ -76,6 +79,9 @@ type otherEvent struct {
 }
 
 func (l *listening) run(ctx context.Context) (err error) {
+	if l.most < 0 {
+		return usage(errors.New("--count: want 0 or more"))
+	}
 	source := sourceOf(l.cmd)
 	if l.app, err = source.LoadApp(); err != nil {
 		return usage(err)
@@ -128,8 +134,11 @@ func (l *listening) serve(ctx context.Context, listener net.Listener, server *ht
 	select {
 	case err := <-ended:
 		return fatal(err)
-	case err := <-printed: // only an error ends it before the channel is closed
-		_ = server.Close()
+	case err := <-printed: // an error, or the last of --count
+		l.stop(ctx, server)
+		if err == nil {
+			l.say("%s.", count(l.most, "event"))
+		}
 		return fatal(err)
 	case <-ctx.Done():
 	}
@@ -156,9 +165,9 @@ func (l *listening) stop(ctx context.Context, server *http.Server) {
 	close(l.events)
 }
 
-// print prints events until the channel is closed or an error.
+// print prints events until there are as many as wanted, the channel is closed, or an error.
 func (l *listening) print() error {
-	out := l.cmd.OutOrStdout()
+	out, printed := l.cmd.OutOrStdout(), 0
 	for event := range l.events {
 		var err error
 		if l.asJSON {
@@ -166,7 +175,8 @@ func (l *listening) print() error {
 		} else {
 			_, err = fmt.Fprintln(out, eventText(event))
 		}
-		if err != nil {
+		printed++
+		if err != nil || printed == l.most {
 			return err
 		}
 	}

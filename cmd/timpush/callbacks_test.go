@@ -96,6 +96,17 @@ func TestCallbacksForPrograms(t *testing.T) {
 	assert.Equal(t, map[string]any{"CallbackCommand": "Push.New", "X": float64(1)}, events[2]["Item"])
 }
 
+func TestCallbacksCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := w.listen("--json", "--count", "2")
+	l.send(timpushtest.Event{"To_Account": "a"}, timpushtest.Event{"To_Account": "b"}, timpushtest.Event{"To_Account": "c"})
+	out, err := io.ReadAll(l.out)
+	require.NoError(t, err, "it ends by itself")
+	assert.Len(t, lines(t, string(out)), 2)
+	assert.Equal(t, 2, w.run("callbacks", "--count", "-1").code)
+}
+
 // TestCallbacksRefused: requests of others are not printed, and the command says once why.
 func TestCallbacksRefused(t *testing.T) {
 	t.Parallel()

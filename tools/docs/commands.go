@@ -28,23 +28,46 @@ var (
 // checkCommands runs the commands of all documents. It returns how many were run and how many were skipped by a rule.
 func (c *checker) checkCommands(ctx context.Context) (ran, skipped int) {
 	for _, d := range c.docs {
+		common, own := c.fake, false
 		for _, cmd := range d.commands() {
-			r := ruleFor(cmd.text)
-			if r.skip == "" {
-				c.checkCommand(ctx, d, cmd, r)
+			if !own && ownFake.MatchString(cmd.text) {
+				c.fake, own = nil, true // for the rest of the document
+			}
+			if c.checkOne(ctx, d, cmd) {
 				ran++
-				continue
+			} else {
+				skipped++
 			}
-			skipped++
-			if r.named {
-				c.checkNames(d, cmd, filepath.Join(c.module(d), cmd.cd))
-			}
-			if strings.HasPrefix(cmd.text, "timpush serve") && len(cmd.output) > 0 {
-				c.checkServe(ctx, d, cmd)
-			}
+		}
+		if own {
+			c.fake.stop()
+			c.fake = common
 		}
 	}
 	return ran, skipped
+}
+
+// ownFake is a command after which a document uses a fake of its own, with the flags in it.
+var ownFake = regexp.MustCompile(`^timpush serve --.* > settings\.sh$`)
+
+// checkOne runs a command, and reports false if a rule skips it.
+func (c *checker) checkOne(ctx context.Context, d *document, cmd command) bool {
+	r := ruleFor(cmd.text)
+	switch {
+	case ownFake.MatchString(cmd.text):
+		if err := c.startFake(ctx, cmd.text); err != nil {
+			c.fault(d, cmd.line, "%s: %v", cmd.text, err)
+		}
+		return true
+	case r.skip == "":
+		c.checkCommand(ctx, d, cmd, r)
+		return true
+	case r.named:
+		c.checkNames(d, cmd, filepath.Join(c.module(d), cmd.cd))
+	case strings.HasPrefix(cmd.text, "timpush serve") && len(cmd.output) > 0:
+		c.checkServe(ctx, d, cmd)
+	}
+	return false
 }
 
 // commands finds them in blocks and in code spans.
@@ -87,18 +110,26 @@ func (b *block) commands() (all []command) {
 	return all
 }
 
+// ofTool is what runs in the folder of the fake.
+var ofTool = regexp.MustCompile(`^(timpush |export TIMPUSH_)`)
+
+// ownFake reports whether the document starts a fake, in whose folder its commands then run.
+func (d *document) ownFake() bool {
+	return slices.ContainsFunc(d.commands(), func(cmd command) bool { return ownFake.MatchString(cmd.text) })
+}
+
 // checkCommand runs a command, and compares how it ends and what it prints. Those of the tool run against the fake.
 func (c *checker) checkCommand(ctx context.Context, d *document, cmd command, r rule) {
 	text, dir, env := cmd.text, filepath.Join(c.module(d), cmd.cd), os.Environ()
 	if r.as != "" {
 		text = r.match.ReplaceAllString(text, r.as)
 	}
-	if strings.HasPrefix(cmd.text, "timpush ") || strings.HasPrefix(cmd.text, "export TIMPUSH_") {
-		if err := c.startFake(ctx); err != nil {
+	if ofTool.MatchString(cmd.text) || d.ownFake() && !strings.HasPrefix(cmd.text, "go ") {
+		if err := c.startFake(ctx, usual); err != nil {
 			c.fault(d, cmd.line, "%s: %v", cmd.text, err)
 			return
 		}
-		dir, env = c.fake.dir, append(env, c.fake.env...)
+		text, dir, env = c.fake.at(text), c.fake.dir, append(env, c.fake.env...)
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -130,12 +161,15 @@ var (
 	duration = regexp.MustCompile(`\b[\d.]+(µs|ms|s)\b`)
 	address  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	secret   = regexp.MustCompile(`(SECRET_KEY=)\S+`)
+	moment   = regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`)
+	taskID   = regexp.MustCompile(`\b(batch_)?[0-9a-f]{8}_[0-9a-f]{8}_[0-9a-f]{15}_[0-9a-f]{8}_[0-9a-f]{6}\b`)
 )
 
 // measured replaces what differs from run to run.
 func measured(s string) string {
 	s = duration.ReplaceAllString(s, "TIME")
 	s = address.ReplaceAllString(s, "127.0.0.1:PORT")
+	s = taskID.ReplaceAllString(moment.ReplaceAllString(s, "MOMENT"), "TASKID")
 	return strings.TrimSpace(secret.ReplaceAllString(s, "${1}KEY"))
 }
 

@@ -104,7 +104,7 @@ func TestTheToolRunsAgainstAFake(t *testing.T) {
 	t.Parallel()
 	c := &checker{root: "../.."}
 	c.docs = []*document{parse("a.md", "    $ timpush get-attr mary\n    {\"To_Account\":\"mary\",\"Attrs\":{}}\n\n`timpush explain 1`\n")}
-	defer func() { c.fake.stop() }()
+	defer c.stop()
 	c.checkCommands(t.Context())
 	require.Len(t, c.faults, 1)
 	assert.ErrorContains(t, c.faults[0], "a.md:4: timpush explain 1: exit status 1")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,12 +21,16 @@ type fake struct {
 	env    []string
 	cmd    *exec.Cmd
 	output tools.Buffer // of the process
+	port   string       // a free one, for callbacks
 }
 
 var setting = regexp.MustCompile(`(?m)^export (TIMPUSH_\w+=.*)$`)
 
-// startFake builds the tool and serves a fake with the attributes that the documents use, at the first call.
-func (c *checker) startFake(ctx context.Context) error {
+// usual is the fake that most documents use. It has the attributes that they name.
+const usual = "timpush serve --names sex,city,country,level"
+
+// startFake serves a fake as a command of a document says, on any free port, unless there is one.
+func (c *checker) startFake(ctx context.Context, command string) error {
 	if c.fake != nil {
 		if len(c.fake.env) == 0 {
 			return errors.New("the fake did not start")
@@ -36,35 +41,77 @@ func (c *checker) startFake(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.fake = &fake{dir: dir}
-	tool := filepath.Join(dir, "bin", "timpush")
-	if _, err := tools.Run(c.root, nil, "go", "build", "-o", tool, "./cmd/timpush"); err != nil {
-		return err
-	}
+	c.fake = &fake{dir: dir, port: freePort()}
 	if err := os.WriteFile(filepath.Join(dir, "users.csv"), c.users(), 0o600); err != nil {
 		return err
 	}
-	c.fake.cmd = exec.CommandContext(ctx, tool, "serve", "--listen", "127.0.0.1:0", "--names", "sex,city,country,level")
-	c.fake.cmd.Stdout, c.fake.cmd.Stderr, c.fake.cmd.Env = &c.fake.output, &c.fake.output, []string{"HOME=" + dir}
+	if err := c.buildTool(); err != nil {
+		return err
+	}
+	env := []string{"HOME=" + dir, "PATH=" + filepath.Dir(c.tool) + ":" + os.Getenv("PATH")}
+	c.fake.cmd = exec.CommandContext(ctx, "bash", "-c", "exec "+c.fake.at(command)+" --listen 127.0.0.1:0")
+	c.fake.cmd.Stdout, c.fake.cmd.Stderr, c.fake.cmd.Env, c.fake.cmd.Dir = &c.fake.output, &c.fake.output, env, dir
 	if err := c.fake.cmd.Start(); err != nil {
 		return err
 	}
-	c.fake.await("TIMPUSH_SECRET_KEY=")
-	for _, s := range setting.FindAllStringSubmatch(c.fake.output.String(), -1) {
+	for _, s := range setting.FindAllStringSubmatch(c.fake.await("TIMPUSH_SECRET_KEY="), -1) {
 		c.fake.env = append(c.fake.env, s[1])
 	}
 	if len(c.fake.env) < 5 {
-		return fmt.Errorf("timpush serve does not tell what a program needs: %s", c.fake.output.String())
+		return fmt.Errorf("%s does not tell what a program needs: %s", command, c.fake.output.String())
 	}
-	c.fake.env = append(c.fake.env, "HOME="+dir, "PATH="+filepath.Dir(tool)+":"+os.Getenv("PATH"))
+	c.fake.env = append(c.fake.env, env...)
 	return nil
 }
 
-// await waits until the fake has printed a text, for at most 20 s.
-func (f *fake) await(text string) {
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(f.output.String(), text) && time.Now().Before(end); {
+// freePort returns a port of this machine that nothing uses now; "0" if there is none.
+func freePort() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+	if err != nil {
+		return "0"
+	}
+	defer func() { _ = l.Close() }() // it was not used
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// at returns a command with this fake's port in the place of the one that documents show.
+func (f *fake) at(command string) string {
+	return strings.ReplaceAll(command, "127.0.0.1:7171", "127.0.0.1:"+f.port)
+}
+
+// buildTool builds the tool once.
+func (c *checker) buildTool() error {
+	if c.tool != "" {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "docs")
+	if err != nil {
+		return err
+	}
+	c.tool = filepath.Join(dir, "timpush")
+	_, err = tools.Run(c.root, nil, "go", "build", "-o", c.tool, "./cmd/timpush")
+	return err
+}
+
+// stop ends the fake, and removes the tool.
+func (c *checker) stop() {
+	c.fake.stop()
+	if c.tool != "" {
+		_ = os.RemoveAll(filepath.Dir(c.tool))
+	}
+}
+
+// await waits until the fake has printed a text, or written it to the file that documents use, for at most 20 s.
+func (f *fake) await(text string) (printed string) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		file, _ := os.ReadFile(filepath.Join(f.dir, "settings.sh"))
+		if printed = f.output.String() + string(file); strings.Contains(printed, text) {
+			break
+		}
 		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // it ends soon
 	}
+	return printed
 }
 
 // users is the first file of users that a document shows.
@@ -81,7 +128,7 @@ func (c *checker) users() []byte {
 
 // checkServe checks that the fake printed each line that the document shows.
 func (c *checker) checkServe(ctx context.Context, d *document, cmd command) {
-	if err := c.startFake(ctx); err != nil {
+	if err := c.startFake(ctx, usual); err != nil {
 		c.fault(d, cmd.line, "%s: %v", cmd.text, err)
 		return
 	}

@@ -21,7 +21,8 @@ import (
 type checker struct {
 	root   string // of the repository, absolute
 	docs   []*document
-	fake   *fake // that commands of the tool use, once there is one
+	tool   string // once it is built
+	fake   *fake  // that commands of the tool use, once there is one
 	faults []error
 }
 
@@ -41,7 +42,7 @@ func (c *checker) run(ctx context.Context) (err error) {
 	if err := c.read(); err != nil {
 		return err
 	}
-	defer func() { c.fake.stop() }()
+	defer c.stop()
 	links := c.checkLinks()
 	ran, skipped := c.checkCommands(ctx)
 	blocks := c.checkGo()

@@ -116,7 +116,7 @@ func taskFailed(err error, unknown string) error {
 	if _, ok := errors.AsType[*timpush.InputErrors](err); ok {
 		return usage(err)
 	}
-	if call, ok := errors.AsType[*timpush.CallError](err); ok && call.Outcome == timpush.Unknown {
+	if call, ok := errors.AsType[*timpush.CallError](err); ok && call.Outcome == timpush.Unknown && unknown != "" {
 		return fatal(fmt.Errorf("%w\n%s", err, unknown))
 	}
 	return fatal(err)
@@ -206,6 +206,9 @@ func findTask(cmd *cobra.Command, client *timpush.Client, arg string) (*timpush.
 		return nil, usage(fmt.Errorf("%q is not the number of a task: see timpush tasks list", arg))
 	}
 	task, err := client.Task(cmd.Context(), id)
+	if call, ok := errors.AsType[*timpush.CallError](err); ok && call.Outcome == timpush.Rejected {
+		err = fmt.Errorf("%w\nIs there a task %d? See: timpush tasks list", err, id) // the code for this is not documented
+	}
 	if err != nil {
 		return nil, taskFailed(err, "")
 	}

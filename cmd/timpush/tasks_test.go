@@ -121,7 +121,7 @@ func TestTasksByAccident(t *testing.T) {
 	assert.Empty(t, w.fake.Calls())
 	r := w.run("tasks", "show", "7")
 	assert.Equal(t, 3, r.code)
-	assert.Contains(t, r.err, "90104")
+	assert.Contains(t, r.err, "Is there a task 7? See: timpush tasks list\n")
 	assert.Contains(t, w.run("tasks", "list").err, "there are no tasks from 20")
 }
 

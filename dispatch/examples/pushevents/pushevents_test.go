@@ -3,7 +3,6 @@
 package pushevents
 
 import (
-	"context"
 	"database/sql"
 	"net/http"
 	"net/http/httptest"
@@ -98,7 +97,7 @@ func answeredInTime(t *testing.T, db *sql.DB) {
 	_, err = lock.ExecContext(t.Context(), `lock table push_events`)
 	require.NoError(t, err)
 	began := time.Now()
-	require.Error(t, store(context.Background(), db, []timpush.PushEvent{{TaskID: "t"}}))
+	require.Error(t, store(t.Context(), db, []timpush.PushEvent{{TaskID: "t"}}))
 	assert.Less(t, time.Since(began), time.Second)
 	require.NoError(t, lock.Rollback())
 	require.NoError(t, store(t.Context(), db, []timpush.PushEvent{{TaskID: "t"}}), "and the next one is stored")

@@ -122,7 +122,7 @@ func TestServe(t *testing.T) {
 
 	code, errs := s.stop()
 	assert.Equal(t, 0, code)
-	assert.Contains(t, errs, "8 requests, 251 users done.")
+	assert.Regexp(t, `(?m)^([89]|1\d) requests, 251 users done\.$`, errs, "a busy machine makes more requests of the same users")
 }
 
 func TestServeTheConfiguredApp(t *testing.T) {

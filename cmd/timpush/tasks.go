@@ -183,11 +183,7 @@ func newTasksShow() *cobra.Command {
 	cmd.Flags().Bool("json", false, "for a program; its Content is a file for timpush tasks add")
 	appFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, _, err := newClient(cmd)
-		if err != nil {
-			return err
-		}
-		task, err := findTask(cmd, client, args[0])
+		_, task, err := findTask(cmd, nil, args[0])
 		if err != nil {
 			return err
 		}
@@ -199,21 +195,26 @@ func newTasksShow() *cobra.Command {
 	return cmd
 }
 
-// findTask reads the task that an argument names.
-func findTask(cmd *cobra.Command, client *timpush.Client, arg string) (*timpush.Task, error) {
+// findTask reads the task that an argument names, with a client that it makes if there is none yet.
+func findTask(cmd *cobra.Command, client *timpush.Client, arg string) (*timpush.Client, *timpush.Task, error) {
 	id, err := strconv.ParseInt(arg, 10, 64)
 	if err != nil || id <= 0 {
-		return nil, usage(fmt.Errorf("%q is not the number of a task: see timpush tasks list", arg))
+		return nil, nil, usage(fmt.Errorf("%q is not the number of a task: see timpush tasks list", arg))
+	}
+	if client == nil {
+		if client, _, err = newClient(cmd); err != nil {
+			return nil, nil, err
+		}
 	}
 	task, err := client.Task(cmd.Context(), id)
 	if call, ok := errors.AsType[*timpush.CallError](err); ok && call.Outcome == timpush.Rejected {
 		err = fmt.Errorf("%w\nIs there a task %d? See: timpush tasks list", err, id) // the code for this is not documented
 	}
 	if err != nil {
-		return nil, taskFailed(err, "")
+		return nil, nil, taskFailed(err, "")
 	}
 	task.TaskID = id
-	return task, nil
+	return client, task, nil
 }
 
 func showTask(cmd *cobra.Command, t *timpush.Task) error {
@@ -321,14 +322,11 @@ func changeTask(f *pushFlags, w *when, arg string) error {
 	var client *timpush.Client
 	if f.given() {
 		change.Content = &timpush.TaskContent{}
-		client, *change.Content, err = f.prepare()
-	} else {
-		client, _, err = newClient(f.cmd)
+		if client, *change.Content, err = f.prepare(); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	task, err := findTask(f.cmd, client, arg)
+	client, task, err := findTask(f.cmd, client, arg)
 	if err != nil {
 		return err
 	}
@@ -351,11 +349,7 @@ func newTasksDelete() *cobra.Command {
 		if !yes {
 			return usage(errors.New("nothing was deleted: give --yes to delete it"))
 		}
-		client, _, err := newClient(cmd)
-		if err != nil {
-			return err
-		}
-		task, err := findTask(cmd, client, args[0])
+		client, task, err := findTask(cmd, nil, args[0])
 		if err != nil {
 			return err
 		}

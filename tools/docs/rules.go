@@ -39,6 +39,7 @@ var rules = []rule{
 	{match: rx(`^timpush revoke TASKID --yes$`), skip: "TASKID is that of a push; the tests of cmd/timpush revoke one"},
 	{match: rx(`^timpush stats TASKID$`), as: "timpush stats"},
 	{match: rx(`^timpush tasks (show|change|delete) TASK\b`), skip: "TASK is the number of a task; docs/campaign.md has them with one"},
+	{match: rx(`^timpush callbacks (.* &)$`), as: "timeout 60 timpush callbacks $1"}, // it must not stay if no events come
 	{match: rx(`^timpush callbacks$`), as: "timeout --preserve-status --signal INT 1 timpush callbacks --listen 127.0.0.1:0"},
 	{match: rx(`^timpush queue`), skip: "it needs a NATS server; the tests of cmd/timpush run it"},
 	{match: rx(`^timpush set_attr$`), skip: "it is the name of a span"},

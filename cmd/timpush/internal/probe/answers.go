@@ -83,10 +83,10 @@ func (s *session) observations() (findings []Finding) {
 			key: "error-list", text: "What is ErrorList if no account failed?", client: "any of these",
 			readings: []reading{{"absent", "absent", ""}, {"null", "null", ""}, {"empty", "[]", ""}},
 		}, {
-			key: "listed-accounts", text: "How are accounts spelled in ErrorList?", client: "an account that was not sent makes the answer malformed",
+			key: "listed-accounts", text: "How are accounts spelled in ErrorList?", client: "in any case; one that was not sent may mean any of those that were",
 			readings: []reading{
 				{"as-sent", "as they were sent", ""}, {"other-case", "in another case", ""},
-				{"unrelated", "there are also accounts that were not sent", "perhaps: say so in an issue"},
+				{"unrelated", "there are also accounts that were not sent", "yes: with such answers no user is Done"},
 			},
 		}, {
 			key: "listed-twice", text: "Is an account in ErrorList once?", client: "the first code counts",

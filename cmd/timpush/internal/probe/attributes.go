@@ -131,8 +131,8 @@ func (s *session) unknownName() string { return fmt.Sprintf("probe-%08x", rand.U
 func attributeQuestions() []question {
 	return append([]question{
 		{
-			key: "read-delay", text: "How long after set_attr does get_attr show a value?", client: "Verify reads again for a few seconds",
-			readings: []reading{{"none", "at once", ""}, {"some", "after a delay", ""}},
+			key: "read-delay", text: "How long after set_attr does get_attr show a value?", client: "Verify reads again for nearly four seconds",
+			readings: []reading{{"none", "at once", ""}, {"some", "after a delay", "no, unless it is more than three seconds: then Verify must wait longer"}},
 			ask:      on(1, (*session).askDelay),
 		}, {
 			key: "invalid-attribute", text: "Is 90033 about the account, or about the whole request?", client: "either",

@@ -28,8 +28,15 @@ func requestQuestions() []question {
 			key: "empty-body", text: "What does an empty body do?", client: never,
 			readings: []reading{{"60003", "60003", ""}, {"90001", "90001", ""}, {"accepted", "it is accepted", ""}},
 			ask:      asking("get_attr_name", "", map[int]string{0: "accepted", 60003: "60003", 90001: "90001"}),
-		}, {
-			key: "get-method", text: "What does GET in place of POST do?", client: never,
+		},
+	}, callQuestions()...)
+}
+
+// callQuestions are about other parts of a request than its body.
+func callQuestions() []question {
+	return append([]question{
+		{
+			key: "get-method", text: "What does GET in place of POST do?", client: "it never sends that",
 			readings: []reading{{"60009", "60009", ""}, {"405", "HTTP status 405", ""}, {"accepted", "it is accepted", ""}},
 			ask: func(s *session) found {
 				a := s.call(request{method: http.MethodGet, command: "get_attr_name"})

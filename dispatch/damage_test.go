@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,6 +169,29 @@ func TestDamagedBucketRepeatsNothing(t *testing.T) {
 		assert.Equal(t, want, delivered, name)
 		assert.Zero(t, lost, name)
 	}
+}
+
+// TestDamagedBucketOfAServerIsNamed: there is no copy of the record, and another process may be writing one, so that an operator
+// has to empty the bucket. All is then sent again.
+func TestDamagedBucketOfAServerIsNamed(t *testing.T) {
+	t.Parallel()
+	var log records
+	fake, dir := timpushtest.Start(t), queueImages(t, 10)[3].dir // of a server that was stopped: it does not look at all of it again
+	path := blocks(t, dir, "KV_"+streamName)[0]
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	data[len(data)-100] ^= 1
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+
+	js, _ := startServer(t, dir)
+	stop := run(t, openOn(t, js, dispatch.WithLogger(log.logger())), quickClient(fake))
+	eventually(t, "it is said", func() bool { return strings.Contains(log.text(), "takes no writes") })
+	stop()
+	require.NoError(t, js.DeleteKeyValue(t.Context(), streamName))
+	q := openOn(t, js)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), 15)
 }
 
 // recovered opens a damaged queue, sends everything and returns how many messages were delivered and how many are reported as lost.

@@ -43,7 +43,7 @@
 //     on the same disk. A server of your own that cannot write has to be restarted; the error of SetAttr and [Stats].Paused name it.
 //   - Stored data is damaged: with OpenEmbedded every acknowledged message that cannot be sent is counted. On servers of your own
 //     all are, except messages at the end of the stream that no dispatcher had read before the server lost them. Where a server
-//     has lost the end of the stream, settled updates may be sent again from the rest.
+//     has lost the end of the stream or the record in the bucket, settled updates may be sent again from the rest.
 //   - A stream is deleted and made again, or the bucket is: sending continues with what is there, and what had been read and not
 //     settled is counted as lost. Streams that are edited so that they would lose updates make SetAttr return an error.
 //

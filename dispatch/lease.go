@@ -67,6 +67,8 @@ type parked struct {
 
 const recordKey = "dispatcher"
 
+const badBucket = 3 // refused writes of a free lease: one or two may be due to another process that takes it
+
 // lease is the right to send, for as long as it is renewed.
 type lease struct {
 	state    jetstream.KeyValue
@@ -86,6 +88,7 @@ func (q *Queue) newLease() *lease {
 // when its record has not changed for longer than its owner would have gone on without renewing it.
 func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 	seen, since := q.seen.revision, q.seen.since
+	refused := 0 // writes in a row, although the lease was free
 	for {
 		l := q.newLease()
 		err := l.load(ctx)
@@ -98,6 +101,13 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 			if err = l.save(ctx); err == nil {
 				return l, nil
 			}
+		}
+		if refused++; !free || !errors.Is(err, errLeaseLost) {
+			refused = 0
+		}
+		if refused == badBucket {
+			q.settings.logger.ErrorContext(ctx, "dispatch: nothing is sent: the bucket of the record takes no writes, its data may be damaged; "+
+				"delete it, and restart the processes that use the queue", "bucket", q.name, "error", err)
 		}
 		if err != nil && !errors.Is(err, errLeaseLost) && ctx.Err() == nil {
 			q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", err)

@@ -26,7 +26,7 @@ const stepTimeout = 10 * time.Second
 
 const checkLong = `Check each step on the way to the service: the configuration, the server's name, TLS, this machine's clock, and, by reading
 the names of the app's attributes, the secret key and whether the identifier is an administrator. It prints what is wrong and how to
-correct it.
+correct it. The region's backup host is tried too, unless --base-url is given; it is no fault if it alone cannot be reached.
 
 Nothing is changed, and no user's attributes are read. The exit code is 0 if all is well, 2 if the configuration is wrong, and else 3.`
 
@@ -55,16 +55,17 @@ type checkup struct {
 	cmd      *cobra.Command
 	settings *settings.Settings
 	base     *url.URL
+	prefix   string // of the steps' names
 }
 
 // ok prints a step that succeeded.
 func (c *checkup) ok(step, format string, args ...any) {
-	_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "ok    %-14s %s\n", step, fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "ok    %-14s %s\n", c.prefix+step, fmt.Sprintf(format, args...))
 }
 
 // bad prints a step that failed, and what to do.
 func (c *checkup) bad(step string, err error, remedy string) error {
-	_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "WRONG %-14s %v\n%20s %s\n", step, err, "", remedy)
+	_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "WRONG %-14s %v\n%20s %s\n", c.prefix+step, err, "", remedy)
 	return &exitError{code: exitFatal}
 }
 
@@ -75,11 +76,26 @@ func (c *checkup) all(ctx context.Context, client *timpush.Client) error {
 		return usage(err)
 	}
 	c.base = base
+	err = c.reach(ctx)
+	if backup := c.settings.Region.BackupHost(); backup != "" && c.settings.BaseURL == "" {
+		other := &checkup{cmd: c.cmd, settings: c.settings, base: &url.URL{Scheme: "https", Host: backup}, prefix: "backup "}
+		if backupErr := other.reach(ctx); err != nil && backupErr == nil {
+			_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "%20s The backup host can be reached: give --base-url https://%s, or WithBackupHost in a program.\n", "", backup)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return c.key(ctx, client)
+}
+
+// reach tries the way to one host.
+func (c *checkup) reach(ctx context.Context) error {
 	steps := []func(context.Context) error{c.dns, c.connection, c.clock}
-	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: base}); err != nil {
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: c.base}); err != nil {
 		return c.bad("proxy", err, "Correct HTTPS_PROXY.")
 	} else if proxy != nil {
-		c.ok("proxy", "%s, by HTTPS_PROXY", proxy.Redacted())
+		c.ok("proxy", "%s to %s, by HTTPS_PROXY", proxy.Redacted(), c.base.Host)
 		steps = steps[2:] // the proxy looks up the name, and connects
 	}
 	for _, step := range steps {
@@ -90,7 +106,7 @@ func (c *checkup) all(ctx context.Context, client *timpush.Client) error {
 			return err
 		}
 	}
-	return c.key(ctx, client)
+	return nil
 }
 
 func (c *checkup) dns(ctx context.Context) error {
@@ -103,8 +119,6 @@ func (c *checkup) dns(ctx context.Context) error {
 		remedy := "Is this machine on the internet, and does its DNS server answer? A proxy is taken from HTTPS_PROXY."
 		if c.settings.BaseURL != "" {
 			remedy = "Is --base-url spelled correctly? " + remedy
-		} else {
-			remedy += " The vendor keeps a backup: --base-url https://" + c.settings.Region.BackupHost()
 		}
 		return c.bad("DNS", err, remedy)
 	}
@@ -153,7 +167,7 @@ func (c *checkup) clock(ctx context.Context) error {
 	began := time.Now()
 	resp, err := client.Do(req)
 	if err != nil {
-		return c.bad("clock", err, headRemedy(err))
+		return c.bad("clock", err, c.headRemedy(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	date, err := http.ParseTime(resp.Header.Get("Date"))
@@ -172,9 +186,17 @@ func (c *checkup) clock(ctx context.Context) error {
 }
 
 // headRemedy says what to do where nothing answers. With a proxy, no step before has tried to connect.
-func headRemedy(err error) string {
+func (c *checkup) headRemedy(err error) string {
+	proxy, proxyErr := http.ProxyFromEnvironment(&http.Request{URL: c.base})
+	proxied := proxyErr == nil && proxy != nil && c.base.Scheme == "https"
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return tlsRemedy(err)
+	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
 		return "The proxy cannot be reached. Is HTTPS_PROXY right?"
+	}
+	if proxied {
+		return "The proxy does not lead to the server: it must allow CONNECT to " + c.base.Host + "."
 	}
 	return "The server can be reached but does not speak HTTP. Is --base-url right?"
 }

@@ -56,9 +56,9 @@ func (w *world) queue(seed uint64) {
 	w.count("queues", 1)
 }
 
-// damage flips a bit in the stored messages of a queue.
+// damage flips a bit in the stored messages of a queue, or in the record of what was settled.
 func (w *world) damage(dir string) {
-	blocks, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "TIMPUSH_*[0-9]", "msgs", "*.blk"))
+	blocks, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "*TIMPUSH_*[0-9]", "msgs", "*.blk"))
 	if err != nil || len(blocks) == 0 {
 		w.fault("the queue has no data: %v", err)
 		return

@@ -26,7 +26,7 @@ const (
 // diskWatch notices that an embedded server cannot write, and makes it write again when the disk has space: the server itself keeps
 // the first write error of a stream until it is started again.
 type diskWatch struct {
-	server   *server.Server
+	*door
 	dir      string
 	settings settings
 	stop     func()
@@ -35,9 +35,9 @@ type diskWatch struct {
 	low   bool                      // less than the reserve was free when it was last looked at
 }
 
-func watchDisk(s *server.Server, dir string, set settings) *diskWatch {
+func watchDisk(d *door, dir string, set settings) *diskWatch {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &diskWatch{server: s, dir: dir, settings: set}
+	w := &diskWatch{door: d, dir: dir, settings: set}
 	var work sync.WaitGroup
 	work.Go(func() {
 		for sleep(ctx, watchEvery) {
@@ -94,7 +94,7 @@ func (w *diskWatch) look(ctx context.Context) {
 	if w.probe() != nil {
 		return
 	}
-	if err := w.restart(); err != nil {
+	if err := w.closed(w.restart); err != nil {
 		log.ErrorContext(ctx, "dispatch: the storage of the embedded server cannot be restarted", "error", err)
 		return
 	}
@@ -114,7 +114,7 @@ func (w *diskWatch) probe() error {
 	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 }
 
-// restart starts the storage of the server again, under the same connections.
+// restart starts the storage of the server again.
 func (w *diskWatch) restart() error {
 	if err := w.server.ShutdownJetStream(); err != nil {
 		return err

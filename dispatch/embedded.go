@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,7 +49,7 @@ func OpenEmbedded(ctx context.Context, dir string, sdkAppID int, opts ...Option)
 
 func openFolder(ctx context.Context, dir string, sdkAppID int, s settings) (*Queue, func(), error) {
 	warnOfSpace(ctx, dir, s)
-	srv, conn, err := serve(dir)
+	srv, conn, door, err := serve(dir)
 	if err != nil {
 		return nil, nil, fullDisk(dir, err)
 	}
@@ -66,35 +67,63 @@ func openFolder(ctx context.Context, dir string, sdkAppID int, s settings) (*Que
 		stop()
 		return nil, nil, fullDisk(dir, err)
 	}
-	q.disk = watchDisk(srv, dir, s)
+	q.disk = watchDisk(door, dir, s)
 	return q, func() { q.disk.stop(); stop() }, nil
 }
 
 // serve starts a server and connects to it. A stream whose data cannot be read is an error: to make it again would lose it.
-func serve(dir string) (*server.Server, *nats.Conn, error) {
+func serve(dir string) (*server.Server, *nats.Conn, *door, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: "timpush", DontListen: true, NoSigs: true, NoLog: true,
 		JetStream: true, StoreDir: dir, SyncAlways: true, JetStreamMaxStore: maxStore, JetStreamMaxMemory: maxMemory,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("dispatch: embedded server: %w", err)
+		return nil, nil, nil, fmt.Errorf("dispatch: embedded server: %w", err)
 	}
 	s.Start()
 	shutdown := func() { s.Shutdown(); s.WaitForShutdown() }
 	if !s.ReadyForConnections(readyTimeout) {
 		shutdown()
-		return nil, nil, errors.New("dispatch: the embedded server is not ready; see whether its folder can be written")
+		return nil, nil, nil, errors.New("dispatch: the embedded server is not ready; see whether its folder can be written")
 	}
 	if h := s.Healthz(nil); h.Error != "" {
 		shutdown()
-		return nil, nil, fmt.Errorf("dispatch: the data in %s cannot be read: %s; restore it from a copy, or move the folder away to start with an empty queue", dir, h.Error)
+		return nil, nil, nil, fmt.Errorf("dispatch: the data in %s cannot be read: %s; restore it from a copy, or move the folder away to start with an empty queue", dir, h.Error)
 	}
-	conn, err := nats.Connect("", nats.InProcessServer(s), nats.MaxReconnects(-1))
+	d := &door{server: s}
+	conn, err := nats.Connect("", nats.InProcessServer(d), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
 		shutdown()
-		return nil, nil, fmt.Errorf("dispatch: embedded server: %w", err)
+		return nil, nil, nil, fmt.Errorf("dispatch: embedded server: %w", err)
 	}
-	return s, conn, nil
+	return s, conn, d, nil
+}
+
+// door is the way of the queue's connection into the embedded server.
+type door struct {
+	server *server.Server
+	mu     sync.Mutex
+	conn   net.Conn
+}
+
+// InProcessConn makes a connection, when the door is open.
+func (d *door) InProcessConn() (net.Conn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	conn, err := d.server.InProcessConn()
+	d.conn = conn
+	return conn, err
+}
+
+// closed calls f while nothing is connected: the server is not safe against requests while its storage is started again.
+func (d *door) closed(f func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_ = d.conn.Close()
+	for end := time.Now().Add(time.Second); d.server.NumClients() > 0 && time.Now().Before(end); {
+		sleep(context.Background(), time.Millisecond)
+	}
+	return f()
 }
 
 // The server is to keep to what the streams and the disk allow: its own limits follow the space that is free when it starts.

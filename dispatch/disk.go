@@ -81,15 +81,17 @@ func (w *diskWatch) look(ctx context.Context) {
 			log.InfoContext(ctx, "dispatch: the disk has space again", "free", free)
 		}
 	}
-	health := w.server.Healthz(nil)
-	if health.Error == "" {
+	fault, known := w.fault()
+	switch {
+	case !known:
+		return
+	case fault == "":
 		w.since.Store(nil)
 		return
-	}
-	if w.since.Load() == nil {
+	case w.since.Load() == nil:
 		now := time.Now()
 		w.since.Store(&now)
-		log.ErrorContext(ctx, "dispatch: the embedded server cannot write: no updates are taken", "error", health.Error)
+		log.ErrorContext(ctx, "dispatch: the embedded server cannot write: no updates are taken", "error", fault)
 	}
 	if w.probe() != nil {
 		return
@@ -98,10 +100,24 @@ func (w *diskWatch) look(ctx context.Context) {
 		log.ErrorContext(ctx, "dispatch: the storage of the embedded server cannot be restarted", "error", err)
 		return
 	}
-	if health = w.server.Healthz(nil); health.Error == "" {
+	if fault, known = w.fault(); known && fault == "" {
 		w.since.Store(nil)
 		log.InfoContext(ctx, "dispatch: the embedded server writes again")
 	}
+}
+
+// fault returns why the server cannot write, or "". It is not known while the server is too busy to say so within a millisecond. A
+// stream that is being made is called one that could not be recovered: that counts only after a restart.
+func (w *diskWatch) fault() (fault string, known bool) {
+	for _, e := range w.server.Healthz(&server.HealthzOptions{Details: true}).Errors {
+		switch {
+		case e.Type == server.HealthzErrorConn:
+			return "", false
+		case e.Type == server.HealthzErrorJetStream, strings.Contains(e.Error, " write error: "), w.since.Load() != nil:
+			return e.Error, true
+		}
+	}
+	return "", true
 }
 
 // probe reports whether the disk takes a file.

@@ -18,7 +18,7 @@ GOVULNCHECK   := .bin/govulncheck-$(GOVULNCHECK_VERSION)
 GORELEASER    := .bin/goreleaser-$(GORELEASER_VERSION)
 
 # How long each fuzz target runs: a time, or a number of inputs.
-FUZZTIME := 1000x
+FUZZTIME := 300x
 
 # Lowest statement coverage, in per cent, that a package's own tests must reach.
 COVER_ROOT        := 95

@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,7 +74,7 @@ func TestOpenRefusesStreamsThatLoseOrRefuse(t *testing.T) {
 			assert.ErrorContains(t, err, c.want, name)
 			q, err := dispatch.OpenExisting(t.Context(), js, appID)
 			require.NoError(t, err, "a tool can look")
-			assert.Contains(t, stats(t, q).Paused, c.want)
+			eventually(t, "the reason is told", func() bool { return strings.Contains(stats(t, q).Paused, c.want) })
 			require.NoError(t, q.Close())
 			streamWith(t, js, name, func(now *jetstream.StreamConfig) { *now = good[name] })
 		}

@@ -161,7 +161,7 @@ func figuresAtADistance(t *testing.T) {
 	span, least := *figures, 95.0
 	all, jitters := [][]time.Duration{same(3, 0), same(3, 50*ms), same(3, 100*ms), zeroToEighty}, []float64{0, 0.2}
 	if span == 0 {
-		span, least, all, jitters = 3*time.Second, 90, all[2:], jitters[1:]
+		span, least, all, jitters = 3*time.Second, 50, all[2:], jitters[1:]
 	}
 	redis, stall := startRedis(t), longestStall(t)
 	var together, unfair, peak maximum

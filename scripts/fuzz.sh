@@ -22,8 +22,12 @@ if [ -z "$targets" ]; then
 	echo "fuzz: no fuzz target found" >&2
 	exit 1
 fi
+# Without -fuzz the binary has no instrumentation: a number of inputs is too few to be guided by coverage, and most
+# of the time would go into compiling all dependencies once more.
+instrumented=-fuzz=.
+[[ $time != *x ]] || instrumented=-fuzz=
 for package in $(cut -d ' ' -f 1 <<<"$targets" | sort -u); do
-	go test -c -fuzz . -o "$bin/${package//\//_}" "$package"
+	go test -c "$instrumented" -o "$bin/${package//\//_}" "$package"
 done
 
 fuzz() { # PACKAGE FOLDER TARGET

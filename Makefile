@@ -172,7 +172,7 @@ nightly: ## what takes hours: 1,000 seeds, 10 minutes of each fuzz target, other
 	go run ./tools/soak -seeds 1000
 	go test -run 'TestDamageIsCounted|TestFrozenDispatcher' ./dispatch -damages 100 -damageseed 0 -freezes 100
 	GOTOOLCHAIN=$(GO_CURRENT) $(MAKE) fuzz FUZZTIME=10m
-	$(MAKE) releases vuln
+	$(MAKE) releases vuln rehearse
 	$(MAKE) platforms PLATFORMS="linux/arm64 linux/riscv64 freebsd/amd64"
 	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go vet ./cmd/timpush/... ./dispatch/... ./oteltimpush/... ./redislimiter/...
 	$(MAKE) mutate

@@ -2,6 +2,7 @@ package timpush_test
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -118,6 +119,9 @@ func together(t *testing.T, runs int64, next func(r *rand.Rand) time.Duration, r
 	}
 	used, refused = sum.accepted/(50*steady), sum.refused/(sum.accepted+sum.refused)
 	t.Logf("%.1f %% of the rest used, %.2f %% refused, back within %.1f s", 100*used, 100*refused, back.Seconds())
+	t.Attr(t.Name()+".used", fmt.Sprint(used))
+	t.Attr(t.Name()+".refused", fmt.Sprint(refused))
+	t.Attr(t.Name()+".back", fmt.Sprint(back.Seconds()))
 	return used, refused, back
 }
 

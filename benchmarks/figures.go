@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // figure is a set of values that are measured together.
 type figure struct {
 	name, title string
@@ -143,6 +145,13 @@ var figures = []figure{
 		},
 	},
 	{
+		name: "sharing", title: "what others leave of a quota is used, in fake time",
+		about: "Against the fake in memory, with latencies of 20 to 100 ms, and the median or the worst of some seeds. *Others* take 50 of the 100 calls a second, evenly or at random, and then stop; the service counts refused calls or not. " +
+			"*Logins*: 20 a second at random, beside a job with `LowPriority` that makes as many calls as it can, at 50 ms. *Push*: `PushTo` of 20,000 accounts at 800 recipients a second.",
+		runs:  []goRun{{dir: "..", args: []string{"-run", "Throttle(Uses|Shares)|LoginsAreHardly|RateOfRecipients", ".", "-seeds", "30"}}},
+		goals: sharingGoals(),
+	},
+	{
 		name: "replicas", title: "four processes share one quota through Redis",
 		about: "Four processes with 32 callers each and a [redislimiter](redislimiter/README.md), one `redis-server` (`apt-get install redis-server`), and a fake with 200 ms ± 100 ms latency that refuses " +
 			"more than 100 calls in any one second: 20 s with all four, 20 s with one killed, 20 s after Redis was killed and started without its data. Its test fails if the quota is not filled " +
@@ -171,9 +180,12 @@ var figures = []figure{
 	{
 		name: "tool", title: "files of any size from the command line",
 		about: "`timpush set-attr` with CSV files, against a server on loopback that accepts everything, without a limit of calls. The library gets the same users from memory. The start is the median of eleven.",
-		runs:  []goRun{tool("TestFiguresMemory", "5000000"), tool("TestFiguresCPU", "1000000"), tool("TestFiguresStart", "10")},
+		runs: []goRun{
+			tool("TestFiguresMemory", "5000000"), tool("TestFiguresExcel", "500000"), tool("TestFiguresCPU", "1000000"), tool("TestFiguresStart", "10"),
+		},
 		goals: []goal{
 			{"resident memory at most, 10 million rows", "memory", atMost, 96, unit("%.1f MiB")},
+			{"resident memory at most, 500,000 rows of a workbook", "workbook", atMost, 256, unit("%.1f MiB")},
 			{"CPU time of a million rows, of the library's", "cpu", atMost, 1.5, percent},
 			{"from the start to the first request", "start", atMost, 100, unit("%.0f ms")},
 		},
@@ -198,6 +210,26 @@ func callGoals() []goal {
 		)
 	}
 	return goals
+}
+
+func sharingGoals() (goals []goal) {
+	for _, reading := range []string{"refused calls count", "refused calls are free"} {
+		evenly, randomly := "TestThrottleUsesWhatOthersLeave/", "TestThrottleSharesWithRandomArrivals/"
+		key := strings.ReplaceAll(reading, " ", "_")
+		goals = append(goals,
+			goal{"others evenly, " + reading + ": of the rest used", evenly + key + ".used", atLeast, 0.92, percent},
+			goal{"others evenly, " + reading + ": calls refused", evenly + key + ".refused", atMost, 0.0035, percent},
+			goal{"others evenly, " + reading + ": 95 calls a second again", evenly + key + ".back", atMost, 13, unit("%.1f s")},
+			goal{"others at random, " + reading + ": of the rest used", randomly + key + ".used", reported, 0, percent},
+			goal{"others at random, " + reading + ": calls refused", randomly + key + ".refused", reported, 0, percent},
+		)
+	}
+	logins := "TestLoginsAreHardlyLaterBesideAJob/ours"
+	return append(goals,
+		goal{"logins: p99 beside the job, of that alone", logins + ".p99", atMost, 2, percent},
+		goal{"logins: of the quota used together", logins + ".used", atLeast, 0.97, percent},
+		goal{"push: of the recipients a second used", "recipients", atLeast, 0.97, percent},
+	)
 }
 
 func dispatchGoals() []goal {

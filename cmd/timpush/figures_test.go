@@ -223,6 +223,7 @@ func TestFiguresExcel(t *testing.T) { //nolint:paralleltest // it measures
 	began := time.Now()
 	cpu, rss := figureOf(t, name, n)
 	t.Logf("%d users of a workbook: %d MiB resident at most, %v, %v of CPU time", n, rss>>20, time.Since(began), cpu)
+	t.Attr("workbook", fmt.Sprint(float64(rss)/(1<<20)))
 	assert.LessOrEqual(t, rss>>20, int64(256))
 }
 

@@ -146,7 +146,7 @@ var figures = []figure{
 	},
 	{
 		name: "sharing", title: "what others leave of a quota is used, in fake time",
-		about: "Against the fake in memory, with latencies of 20 to 100 ms, and the median or the worst of some seeds. *Others* take 50 of the 100 calls a second, evenly or at random, and then stop; the service counts refused calls or not. " +
+		about: "Against the fake in memory, with latencies of 20 to 100 ms; of five seeds together, the longest way back counts. *Others* take 50 of the 100 calls a second, evenly or at random, and then stop; the service counts refused calls or not. " +
 			"*Logins*: 20 a second at random, beside a job with `LowPriority` that makes as many calls as it can, at 50 ms. *Push*: `PushTo` of 20,000 accounts at 800 recipients a second.",
 		runs:  []goRun{{dir: "..", args: []string{"-run", "Throttle(Uses|Shares)|LoginsAreHardly|RateOfRecipients", ".", "-seeds", "30"}}},
 		goals: sharingGoals(),

@@ -26,7 +26,7 @@ var rules = []rule{
 	{match: rx(`^go run \./tools/\S+ -write$`), skip: "it writes; without the flag it is a step of .ci/run"},
 	{match: rx(`^go test -run TestBad -badinput \.$`), skip: "it writes; without the flag it is a test", named: true},
 	{match: rx(`^go test -run 'NAME' \.$`), skip: "NAME is one of those in the tables, which tests compare"},
-	{match: rx(`^go run \. (all|call|bulk|batcher|memory|latency|pace|replicas|dispatch|tool)\b`), skip: figures},
+	{match: rx(`^go run \. (all|call|bulk|batcher|memory|latency|pace|sharing|replicas|dispatch|tool)\b`), skip: figures},
 	{match: rx(`^go run \. (&|-debug)`), skip: "it does not end; the tests of oteltimpush/stack run it"},
 	{match: rx(`^go run \./examples/loginservice -fake$`), skip: "it does not end; its tests run it"},
 	{match: rx(`^prometheus `), skip: "it does not end; the tests of oteltimpush/stack run it"},

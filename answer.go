@@ -33,7 +33,8 @@ type answer struct {
 	code   Code
 	info   string
 	list   []listed
-	value  any // what the command reads from it
+	value  any  // what the command reads from it
+	taken  bool // despite its code it has signs that the request was applied: the status OK, or a TaskID
 }
 
 // listed is one entry of ErrorList.
@@ -98,10 +99,10 @@ func (x *exchange) decode(body []byte) (a answer, ok bool) {
 		}
 		a.value = value
 	}
-	a.info = x.sent.text(clip(a.info, maxInfo))
+	a.info = clip(x.sent.text(a.info), maxInfo) // in this order, since a part of a value would not be found
 	for i := range a.list {
 		item := &a.list[i]
-		item.account, item.info = redactUserSig(item.account, x.sent.usersig), x.sent.text(clip(item.info, maxInfo))
+		item.account, item.info = redactUserSig(item.account, x.sent.usersig), clip(x.sent.text(item.info), maxInfo)
 	}
 	return a, true
 }
@@ -114,6 +115,9 @@ func (x *exchange) classify(a *answer) verdict {
 		return verdict{outcome: Done, final: true}
 	}
 	v := x.command.refusal(a.code, a.info)
+	if a.taken && !x.command.repeatable {
+		return verdict{outcome: Unknown, err: v.err, final: true}
+	}
 	if api, ok := errors.AsType[*APIError](v.err); ok && a.code == ErrUserSigExpired {
 		api.ClockAhead = clockAhead(x.header.Get("Date"), time.Now())
 	}
@@ -263,6 +267,8 @@ func decodeAnswer(body []byte) (a answer, ok bool) {
 		ActionStatus text
 		ErrorCode    number
 		ErrorInfo    text
+		PushID       text `json:"TaskId"`
+		TaskID       text
 		ErrorList    []struct {
 			ToAccount text `json:"To_Account"`
 			ErrorCode number
@@ -277,6 +283,7 @@ func decodeAnswer(body []byte) (a answer, ok bool) {
 	if a.code == 0 && !a.ok() || len(wire.ErrorList) > maxListed {
 		return answer{}, false
 	}
+	a.taken = a.code != 0 && (strings.EqualFold(a.status, "OK") || strings.Trim(string(wire.PushID+wire.TaskID), "0") != "")
 	for _, item := range wire.ErrorList {
 		a.list = append(a.list, listed{string(item.ToAccount), item.ErrorCode.code, string(item.ErrorInfo)})
 	}

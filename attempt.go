@@ -113,6 +113,9 @@ func (s *sender) waitQuota(accounts int) (epoch int, err error) {
 		if err = waitLimiter(s.waiting, limiter, quota == QuotaRecipients, accounts); err != nil {
 			return 0, err
 		}
+		if err = s.waiting.Err(); err != nil { // a Signer or a Limiter may not look at it
+			return 0, err
+		}
 		if throttle.sends(epoch) {
 			return epoch, s.cooling()
 		}
@@ -123,8 +126,11 @@ func (s *sender) waitQuota(accounts int) (epoch int, err error) {
 // says that it comes too early, no further request has time either.
 func (s *sender) notAdmitted(err error) verdict {
 	v := verdict{class: classTransient, outcome: NotSent, err: err}
+	_, signing := errors.AsType[*signerError](err)
 	if _, cooling := errors.AsType[*cooldownError](err); cooling {
 		v.class = classFatal
+	} else if signing {
+		return v
 	} else if _, ok := s.ctx.Deadline(); ok && errors.Is(err, context.DeadlineExceeded) {
 		v.class = classNone
 		s.stopNew(err)
@@ -182,6 +188,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	resp, err := s.transport.RoundTrip(req)
 	switch {
 	case err != nil:
+		x.discard(resp)
 		return 0, nil, s.timedOut(ctx, err)
 	case resp == nil:
 		return 0, nil, errors.New("the transport returned neither an answer nor an error")
@@ -199,6 +206,17 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		err = errTooLong
 	}
 	return resp.StatusCode, text, s.timedOut(ctx, err)
+}
+
+// discard closes an answer that a transport returned beside an error: whatever that says, the request may have reached the server.
+func (x *exchange) discard(resp *http.Response) {
+	if resp == nil {
+		return
+	}
+	x.used.Store(true)
+	if resp.Body != nil {
+		_ = resp.Body.Close()
+	}
 }
 
 func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *http.Request {

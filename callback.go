@@ -182,6 +182,9 @@ func (h *callbackHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
+	if r.Body == nil { // a request that no server made
+		r.Body = http.NoBody
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCallback))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		http.Error(w, "the body is longer than 1 MiB", http.StatusRequestEntityTooLarge)

@@ -106,7 +106,12 @@ func (s *settings) attempts() int {
 func (c *Client) SDKAppID() int { return c.sdkAppID }
 
 // String returns the host that the client calls.
-func (c *Client) String() string { return "timpush.Client(" + c.engine.hosts.base.String() + ")" }
+func (c *Client) String() string {
+	if c == nil || c.engine == nil {
+		return "timpush.Client()" // of no use
+	}
+	return "timpush.Client(" + c.engine.hosts.base.String() + ")"
+}
 
 // Format prints [Client.String] for every verb: a transport or a Signer may hold secrets.
 func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }

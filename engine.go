@@ -47,7 +47,7 @@ func (e *engine) observe(ctx context.Context, event Event) context.Context {
 	for _, o := range e.observers {
 		event.Host = e.hosts.base.Host
 		next := o.Observe(ctx, event)
-		if event.Kind == CallStart || event.Kind == AttemptStart {
+		if next != nil && (event.Kind == CallStart || event.Kind == AttemptStart) {
 			ctx = next
 		}
 	}

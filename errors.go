@@ -148,7 +148,7 @@ type UserError struct {
 }
 
 // Error returns the index, the account, the outcome and the cause.
-func (e *UserError) Error() string { return e.text(e.Err.Error()) }
+func (e *UserError) Error() string { return e.text(fmt.Sprint(e.Err)) }
 
 func (e *UserError) text(cause string) string {
 	who := fmt.Sprintf("user %d %s", e.Index, quote(e.ToAccount))
@@ -193,6 +193,9 @@ func (e *PartialError) Users() iter.Seq[*UserError] {
 func (e *PartialError) Error() string {
 	r := e.result
 	total := r.users()
+	if len(e.failed) == 0 { // the zero value
+		return "timpush: no user failed"
+	}
 	first := e.failed[0]
 	cause := first.Err.Error()
 	if api, ok := first.Err.(*APIError); ok { //nolint:errorlint // one inside another error keeps its endpoint
@@ -268,7 +271,7 @@ type CallError struct {
 
 // Error returns the endpoint, the outcome and the cause. Its length is bounded.
 func (e *CallError) Error() string {
-	cause := e.Err.Error()
+	cause := fmt.Sprint(e.Err)
 	if api, ok := e.Err.(*APIError); ok && api.Endpoint == e.Endpoint { //nolint:errorlint // as in PartialError
 		cause = api.text()
 	}

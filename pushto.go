@@ -15,7 +15,7 @@ var pushTo = endpoint[string]{
 
 // batchSize returns how many recipients a request has, so that requests of that size can be spaced evenly.
 func batchSize(perSecond int) int {
-	requests := (perSecond + maxRecipients - 1) / maxRecipients
+	requests := (perSecond-1)/maxRecipients + 1
 	return perSecond / requests
 }
 

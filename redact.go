@@ -50,8 +50,11 @@ func (s *sent) snippet(page string) string {
 // shortestValue is the length in bytes from which a value is kept out of texts: a shorter one is a part of too many words.
 const shortestValue = 4
 
-// personal returns the values of the body's JSON objects, except accounts, in each form in which a text may repeat them; the
-// longest come first, since one may be a part of another.
+// impersonal are the members of requests that have accounts, tags and numbers of the service, which texts may repeat.
+var impersonal = []string{"To_Account", "From_Account", "Tags", "TagsAnd", "TagsOr", "TagsNot", "MsgRandom", "Sdkappid", "TaskID", "TaskId"}
+
+// personal returns the texts and numbers in the body, except those of impersonal members, in each form in which a text may repeat
+// them; the longest come first, since one may be a part of another.
 func (s *sent) personal() (forms []string) {
 	var add func(value jsontext.Value)
 	add = func(value jsontext.Value) {
@@ -60,7 +63,7 @@ func (s *sent) personal() (forms []string) {
 			var members map[string]jsontext.Value
 			_ = json.Unmarshal(value, &members)
 			for name, member := range members {
-				if name != "To_Account" && name != "From_Account" {
+				if !slices.Contains(impersonal, name) {
 					add(member)
 				}
 			}
@@ -68,9 +71,11 @@ func (s *sent) personal() (forms []string) {
 			var elements []jsontext.Value
 			_ = json.Unmarshal(value, &elements)
 			for _, element := range elements {
-				if element.Kind() != '"' { // a list of texts has accounts, names or tags
-					add(element)
-				}
+				add(element)
+			}
+		case '0':
+			if len(value) >= shortestValue {
+				forms = append(forms, string(value))
 			}
 		case '"':
 			var text string

@@ -28,7 +28,7 @@ type seqSettings struct{ maxInvalid int }
 
 // WithMaxInvalid ends the stream with [ErrTooManyInvalid] when more than n of its users are invalid: the input may be the
 // wrong one. If not given, there is no limit.
-func WithMaxInvalid(n int) SeqOption { return func(s *seqSettings) { s.maxInvalid = n } }
+func WithMaxInvalid(n int) SeqOption { return func(s *seqSettings) { s.maxInvalid = max(n, 0) } }
 
 // BatchResult has the outcomes of some users of a stream: those of one request, or one that was not valid.
 type BatchResult struct {

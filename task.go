@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -155,7 +156,7 @@ func (c *Client) Task(ctx context.Context, id int64) (*Task, error) {
 // API: tencentcloud.com/document/product/1047/78843.
 func (c *Client) Tasks(ctx context.Context, q TaskQuery) iter.Seq2[*Task, error] {
 	return func(yield func(*Task, error) bool) {
-		var first int64 // of the page before
+		first := int64(-2) // of the page before; -1 is one that the service did not send
 		for offset := q.Offset; ; {
 			page, err := c.taskPage(ctx, q, offset)
 			if err != nil {
@@ -292,8 +293,11 @@ func taskFaults(id int64, t TaskType) []*InputError {
 	if id <= 0 {
 		f.add("id", "is %d, want that of a task", id)
 	}
-	if t == "" {
+	switch {
+	case t == "":
 		f.add("Type", "is empty, want that of the task")
+	case !utf8.ValidString(string(t)):
+		f.add("Type", notUTF8)
 	}
 	return f.faults
 }
@@ -308,6 +312,12 @@ func (q *TaskQuery) faults() []*InputError {
 		f.add("EndTime", "is not set")
 	case q.EndTime.Before(q.BeginTime):
 		f.add("EndTime", "is before BeginTime")
+	}
+	if !utf8.ValidString(q.OrderBy) {
+		f.add("OrderBy", notUTF8)
+	}
+	if !utf8.ValidString(q.Keyword) {
+		f.add("Keyword", notUTF8)
 	}
 	if q.Offset < 0 {
 		f.add("Offset", "is %d, want 0 or more", q.Offset)

@@ -32,8 +32,8 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
 	t.WriteBufferSize = writeBuffer
 	t.DisableCompression = true // answers are short, and compression costs more than it saves
-	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: s.attemptTimeout * 3 / 10, PingTimeout: s.attemptTimeout / 5}
-	t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, s.attemptTimeout*4/10)
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: s.attemptTimeout / 10 * 3, PingTimeout: s.attemptTimeout / 5}
+	t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, s.attemptTimeout/10*4)
 	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 		if answer.StatusCode == http.StatusOK {
 			return nil
@@ -42,7 +42,7 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	}
 	if dial := t.DialContext; dial != nil {
 		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, s.attemptTimeout*4/10)
+			ctx, cancel := context.WithTimeout(ctx, s.attemptTimeout/10*4)
 			defer cancel()
 			return dial(ctx, network, address)
 		}

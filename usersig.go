@@ -3,7 +3,6 @@ package timpush
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -107,12 +106,21 @@ func (u *userSigs) renew(ctx context.Context) (string, error) {
 	now := time.Now().Round(0)
 	if err != nil {
 		u.renewAt = now.Add(renewPause)
-		return "", fmt.Errorf("no UserSig: %w", err)
+		return "", &signerError{err}
 	}
 	u.usersig, u.expires = renewed, expires.Round(0)
 	u.renewAt = now.Add(u.expires.Sub(now) / 5 * 4)
 	return renewed, nil
 }
+
+// signerError is an error of a Signer, which costs one attempt, whatever it matches.
+type signerError struct{ error }
+
+// Error returns the text of the Signer's error.
+func (e *signerError) Error() string { return "no UserSig: " + e.error.Error() }
+
+// Unwrap returns the Signer's error.
+func (e *signerError) Unwrap() error { return e.error }
 
 // recheck returns the last UserSig, which may be newer than usersig, if it is still valid. One that must not be kept is always
 // good.

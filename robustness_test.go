@@ -1,0 +1,316 @@
+package timpush_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+)
+
+// TestSignerThatTimesOutOnce: an error of a Signer costs one attempt, also one that matches context.DeadlineExceeded, as that of
+// an http.Client with a Timeout does, in a call with a deadline that is far away.
+func TestSignerThatTimesOutOnce(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		var calls atomic.Int64
+		c := newClient(t, through(alwaysOK), timpush.WithSigner(signerFunc(func(context.Context) (string, time.Time, error) {
+			if calls.Add(1) == 1 {
+				return "", time.Time{}, fmt.Errorf("vault: %w", context.DeadlineExceeded)
+			}
+			return "sig", time.Time{}, nil
+		})))
+		_, err := c.SetAttr(ctx, someUsers(1000))
+		require.NoError(t, err)
+	})
+}
+
+// TestLargestNumbersInOptions do not overflow.
+func TestLargestNumbersInOptions(t *testing.T) {
+	t.Parallel()
+	const longest = time.Duration(math.MaxInt64)
+	t.Run("attempt timeout", func(t *testing.T) {
+		t.Parallel()
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, okAnswer) }))
+		t.Cleanup(s.Close)
+		c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithAttemptTimeout(longest), timpush.WithRetryBudget(longest), timpush.WithMaxAttempts(1))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+	})
+	t.Run("recipients", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			_, c := pusher(t, timpush.WithRecipientRate(math.MaxInt))
+			_, err := c.PushTo(t.Context(), accounts(1000), hello)
+			var p *timpush.PartialError
+			if err != nil {
+				require.ErrorAs(t, err, &p)
+			}
+		})
+	})
+	t.Run("Batcher", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			b := timpush.NewBatcher(client(fake(t)), timpush.WithLinger(time.Second), timpush.WithMaxWaiting(math.MaxInt))
+			require.NoError(t, b.SetAttr(t.Context(), someUsers(1)[0]))
+			require.NoError(t, b.Close(t.Context()))
+		})
+	})
+	t.Run("invalid users", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			all := drain(t, client(fake(t)).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+				for range 10 {
+					if !yield(timpush.UserAttrs{}, nil) {
+						return
+					}
+				}
+			}, timpush.WithMaxInvalid(math.MinInt)))
+			assert.Less(t, all.last.Progress.Rejected, 10)
+		})
+	})
+}
+
+// TestAnswerBesideAnError: a transport that returns both may have reached the server, whatever the error says.
+func TestAnswerBesideAnError(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		closed := 0
+		c := newClient(t, timpush.WithMaxAttempts(1), through(func(*http.Request) (*http.Response, error) {
+			r := response(http.StatusOK, okAnswer)
+			r.Body = closing{r.Body, func() { closed++ }}
+			return r, &net.OpError{Op: "dial", Err: errors.New("refused")}
+		}))
+		result, err := c.SetAttr(t.Context(), someUsers(1))
+		require.Error(t, err)
+		assert.Equal(t, timpush.Result{Unknown: 1, Requests: 1}, *result)
+		assert.Equal(t, 1, closed)
+		_, err = c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+		var call *timpush.CallError
+		require.ErrorAs(t, err, &call)
+		assert.Equal(t, timpush.Unknown, call.Outcome)
+	})
+}
+
+type closing struct {
+	io.Reader
+	closed func()
+}
+
+func (c closing) Close() error {
+	c.closed()
+	return nil
+}
+
+// TestPushWhoseAnswerContradictsItself may have gone out: it is Unknown, and not repeated.
+func TestPushWhoseAnswerContradictsItself(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{
+		"throttle code and a TaskID":   `{"ActionStatus":"FAIL","ErrorCode":60007,"TaskId":"task"}`,
+		"throttle code and OK":         `{"ActionStatus":"OK","ErrorCode":60007}`,
+		"expired UserSig and OK":       `{"ActionStatus":"OK","ErrorCode":70001}`,
+		"refusal and a TaskID":         `{"ActionStatus":"FAIL","ErrorCode":90001,"TaskId":"task"}`,
+		"refusal and OK":               `{"ActionStatus":"OK","ErrorCode":90001,"TaskId":""}`,
+		"refusal and a numeric TaskID": `{"ActionStatus":"FAIL","ErrorCode":90104,"TaskId":7,"TaskID":7}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				var requests atomic.Int64
+				c := newClient(t, through(func(r *http.Request) (*http.Response, error) {
+					requests.Add(1)
+					return answering(answer)(r)
+				}))
+				var call *timpush.CallError
+				_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+				require.ErrorAs(t, err, &call)
+				assert.Equal(t, timpush.Unknown, call.Outcome, "Push")
+				_, err = c.AddTask(t.Context(), timpush.Schedule{At: time.Now().Add(time.Hour), TaskContent: timpush.TaskContent{To: timpush.Audience{Everybody: true}, Push: hello}})
+				require.ErrorAs(t, err, &call)
+				assert.Equal(t, timpush.Unknown, call.Outcome, "AddTask")
+				assert.EqualValues(t, 2, requests.Load())
+				result, err := c.PushTo(t.Context(), accounts(2), hello)
+				require.Error(t, err)
+				assert.Equal(t, timpush.Result{Unknown: 2, Requests: 1}, result.Result)
+				assert.Empty(t, timpush.Remaining(err, accounts(2)))
+			})
+		})
+	}
+}
+
+// TestInputThatIsNotUTF8 is a fault of the input.
+func TestInputThatIsNotUTF8(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := client(fake(t))
+		now := time.Now()
+		for name, err := range map[string]error{
+			"Type of DeleteTask": c.DeleteTask(t.Context(), 1, "\xff"),
+			"Type of ModifyTask": c.ModifyTask(t.Context(), 1, timpush.TaskChange{Type: "\xff", At: now.Add(time.Hour)}),
+			"Keyword":            firstError(c, timpush.TaskQuery{BeginTime: now, EndTime: now, Keyword: "\xff"}),
+			"OrderBy":            firstError(c, timpush.TaskQuery{BeginTime: now, EndTime: now, OrderBy: "\xff"}),
+		} {
+			var faulty *timpush.InputErrors
+			assert.ErrorAs(t, err, &faulty, name)
+		}
+	})
+}
+
+func firstError(c *timpush.Client, q timpush.TaskQuery) error {
+	for _, err := range c.Tasks(context.Background(), q) {
+		return err
+	}
+	return nil
+}
+
+// TestTasksWithoutNumbers are listed too.
+func TestTasksWithoutNumbers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, through(answering(`{"ActionStatus":"OK","ErrorCode":0,"Total":1,"Tasks":[{"Status":"pending"}]}`)))
+		n := 0
+		for task, err := range c.Tasks(t.Context(), timpush.TaskQuery{BeginTime: time.Now(), EndTime: time.Now()}) {
+			require.NoError(t, err)
+			assert.Equal(t, "pending", task.Status)
+			n++
+		}
+		assert.Equal(t, 1, n)
+	})
+}
+
+// TestValueAtTheBoundOfAText is not left in half.
+func TestValueAtTheBoundOfAText(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		user := userIn("a", strings.Repeat("v", 50))
+		for _, before := range []int{950, 960, 990} {
+			info := strings.Repeat("-", before) + user.Attrs["city"]
+			for _, answer := range []string{
+				`{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":"` + info + `"}`,
+				`{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"a","ErrorCode":90033,"ErrorInfo":"` + info + `"}]}`,
+			} {
+				_, err := newClient(t, through(answering(answer))).SetAttr(t.Context(), []timpush.UserAttrs{user})
+				var api *timpush.APIError
+				require.ErrorAs(t, err, &api)
+				assert.NotContains(t, api.Info, "vvvv")
+				assert.LessOrEqual(t, len(api.Info), 1000)
+			}
+		}
+	})
+}
+
+// TestValuesOfAPushStayOutOfErrors: texts in lists and numbers too.
+func TestValuesOfAPushStayOutOfErrors(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		p := timpush.Push{Notification: timpush.Notification{
+			Title: "title-abc", TemplateParam: map[string]any{"names": []string{"Zhang San"}, "account": 6222021001}, Extra: timpush.Extra{"More": []any{[]string{"nested one"}}},
+		}}
+		for _, value := range []string{"title-abc", "Zhang San", "nested one", "6222021001"} {
+			c := newClient(t, through(answering(`{"ActionStatus":"FAIL","ErrorCode":90001,"ErrorInfo":"bad value `+value+`"}`)))
+			_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, p)
+			require.Error(t, err)
+			assert.NotContains(t, err.Error(), value)
+		}
+	})
+}
+
+// TestNothingLeavesAfterTheEndOfItsContext, also where a Limiter or a Signer does not look at it.
+func TestNothingLeavesAfterTheEndOfItsContext(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for name, opt := range map[string]timpush.Option{
+			"Limiter": timpush.WithLimiter(limiterFunc(func(context.Context) error {
+				time.Sleep(time.Minute)
+				return nil
+			})),
+			"Signer": timpush.WithSigner(signerFunc(func(context.Context) (string, time.Time, error) {
+				time.Sleep(time.Minute)
+				return "sig", time.Time{}, nil
+			})),
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			s := fake(t)
+			result, err := client(s, opt).SetAttr(ctx, someUsers(1000))
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded, name)
+			assert.Equal(t, timpush.Result{NotSent: 1000}, *result, name)
+			assert.Empty(t, s.Calls(), name)
+		}
+	})
+}
+
+// TestContextsThatHaveEnded: nothing is sent, by any method.
+func TestContextsThatHaveEnded(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var requests atomic.Int64
+		c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			requests.Add(1)
+			return alwaysOK(r)
+		}))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		now := time.Now()
+		everybody := timpush.Audience{Everybody: true}
+		for range 20 {
+			_, push := c.Push(ctx, everybody, hello)
+			_, task := c.AddTask(ctx, timpush.Schedule{At: now.Add(time.Hour), TaskContent: timpush.TaskContent{To: everybody, Push: hello}})
+			_, names := c.AttrNames(ctx)
+			_, stats := c.PushStats(ctx, now, now.Add(time.Hour))
+			for _, err := range []error{push, task, names, stats, c.Revoke(ctx, "task", nil), c.DeleteTask(ctx, 1, timpush.TaskAll)} {
+				var call *timpush.CallError
+				require.ErrorAs(t, err, &call)
+				assert.Equal(t, timpush.NotSent, call.Outcome)
+				require.ErrorIs(t, err, context.Canceled)
+			}
+			result, err := c.PushTo(ctx, accounts(2), hello)
+			require.ErrorIs(t, err, context.Canceled)
+			assert.Equal(t, timpush.Result{NotSent: 2}, result.Result)
+			_, err = c.GetTags(ctx, accounts(2))
+			require.ErrorIs(t, err, context.Canceled)
+			_, err = c.Verify(ctx, someUsers(2))
+			require.ErrorIs(t, err, context.Canceled)
+			require.ErrorIs(t, c.Preflight(ctx, someUsers(2)), context.Canceled)
+			require.ErrorIs(t, timpush.NewBatcher(c).SetAttr(ctx, someUsers(1)[0]), context.Canceled)
+		}
+		assert.Zero(t, requests.Load())
+	})
+}
+
+// TestZeroValuesPrint: those of types that must be made by a function too.
+func TestZeroValuesPrint(t *testing.T) {
+	t.Parallel()
+	for _, v := range []any{
+		&timpush.Client{}, &timpush.Batcher{}, timpush.Notification{}, &timpush.BatchResult{}, &timpush.PushToResult{}, timpush.Callbacks{}, timpush.Config{},
+		&timpush.APIError{}, &timpush.HTTPError{}, &timpush.InputErrors{}, &timpush.InputError{}, &timpush.UserError{}, &timpush.CallError{}, &timpush.PartialError{},
+	} {
+		assert.NotContains(t, fmt.Sprintf("%v %+v %#v %s", v, v, v, v), "PANIC", "%T", v)
+	}
+}
+
+// TestCallbackWithoutABody, as adapters of other servers make it.
+func TestCallbackWithoutABody(t *testing.T) {
+	t.Parallel()
+	h, err := timpush.NewCallbackHandler(timpush.Callbacks{SDKAppID: 1400000000})
+	require.NoError(t, err)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://app.example/callback"+callbackQuery+"x", nil)
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	assert.Equal(t, http.StatusBadRequest, w.Code)
+}
+
+// TestObserverThatReturnsNoContext keeps that which it was given.
+func TestObserverThatReturnsNoContext(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		_, err := client(fake(t), timpush.WithObserver(nilObserver{})).SetAttr(t.Context(), someUsers(200))
+		require.NoError(t, err)
+	})
+}
+
+type nilObserver struct{}
+
+func (nilObserver) Observe(context.Context, timpush.Event) context.Context { return nil }

@@ -49,4 +49,5 @@ if ((${#skipped[@]} > 0)); then
 	if [ "${CI:-}" = true ]; then exit 1; fi
 	[[ "${skipped[0]}" != gcc* ]] || race=-race=false
 fi
-exec go test "$race" -shuffle=on work
+# The linters include vet.
+exec go test "$race" -vet=off -shuffle=on work

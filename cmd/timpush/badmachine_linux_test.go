@@ -228,3 +228,14 @@ func TestBadMachines(t *testing.T) {
 	}
 	badInput.Require(t, "Signals, disks and permissions", &table)
 }
+
+// TestPipeAsFile: a pipe is looked at and then read, which would lose its first rows, or wait for a second writer without an end.
+func TestPipeAsFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	require.NoError(t, syscall.Mkfifo(filepath.Join(w.dir, "u.csv"), 0o600))
+	r := w.run("set-attr", "u.csv")
+	assert.Equal(t, 3, r.code, r.err)
+	assert.Contains(t, r.err, "u.csv: it is a pipe, and a file is read more than once: give - as the file")
+	assert.Empty(t, w.fake.Calls())
+}

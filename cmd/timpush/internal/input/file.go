@@ -147,7 +147,11 @@ func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 	return nil
 }
 
+// openRegular refuses a pipe, which could be read only once, and whose opening waits for a writer.
 func (f *file) openRegular() (*os.File, error) {
+	if info, err := os.Stat(f.name); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		return nil, errors.New("it is a pipe, and a file is read more than once: give - as the file, and the pipe as standard input")
+	}
 	opened, err := os.Open(f.name)
 	if err != nil {
 		return nil, err

@@ -209,7 +209,7 @@ func (b *batch) readPush() error {
 // size returns how many accounts a request has: as the client, which would split a larger one.
 func (b *batch) size() int {
 	const most = 500
-	return b.rate / ((b.rate + most - 1) / most)
+	return b.rate / ((b.rate-1)/most + 1)
 }
 
 // capture returns the body of the request for some accounts, without sending it.

@@ -26,7 +26,7 @@ const (
 // diskWatch notices that an embedded server cannot write, and makes it write again when the disk has space: the server itself keeps
 // the first write error of a stream until it is started again.
 type diskWatch struct {
-	*door
+	*connector
 	dir      string
 	settings settings
 	stop     func()
@@ -35,9 +35,9 @@ type diskWatch struct {
 	low   bool                      // less than the reserve was free when it was last looked at
 }
 
-func watchDisk(d *door, dir string, set settings) *diskWatch {
+func watchDisk(c *connector, dir string, set settings) *diskWatch {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &diskWatch{door: d, dir: dir, settings: set}
+	w := &diskWatch{connector: c, dir: dir, settings: set}
 	var work sync.WaitGroup
 	work.Go(func() {
 		for sleep(ctx, watchEvery) {
@@ -96,7 +96,7 @@ func (w *diskWatch) look(ctx context.Context) {
 	if w.probe() != nil {
 		return
 	}
-	if err := w.closed(w.restart); err != nil {
+	if err := w.disconnected(w.restart); err != nil {
 		log.ErrorContext(ctx, "dispatch: the storage of the embedded server cannot be restarted", "error", err)
 		return
 	}

@@ -49,7 +49,7 @@ func OpenEmbedded(ctx context.Context, dir string, sdkAppID int, opts ...Option)
 
 func openFolder(ctx context.Context, dir string, sdkAppID int, s settings) (*Queue, func(), error) {
 	warnOfSpace(ctx, dir, s)
-	srv, conn, door, err := serve(dir)
+	srv, conn, in, err := serve(dir)
 	if err != nil {
 		return nil, nil, fullDisk(dir, err)
 	}
@@ -67,12 +67,12 @@ func openFolder(ctx context.Context, dir string, sdkAppID int, s settings) (*Que
 		stop()
 		return nil, nil, fullDisk(dir, err)
 	}
-	q.disk = watchDisk(door, dir, s)
+	q.disk = watchDisk(in, dir, s)
 	return q, func() { q.disk.stop(); stop() }, nil
 }
 
 // serve starts a server and connects to it. A stream whose data cannot be read is an error: to make it again would lose it.
-func serve(dir string) (*server.Server, *nats.Conn, *door, error) {
+func serve(dir string) (*server.Server, *nats.Conn, *connector, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: "timpush", DontListen: true, NoSigs: true, NoLog: true,
 		JetStream: true, StoreDir: dir, SyncAlways: true, JetStreamMaxStore: maxStore, JetStreamMaxMemory: maxMemory,
@@ -90,37 +90,37 @@ func serve(dir string) (*server.Server, *nats.Conn, *door, error) {
 		shutdown()
 		return nil, nil, nil, fmt.Errorf("dispatch: the data in %s cannot be read: %s; restore it from a copy, or move the folder away to start with an empty queue", dir, h.Error)
 	}
-	d := &door{server: s}
-	conn, err := nats.Connect("", nats.InProcessServer(d), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
+	in := &connector{server: s}
+	conn, err := nats.Connect("", nats.InProcessServer(in), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
 		shutdown()
 		return nil, nil, nil, fmt.Errorf("dispatch: embedded server: %w", err)
 	}
-	return s, conn, d, nil
+	return s, conn, in, nil
 }
 
-// door is the way of the queue's connection into the embedded server.
-type door struct {
+// connector connects the queue to the embedded server, within the process.
+type connector struct {
 	server *server.Server
 	mu     sync.Mutex
 	conn   net.Conn
 }
 
-// InProcessConn makes a connection, when the door is open.
-func (d *door) InProcessConn() (net.Conn, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	conn, err := d.server.InProcessConn()
-	d.conn = conn
+// InProcessConn makes a connection. It waits while disconnected runs.
+func (c *connector) InProcessConn() (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conn, err := c.server.InProcessConn()
+	c.conn = conn
 	return conn, err
 }
 
-// closed calls f while nothing is connected: the server is not safe against requests while its storage is started again.
-func (d *door) closed(f func() error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_ = d.conn.Close()
-	for end := time.Now().Add(time.Second); d.server.NumClients() > 0 && time.Now().Before(end); {
+// disconnected calls f while nothing is connected: the server is not safe against requests while its storage is started again.
+func (c *connector) disconnected(f func() error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.conn.Close()
+	for end := time.Now().Add(time.Second); c.server.NumClients() > 0 && time.Now().Before(end); {
 		sleep(context.Background(), time.Millisecond)
 	}
 	return f()

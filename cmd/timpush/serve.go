@@ -116,7 +116,7 @@ func (s *serving) run(ctx context.Context) error {
 	fake.Handle(faults.next)
 	go runTasks(ctx, fake)
 	if s.callbacks != "" {
-		go (&courier{fake: fake, url: s.callbacks, say: s.say}).run(ctx)
+		go (&callbackSender{fake: fake, url: s.callbacks, say: s.say}).run(ctx)
 	}
 	page := dashboard.New(fake, dashboard.Options{Quota: s.quota, AnyHost: s.public})
 	s.announce(app, made, listener)

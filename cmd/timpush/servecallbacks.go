@@ -29,8 +29,8 @@ func checkCallbacks(text string) error {
 	return nil
 }
 
-// courier posts the events of pushes to a URL, as the service does.
-type courier struct {
+// callbackSender posts the events of pushes to a URL, as the service does.
+type callbackSender struct {
 	fake *timpushtest.Server
 	url  string
 	say  func(format string, args ...any)
@@ -39,7 +39,7 @@ type courier struct {
 }
 
 // run posts until ctx ends.
-func (c *courier) run(ctx context.Context) {
+func (c *callbackSender) run(ctx context.Context) {
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -53,7 +53,7 @@ func (c *courier) run(ctx context.Context) {
 }
 
 // sendNew sends the events of the pushes since the last one.
-func (c *courier) sendNew(ctx context.Context) {
+func (c *callbackSender) sendNew(ctx context.Context) {
 	pushes := c.fake.Pushes()
 	next := slices.IndexFunc(pushes, func(p timpushtest.Push) bool { return p.TaskID == c.last }) + 1
 	for _, p := range pushes[next:] {
@@ -71,7 +71,7 @@ func (c *courier) sendNew(ctx context.Context) {
 }
 
 // send posts events, and reports whether they were taken.
-func (c *courier) send(ctx context.Context, events []timpushtest.Event) bool {
+func (c *callbackSender) send(ctx context.Context, events []timpushtest.Event) bool {
 	sending, cancel := context.WithTimeout(ctx, callbackTimeout)
 	defer cancel()
 	answer, err := c.fake.SendCallback(sending, c.url, events...)

@@ -92,10 +92,8 @@ func (b *batch) finish(err error) error {
 		sum.write(b.reporter.out)
 	}
 	switch {
-	case errors.Is(err, errInterrupted):
-		return fatal(fmt.Errorf("stopped early: %w\nRun the same command again to resume", err))
-	case err != nil && sum.Resumable:
-		return fatal(fmt.Errorf("stopped early: %w\nCorrect this and run the same command again to resume", err))
+	case errors.Is(err, errInterrupted), err != nil && sum.Resumable:
+		return fatal(toResume(err))
 	case err != nil:
 		return fatal(err)
 	}
@@ -187,7 +185,7 @@ func (s *batchSummary) write(out io.Writer) {
 	}
 	done := fmt.Sprintf("%d done", s.Done)
 	if s.Earlier != nil {
-		done += fmt.Sprintf(", of them %d in this run and %d in earlier ones", s.Done-s.Earlier.Done, s.Earlier.Done)
+		done += ofRuns(s.Done, s.Earlier.Done)
 	}
 	_, _ = fmt.Fprintln(out, done)
 	line(s.Rejected, "rejected: invalid or refused", s.Rejects)

@@ -96,7 +96,7 @@ func (f *pushFlags) run(ctx context.Context) error {
 		return fatal(printRequest(f.cmd.OutOrStdout(), f.captured.body))
 	}
 	if err != nil {
-		return pushFailed(err)
+		return callFailed(err, "The push may have gone out. Look at the statistics or the callbacks before you send it again")
 	}
 	_, err = fmt.Fprintln(f.cmd.OutOrStdout(), "TaskID", receipt.TaskID)
 	return fatal(err)
@@ -125,15 +125,13 @@ func (f *pushFlags) prepare() (client *timpush.Client, content timpush.TaskConte
 	return client, content, err
 }
 
-// pushFailed says what to do about a push whose outcome is not known.
-func pushFailed(err error) error {
-	var call *timpush.CallError
-	var input *timpush.InputErrors
-	switch {
-	case errors.As(err, &input):
+// callFailed adds to the error of a call what to do if its outcome is not known, unless that is "".
+func callFailed(err error, unknown string) error {
+	if _, ok := errors.AsType[*timpush.InputErrors](err); ok {
 		return usage(err)
-	case errors.As(err, &call) && call.Outcome == timpush.Unknown:
-		return fatal(fmt.Errorf("%w\nThe push may have gone out. Look at the statistics or the callbacks before you send it again", err))
+	}
+	if call, ok := errors.AsType[*timpush.CallError](err); ok && call.Outcome == timpush.Unknown && unknown != "" {
+		return fatal(fmt.Errorf("%w\n%s", err, unknown))
 	}
 	return fatal(err)
 }
@@ -261,6 +259,19 @@ func readText(r io.Reader) ([]byte, error) {
 	return io.ReadAll(decoded)
 }
 
+// conditionJSON is the documented Condition.
+type conditionJSON struct {
+	AttrsAnd timpush.Attrs `json:",omitzero"`
+	AttrsOr  timpush.Attrs `json:",omitzero"`
+	TagsAnd  []string      `json:",omitzero"`
+	TagsNot  []string      `json:",omitzero"`
+	TagsOr   []string      `json:",omitzero"`
+}
+
+func conditionOf(to timpush.Audience) conditionJSON {
+	return conditionJSON{AttrsAnd: to.AttrsAnd, AttrsOr: to.AttrsOr, TagsAnd: to.TagsAnd, TagsNot: to.TagsNot, TagsOr: to.TagsOr}
+}
+
 // condition reads the Condition of a file. Without one the push is for everybody, which must be said by the flag.
 func (f *pushFlags) condition(condition json.RawMessage) (to timpush.Audience, err error) {
 	switch {
@@ -271,10 +282,7 @@ func (f *pushFlags) condition(condition json.RawMessage) (to timpush.Audience, e
 	case condition == nil:
 		return timpush.Audience{Everybody: true}, nil
 	}
-	var wire struct {
-		TagsAnd, TagsOr, TagsNot []string
-		AttrsAnd, AttrsOr        timpush.Attrs
-	}
+	var wire conditionJSON
 	d := json.NewDecoder(bytes.NewReader(condition))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&wire); err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -10,13 +9,15 @@ import (
 	"time"
 
 	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
 )
 
 // stopTimeout is how long requests in flight may take to end after Ctrl-C.
 const stopTimeout = 10 * time.Second
 
 // errInterrupted is why a command that was told to stop has ended.
-var errInterrupted = errors.New("interrupted")
+var errInterrupted = bulk.ErrInterrupted
 
 // gate is a Limiter that lets no request through once it is closed, and an Observer that counts the requests in flight.
 // Those that wait at a closed gate wait until their context ends, so that the client does not repeat them.

@@ -80,14 +80,20 @@ func (s *summary) result(err error) error {
 		return &exitError{code: exitSome}
 	case err == nil:
 		return nil
-	case errors.Is(err, bulk.ErrInterrupted) && s.Resumable:
-		err = fmt.Errorf("stopped early: %w\nRun the same command again to resume", err)
 	case s.Resumable:
-		err = fmt.Errorf("stopped early: %w\nCorrect this and run the same command again to resume", err)
+		err = toResume(err)
 	case s.Requests > 0:
 		err = fmt.Errorf("stopped early: %w", err)
 	}
 	return fatal(err)
+}
+
+// toResume says how to go on after the error that has ended a run.
+func toResume(err error) error {
+	if errors.Is(err, errInterrupted) {
+		return fmt.Errorf("stopped early: %w\nRun the same command again to resume", err)
+	}
+	return fmt.Errorf("stopped early: %w\nCorrect this and run the same command again to resume", err)
 }
 
 func (s *summary) write(out io.Writer) {
@@ -98,7 +104,7 @@ func (s *summary) write(out io.Writer) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
 	line := func(n, before int64, what, file string) {
 		if before > 0 {
-			what += fmt.Sprintf(", of them %d in this run and %d in earlier ones", n-before, before)
+			what += ofRuns(n, before)
 		}
 		if file != "" {
 			what += ", in " + file
@@ -125,6 +131,11 @@ func (s *summary) write(out io.Writer) {
 	if s.Failures != "" && !s.Resumable {
 		p("To send the failed ones again: timpush set-attr %s\n", s.Failures)
 	}
+}
+
+// ofRuns says how much of a count is of the runs before.
+func ofRuns[N int | int64](n, before N) string {
+	return fmt.Sprintf(", of them %d in this run and %d in earlier ones", n-before, before)
 }
 
 func writeReasons(out io.Writer, reasons []bulk.Reason, notes []string) {

@@ -101,24 +101,13 @@ func addTask(ctx context.Context, f *pushFlags, w *when) error {
 		return fatal(printRequest(out, f.captured.body))
 	}
 	if err != nil {
-		return taskFailed(err, "It may be scheduled: look at timpush tasks list before you add it again")
+		return callFailed(err, "It may be scheduled: look at timpush tasks list before you add it again")
 	}
 	number := strconv.FormatInt(id, 10)
 	if id == 0 {
 		number = "without a number in the answer, see timpush tasks list,"
 	}
 	_, err = fmt.Fprintf(out, "task %s is scheduled for %s\n", number, utc(at))
-	return fatal(err)
-}
-
-// taskFailed says what to do about a task whose outcome is not known.
-func taskFailed(err error, unknown string) error {
-	if _, ok := errors.AsType[*timpush.InputErrors](err); ok {
-		return usage(err)
-	}
-	if call, ok := errors.AsType[*timpush.CallError](err); ok && call.Outcome == timpush.Unknown && unknown != "" {
-		return fatal(fmt.Errorf("%w\n%s", err, unknown))
-	}
 	return fatal(err)
 }
 
@@ -158,7 +147,7 @@ func listTasks(cmd *cobra.Command, client *timpush.Client, q timpush.TaskQuery) 
 	n := 0
 	for task, err := range client.Tasks(cmd.Context(), q) {
 		if err != nil {
-			return errors.Join(taskFailed(err, ""), table.Flush())
+			return errors.Join(callFailed(err, ""), table.Flush())
 		}
 		if n++; n == 1 && !asJSON {
 			_, _ = fmt.Fprintln(table, "TASK\tTYPE\tSCHEDULED\tSTATUS\tTITLE\tPUSH") // an error comes again from Flush
@@ -211,7 +200,7 @@ func findTask(cmd *cobra.Command, client *timpush.Client, arg string) (*timpush.
 		err = fmt.Errorf("%w\nIs there a task %d? See: timpush tasks list", err, id) // the code for this is not documented
 	}
 	if err != nil {
-		return nil, nil, taskFailed(err, "")
+		return nil, nil, callFailed(err, "")
 	}
 	task.TaskID = id
 	return client, task, nil
@@ -247,22 +236,6 @@ func audienceText(c timpush.TaskContent) string {
 	var text strings.Builder
 	_ = plainJSON(&text).Encode(conditionOf(c.To)) // strings always can be encoded
 	return strings.TrimSpace(text.String())
-}
-
-// conditionOf returns the documented Condition of an audience.
-func conditionOf(to timpush.Audience) map[string]any {
-	condition := map[string]any{}
-	for name, list := range map[string][]string{"TagsAnd": to.TagsAnd, "TagsOr": to.TagsOr, "TagsNot": to.TagsNot} {
-		if list != nil {
-			condition[name] = list
-		}
-	}
-	for name, attrs := range map[string]timpush.Attrs{"AttrsAnd": to.AttrsAnd, "AttrsOr": to.AttrsOr} {
-		if attrs != nil {
-			condition[name] = attrs
-		}
-	}
-	return condition
 }
 
 // taskJSON returns a task as programs read it: names as in the documentation, and times with their zone.
@@ -332,7 +305,7 @@ func changeTask(f *pushFlags, w *when, arg string) error {
 	}
 	change.Type = task.Type
 	if err := client.ModifyTask(f.cmd.Context(), task.TaskID, change); err != nil {
-		return taskFailed(err, "It may be changed: look at timpush tasks show "+arg)
+		return callFailed(err, "It may be changed: look at timpush tasks show "+arg)
 	}
 	_, err = fmt.Fprintln(f.cmd.OutOrStdout(), "changed")
 	return fatal(err)
@@ -354,7 +327,7 @@ func newTasksDelete() *cobra.Command {
 			return err
 		}
 		if err := client.DeleteTask(cmd.Context(), task.TaskID, task.Type); err != nil {
-			return taskFailed(err, "It may be deleted: look at timpush tasks list")
+			return callFailed(err, "It may be deleted: look at timpush tasks list")
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), "deleted")
 		return fatal(err)

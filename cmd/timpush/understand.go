@@ -70,7 +70,7 @@ func (j *job) declaredNames(ctx context.Context, client *timpush.Client, s *sett
 	page, isPage := errors.AsType[*timpush.HTTPError](err)
 	switch {
 	case ctx.Err() != nil:
-		return nil, bulk.ErrInterrupted
+		return nil, errInterrupted
 	case j.preflight, isCode && !code.Retryable(), isPage && page.StatusCode < http.StatusInternalServerError && page.StatusCode != http.StatusTooManyRequests:
 		return nil, fmt.Errorf("the app's attributes cannot be read: %w", err)
 	}

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -132,7 +133,7 @@ func (s *session) sleep(d time.Duration) bool {
 
 // signed gives a request an identifier and its UserSig, which is made once.
 func (s *session) signed(r request) request {
-	r.identifier = orElse(r.identifier, s.Identifier)
+	r.identifier = cmp.Or(r.identifier, s.Identifier)
 	if s.sigs[r.identifier] == "" {
 		usersig, err := s.Sign(r.identifier)
 		if err != nil {
@@ -177,8 +178,8 @@ func (s *session) request(ctx context.Context, r request) (*http.Request, error)
 	if r.gzip {
 		body = compress(body)
 	}
-	target := orElse(r.base, s.BaseURL) + "/v4/timpush/" + r.command + "?" + query.Encode()
-	req, err := http.NewRequestWithContext(ctx, orElse(r.method, http.MethodPost), target, bytes.NewReader(body))
+	target := cmp.Or(r.base, s.BaseURL) + "/v4/timpush/" + r.command + "?" + query.Encode()
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(r.method, http.MethodPost), target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -188,13 +189,6 @@ func (s *session) request(ctx context.Context, r request) (*http.Request, error)
 		req.Header.Set("Content-Encoding", "gzip")
 	}
 	return req, nil
-}
-
-func orElse(s, standard string) string {
-	if s == "" {
-		return standard
-	}
-	return s
 }
 
 func compress(body []byte) []byte {

@@ -126,12 +126,13 @@ func (s *sender) waitQuota(accounts int) (epoch int, err error) {
 // says that it comes too early, no further request has time either.
 func (s *sender) notAdmitted(err error) verdict {
 	v := verdict{class: classTransient, outcome: NotSent, err: err}
+	_, cooling := errors.AsType[*cooldownError](err)
 	_, signing := errors.AsType[*signerError](err)
-	if _, cooling := errors.AsType[*cooldownError](err); cooling {
+	_, ends := s.ctx.Deadline()
+	switch {
+	case cooling:
 		v.class = classFatal
-	} else if signing {
-		return v
-	} else if _, ok := s.ctx.Deadline(); ok && errors.Is(err, context.DeadlineExceeded) {
+	case ends && !signing && errors.Is(err, context.DeadlineExceeded):
 		v.class = classNone
 		s.stopNew(err)
 	}

@@ -77,9 +77,12 @@ func userEscapedFaults(i int, user UserAttrs) []*InputError {
 
 // escapedFault is about values that are otherwise valid.
 func escapedFault(value string) string {
+	if isPlain(value) || len(value) > MaxValueBytes {
+		return ""
+	}
 	text, valid := appendText(nil, value)
 	n := len(text) - len(`""`)
-	if !valid || len(value) > MaxValueBytes || n <= MaxValueBytes {
+	if !valid || n <= MaxValueBytes {
 		return ""
 	}
 	return fmt.Sprintf("the value has %d bytes in JSON, at most %d are allowed", n, MaxValueBytes)

@@ -4,6 +4,7 @@
 //	go run ./tools/soak                  # 50 runs, seeds 1 to 50, half a minute
 //	go run ./tools/soak -seeds 1000      # about twelve minutes
 //	go run ./tools/soak -seed 37 -seeds 1 -v
+//	go run ./tools/soak -damage          # also damages queues
 //
 // In each run SetAttr, streams, a Batcher, removals, readings, tags and pushes share one or two clients and one limiter, and in every fifth
 // a queue of updates too. Half of the runs go through a proxy that delays, cuts and resets connections, half use HTTP/2, and in a

@@ -19,8 +19,9 @@ import (
 // damaging is off in the checks of a commit: nats-server 2.15 takes all memory for some flipped bits in the number of a message.
 var damaging = flag.Bool("damage", false, "damage the data of half of the queues")
 
-// queue stores updates of accounts of its own in a queue on disk, whose dispatcher is stopped and started meanwhile, and in half of
-// the runs its data is damaged. In the end all that was stored has been sent, in order, or is a dead letter, or is reported as lost.
+// queue stores updates of accounts of its own in a queue on disk, whose dispatcher is stopped and started meanwhile. With -damage
+// the data of half of the queues is damaged. In the end all that was stored has been sent, in order, or is a dead letter, or is
+// reported as lost.
 func (w *world) queue(seed uint64) {
 	dir, err := os.MkdirTemp("", "soak")
 	if err != nil {

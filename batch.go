@@ -2,16 +2,18 @@ package timpush
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
 // validate checks each item of an input and writes its JSON: looking at every byte once serves both. The JSON of all of them
 // lies in one piece of memory.
-func validate[T any](e *endpoint[T], input []T) (written []entry, err error) {
+func validate[T any](e *endpoint[T], input []T, b *buffer) (written []entry, err error) {
 	var faults []*InputError
-	text := make([]byte, 0, usualJSON*len(input))
-	written = make([]entry, len(input))
+	text := slices.Grow(b.text[:0], usualJSON*len(input))
+	written = slices.Grow(b.entries[:0], len(input))[:len(input)]
+	defer func() { b.text, b.entries = text, written }()
 	for i, item := range input {
 		from, valid := len(text), false
 		if text, valid = e.encode(text, item); !valid {
@@ -20,6 +22,25 @@ func validate[T any](e *endpoint[T], input []T) (written []entry, err error) {
 		written[i].account, written[i].json = e.account(item), text[from:len(text):len(text)]
 	}
 	return written, invalid(faults)
+}
+
+// buffer holds the entries of an execute and their JSON, which the bodies of requests are copied from. Using it again saves a tenth
+// of a call over loopback: there is half as much garbage (BenchmarkSetAttr).
+type buffer struct {
+	entries []entry
+	text    []byte
+}
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+const maxBuffer = 1 << 20 // bytes of JSON; a larger buffer is not used again
+
+func (b *buffer) release() {
+	if cap(b.text) > maxBuffer {
+		return
+	}
+	clear(b.entries)
+	buffers.Put(b)
 }
 
 // usualJSON is about how many bytes of JSON an item has.

@@ -8,7 +8,9 @@ import (
 
 // execute is the whole path of a call. The Result is nil if the input is not valid.
 func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (result *Result, err error) {
-	written, err := validate(e, input)
+	b := buffers.Get().(*buffer)
+	defer b.release()
+	written, err := validate(e, input, b)
 	if err != nil {
 		return nil, err
 	}

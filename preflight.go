@@ -80,7 +80,7 @@ func (p *preflight) newSetAttr(precheck, escaped bool) *endpoint[UserAttrs] {
 // It costs one or two calls of get_attr_name. The names are kept for ten minutes, but read again before a user is reported,
 // unless they were read in the last five seconds; and they are dropped when the server contradicts them.
 func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
-	written, err := validate(c.setAttr, users)
+	written, err := validate(c.setAttr, users, new(buffer))
 	if err != nil {
 		return err
 	}

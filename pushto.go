@@ -45,7 +45,7 @@ func (r PushToResult) String() string { return r.Result.String() }
 func (c *Client) PushTo(ctx context.Context, accounts []string, p Push) (*PushToResult, error) {
 	e, err := c.newPushTo(p)
 	if err != nil {
-		_, others := validate(&pushTo, accounts)
+		_, others := validate(&pushTo, accounts, new(buffer))
 		return nil, joinFaults(err, others)
 	}
 	result := &PushToResult{TaskIDs: make([]string, len(accounts))}

@@ -28,7 +28,7 @@ func TestRequestIsTheDocumentedOne(t *testing.T) {
 
 // oneRequest returns the entries of a request with all of users.
 func oneRequest(users []UserAttrs) []*entry {
-	written, _ := validate(&setAttr, users)
+	written, _ := validate(&setAttr, users, new(buffer))
 	return split(encode(&setAttr, users, places(len(users)), written), len(users))[0]
 }
 
@@ -86,7 +86,7 @@ func FuzzValidate(f *testing.F) {
 			}
 		}
 		var got []int
-		if _, err := validate(&setAttr, users); err != nil {
+		if _, err := validate(&setAttr, users, new(buffer)); err != nil {
 			faulty, ok := errors.AsType[*InputErrors](err)
 			require.True(t, ok)
 			for _, fault := range faulty.Faults {
@@ -120,7 +120,7 @@ func FuzzMergeAndSplit(f *testing.F) {
 		}
 		items, itemOf, err := merge(&setAttr, users)
 		require.NoError(t, err)
-		written, err := validate(&setAttr, users)
+		written, err := validate(&setAttr, users, new(buffer))
 		require.NoError(t, err)
 		entries := encode(&setAttr, items, itemOf, written)
 

@@ -27,7 +27,7 @@ var verifyPauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecon
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) Verify(ctx context.Context, users []UserAttrs) (*Result, error) {
-	written, err := validate(&setAttr, users)
+	written, err := validate(&setAttr, users, new(buffer))
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func validate[T any](e *endpoint[T], input []T, b *buffer) (written []entry, err
 }
 
 // buffer holds the entries of an execute and their JSON, which the bodies of requests are copied from. Using it again saves a tenth
-// of a call over loopback: there is half as much garbage (BenchmarkSetAttr).
+// of a call over loopback: there is half as much garbage (BenchmarkSetAttr in benchmarks).
 type buffer struct {
 	entries []entry
 	text    []byte

@@ -8,13 +8,11 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,9 +23,7 @@ import (
 )
 
 const (
-	page = "docs/dependencies.md"
-	own  = "github.com/timpush/timpush-go" // how the paths of the repository's modules start
-
+	page  = "docs/dependencies.md"
 	known = 75 // per cent of a file that must be the text of licences
 )
 
@@ -116,77 +112,39 @@ type use struct {
 // listing has the dependencies of all published modules.
 type listing map[module]*use
 
-// add lists the dependencies of one module as its users get them, outside of the workspace.
+// add lists the dependencies of one module, in the versions that the workspace has. No user builds its examples.
 func (l listing) add(root, folder string) error {
-	temp, err := os.MkdirTemp("", "licences")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(temp) }()
-	modfile, dir := filepath.Join(temp, "go.mod"), filepath.Join(root, folder)
-	for _, name := range []string{"go.mod", "go.sum"} {
-		if err := tools.CopyFile(filepath.Join(dir, name), filepath.Join(temp, name)); err != nil {
-			return err
-		}
-	}
-	edit := []string{"mod", "edit"} // the versions of the repository's own modules need not be published
-	for _, sibling := range tools.Published() {
-		edit = append(edit, "-replace="+path.Join(own, sibling)+"="+filepath.Join(root, sibling))
-	}
-	if _, err := tools.Run(root, nil, "go", append(edit, modfile)...); err != nil {
-		return err
-	}
+	dir := filepath.Join(root, folder)
 	for _, platform := range platforms {
-		list := func(args ...string) ([]byte, error) {
-			return tools.Run(dir, []string{"GOWORK=off", "CGO_ENABLED=0", "GOOS=" + platform},
-				"go", append([]string{"list", "-modfile", modfile, "-mod=mod"}, args...)...)
+		list := func(args ...string) ([]string, error) {
+			out, err := tools.Run(dir, []string{"CGO_ENABLED=0", "GOOS=" + platform}, "go", append([]string{"list"}, args...)...)
+			return strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' || r == '\r' }), err
 		}
-		all, err := list("./...")
+		packages, err := list("./...")
 		if err != nil {
 			return err
 		}
-		out, err := list(append([]string{"-deps", "-json=Module"}, withoutExamples(all)...)...)
+		packages = slices.DeleteFunc(packages, func(p string) bool { return strings.Contains(p, "/examples/") })
+		found, err := list(append([]string{"-deps", "-f", `{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}`}, packages...)...)
 		if err != nil {
 			return err
 		}
-		if err := l.read(out, folder); err != nil {
-			return err
+		for _, line := range found {
+			f := strings.SplitN(line, " ", 3)
+			l.use(module{f[0], f[1]}, f[2], folder)
 		}
 	}
 	return nil
 }
 
-// withoutExamples leaves out those packages that no user of a module builds.
-func withoutExamples(packages []byte) []string {
-	return slices.DeleteFunc(strings.Fields(string(packages)), func(p string) bool { return strings.Contains(p, "/examples/") })
-}
-
-// read adds what go list printed.
-func (l listing) read(out []byte, folder string) error {
-	for packages := json.NewDecoder(bytes.NewReader(out)); packages.More(); {
-		var p struct {
-			Module *struct {
-				module
-				Dir  string
-				Main bool
-			}
-		}
-		if err := packages.Decode(&p); err != nil {
-			return err
-		}
-		if p.Module == nil || p.Module.Main || strings.HasPrefix(p.Module.Path, own) {
-			continue // the standard library, and ours
-		}
-		u := l[p.Module.module]
-		if u == nil {
-			u = &use{dir: p.Module.Dir}
-			l[p.Module.module] = u
-		}
-		if !slices.Contains(u.by, folder) {
-			u.by = append(u.by, folder)
-		}
+// use adds a use of a module, whose files are in dir.
+func (l listing) use(m module, dir, folder string) {
+	if l[m] == nil {
+		l[m] = &use{dir: dir}
 	}
-	return nil
+	if !slices.Contains(l[m].by, folder) {
+		l[m].by = append(l[m].by, folder)
+	}
 }
 
 // page is the Markdown of the list.
@@ -194,7 +152,8 @@ func (l listing) page() []byte {
 	var b bytes.Buffer
 	b.WriteString(`# Dependencies
 
-Every module whose code is linked into a build of the repository's published modules, on Linux, macOS or Windows, and its licence.
+Every module whose code is linked into a build of the repository's published modules, on Linux, macOS or Windows, with its licence and
+the version that the workspace has.
 This page is written by ` + "`go run ./tools/licences -write`" + `, and ` + "`make licences`" + ` compares it with the builds. The licences are read from the
 files in the modules; one that is not MIT, ISC, BSD, Apache-2.0 or MPL-2.0 fails the check. Go's own library is BSD-3-Clause.
 

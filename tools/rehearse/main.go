@@ -1,10 +1,9 @@
 // Rehearse rehearses a release without publishing anything. It makes the zips that the Go proxy would make of the tracked
 // files, serves them from a folder, and does what users will do: it tidies the tool, builds a new program on each library,
-// and installs the tool. Other modules come only from the local module cache.
+// and installs the tool. Other modules come from the local module cache, or from GOPROXY.
 //
-//	go run ./tools/rehearse -download   # in the root of the repository: only fills the module cache
-//	go run ./tools/rehearse
-//	go run ./tools/rehearse -write      # writes the go.mod and the go.sum of the tool, for the commit of a release
+//	go run ./tools/rehearse          # in the root of the repository
+//	go run ./tools/rehearse -write   # writes the go.mod and the go.sum of the tool, for the commit of a release
 package main
 
 import (
@@ -19,16 +18,15 @@ import (
 )
 
 func main() {
-	fetch := flag.Bool("download", false, "only download what the rehearsal needs of other modules")
 	write := flag.Bool("write", false, "write what `go mod tidy` makes of the tool's go.mod and go.sum")
 	flag.Parse()
-	if err := run(*fetch, *write); err != nil {
+	if err := run(*write); err != nil {
 		fmt.Fprintln(os.Stderr, "rehearse:", err)
 		os.Exit(1)
 	}
 }
 
-func run(fetch, write bool) error {
+func run(write bool) error {
 	dir, err := os.MkdirTemp("", "rehearse")
 	if err != nil {
 		return err
@@ -46,9 +44,6 @@ func run(fetch, write bool) error {
 	version, err := checkModules(mods, files)
 	if err != nil {
 		return err
-	}
-	if fetch {
-		return download(tree, mods)
 	}
 	fmt.Printf("ok  %d modules have a licence, none that is installed has a replace, and all require %s\n", len(mods), version)
 

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/mod/modfile"
-
 	"github.com/timpush/timpush-go/tools"
 )
 
@@ -20,39 +18,19 @@ import (
 //go:embed testdata/consumers
 var consumers embed.FS
 
-// goEnv is what the environment of a new user has, with nothing that leaves the machine.
+// goEnv is what the environment of a new user has.
 type goEnv []string
 
-// download fills the module cache with what the modules need, by tidying their copies in tree.
-func download(tree string, mods map[string]*modfile.File) error {
-	env := goEnv{"GOWORK=off"}
-	for _, name := range tools.Published() {
-		dir, edit := filepath.Join(tree, name), []string{"mod", "edit"}
-		for _, sibling := range tools.Published() {
-			if sibling != name {
-				edit = append(edit, "-replace="+mods[sibling].Module.Mod.Path+"="+filepath.Join(tree, sibling))
-			}
-		}
-		if _, err := env.run(dir, "go", edit...); err != nil {
-			return err
-		}
-		if _, err := env.run(dir, "go", "mod", "tidy"); err != nil {
-			return err
-		}
-	}
-	fmt.Println("ok  the module cache has what the modules need")
-	return nil
-}
-
-// environment chains the rehearsed proxy with the download cache of this machine.
+// environment chains the rehearsed proxy with the download cache and the GOPROXY of this machine.
 func environment(dir, proxy string) (goEnv, error) {
-	cache, err := goEnv{}.run(dir, "go", "env", "GOMODCACHE")
+	out, err := goEnv{}.run(dir, "go", "env", "GOMODCACHE", "GOPROXY")
 	if err != nil {
 		return nil, err
 	}
+	cache, others, _ := strings.Cut(out, "\n")
 	downloads := filepath.Join(cache, "cache", "download")
 	return goEnv{
-		"GOPROXY=file://" + filepath.ToSlash(proxy) + ",file://" + filepath.ToSlash(downloads) + ",off",
+		"GOPROXY=file://" + filepath.ToSlash(proxy) + ",file://" + filepath.ToSlash(downloads) + "," + others,
 		"GOMODCACHE=" + filepath.Join(dir, "modcache"), "GOBIN=" + filepath.Join(dir, "bin"),
 		// A writable cache can be removed. Without paths in them, compiled packages can be used by the next rehearsal.
 		"GOFLAGS=-mod=mod -modcacherw -trimpath",

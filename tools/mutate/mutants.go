@@ -218,7 +218,7 @@ func (m *mutator) number(n ast.Expr, literal *ast.BasicLit) {
 	if t := m.info.Types[n].Type; literal.Kind == token.INT && t != nil {
 		kind := types.TypeString(types.Default(t), types.RelativeTo(m.pkg))
 		if named, ok := t.(*types.Named); ok && named.Obj().Pkg() != nil && named.Obj().Pkg() != m.pkg {
-			kind = named.Obj().Pkg().Name() + "." + named.Obj().Name()
+			kind = "mutant" + named.Obj().Name() // an alias, since not every file imports the package
 		}
 		m.wrap(n, "mutantNumber["+kind+"](%d, ", ")", m.text(n), m.text(n)+"+1")
 	}

@@ -22,7 +22,7 @@ type history struct {
 	failures      int    // attempts that failed with transient faults
 	accountChecks int    // of these, answered with 60004 or 60005
 	expired       string // the UserSig that the server called expired
-	random        uint32 // of the request, where it carries one
+	msgRandom     uint32 // of the request, where it carries one
 }
 
 func (h *history) begin() {
@@ -43,7 +43,7 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 		return answer{}, s.notAdmitted(err)
 	}
 	defer s.release()
-	a, v := s.post(&exchange{command: s.command, sent: sent{usersig, body, s.command.personal}}, e)
+	a, v := s.post(&exchange{command: s.command, sent: sent{usersig: usersig, body: body, impersonal: s.command.impersonal}}, e)
 	v.epoch = epoch
 	s.learn(h, &v, usersig)
 	return a, v

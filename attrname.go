@@ -42,9 +42,9 @@ type AttrName struct {
 
 var (
 	setAttrName = command{
-		path: "v4/timpush/set_attr_name", quota: QuotaUsers, repeatable: true, refusesRepeats: true,
+		path: "v4/timpush/set_attr_name", quota: QuotaUsers, repeatable: true, refusesRepeats: true, impersonal: true,
 	}
-	getAttrName = command{path: "v4/timpush/get_attr_name", quota: QuotaUsers, repeatable: true, read: readAttrNames}
+	getAttrName = command{path: "v4/timpush/get_attr_name", quota: QuotaUsers, repeatable: true, impersonal: true, read: readAttrNames}
 )
 
 // SetAttrNames sets names of attributes of the app, all or none. A name must be set before [Client.SetAttr] can use it;

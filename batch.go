@@ -16,8 +16,8 @@ func validate[T any](e *endpoint[T], input []T, b *buffer) (written []entry, err
 	defer func() { b.text, b.entries = text, written }()
 	for i, item := range input {
 		from, valid := len(text), false
-		if text, valid = e.encode(text, item); !valid {
-			faults = append(faults, e.validate(i, item)...)
+		if text, valid = e.appendJSON(text, item); !valid {
+			faults = append(faults, e.faults(i, item)...)
 		}
 		written[i].account, written[i].json = e.account(item), text[from:len(text):len(text)]
 	}
@@ -67,7 +67,7 @@ func merge[T any](e *endpoint[T], input []T) (items []T, itemOf []int, err error
 	for i, item := range input {
 		if at := itemOf[i]; at == len(items) {
 			items = append(items, item)
-		} else if merged, fault := e.merge(items[at], item); fault == "" {
+		} else if merged, fault := e.join(items[at], item); fault == "" {
 			items[at] = merged
 		} else {
 			faults = append(faults, &InputError{Index: i, ToAccount: e.account(item), Reason: fault})
@@ -86,7 +86,7 @@ func encode[T any](e *endpoint[T], items []T, itemOf []int, written []entry) []e
 		if n == len(entries) {
 			entries = append(entries, written[i])
 		} else {
-			entries[n].json, _ = e.encode(nil, items[n])
+			entries[n].json, _ = e.appendJSON(nil, items[n])
 		}
 	}
 	return entries
@@ -156,16 +156,4 @@ func appendPlain(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	dst = append(dst, s...)
 	return append(dst, '"')
-}
-
-// endpoint is a command whose requests are about accounts, and what to do with the items of its input.
-type endpoint[T any] struct {
-	command
-	account  func(item T) string
-	validate func(index int, item T) []*InputError           // all that is wrong with an item
-	merge    func(earlier, later T) (merged T, fault string) // as if applied in turn
-	encode   func(dst []byte, item T) ([]byte, bool)         // appends the item's JSON; false if the item is not valid
-
-	precheck func(s *sender, items []T, entries []entry) // may reject entries before anything is sent; nil: none
-	found    func(index int, value any)                  // is called with what was read for an input that is Done; nil: nothing is read
 }

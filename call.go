@@ -34,14 +34,14 @@ func (s *sender) send(requests [][]*entry) {
 	parallel := min(len(requests), cap(s.slots))
 	if s.command.serial || parallel == 1 {
 		for _, request := range requests {
-			s.request(request, history{random: newRandom()})
+			s.request(request, history{msgRandom: newRandom()})
 		}
 		return
 	}
 	var next atomic.Int64
 	work := func() {
 		for n := next.Add(1); n <= int64(len(requests)); n = next.Add(1) {
-			s.request(requests[n-1], history{random: newRandom()})
+			s.request(requests[n-1], history{msgRandom: newRandom()})
 		}
 	}
 	var workers sync.WaitGroup
@@ -78,7 +78,7 @@ func (c *call) ask(ctx context.Context, cmd *command, body []byte) (a answer, er
 		}
 		s.apply(v)
 		if v.class == classData || v.class == classMalformed {
-			end.settle(Rejected, v.err, cmd.certain(v.err))
+			end.settle(Rejected, v.err, cmd.alwaysRefused(v.err))
 			break
 		}
 		end.record(v.outcome, v.err, s.over())

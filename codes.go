@@ -129,6 +129,9 @@ const (
 	classFatal              // stop the call
 )
 
+// beyondRequest reports whether the answer is about more than the accounts of its request.
+func (c class) beyondRequest() bool { return c == classThrottle || c >= classAccountCheck }
+
 func (c Code) class() class {
 	if info, ok := codes[c]; ok {
 		return info.class

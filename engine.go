@@ -84,7 +84,7 @@ func (e *cooldownError) Unwrap() error { return e.err }
 // call has what the requests of one call share. A stream is one call, and so is a Batcher until a code stops it.
 type call struct {
 	*engine
-	ctx    context.Context // of waits: ends with the caller's, or when the call is stopped
+	ctx    context.Context // ends with the caller's, or when the call is stopped; nil until the call begins
 	cancel context.CancelFunc
 	cause  atomic.Pointer[error] // why it was stopped
 	hurry  bool                  // no attempt is repeated after a pause
@@ -94,10 +94,10 @@ type call struct {
 	singleFailures atomic.Int64 // accounts in a row that were sent alone and not accepted
 }
 
-// newCall makes a call for one execute, which begins it.
+// newCall makes a call for one execute.
 func newCall(e *engine) *call { return &call{engine: e} }
 
-// newLongCall begins a call for several executes.
+// newLongCall begins a call for several executes, which ctx ends.
 func newLongCall(ctx context.Context, e *engine) *call {
 	c := newCall(e)
 	c.ctx, c.cancel = context.WithCancel(ctx)
@@ -132,8 +132,8 @@ func (c *call) stopCause() error {
 type sender struct {
 	*call
 	command  *command
-	ctx      context.Context // of requests
-	waiting  context.Context // of the waits before them: ends with ctx, or when the call is stopped
+	ctx      context.Context // of requests: the caller's, and what observers have added
+	waiting  context.Context // of the waits before them: ends also when the call is stopped
 	requests atomic.Int64
 }
 
@@ -142,7 +142,8 @@ func (c *call) begin(ctx context.Context, cmd *command, users int) (s *sender, f
 	began := time.Now()
 	s = &sender{call: c, command: cmd}
 	s.ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: cmd.path, Users: users})
-	release := c.wait(s)
+	var release func()
+	s.waiting, release = c.waitingContext(s.ctx)
 	return s, func(result *Result, err error) {
 		release()
 		e := Event{Kind: CallEnd, Endpoint: cmd.path, Users: users, Duration: time.Since(began), Failure: "panic"}
@@ -154,17 +155,16 @@ func (c *call) begin(ctx context.Context, cmd *command, users int) (s *sender, f
 	}
 }
 
-// wait gives a sender the context of its waits. Its values are those that observers have put into the sender's.
-func (c *call) wait(s *sender) (release func()) {
-	if c.ctx == nil {
-		c.ctx, c.cancel = context.WithCancel(s.ctx)
-		s.waiting = c.ctx
-		return c.cancel
+// waitingContext returns a context for the waits of a sender, which ends with ctx or when the call is stopped. It has the values of
+// ctx, to which observers may have added some.
+func (c *call) waitingContext(ctx context.Context) (waiting context.Context, release func()) {
+	if c.ctx == nil { // the only execute of the call
+		c.ctx, c.cancel = context.WithCancel(ctx)
+		return c.ctx, c.cancel
 	}
-	waiting, cancel := context.WithCancel(s.ctx)
-	s.waiting = waiting
+	waiting, cancel := context.WithCancel(ctx)
 	unlink := context.AfterFunc(c.ctx, cancel)
-	return func() {
+	return waiting, func() {
 		unlink()
 		cancel()
 	}
@@ -181,9 +181,7 @@ func (s *sender) stopped() error {
 	return ended(s.call.ctx)
 }
 
-func (s *sender) over() bool {
-	return s.waiting.Err() != nil || s.call.ctx.Err() != nil || s.stopCause() != nil
-}
+func (s *sender) over() bool { return s.stopped() != nil }
 
 // sizeLimit is what the server accepts in one request to an endpoint, as far as is known.
 type sizeLimit struct {

@@ -15,13 +15,13 @@ var getAttr = accountEndpoint("v4/timpush/get_attr", readUserAttrs)
 func accountEndpoint(path string, read func(body []byte) (any, error)) endpoint[string] {
 	return endpoint[string]{
 		command: command{
-			path: path, open: `{"To_Account":[`, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
-			repeatable: true, divisible: true, read: read,
+			path: path, prefix: `{"To_Account":[`, suffix: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
+			repeatable: true, divisible: true, impersonal: true, read: read,
 		},
-		account:  func(account string) string { return account },
-		validate: accountFaults,
-		merge:    func(earlier, _ string) (string, string) { return earlier, "" },
-		encode:   appendAccount,
+		account:    func(account string) string { return account },
+		faults:     accountFaults,
+		join:       func(earlier, _ string) (string, string) { return earlier, "" },
+		appendJSON: appendAccount,
 	}
 }
 

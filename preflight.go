@@ -62,7 +62,7 @@ func (p *preflight) newSetAttr(precheck, escaped bool) *endpoint[UserAttrs] {
 		e.precheck = p.precheck
 	}
 	if escaped {
-		e.validate, e.encode = userEscapedFaults, appendUserEscaped
+		e.faults, e.appendJSON = userEscapedFaults, appendUserEscaped
 	}
 	return &e
 }

@@ -103,10 +103,10 @@ func (p *Push) sets(name string) bool {
 }
 
 var (
-	push = command{path: "v4/timpush/push", quota: QuotaPush, personal: true, read: readTaskID}
+	push = command{path: "v4/timpush/push", quota: QuotaPush, read: readTaskID}
 
 	// Revoking again does no harm, but the service may refuse it.
-	revoke = command{path: "v4/timpush/revoke", quota: QuotaRevoke, repeatable: true, refusesRepeats: true, personal: true}
+	revoke = command{path: "v4/timpush/revoke", quota: QuotaRevoke, repeatable: true, refusesRepeats: true}
 )
 
 // Push sends a push to an audience, at most one a second: to everybody, or to those who match conditions on tags or attributes.

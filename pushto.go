@@ -6,11 +6,11 @@ import "context"
 const maxRecipients = 500
 
 var pushTo = endpoint[string]{
-	command:  command{path: "v4/timpush/batch", close: `]}`, quota: QuotaRecipients, serial: true, personal: true, read: readTaskID},
-	account:  func(account string) string { return account },
-	validate: accountFaults,
-	merge:    func(earlier, _ string) (string, string) { return earlier, "" },
-	encode:   appendAccount,
+	command:    command{path: "v4/timpush/batch", suffix: `]}`, quota: QuotaRecipients, serial: true, read: readTaskID},
+	account:    func(account string) string { return account },
+	faults:     accountFaults,
+	join:       func(earlier, _ string) (string, string) { return earlier, "" },
+	appendJSON: appendAccount,
 }
 
 // batchSize returns how many recipients a request has, so that requests of that size can be spaced evenly.
@@ -74,7 +74,7 @@ func (c *Client) newPushTo(p Push) (*endpoint[string], error) {
 	e := pushTo
 	e.size = batchSize(c.perSecond)
 	request := p.request(c.identity)
-	e.openWith = func(random uint32) string {
+	e.prefixWith = func(random uint32) string {
 		request := request
 		request.MsgRandom = random
 		body, _ := request.encode() // faults has checked that it can be encoded

@@ -21,18 +21,18 @@ const redacted = "REDACTED"
 
 // sent is what error texts must not repeat.
 type sent struct {
-	usersig string
-	body    []byte
-	values  bool // the values in the body are personal
+	usersig    string
+	body       []byte
+	impersonal bool // the body is not kept out
 }
 
 // text redacts what was sent in a text of the server or of a transport.
 func (s *sent) text(text string) string {
 	text = redactUserSig(text, s.usersig)
-	if text == "" || !s.values {
+	if text == "" || s.impersonal {
 		return text
 	}
-	for _, value := range s.personal() {
+	for _, value := range s.personalTexts() {
 		text = strings.ReplaceAll(text, value, redacted)
 	}
 	return text
@@ -41,7 +41,7 @@ func (s *sent) text(text string) string {
 // snippet redacts a page, or returns "" if it repeats a part of the request.
 func (s *sent) snippet(page string) string {
 	page = redactUserSig(page, s.usersig)
-	if s.values && (repeatsPart(page, string(s.body)) || slices.ContainsFunc(s.personal(), func(v string) bool { return strings.Contains(page, v) })) {
+	if !s.impersonal && (repeatsPart(page, string(s.body)) || slices.ContainsFunc(s.personalTexts(), func(v string) bool { return strings.Contains(page, v) })) {
 		return ""
 	}
 	return page
@@ -50,12 +50,12 @@ func (s *sent) snippet(page string) string {
 // shortestValue is the length in bytes from which a value is kept out of texts: a shorter one is a part of too many words.
 const shortestValue = 4
 
-// impersonal are the members of requests that have accounts, tags and numbers of the service, which texts may repeat.
-var impersonal = []string{"To_Account", "From_Account", "Tags", "TagsAnd", "TagsOr", "TagsNot", "MsgRandom", "Sdkappid", "TaskID", "TaskId"}
+// impersonalMembers are the members of requests that have accounts, tags and numbers of the service, which texts may repeat.
+var impersonalMembers = []string{"To_Account", "From_Account", "Tags", "TagsAnd", "TagsOr", "TagsNot", "MsgRandom", "Sdkappid", "TaskID", "TaskId"}
 
-// personal returns the texts and numbers in the body, except those of impersonal members, in each form in which a text may repeat
+// personalTexts returns the texts and numbers in the body, except those of impersonalMembers, in each form in which a text may repeat
 // them; the longest come first, since one may be a part of another.
-func (s *sent) personal() (forms []string) {
+func (s *sent) personalTexts() (forms []string) {
 	var add func(value jsontext.Value)
 	add = func(value jsontext.Value) {
 		switch value.Kind() {
@@ -63,7 +63,7 @@ func (s *sent) personal() (forms []string) {
 			var members map[string]jsontext.Value
 			_ = json.Unmarshal(value, &members)
 			for name, member := range members {
-				if !slices.Contains(impersonal, name) {
+				if !slices.Contains(impersonalMembers, name) {
 					add(member)
 				}
 			}

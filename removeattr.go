@@ -14,13 +14,13 @@ type UserAttrNames struct {
 
 var removeAttr = endpoint[UserAttrNames]{
 	command: command{
-		path: "v4/timpush/remove_attr", open: `{"UserAttrs":[`, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
-		repeatable: true, divisible: true, refusesRepeats: true,
+		path: "v4/timpush/remove_attr", prefix: `{"UserAttrs":[`, suffix: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
+		repeatable: true, divisible: true, refusesRepeats: true, impersonal: true,
 	},
-	account:  func(u UserAttrNames) string { return u.ToAccount },
-	validate: userAttrNamesFaults,
-	merge:    mergeNames,
-	encode:   appendUserAttrNames,
+	account:    func(u UserAttrNames) string { return u.ToAccount },
+	faults:     userAttrNamesFaults,
+	join:       mergeNames,
+	appendJSON: appendUserAttrNames,
 }
 
 // RemoveAttr removes attributes from users. It works as [Client.SetAttr] does, with the same outcomes and errors. An

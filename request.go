@@ -29,7 +29,7 @@ func (s *sender) request(open []*entry, h history) {
 			abort(open, cause)
 			return
 		}
-		body := s.command.body(open, h.random)
+		body := s.command.body(open, h.msgRandom)
 		if len(open) > 1 && s.tooLarge(s.command, len(open), len(body)) {
 			s.halve(open, h)
 			return
@@ -105,8 +105,8 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 		v = s.command.restrict(v.unproven(unasked))
 	}
 	s.countUnknown(v)
-	if (v.class == classThrottle || v.class >= classAccountCheck) && !a.lists(a.code) {
-		worst = v // it is about more than the accounts, even if ErrorList names all of them
+	if v.class.beyondRequest() && !a.lists(a.code) {
+		worst = v // also if ErrorList names all accounts
 	}
 	accepted := false
 	for k, e := range open {
@@ -119,7 +119,7 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 			mine = e.keep(a.value, mine)
 		}
 		if mine.final {
-			e.settle(mine.outcome, mine.err, mine.outcome == Rejected && s.command.certain(mine.err))
+			e.settle(mine.outcome, mine.err, mine.outcome == Rejected && s.command.alwaysRefused(mine.err))
 			continue
 		}
 		e.record(mine.outcome, mine.err, s.over())
@@ -154,7 +154,7 @@ func (s *sender) next(open []*entry, v verdict, h *history, size, length int) st
 		}
 	}
 	if len(open) > 0 && !s.command.divisible && v.outcome == Rejected && v.class != classData {
-		s.stop(v.err)
+		s.stop(v.err) // the next request would be refused for the same reason
 	}
 	return stepEnd
 }
@@ -236,7 +236,7 @@ func (s *sender) shrink(open []*entry, v verdict, size, length int) step {
 
 func (s *sender) reject(open []*entry, v verdict) {
 	for _, e := range open {
-		e.settle(Rejected, v.err, s.command.certain(v.err))
+		e.settle(Rejected, v.err, s.command.alwaysRefused(v.err))
 	}
 }
 

@@ -26,13 +26,13 @@ const setAttrPath = "v4/timpush/set_attr"
 // setAttr is without the precheck of a client: see newSetAttr.
 var setAttr = endpoint[UserAttrs]{
 	command: command{
-		path: setAttrPath, open: `{"UserAttrs":[`, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
-		repeatable: true, divisible: true, personal: true,
+		path: setAttrPath, prefix: `{"UserAttrs":[`, suffix: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
+		repeatable: true, divisible: true,
 	},
-	account:  func(u UserAttrs) string { return u.ToAccount },
-	validate: userAttrsFaults,
-	merge:    mergeAttrs,
-	encode:   appendUserAttrs,
+	account:    func(u UserAttrs) string { return u.ToAccount },
+	faults:     userAttrsFaults,
+	join:       mergeAttrs,
+	appendJSON: appendUserAttrs,
 }
 
 // SetAttr sets attributes for users. It takes any number of them, sends requests of at most [MaxUsersPerRequest] in

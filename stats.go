@@ -112,7 +112,7 @@ var (
 )
 
 func statsCommand(name string, read func(body []byte) (any, error)) command {
-	return command{path: "v4/timpush/" + name, quota: QuotaStats, repeatable: true, read: read, repair: nameObjects}
+	return command{path: "v4/timpush/" + name, quota: QuotaStats, repeatable: true, impersonal: true, read: read, repair: nameObjects}
 }
 
 func readAs[A ~[]byte, T any](decode func(body A) (T, error)) func(body []byte) (any, error) {

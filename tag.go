@@ -21,16 +21,16 @@ var (
 )
 
 // tagEndpoint returns an endpoint for users and tags. A most of 0 means any number of tags.
-func tagEndpoint(path, open string, most int, merge func(earlier, later UserTags) (UserTags, string)) endpoint[UserTags] {
+func tagEndpoint(path, prefix string, most int, join func(earlier, later UserTags) (UserTags, string)) endpoint[UserTags] {
 	return endpoint[UserTags]{
 		command: command{
-			path: path, open: open, close: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
-			repeatable: true, divisible: true, personal: true,
+			path: path, prefix: prefix, suffix: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
+			repeatable: true, divisible: true,
 		},
-		account:  func(u UserTags) string { return u.ToAccount },
-		validate: func(i int, u UserTags) []*InputError { return userTagsFaults(i, u, most) },
-		merge:    merge,
-		encode: func(dst []byte, u UserTags) ([]byte, bool) {
+		account: func(u UserTags) string { return u.ToAccount },
+		faults:  func(i int, u UserTags) []*InputError { return userTagsFaults(i, u, most) },
+		join:    join,
+		appendJSON: func(dst []byte, u UserTags) ([]byte, bool) {
 			return appendUserTags(dst, u), len(userTagsFaults(0, u, most)) == 0
 		},
 	}

@@ -76,13 +76,13 @@ type TaskQuery struct {
 }
 
 var (
-	addTask = command{path: "v4/timpush/add_sched_task", quota: QuotaTasks, personal: true, read: readTaskNumber}
+	addTask = command{path: "v4/timpush/add_sched_task", quota: QuotaTasks, read: readTaskNumber}
 
 	// A change may be made again; the service may refuse it once the push has been sent.
-	modifyTask = command{path: "v4/timpush/modify_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true, personal: true}
-	deleteTask = command{path: "v4/timpush/delete_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true}
-	getTask    = command{path: "v4/timpush/get_sched_task", quota: QuotaTasks, repeatable: true, read: readTask}
-	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, read: readTaskPage}
+	modifyTask = command{path: "v4/timpush/modify_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true}
+	deleteTask = command{path: "v4/timpush/delete_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true, impersonal: true}
+	getTask    = command{path: "v4/timpush/get_sched_task", quota: QuotaTasks, repeatable: true, impersonal: true, read: readTask}
+	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, impersonal: true, read: readTaskPage}
 )
 
 // AddTask schedules a push and returns the number of the task, or 0 if the service does not say.

@@ -71,7 +71,7 @@ func (u *userSigs) get(ctx context.Context, expired string) (string, error) {
 	if fresh {
 		return usersig, nil
 	}
-	if !acquire(ctx, u.lock, !usable) {
+	if !takeLock(ctx, u.lock, !usable) {
 		return usersig, ended(ctx) // which is nil if another request is renewing it
 	}
 	defer func() { <-u.lock }()
@@ -144,8 +144,8 @@ func (u *userSigs) drop(usersig string) {
 	}
 }
 
-// acquire takes a lock if it is free, or waits for it until ctx ends.
-func acquire(ctx context.Context, lock chan struct{}, wait bool) bool {
+// takeLock takes a lock if it is free, or waits for it until ctx ends.
+func takeLock(ctx context.Context, lock chan struct{}, wait bool) bool {
 	select {
 	case lock <- struct{}{}:
 		return true

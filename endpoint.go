@@ -1,0 +1,64 @@
+package timpush
+
+// endpoint is a command whose requests are about accounts, and what to do with the items of its input.
+type endpoint[T any] struct {
+	command
+	account func(item T) string
+
+	// appendJSON appends an item's JSON and reports whether the item is valid. It must say so exactly if faults finds nothing,
+	// which is called only for items that are not valid. Unless speed matters, it can return faults(0, item) == nil.
+	appendJSON func(dst []byte, item T) ([]byte, bool)
+	faults     func(index int, item T) []*InputError
+	join       func(earlier, later T) (joined T, fault string) // two items of an account, as if applied in turn
+
+	precheck func(s *sender, items []T, entries []entry) // may reject entries before anything is sent; nil: none
+	found    func(index int, value any)                  // is called with what was read for an input that is Done; nil: nothing is read
+}
+
+// command is an endpoint of the API as the engine sees it: requests and answers, whatever they carry.
+type command struct {
+	path           string // "v4/timpush/set_attr"
+	quota          Quota
+	prefix, suffix string                        // of a request's JSON; the entries stand between them
+	prefixWith     func(msgRandom uint32) string // instead of prefix, with a number that the retries of a request keep
+	size           int                           // of a request, in entries
+	repeatable     bool                          // sending a request again does no harm
+	divisible      bool                          // a refused request may be halved to find the entry at fault
+	serial         bool                          // one request at a time
+	refusesRepeats bool                          // the server may refuse a request that it has already applied
+	impersonal     bool                          // requests have nothing personal: error texts may repeat what is in them
+
+	// read returns the data of an answer, for a command with accounts a lookup. nil: there is none. Answers to a command
+	// with read are never printed.
+	read func(body []byte) (any, error)
+
+	repair func(body []byte) []byte // makes JSON of an answer that is not; may be nil
+
+	refused func(code Code) // is called with each code that the server gives; may be nil
+}
+
+// body returns the JSON of a request.
+func (c *command) body(entries []*entry, msgRandom uint32) []byte {
+	prefix := c.prefix
+	if c.prefixWith != nil {
+		prefix = c.prefixWith(msgRandom)
+	}
+	length := len(prefix) + len(c.suffix)
+	for _, e := range entries {
+		length += len(e.json) + 1
+	}
+	body := append(make([]byte, 0, length), prefix...)
+	for k, e := range entries {
+		if k > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, e.json...)
+	}
+	return append(body, c.suffix...)
+}
+
+// alwaysRefused reports whether an account that is refused with err was refused at earlier attempts too, whose answers were lost.
+func (c *command) alwaysRefused(err error) bool {
+	code := codeOf(err)
+	return code.DataFault() && (!c.refusesRepeats || code == ErrNoSuchAccount)
+}

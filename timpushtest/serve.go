@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// command is one endpoint: a new one is a new file and a line in commands.
+// command is one endpoint: a new one is a new file and a line in one of the families below.
 type command struct {
 	run    func(job) reply
 	noList bool           // its answers have no ErrorList
@@ -28,7 +28,24 @@ type command struct {
 }
 
 // commands has each command by its path. It is never changed.
-var commands = withTasks(withPushes(withOlderFamily(map[string]command{
+var commands = allCommands()
+
+func allCommands() map[string]command {
+	all := map[string]command{}
+	for _, family := range []map[string]command{attrCommands, pushCommands, taskCommands} {
+		for name, cmd := range family {
+			all["/v4/timpush/"+name] = cmd
+		}
+	}
+	// The service had these before it had RegistrationIDs and ErrorList: tencentcloud.com/document/product/1047/37167 to 37171.
+	for name, cmd := range attrCommands {
+		cmd.noList, cmd.noType = true, true
+		all["/v4/all_member_push/im_"+name] = cmd
+	}
+	return all
+}
+
+var attrCommands = map[string]command{
 	"set_attr_name": {run: job.setAttrName, noList: true},
 	"get_attr_name": {run: job.getAttrName, noList: true},
 	"set_attr": {
@@ -40,78 +57,54 @@ var commands = withTasks(withPushes(withOlderFamily(map[string]command{
 	"remove_attr": {
 		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkRemoval,
 	},
-})))
-
-// withPushes adds the commands that the older family does not have here: those of tags and of pushes.
-func withPushes(all map[string]command) map[string]command {
-	users, listed := []string{"UserTags"}, []string{"To_Account"}
-	for name, cmd := range map[string]command{
-		"add_tag": {
-			run: job.addTag, field: "UserTags", accounts: userTagsAccounts, check: job.checkTagging,
-			fields: []string{"UserTags", "Replace"},
-		},
-		"get_tag": {
-			run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkReading, show: job.showTags, fields: listed,
-		},
-		"remove_tag": {
-			run: job.perAccount, field: "UserTags", accounts: userTagsAccounts, check: job.checkUntagging, fields: users,
-		},
-		"clear_all_tags": {
-			run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkClearing, fields: listed,
-		},
-		"push": {run: job.push, noList: true, fields: pushFields, rate: 1, rateCode: codePushTooFast},
-		"batch": {
-			run: job.batch, field: "To_Account", accounts: toAccounts, check: job.checkListed,
-			fields: batchFields, recipients: true, onFail: map[string]any{"TaskId": ""},
-		},
-		"revoke": {
-			run: job.revoke, noList: true, fields: []string{"TaskId", "OfflinePushInfo"}, rate: 1, rateCode: codeRevokeTooFast,
-		},
-	} {
-		all["/v4/timpush/"+name] = cmd
-	}
-	return all
 }
 
-// withTasks adds the commands of scheduled pushes, pages 78839 to 78843, and of statistics, pages 71893 to 71898 of
+// pushCommands are those of tags and of pushes.
+var pushCommands = map[string]command{
+	"add_tag": {
+		run: job.addTag, field: "UserTags", accounts: userTagsAccounts, check: job.checkTagging, fields: []string{"UserTags", "Replace"},
+	},
+	"get_tag": {
+		run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkReading, show: job.showTags, fields: []string{"To_Account"},
+	},
+	"remove_tag": {
+		run: job.perAccount, field: "UserTags", accounts: userTagsAccounts, check: job.checkUntagging, fields: []string{"UserTags"},
+	},
+	"clear_all_tags": {
+		run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkClearing, fields: []string{"To_Account"},
+	},
+	"push": {run: job.push, noList: true, fields: pushFields, rate: 1, rateCode: codePushTooFast},
+	"batch": {
+		run: job.batch, field: "To_Account", accounts: toAccounts, check: job.checkListed,
+		fields: batchFields, recipients: true, onFail: map[string]any{"TaskId": ""},
+	},
+	"revoke": {run: job.revoke, noList: true, fields: []string{"TaskId", "OfflinePushInfo"}, rate: 1, rateCode: codeRevokeTooFast},
+}
+
+// taskCommands are those of scheduled pushes, pages 78839 to 78843, and of statistics, pages 71893 to 71898 of
 // tencentcloud.com/document/product/1047.
-func withTasks(all map[string]command) map[string]command {
-	none := map[string]any{"TaskID": 0}
-	schedule := []string{"Sdkappid", "Type", "SchedAt", "Content"}
-	span := []string{"StartTime", "EndTime"}
-	for name, cmd := range map[string]command{
-		"add_sched_task":    {run: job.addTask, fields: schedule, onFail: none, rate: 5},
-		"modify_sched_task": {run: job.modifyTask, fields: append(schedule, "TaskID"), onFail: none, rate: 5},
-		"delete_sched_task": {run: job.deleteTask, fields: []string{"Sdkappid", "TaskID", "Type"}, onFail: none, rate: 5},
-		"get_sched_task":    {run: job.getTask, fields: []string{"Sdkappid", "TaskID"}, rate: 5},
-		"list_sched_task": {run: job.listTasks, rate: 5, fields: []string{
-			"Sdkappid", "Offset", "Want", "OrderBy", "Asc", "BeginTime", "EndTime", "Keyword",
-		}},
+var taskCommands = map[string]command{
+	"add_sched_task":    {run: job.addTask, noList: true, fields: taskFields, onFail: noTask, rate: 5},
+	"modify_sched_task": {run: job.modifyTask, noList: true, fields: append(taskFields, "TaskID"), onFail: noTask, rate: 5},
+	"delete_sched_task": {run: job.deleteTask, noList: true, fields: []string{"Sdkappid", "TaskID", "Type"}, onFail: noTask, rate: 5},
+	"get_sched_task":    {run: job.getTask, noList: true, fields: []string{"Sdkappid", "TaskID"}, rate: 5},
+	"list_sched_task": {run: job.listTasks, noList: true, rate: 5, fields: []string{
+		"Sdkappid", "Offset", "Want", "OrderBy", "Asc", "BeginTime", "EndTime", "Keyword",
+	}},
 
-		"all_member_push_statistics": {run: job.pushStats, fields: append(span, "TaskID"), rate: 1},
-		"all_member_push_loss":       {run: job.pushLoss, fields: append(span, "TaskID"), rate: 1},
-		"all_member_push_trace":      {run: job.pushTrace, fields: []string{"TaskID", "UserID"}, rate: 1},
-		"normal_push_statistics":     {run: job.chatStats, fields: span, rate: 1},
-		"normal_push_loss":           {run: job.chatLoss, fields: span, rate: 1},
-		"normal_push_trace":          {run: job.chatTrace, fields: []string{"PushID"}, rate: 1},
-	} {
-		cmd.noList = true
-		all["/v4/timpush/"+name] = cmd
-	}
-	return all
+	"all_member_push_statistics": {run: job.pushStats, noList: true, fields: append(spanFields, "TaskID"), rate: 1},
+	"all_member_push_loss":       {run: job.pushLoss, noList: true, fields: append(spanFields, "TaskID"), rate: 1},
+	"all_member_push_trace":      {run: job.pushTrace, noList: true, fields: []string{"TaskID", "UserID"}, rate: 1},
+	"normal_push_statistics":     {run: job.chatStats, noList: true, fields: spanFields, rate: 1},
+	"normal_push_loss":           {run: job.chatLoss, noList: true, fields: spanFields, rate: 1},
+	"normal_push_trace":          {run: job.chatTrace, noList: true, fields: []string{"PushID"}, rate: 1},
 }
 
-// withOlderFamily serves each command also as the service did before it had RegistrationIDs and ErrorList, pages 37167 to
-// 37171 of tencentcloud.com/document/product/1047.
-func withOlderFamily(family map[string]command) map[string]command {
-	all := map[string]command{}
-	for name, cmd := range family {
-		all["/v4/timpush/"+name] = cmd
-		cmd.noList, cmd.noType = true, true
-		all["/v4/all_member_push/im_"+name] = cmd
-	}
-	return all
-}
+var (
+	taskFields = []string{"Sdkappid", "Type", "SchedAt", "Content"}
+	noTask     = map[string]any{"TaskID": 0}
+	spanFields = []string{"StartTime", "EndTime"}
+)
 
 // job is a request that was admitted.
 type job struct {

@@ -14,16 +14,16 @@ import (
 // hosts chooses where requests go: to the base, or for a while to the backup when the base cannot be reached.
 type hosts struct {
 	base, backup *url.URL     // without a slash at the end; backup may be nil
-	probeAt      atomic.Int64 // when the base is tried again, in Unix nanoseconds; 0: the base is in use
+	began        time.Time    // of its monotonic clock, which does not jump
+	probeAt      atomic.Int64 // when the base is tried again, in nanoseconds from began; 0: the base is in use
 }
 
 const backupTime = time.Minute // for which the backup is used before the base is tried again
 
 // choose returns where the next request goes. After backupTime, one request tries the base.
 func (h *hosts) choose() *url.URL {
-	at := h.probeAt.Load()
-	now := time.Now()
-	if at == 0 || now.UnixNano() >= at && h.probeAt.CompareAndSwap(at, now.Add(backupTime).UnixNano()) {
+	at, now := h.probeAt.Load(), time.Since(h.began)
+	if at == 0 || int64(now) >= at && h.probeAt.CompareAndSwap(at, int64(now+backupTime)) {
 		return h.base
 	}
 	return h.backup
@@ -36,7 +36,7 @@ func (h *hosts) note(host *url.URL, reached bool) {
 	case host == h.base && reached, host == h.backup && !reached:
 		h.probeAt.Store(0)
 	case host == h.base:
-		h.probeAt.Store(time.Now().Add(backupTime).UnixNano())
+		h.probeAt.Store(int64(time.Since(h.began) + backupTime))
 	}
 }
 

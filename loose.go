@@ -2,6 +2,7 @@ package timpush
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"strconv"
 	"time"
@@ -23,7 +24,33 @@ var looseUnmarshalers = json.WithUnmarshalers(json.JoinUnmarshalers(
 	json.UnmarshalFromFunc(readNumber[PushStage]),
 	json.UnmarshalFromFunc(readNumber[PushPlatform]),
 	json.UnmarshalFromFunc(readTime),
+	json.UnmarshalFromFunc(readAny),
 ))
+
+// exactUnmarshalers keep whole numbers of 64 bits, such as IDs, which a float64 would round.
+var exactUnmarshalers = json.WithUnmarshalers(json.UnmarshalFromFunc(readAny))
+
+// readAny reads an int64 or uint64 in place of a number that is no float64. It leaves other values to the package json.
+func readAny(d *jsontext.Decoder, to *any) error {
+	const exact = 1 << 53
+	if d.PeekKind() != jsontext.KindNumber {
+		return errors.ErrUnsupported
+	}
+	token, err := d.ReadToken()
+	if err != nil {
+		return err
+	}
+	text := token.String()
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && (n > exact || n < -exact) {
+		*to = n
+	} else if n, err := strconv.ParseUint(text, 10, 64); err == nil && n > exact {
+		*to = n
+	} else {
+		*to, err = strconv.ParseFloat(text, 64)
+		return err
+	}
+	return nil
+}
 
 // unmarshalLoose reads JSON that may be in another encoding than UTF-8, or have a member twice.
 func unmarshalLoose(from jsontext.Value, to any) error {

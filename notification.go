@@ -151,7 +151,7 @@ func (n Notification) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads the JSON of OfflinePushInfo.
 func (n *Notification) UnmarshalJSON(data []byte) error {
 	var info offlinePushInfo
-	if err := json.Unmarshal(data, &info); err != nil {
+	if err := json.Unmarshal(data, &info, exactUnmarshalers); err != nil {
 		return err
 	}
 	*n = info.notification()

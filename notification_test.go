@@ -109,6 +109,26 @@ func TestNotificationKeepsUnknownMembers(t *testing.T) {
 	assert.JSONEq(t, text, string(got))
 }
 
+// TestNumbersOfANotification do not change where they are read and sent again: a float64 would round an ID of 64 bits.
+func TestNumbersOfANotification(t *testing.T) {
+	t.Parallel()
+	const text = `{"PushTemplateParam":{"a":1745678901234567891,"b":[-9007199254740993]},"ApnsInfo":{"LiveActivity":{"ContentState":{"c":9007199254740993}}},` +
+		`"New":18446744073709551615,"Small":2,"Part":0.1}`
+	var n Notification
+	require.NoError(t, json.Unmarshal([]byte(text), &n))
+	assert.InDelta(t, 2, n.Extra["Small"], 0)
+	got, err := json.Marshal(n)
+	require.NoError(t, err)
+	task := readContent([]byte(`{"OfflinePushInfo":` + text + `,"New":9007199254740993}`))
+	assert.EqualValues(t, 9007199254740993, task.Push.Extra["New"])
+	again, err := json.Marshal(task.Push.Notification)
+	require.NoError(t, err)
+	for _, number := range []string{"1745678901234567891", "-9007199254740993", `"c":9007199254740993`, "18446744073709551615", "0.1"} {
+		assert.Contains(t, string(got), number)
+		assert.Contains(t, string(again), number)
+	}
+}
+
 func TestNotificationIsZero(t *testing.T) {
 	t.Parallel()
 	assert.True(t, (&Notification{}).isZero())

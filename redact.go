@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +16,8 @@ import (
 )
 
 // The UserSig travels in the query string, which net/http prints in its errors and a gateway may print on its page. A
-// gateway or the server may repeat what was sent. This file keeps both out of everything that leaves the client.
+// gateway or the server may repeat what was sent. The URL of a proxy may have a password. This file keeps all of this out of
+// everything that leaves the client.
 
 const redacted = "REDACTED"
 
@@ -28,7 +30,7 @@ type sent struct {
 
 // text redacts what was sent in a text of the server or of a transport.
 func (s *sent) text(text string) string {
-	text = redactUserSig(text, s.usersig)
+	text = redactUserInfo(redactUserSig(text, s.usersig))
 	if text == "" || s.impersonal {
 		return text
 	}
@@ -40,7 +42,7 @@ func (s *sent) text(text string) string {
 
 // snippet redacts a page, or returns "" if it repeats a part of the request.
 func (s *sent) snippet(page string) string {
-	page = redactUserSig(page, s.usersig)
+	page = redactUserInfo(redactUserSig(page, s.usersig))
 	if !s.impersonal && (repeatsPart(page, string(s.body)) || slices.ContainsFunc(s.personalTexts(), func(v string) bool { return strings.Contains(page, v) })) {
 		return ""
 	}
@@ -135,6 +137,16 @@ func redactUserSig(s, usersig string) string {
 		s = s[n:]
 	}
 	return out.String()
+}
+
+// userInfo is the user and the password in a URL, which may be malformed.
+var userInfo = regexp.MustCompile(`://(?:[^\s"]*|[^\s"/@:]+:[^"@]*)@`)
+
+func redactUserInfo(s string) string {
+	if !strings.Contains(s, "@") {
+		return s
+	}
+	return userInfo.ReplaceAllString(s, "://"+redacted+"@")
 }
 
 // error returns a transport's error as a *url.Error whose URL has no query. Errors within it are kept, unless one of them

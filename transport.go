@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // writeBuffer holds a request of 100 users with its headers, so that it goes out with one system call and as one TLS
@@ -62,7 +63,7 @@ func (s *settings) checkTransport() {
 
 // parseHosts returns where requests go.
 func (s *settings) parseHosts(r Region) *hosts {
-	h := &hosts{base: &url.URL{Scheme: "https", Host: r.Host()}} // an unknown region is a fault already
+	h := &hosts{base: &url.URL{Scheme: "https", Host: r.Host()}, began: time.Now()} // an unknown region is a fault already
 	if s.baseURL != "" {
 		h.base = s.parseBaseURL()
 	}

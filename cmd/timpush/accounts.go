@@ -13,6 +13,7 @@ import (
 
 	"github.com/timpush/timpush-go"
 
+	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
@@ -238,7 +239,26 @@ func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(
 	if err != nil {
 		return nil, nil, fatal(err)
 	}
-	return l.lines(f), func() { _ = f.Close() }, nil
+	info, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return nil, nil, fatal(err)
+	}
+	return l.linesOf(f, info), func() { _ = f.Close() }, nil
+}
+
+// linesOf returns the accounts of a file, and then an error if it was changed meanwhile.
+func (l *accountList) linesOf(f *os.File, was os.FileInfo) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for account, err := range l.lines(f) {
+			if !yield(account, err) {
+				return
+			}
+		}
+		if err := input.Unchanged(f, was); err != nil {
+			yield("", fmt.Errorf("%s: %w", l.file, err))
+		}
+	}
 }
 
 func (l *accountList) arguments(yield func(string, error) bool) {

@@ -9,8 +9,12 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/timpush/timpush-go"
@@ -98,8 +102,17 @@ func (f *pushFlags) run(ctx context.Context) error {
 	if err != nil {
 		return callFailed(err, "The push may have gone out. Look at the statistics or the callbacks before you send it again")
 	}
-	_, err = fmt.Fprintln(f.cmd.OutOrStdout(), "TaskID", receipt.TaskID)
-	return fatal(err)
+	return f.print("TaskID " + receipt.TaskID)
+}
+
+// print prints the result of what must not be done twice. Where standard output does not take it, on a full disk or as its reader
+// is gone, the error has it.
+func (f *pushFlags) print(result string) error {
+	signal.Ignore(syscall.SIGPIPE)
+	if _, err := fmt.Fprintln(f.cmd.OutOrStdout(), result); err != nil {
+		return fatal(fmt.Errorf("it is done, do not repeat it: %s\nIts result cannot be written to standard output: %w", result, err))
+	}
+	return nil
 }
 
 // prepare reads what is to be sent, and makes the client, which sends nothing in a dry run.
@@ -174,8 +187,12 @@ func (f *pushFlags) readContent() (content timpush.TaskContent, err error) {
 		return content, err
 	}
 	content.Push = push
-	list, listed := push.Extra["To_Account"].([]any)
-	if f.forTask && listed {
+	var list []any
+	listed, _ := push.Extra["To_Account"].(jsontext.Value)
+	if f.forTask && listed.Kind() == jsontext.KindBeginArray {
+		if err := jsonv2.Unmarshal(listed, &list); err != nil {
+			return content, fmt.Errorf("%s: To_Account: %w", f.file, err)
+		}
 		delete(push.Extra, "To_Account")
 		content.Accounts = []string{}
 		for _, account := range list {
@@ -206,48 +223,57 @@ func pairs(flag string, texts []string) (timpush.Attrs, error) {
 	return attrs, nil
 }
 
-// pushFile is the documented request. What is not named here goes into Extra.
+// pushFile is the documented request. What is not named here goes into Extra, as it is written.
 type pushFile struct {
 	From         string                `json:"From_Account"`
 	Notification *timpush.Notification `json:"OfflinePushInfo"`
 	DataID       string                `json:"DataId"`
 	MsgRandom    uint32
-	Condition    json.RawMessage
+	Condition    jsontext.Value
+	Extra        map[string]jsontext.Value `json:",embed"`
 }
 
-func (p *pushSource) readFile() (push timpush.Push, condition json.RawMessage, err error) {
+// readFile reads the file. A member that comes twice is an error: which of two audiences is meant?
+func (p *pushSource) readFile() (push timpush.Push, condition jsontext.Value, err error) {
 	data, err := p.fileData()
 	if err != nil {
 		return push, nil, err
 	}
-	var file pushFile
-	var members map[string]any
-	if err := errors.Join(json.Unmarshal(data, &file), json.Unmarshal(data, &members)); err != nil {
-		return push, nil, fmt.Errorf("%s: %w", p.file, err)
+	var file *pushFile
+	if err := jsonv2.Unmarshal(data, &file); err != nil {
+		return push, nil, fmt.Errorf("%s: it is not the JSON of a request: %w", display(p.file), err)
 	}
-	for _, known := range []string{"From_Account", "OfflinePushInfo", "DataId", "MsgRandom", "Condition"} {
-		delete(members, known)
+	if file == nil {
+		return push, nil, fmt.Errorf("%s: it is null, want an object", display(p.file))
 	}
 	push = timpush.Push{From: file.From, DataID: file.DataID, MsgRandom: file.MsgRandom}
 	if file.Notification != nil {
 		push.Notification = *file.Notification
 	}
-	if len(members) > 0 {
-		push.Extra = members
+	if len(file.Extra) > 0 {
+		push.Extra = timpush.Extra{}
+	}
+	for name, value := range file.Extra {
+		push.Extra[name] = value
 	}
 	return push, file.Condition, nil
 }
 
 func (p *pushSource) fileData() ([]byte, error) {
-	if p.file == "-" {
-		return readText(p.cmd.InOrStdin())
+	from := p.cmd.InOrStdin()
+	if p.file != "-" {
+		f, err := os.Open(p.file)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = f.Close() }()
+		from = f
 	}
-	f, err := os.Open(p.file)
+	data, err := readText(from)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", display(p.file), err)
 	}
-	defer func() { _ = f.Close() }()
-	return readText(f)
+	return data, nil
 }
 
 // readText reads a text in the encodings that the tool knows, with or without a byte order mark.
@@ -256,8 +282,15 @@ func readText(r io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(decoded)
+	data, err := io.ReadAll(io.LimitReader(decoded, maxPushFile+1))
+	if len(data) > maxPushFile {
+		return nil, fmt.Errorf("it has more than %d KiB, and no push is that large", maxPushFile>>10)
+	}
+	return data, err
 }
+
+// maxPushFile is far more than a request of 500 accounts has.
+const maxPushFile = 1 << 20
 
 // conditionJSON is the documented Condition.
 type conditionJSON struct {
@@ -273,7 +306,7 @@ func conditionOf(to timpush.Audience) conditionJSON {
 }
 
 // condition reads the Condition of a file. Without one the push is for everybody, which must be said by the flag.
-func (f *pushFlags) condition(condition json.RawMessage) (to timpush.Audience, err error) {
+func (f *pushFlags) condition(condition jsontext.Value) (to timpush.Audience, err error) {
 	switch {
 	case condition == nil && f.everybody == 0:
 		return to, fmt.Errorf("%s has no Condition, which means everybody: give --everybody with the number of the app as well", f.file)
@@ -283,9 +316,7 @@ func (f *pushFlags) condition(condition json.RawMessage) (to timpush.Audience, e
 		return timpush.Audience{Everybody: true}, nil
 	}
 	var wire conditionJSON
-	d := json.NewDecoder(bytes.NewReader(condition))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&wire); err != nil {
+	if err := jsonv2.Unmarshal(condition, &wire, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return to, fmt.Errorf("%s: Condition: %w", f.file, err)
 	}
 	return timpush.Audience{TagsAnd: wire.TagsAnd, TagsOr: wire.TagsOr, TagsNot: wire.TagsNot, AttrsAnd: wire.AttrsAnd, AttrsOr: wire.AttrsOr}, nil

@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"bytes"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,7 +51,10 @@ func TestPushByAccident(t *testing.T) {
 		"file with a null Condition":       {`{"OfflinePushInfo":{"Title":"x"},"Condition":null}`, []string{"--file", "-", "--yes"}, "Audience"},
 		"file with an empty Condition":     {`{"OfflinePushInfo":{"Title":"x"},"Condition":{}}`, []string{"--file", "-", "--yes"}, "Audience"},
 		"file with an empty list":          {`{"OfflinePushInfo":{"Title":"x"},"Condition":{"TagsOr":[]}}`, []string{"--file", "-", "--yes"}, "empty"},
-		"file with an unknown condition":   {`{"OfflinePushInfo":{"Title":"x"},"Condition":{"TagOr":["a"]}}`, []string{"--file", "-", "--yes"}, "unknown field"},
+		"file with an unknown condition":   {`{"OfflinePushInfo":{"Title":"x"},"Condition":{"TagOr":["a"]}}`, []string{"--file", "-", "--yes"}, "unknown object member"},
+		"file with two Conditions":         {`{"OfflinePushInfo":{"Title":"x"},"Condition":{"TagsOr":["a"]},"Condition":{"TagsOr":["b"]}}`, []string{"--file", "-", "--yes"}, "Condition"},
+		"file with a tag list twice":       {`{"OfflinePushInfo":{"Title":"x"},"Condition":{"TagsOr":["a"],"TagsOr":["b"]}}`, []string{"--file", "-", "--yes"}, "TagsOr"},
+		"file without an end":              {strings.Repeat(" ", 2<<20), []string{"--file", "-", "--yes"}, "more than 1024 KiB"},
 		"file with accounts":               {`{"OfflinePushInfo":{"Title":"x"},"To_Account":["a"],"Condition":{"TagsOr":["a"]}}`, []string{"--file", "-", "--yes"}, "To_Account"},
 		"file with a Condition, everybody": {`{"OfflinePushInfo":{"Title":"x"},"Condition":{"TagsOr":["a"]}}`, []string{"--file", "-", "--everybody", app, "--yes"}, "want one of them"},
 		"file and flags":                   {`{}`, []string{"--file", "-", "--title", "x", "--yes"}, "not both"},
@@ -78,6 +83,42 @@ func TestPushDryRun(t *testing.T) {
 }
 
 // TestPushWhoseAnswerIsLost is not repeated, and says what to do.
+// TestNumbersOfAPushFile are sent as they are: a float64 would round an ID of 64 bits.
+func TestNumbersOfAPushFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.in = `{"Condition":{"TagsOr":["a"]},"OfflinePushInfo":{"Title":"x","PushTemplateParam":{"order":1745678901234567891}},` +
+		`"MsgBody":[{"MsgType":"TIMCustomElem","MsgContent":{"Data":9007199254740993}}]}`
+	r := w.run("push", "--file", "-", "--dry-run")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Contains(t, r.out, "1745678901234567891")
+	assert.Contains(t, r.out, "9007199254740993")
+}
+
+// TestResultThatCannotBeWritten: the push is sent, which is said where it can be, so that it is not sent once more.
+func TestResultThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"push"}, {"tasks", "add", "--in", "2h"}} {
+		t.Run(args[0], func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r, broken, err := os.Pipe()
+			require.NoError(t, err)
+			require.NoError(t, r.Close())
+			cmd := w.command(append(args, "--tags", "gold", "--title", "Hello", "--yes")...)
+			var errs bytes.Buffer
+			cmd.Stdout, cmd.Stderr = broken, &errs
+			_ = cmd.Run()
+			require.NoError(t, broken.Close())
+			assert.Equal(t, 3, cmd.ProcessState.ExitCode())
+			assert.Contains(t, errs.String(), "it is done, do not repeat it: ")
+			for _, push := range w.fake.Pushes() {
+				assert.Contains(t, errs.String(), "TaskID "+push.TaskID)
+			}
+		})
+	}
+}
+
 func TestPushWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -285,3 +285,37 @@ func TestCheckpointWithoutItsFailures(t *testing.T) {
 		})
 	}
 }
+
+// TestInputThatChanges: what was read of a file that another program writes at the same time is not all of it. To say "done"
+// would hide that.
+func TestInputThatChanges(t *testing.T) {
+	t.Parallel()
+	const all = 30_000
+	var accounts strings.Builder
+	for i := range all {
+		_, _ = fmt.Fprintf(&accounts, "u%d\n", i)
+	}
+	for _, test := range []struct {
+		name, file, text string
+		args             []string
+	}{
+		{"set-attr", "u.csv", users(all), []string{"set-attr", "u.csv"}},
+		{"get-attr", "accounts.txt", accounts.String(), []string{"get-attr", "--file", "accounts.txt"}},
+		{"remove-attr", "accounts.txt", accounts.String(), []string{"remove-attr", "--names", "city", "--file", "accounts.txt"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0)).with("TIMPUSH_RATE=300")
+			w.write(test.file, test.text)
+			cmd := w.command(test.args...)
+			var errs bytes.Buffer
+			cmd.Stderr = &errs
+			require.NoError(t, cmd.Start())
+			require.Eventually(t, func() bool { return len(w.fake.Calls()) > 2 }, 20*time.Second, time.Millisecond)
+			require.NoError(t, os.Truncate(filepath.Join(w.dir, test.file), 1000))
+			_ = cmd.Wait()
+			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), errs.String())
+			assert.Contains(t, errs.String(), test.file+": it was changed while it was read")
+		})
+	}
+}

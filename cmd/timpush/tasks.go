@@ -96,9 +96,8 @@ func addTask(ctx context.Context, f *pushFlags, w *when) error {
 		return err
 	}
 	id, err := client.AddTask(ctx, timpush.Schedule{At: at, TaskContent: content})
-	out := f.cmd.OutOrStdout()
 	if f.captured.body != nil {
-		return fatal(printRequest(out, f.captured.body))
+		return fatal(printRequest(f.cmd.OutOrStdout(), f.captured.body))
 	}
 	if err != nil {
 		return callFailed(err, "It may be scheduled: look at timpush tasks list before you add it again")
@@ -107,8 +106,7 @@ func addTask(ctx context.Context, f *pushFlags, w *when) error {
 	if id == 0 {
 		number = "without a number in the answer, see timpush tasks list,"
 	}
-	_, err = fmt.Fprintf(out, "task %s is scheduled for %s\n", number, utc(at))
-	return fatal(err)
+	return f.print(fmt.Sprintf("task %s is scheduled for %s", number, utc(at)))
 }
 
 func newTasksList() *cobra.Command {

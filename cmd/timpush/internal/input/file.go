@@ -24,6 +24,8 @@ const maxWindow = 16 << 20
 type file struct {
 	name   string
 	size   int64 // in bytes, 0 if not known
+	disk   *os.File
+	state  os.FileInfo // of disk when it was opened; nil if it is no regular file
 	reader reader
 	closes []func()
 	bytes  *counter
@@ -147,7 +149,7 @@ func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 	return nil
 }
 
-// openRegular refuses a pipe, which could be read only once, and whose opening waits for a writer.
+// openRegular keeps the state of a regular file. It refuses a pipe, which could be read only once, and whose opening waits for a writer.
 func (f *file) openRegular() (*os.File, error) {
 	if info, err := os.Stat(f.name); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
 		return nil, errors.New("it is a pipe, and a file is read more than once: give - as the file, and the pipe as standard input")
@@ -165,9 +167,31 @@ func (f *file) openRegular() (*os.File, error) {
 		return nil, fmt.Errorf("it is a directory: name the files in it, such as %s", filepath.Join(f.name, "*.csv"))
 	}
 	if info.Mode().IsRegular() {
-		f.size = info.Size()
+		f.size, f.disk, f.state = info.Size(), opened, info
 	}
 	return opened, nil
+}
+
+// ErrChanged is why a file that was read to its end may lack rows, or have half of one.
+var ErrChanged = errors.New("it was changed while it was read, so that rows may be missing")
+
+// Unchanged returns [ErrChanged] if an open file is not as it was. Nil as its state means that it is no regular file.
+func Unchanged(opened *os.File, was os.FileInfo) error {
+	if was == nil || !was.Mode().IsRegular() {
+		return nil
+	}
+	info, err := opened.Stat()
+	if err == nil && !same(was, info) {
+		err = ErrChanged
+	}
+	return err
+}
+
+func same(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // decompress goes by the first bytes, not by the name: where these are wrong, reading fails.

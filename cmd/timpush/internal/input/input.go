@@ -108,9 +108,10 @@ type Input struct {
 	notes   Notes
 	stdin   io.Reader
 
-	size   int64        // of all files in bytes, 0 if not known
-	before int64        // bytes of the files that are finished
-	at     atomic.Int64 // bytes taken
+	states []os.FileInfo // of the files, when New looked at them
+	size   int64         // of all files in bytes, 0 if not known
+	before int64         // bytes of the files that are finished
+	at     atomic.Int64  // bytes taken
 	mark   atomic.Pointer[Mark]
 }
 
@@ -212,6 +213,7 @@ func (in *Input) probe(name string) error {
 		return err
 	}
 	in.size += f.size
+	in.states = append(in.states, f.state)
 	f.close()
 	return nil
 }
@@ -221,10 +223,15 @@ func (in *Input) probe(name string) error {
 func (in *Input) Rows(skip func(row int64) bool) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		number, sum := int64(0), uint64(14695981039346656037)
-		for _, name := range in.files {
+		for i, name := range in.files {
 			f, err := in.open(name)
 			if err != nil {
 				yield(Row{}, err)
+				return
+			}
+			if i < len(in.states) && !same(in.states[i], f.state) {
+				f.close()
+				yield(Row{}, fmt.Errorf("%s: %w", f.name, ErrChanged))
 				return
 			}
 			more := in.rowsOf(f, &number, &sum, skip, yield)
@@ -246,7 +253,9 @@ func (in *Input) rowsOf(f *file, number *int64, sum *uint64, skip func(int64) bo
 			in.at.Store(in.before + f.taken())
 		}
 		if errors.Is(err, io.EOF) {
-			return true
+			if err = Unchanged(f.disk, f.state); err == nil {
+				return true
+			}
 		}
 		if err != nil {
 			yield(Row{}, fmt.Errorf("%s: %w", f.name, err))

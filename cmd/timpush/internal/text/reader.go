@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -54,10 +55,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if len(head) == 0 && err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	for _, mark := range markUTF32 {
-		if bytes.HasPrefix(head, mark) && len(head)%4 == 0 {
-			return nil, errUTF32
-		}
+	if isUTF32(head) {
+		return nil, errUTF32
 	}
 	skip := 0
 	t.encoding, skip = encodingOf(head)
@@ -65,6 +64,25 @@ func NewReader(r io.Reader) (*Reader, error) {
 	t.half = 0
 	_, err = t.src.Discard(skip)
 	return t, err
+}
+
+// isUTF32 reports whether a text begins with the mark of UTF-32, or with ASCII in UTF-32 without one: three of four bytes are
+// zero, which no other encoding has.
+func isUTF32(head []byte) bool {
+	for _, mark := range markUTF32 {
+		if bytes.HasPrefix(head, mark) && len(head)%4 == 0 {
+			return true
+		}
+	}
+	if len(head) < 8 {
+		return false
+	}
+	little, big := true, true
+	for unit := range slices.Chunk(head[:8], 4) {
+		little = little && unit[0] != 0 && unit[1]|unit[2]|unit[3] == 0
+		big = big && unit[3] != 0 && unit[0]|unit[1]|unit[2] == 0
+	}
+	return little || big
 }
 
 // Encoding returns the encoding of the text.

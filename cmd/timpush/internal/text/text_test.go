@@ -77,6 +77,10 @@ func TestWhatIsNoText(t *testing.T) {
 	t.Parallel()
 	_, err := text.NewReader(strings.NewReader("\xff\xfe\x00\x00a\x00\x00\x00"))
 	require.ErrorContains(t, err, "UTF-32")
+	for _, unmarked := range []string{"T\x00\x00\x00o\x00\x00\x00", "\x00\x00\x00T\x00\x00\x00o"} {
+		_, err = text.NewReader(strings.NewReader(unmarked))
+		require.ErrorContains(t, err, "UTF-32", "without a mark")
+	}
 	r, err := text.NewReader(strings.NewReader("\xff\xfea\x00b"))
 	require.NoError(t, err)
 	_, err = io.ReadAll(r)

@@ -163,7 +163,7 @@ func (d *planner) call(t *testing.T, r *rand.Rand, call func(context.Context) er
 	d.errors = append(d.errors, err)
 	d.mu.Unlock()
 	var failed *timpush.CallError
-	if !assert.ErrorAs(t, err, &failed) { //nolint:testifylint // not the test's goroutine
+	if !assert.ErrorAs(t, err, &failed) {
 		return timpush.Unknown
 	}
 	assert.NotEqual(t, timpush.Done, failed.Outcome)

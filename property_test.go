@@ -65,17 +65,7 @@ func disturb(t *testing.T, r *rand.Rand) *disturbed {
 		s.Refuse(pick(r, 90035, 70107, 12345), pickAccount(r, users)...)
 		s.Poison(pick(r, 90033, 90001, 70107), pickAccount(r, users)...)
 	}
-	calm := r.Float64()
-	lock := make(chan *rand.Rand, 1) // the fake asks from several goroutines
-	lock <- rand.New(rand.NewPCG(r.Uint64(), 2))
-	s.Handle(func(c timpushtest.Call) timpushtest.Fault {
-		r := <-lock
-		defer func() { lock <- r }()
-		if r.Float64() < calm {
-			return timpushtest.Fault{}
-		}
-		return randomFault(r, c)
-	})
+	disturbAnswers(s, r, randomFault)
 	c := client(s, timpush.WithMaxInFlight(1+r.IntN(8)), timpush.WithMaxAttempts(1+r.IntN(5)))
 	ctx := t.Context()
 	if r.IntN(3) == 0 {
@@ -84,6 +74,21 @@ func disturb(t *testing.T, r *rand.Rand) *disturbed {
 		t.Cleanup(cancel)
 	}
 	return &disturbed{r, s, before, users, c, ctx}
+}
+
+// disturbAnswers lets the fake answer with random faults, in some runs more often than in others.
+func disturbAnswers(s *timpushtest.Server, r *rand.Rand, fault func(*rand.Rand, timpushtest.Call) timpushtest.Fault) {
+	calm := r.Float64()
+	own := rand.New(rand.NewPCG(r.Uint64(), 2))
+	var mu sync.Mutex // the fake asks from several goroutines
+	s.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if own.Float64() < calm {
+			return timpushtest.Fault{}
+		}
+		return fault(own, c)
+	})
 }
 
 func randomCall(t *testing.T, d *disturbed) {

@@ -361,16 +361,7 @@ func TestNoOneGetsAPushTwice(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := rand.New(rand.NewPCG(number, 3))
 				s := fake(t, timpushtest.WithPlan(timpushtest.PlanAdvanced), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
-				calm := r.Float64()
-				var mu sync.Mutex
-				s.Handle(func(call timpushtest.Call) timpushtest.Fault {
-					mu.Lock()
-					defer mu.Unlock()
-					if r.Float64() < calm {
-						return timpushtest.Fault{}
-					}
-					return randomFault(r, call)
-				})
+				disturbAnswers(s, r, randomFault)
 				c := client(s, timpush.WithRecipientRate(1+r.IntN(800)), timpush.WithMaxAttempts(1+r.IntN(4)))
 				ctx := t.Context()
 				if r.IntN(3) == 0 {

@@ -52,8 +52,11 @@ func (s *sent) snippet(page string) string {
 // shortestValue is the length in bytes from which a value is kept out of texts: a shorter one is a part of too many words.
 const shortestValue = 4
 
-// impersonalMembers are the members of requests that have accounts, tags and numbers of the service, which texts may repeat.
-var impersonalMembers = []string{"To_Account", "From_Account", "Tags", "TagsAnd", "TagsOr", "TagsNot", "MsgRandom", "Sdkappid", "TaskID", "TaskId"}
+// impersonalMembers are the members of requests that have accounts, tags, times and numbers of the service, which texts may repeat.
+var impersonalMembers = []string{
+	"To_Account", "From_Account", "Tags", "TagsAnd", "TagsOr", "TagsNot", "MsgRandom", "Sdkappid", "TaskID", "TaskId",
+	"SchedAt", "BeginTime", "EndTime", "OrderBy",
+}
 
 // personalTexts returns the texts and numbers in the body, except those of impersonalMembers, in each form in which a text may repeat
 // them; the longest come first, since one may be a part of another.

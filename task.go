@@ -82,7 +82,7 @@ var (
 	modifyTask = command{path: "v4/timpush/modify_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true}
 	deleteTask = command{path: "v4/timpush/delete_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true, impersonal: true}
 	getTask    = command{path: "v4/timpush/get_sched_task", quota: QuotaTasks, repeatable: true, impersonal: true, read: readTask}
-	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, impersonal: true, read: readTaskPage}
+	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, read: readTaskPage}
 )
 
 // AddTask schedules a push and returns the number of the task, or 0 if the service does not say.

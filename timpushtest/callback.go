@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -43,27 +45,39 @@ func WithCallbackToken(token string) Option { return func(set *settings) { set.c
 
 // PushEvents returns the events of a push, as Push.AllMemberPush has them: for each account sent, reached and clicked, as
 // far as [WithReach] says. It returns nil for a TaskID that the fake does not know.
-func (s *Server) PushEvents(taskID string) (events []Event) {
+func (s *Server) PushEvents(taskID string) []Event { return slices.Collect(s.PushEventSeq(taskID)) }
+
+// PushEventSeq yields the events of [Server.PushEvents] one by one, for a push to so many accounts that they would take up
+// too much memory: about a kilobyte each.
+func (s *Server) PushEventSeq(taskID string) iter.Seq[Event] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.findPush(taskID)
-	if p == nil {
-		return nil
-	}
-	for _, d := range s.deliveries(p) {
-		for stage := stageSent; stage <= d.stage || stage == d.stage+1 && d.code != 0; stage++ {
-			code, info := 0, "OK"
-			if stage > d.stage {
-				code, info = d.code, d.info
+	return func(yield func(Event) bool) {
+		if p == nil {
+			return
+		}
+		for d := range p.deliveries {
+			for stage := stageSent; stage <= d.stage || stage == d.stage+1 && d.code != 0; stage++ {
+				if !yield(p.event(d, stage)) {
+					return
+				}
 			}
-			events = append(events, Event{
-				"CallbackCommand": callbackPush, "EventType": d.event, "TaskId": taskID, "DataId": p.dataID,
-				"TaskTime": p.Time.Unix(), "EventTime": p.Time.Unix(), "To_Account": d.account, "PushPlatform": d.platform,
-				"PushStage": stage, "ErrCode": code, "ErrInfo": info,
-			})
 		}
 	}
-	return events
+}
+
+// event returns the event of a stage that a delivery has reached, or of the one that it has not.
+func (p *pushRecord) event(d delivery, stage int) Event {
+	code, info := 0, "OK"
+	if stage > d.stage {
+		code, info = d.code, d.info
+	}
+	return Event{
+		"CallbackCommand": callbackPush, "EventType": d.event, "TaskId": p.TaskID, "DataId": p.dataID,
+		"TaskTime": p.Time.Unix(), "EventTime": p.Time.Unix(), "To_Account": d.account, "PushPlatform": d.platform,
+		"PushStage": stage, "ErrCode": code, "ErrInfo": info,
+	}
 }
 
 // SendCallback sends 1 to 100 events of one command to the app's server, as the service does, and returns its answer. The

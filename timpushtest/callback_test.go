@@ -141,4 +141,8 @@ func TestPushEvents(t *testing.T) {
 	}
 	assert.Equal(t, []step{{"a", 1, 0}, {"a", 2, 0}, {"a", 3, 0}, {"b", 1, 0}, {"b", 2, 0}, {"c", 1, 0}, {"c", 2, 410}, {"d", 1, -2}}, got)
 	assert.Nil(t, f.PushEvents("unknown"))
+	for e := range f.PushEventSeq(task) {
+		assert.Equal(t, "a", e["To_Account"])
+		break
+	}
 }

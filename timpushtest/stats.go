@@ -42,8 +42,8 @@ func WithReach(sent, reached, clicked int) Option {
 	return func(set *settings) { set.reach = [3]int{sent, min(reached, sent), min(clicked, reached, sent)} }
 }
 
-// deliveries returns what became of a push for each of its accounts. It runs under the lock.
-func (s *Server) deliveries(p *pushRecord) (list []delivery) {
+// deliveries yields what became of a push for each of its accounts. What it reads of the push does not change.
+func (p *pushRecord) deliveries(yield func(delivery) bool) {
 	event := offline
 	var body struct{ OfflinePushInfo struct{ PushFlag int } }
 	_ = json.Unmarshal(p.Body, &body) // it was checked
@@ -63,9 +63,10 @@ func (s *Server) deliveries(p *pushRecord) (list []delivery) {
 		case stageSent:
 			d.code, d.info = lostCode, lostInfo
 		}
-		list = append(list, d)
+		if !yield(d) {
+			return
+		}
 	}
-	return list
 }
 
 // platformOf returns PushPlatform: APNs or FCM, and 0 for a device that is online.
@@ -147,9 +148,9 @@ func (j job) perTask(longest time.Duration, show func([]delivery) map[string]any
 			return refuse(codeUnknownTask, "there is no such TaskID").reply()
 		case p.Kind == PushBatch && j.settings.BatchIDsRefused || p.Time.Before(from) || p.Time.After(to):
 		case asked:
-			add(p.TaskID, j.deliveries(p))
+			add(p.TaskID, slices.Collect(p.deliveries))
 		case len(ids) == 0:
-			total = append(total, j.deliveries(p)...)
+			total = slices.AppendSeq(total, p.deliveries)
 		}
 	}
 	if len(ids) == 0 {
@@ -265,7 +266,7 @@ func (j job) pushTrace() reply {
 	if p == nil || p.Kind == PushBatch && j.settings.BatchIDsRefused {
 		return refuse(codeUnknownTask, "there is no such TaskID").reply()
 	}
-	return j.traceOf(j.deliveries(p), func(d delivery) bool { return d.account == user })
+	return j.traceOf(slices.Collect(p.deliveries), func(d delivery) bool { return d.account == user })
 }
 
 // traceOf shows the deliveries of the last week that are asked for.

@@ -3,9 +3,12 @@ package main_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
@@ -193,6 +197,35 @@ func TestServeCallbacks(t *testing.T) {
 	assert.Equal(t, 0, code)
 	s.done("tasks", "add", "--tags", "gold", "--title", "x", "--in", "1s", "--yes")
 	require.Eventually(t, func() bool { return strings.Contains(s.done("tasks", "list"), "dispatched") }, 10*time.Second, 200*time.Millisecond)
-	require.Eventually(t, func() bool { return strings.Count(s.errs.String(), "refused; the events of the push are lost") == 1 }, 10*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Count(s.errs.String(), "refused; 3 events of the push are lost") == 1 }, 10*time.Second, 100*time.Millisecond)
 	assert.NotContains(t, s.errs.String(), "Sign")
+}
+
+// TestServeManyCallbacks: a push has its events however many accounts it is for, a hundred to a callback, and a callback that is
+// refused loses its own.
+func TestServeManyCallbacks(t *testing.T) {
+	t.Parallel()
+	const accounts, refused = 10_100, 3
+	var bodies, seen atomic.Int64
+	handler, err := timpush.NewCallbackHandler(timpush.Callbacks{SDKAppID: 1400000000, Push: func(_ context.Context, events []timpush.PushEvent) error {
+		assert.LessOrEqual(t, len(events), 100)
+		if bodies.Add(1) == refused {
+			return errors.New("not now")
+		}
+		seen.Add(int64(len(events)))
+		return nil
+	}})
+	require.NoError(t, err)
+	receiver := httptest.NewServer(handler)
+	defer receiver.Close()
+	s := serve(t, nil, "--quota", "0", "--callbacks", receiver.URL)
+	s.with("TIMPUSH_RATE=2000")
+	s.write("users.csv", users(accounts))
+	s.done("set-attr", "users.csv")
+	s.done("push", "--everybody", "1400000000", "--title", "x", "--yes")
+	const sent, clicked = 9_595, 2_020       // of the accounts, as serve has it
+	const events = accounts + sent + clicked // each account that was not reached has an event of that
+	require.Eventually(t, func() bool { return strings.Contains(s.errs.String(), "of the push are lost") }, 20*time.Second, 20*time.Millisecond)
+	assert.Contains(t, s.errs.String(), "ErrorCode 1; 100 events of the push are lost")
+	assert.EqualValues(t, events-100, seen.Load())
 }

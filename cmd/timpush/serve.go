@@ -31,8 +31,8 @@ import (
 const serveLong = `Serve a fake of the service on this machine, as strict as the real one, for programs in any language: it checks the UserSig,
 the parameters and the limits, enforces the quotas, and stores the attributes, tags and pushes in memory. Nothing is sent to the real
 service, nor to a device: in the statistics a push reaches four of five accounts, and one of five clicks. Scheduled pushes run when they
-are due. With --callbacks the fake posts these events to a URL, such as that of timpush callbacks; with TIMPUSH_CALLBACK_TOKEN set it signs
-them.
+are due. With --callbacks the fake posts these events to a URL, such as that of timpush callbacks, up to 100 in a request and at most 1,000
+requests a second; with TIMPUSH_CALLBACK_TOKEN set it signs them. Events that are not taken are lost, and it says how many.
 
 A page at the same address shows the requests as they arrive, without the secret key and the UserSigs.
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,10 +14,8 @@ import (
 )
 
 const (
-	// mostWithEvents is how many accounts a push can have whose events are sent: each takes up to a kilobyte of memory.
-	mostWithEvents = 10_000
-
-	eventsPerCallback = 100
+	eventsPerCallback = 100              // page tencentcloud.com/document/product/1047/67551
+	callbackPause     = time.Millisecond // between two: the service sends at most 1,000 a second
 	callbackTimeout   = 5 * time.Second
 )
 
@@ -58,35 +57,65 @@ func (c *callbackSender) sendNew(ctx context.Context) {
 	next := slices.IndexFunc(pushes, func(p timpushtest.Push) bool { return p.TaskID == c.last }) + 1
 	for _, p := range pushes[next:] {
 		c.last = p.TaskID
-		if len(p.Accounts) > mostWithEvents {
-			c.say("callbacks: the push %s is for %d accounts, and events are sent for at most %d", p.TaskID, len(p.Accounts), mostWithEvents)
-			continue
+		c.sendAll(ctx, p.TaskID)
+	}
+}
+
+// sendAll posts the events of a push, and says how many of them are lost. After a callback without an answer the rest are.
+func (c *callbackSender) sendAll(ctx context.Context, taskID string) {
+	pause := time.NewTicker(callbackPause)
+	defer pause.Stop()
+	answered, lost, failure := true, 0, ""
+	for events := range chunk(c.fake.PushEventSeq(taskID), eventsPerCallback) {
+		var err error
+		if answered {
+			<-pause.C
+			answered, err = c.send(ctx, events)
 		}
-		for events := range slices.Chunk(c.fake.PushEvents(p.TaskID), eventsPerCallback) {
-			if !c.send(ctx, events) {
-				break
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			failure = err.Error()
+		}
+		if err != nil || !answered {
+			lost += len(events)
+		}
+	}
+	if failure != "" && failure != c.said {
+		c.say("callbacks: %s: %s; %s of the push are lost", c.url, failure, count(lost, "event"))
+	}
+	c.said = failure
+}
+
+// chunk yields the elements of seq, n at a time. A slice is valid until the next one.
+func chunk[T any](seq iter.Seq[T], n int) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		some := make([]T, 0, n)
+		for element := range seq {
+			if some = append(some, element); len(some) == n {
+				if !yield(some) {
+					return
+				}
+				some = some[:0]
 			}
+		}
+		if len(some) > 0 {
+			yield(some)
 		}
 	}
 }
 
-// send posts events, and reports whether they were taken.
-func (c *callbackSender) send(ctx context.Context, events []timpushtest.Event) bool {
+// send posts events. The error says why they were not taken.
+func (c *callbackSender) send(ctx context.Context, events []timpushtest.Event) (answered bool, err error) {
 	sending, cancel := context.WithTimeout(ctx, callbackTimeout)
 	defer cancel()
 	answer, err := c.fake.SendCallback(sending, c.url, events...)
-	text := ""
-	switch failed, ok := errors.AsType[*url.Error](err); {
-	case ok:
-		text = failed.Err.Error() // the URL in failed is signed
-	case err != nil:
-		text = err.Error()
-	case answer.Status != http.StatusOK || answer.ErrorCode != 0:
-		text = fmt.Sprintf("the answer is HTTP %d with ErrorCode %d", answer.Status, answer.ErrorCode)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return false, failed.Err // the URL in failed is signed
 	}
-	if text != "" && text != c.said && ctx.Err() == nil {
-		c.say("callbacks: %s: %s; the events of the push are lost", c.url, text)
+	if err == nil && (answer.Status != http.StatusOK || answer.ErrorCode != 0) {
+		return true, fmt.Errorf("the answer is HTTP %d with ErrorCode %d", answer.Status, answer.ErrorCode)
 	}
-	c.said = text
-	return text == ""
+	return err == nil, err
 }

@@ -164,7 +164,7 @@ mutate: ## how many changes of the code the tests notice, half an hour
 .PHONY: nightly
 nightly: ## what takes hours: 1,000 seeds, 10 minutes of each fuzz target, other releases and platforms, mutation testing
 	go test -run 'Outcomes|Throttle' . -seeds 1000
-	go run ./tools/soak -seeds 1000 -damage
+	go run ./tools/soak -seeds 1000
 	go test -run 'TestDamageIsCounted|TestFrozenDispatcher' ./dispatch -damages 100 -damageseed 0 -freezes 100
 	GOTOOLCHAIN=$(GO_CURRENT) $(MAKE) fuzz FUZZTIME=10m
 	$(MAKE) releases vuln rehearse

@@ -135,6 +135,9 @@ func (w *diskWatch) restart() error {
 	if err := w.server.ShutdownJetStream(); err != nil {
 		return err
 	}
+	if err := correctSequences(context.Background(), w.dir, w.settings.logger); err != nil {
+		return err
+	}
 	return w.server.EnableJetStream(&server.JetStreamConfig{
 		StoreDir: w.dir, MaxStore: maxStore, MaxMemory: maxMemory, SyncAlways: true, SyncInterval: syncInterval, Strict: true,
 	})

@@ -49,6 +49,9 @@ func OpenEmbedded(ctx context.Context, dir string, sdkAppID int, opts ...Option)
 
 func openFolder(ctx context.Context, dir string, sdkAppID int, s settings) (*Queue, func(), error) {
 	warnOfSpace(ctx, dir, s)
+	if err := correctSequences(ctx, dir, s.logger); err != nil {
+		return nil, nil, fmt.Errorf("dispatch: %w", err)
+	}
 	srv, conn, in, err := serve(dir)
 	if err != nil {
 		return nil, nil, fullDisk(dir, err)

@@ -107,11 +107,7 @@ func TestRecreatedStreamIsRead(t *testing.T) {
 	storeMessages(t, q, 0, 100)
 	drained(t, q)
 	js, _ := q.JetStream()
-	old, err := js.Stream(t.Context(), streamName)
-	require.NoError(t, err)
-	require.NoError(t, js.DeleteStream(t.Context(), streamName))
-	_, err = js.CreateStream(t.Context(), old.CachedInfo().Config)
-	require.NoError(t, err)
+	recreateStream(t, js)
 	storeMessages(t, q, 100, 150)
 	began := time.Now()
 	eventually(t, "all are sent", func() bool { return len(fake.Accounts()) == 150 })
@@ -121,20 +117,43 @@ func TestRecreatedStreamIsRead(t *testing.T) {
 	assert.Contains(t, log.text(), "replaced")
 }
 
+func recreateStream(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	old, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	require.NoError(t, js.DeleteStream(t.Context(), streamName))
+	_, err = js.CreateStream(t.Context(), old.CachedInfo().Config)
+	require.NoError(t, err)
+}
+
+// TestBacklogOfARecreatedStream: while no dispatcher has seen it, the record is of the old one.
+func TestBacklogOfARecreatedStream(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	stop := run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 10)
+	drained(t, q)
+	stop()
+	js, _ := q.JetStream()
+	recreateStream(t, js)
+	assert.Zero(t, stats(t, q).Backlog)
+	storeMessages(t, q, 10, 15)
+	assert.Equal(t, 5, stats(t, q).Backlog)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), 15)
+}
+
 func TestDeletedStreamsMessagesAreLost(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
 	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(90009) })
 	run(t, q, quickClient(fake))
 	storeMessages(t, q, 0, 50)
-	js, _ := q.JetStream()
-	old, err := js.Stream(t.Context(), streamName)
-	require.NoError(t, err)
 	eventually(t, "all are read", func() bool { return stats(t, q).Paused != "" })
 	time.Sleep(400 * time.Millisecond) // and recorded
-	require.NoError(t, js.DeleteStream(t.Context(), streamName))
-	_, err = js.CreateStream(t.Context(), old.CachedInfo().Config)
-	require.NoError(t, err)
+	js, _ := q.JetStream()
+	recreateStream(t, js)
 	eventually(t, "the loss is reported", func() bool { return stats(t, q).Lost == 50 })
 }
 

@@ -63,6 +63,9 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
+	if !r.Created.Equal(info.Created) || r.Floor > info.State.LastSeq { // the record is of another stream: all of this one will be sent
+		r.rewind(info)
+	}
 	s := Stats{
 		Backlog: stored(info.State.Subjects) - int(r.Passed-r.Purged), Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),
 		Lost: int(lost), LostAt: r.lostAt(lost), Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes, Active: r.Owner, Paused: r.Paused,

@@ -33,7 +33,7 @@ var badFiles = []struct{ input, file, text, want string }{
 	{"empty file", "empty.csv", "", "it is empty: the first line must name the columns"},
 	{"UTF-16 cut off in a character", "u.csv", utf16le(header)[:21], "its UTF-16 ends in the middle of a character: is the copy complete?"},
 	{"UTF-32", "u.csv", "\xff\xfe\x00\x00T\x00\x00\x00", "it is UTF-32: save it as UTF-8, or convert it: iconv -f UTF-32 -t UTF-8"},
-	{"Latin-1 in the header", "u.csv", "To_Account,caf\xe9\na,b\n", "the name of column 2 cannot be read, at character 4: it is not UTF-8 (perhaps Latin-1"},
+	{"Latin-1 in the header", "u.csv", "To_Account,caf\xe9\na,b\n", "the name of column 2 cannot be read, at character 4: it is not UTF-8: save the file as CSV UTF-8, or give its encoding, such as --encoding windows-1252 or gbk"},
 	{"NUL byte in the header", "u.csv", "To_Account,ci\x00ty\na,b\n", "the name of column 2 has a NUL byte at character 3: it is no text"},
 	{"workbook from before 2007", "u.xls", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "save it as .xlsx without a password"},
 	{"workbook that is no archive", "u.xlsx", "PK\x03\x04xxxxxxxx", "damaged workbook"},

@@ -250,6 +250,7 @@ func (b *batch) readAccounts(ctx context.Context) (err error) {
 	if b.input, err = input.New([]string{b.name}, b.reading, b.cmd.InOrStdin()); err != nil {
 		return inputError(err)
 	}
+	defer b.input.Close()
 	if len(b.input.Files()) != 1 {
 		return usage(fmt.Errorf("%s: want one file, and there are %d", b.name, len(b.input.Files())))
 	}

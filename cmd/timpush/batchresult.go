@@ -193,7 +193,7 @@ func (s *batchSummary) write(out io.Writer) {
 	line(s.NotSent, "not sent", s.Left)
 	took := time.Duration(s.Seconds * float64(time.Second)).Round(time.Millisecond)
 	_, _ = fmt.Fprintf(out, "%s in %v\n", count(s.Requests, "request"), took)
-	writeReasons(out, s.Reasons, s.Notes)
+	writeReasons(out, "", s.Reasons, s.Notes)
 	if s.Resumable && s.Error == "" {
 		_, _ = fmt.Fprintln(out, "To send to those who were not sent: run the same command again")
 	}

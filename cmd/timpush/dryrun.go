@@ -33,13 +33,13 @@ func (t *dryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// dryClient makes a client that sends nothing. Without a configured app it does not read the app's attributes either, unless
+// dryClient makes a client that sends nothing. If the app is not configured it does not read the app's attributes either, unless
 // that is what was asked for.
 func (j *job) dryClient(gate *gate, options []timpush.Option) (*timpush.Client, *settings.Settings, error) {
 	s, err := loadSettings(j.cmd)
 	t := &dryTransport{real: http.DefaultTransport}
 	if err != nil {
-		if j.preflight {
+		if j.preflight || !settings.OnlyMissing(err) {
 			return nil, nil, err
 		}
 		s = &settings.Settings{Rate: settings.DefaultRate}

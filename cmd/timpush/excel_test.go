@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/xuri/excelize/v2"
 
+	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
@@ -108,6 +110,24 @@ func TestExcel(t *testing.T) {
 	assert.Contains(t, r.err, `there is no sheet "Customers", which --sheet names; the sheets are "Sheet1", "Kunden 客户"`)
 	w.in = w.read("Kunden.xlsx")
 	assert.Contains(t, w.run("set-attr", "-").err, "xlsx must be a plain file")
+}
+
+// The rows of a sheet are known before they are read, and so is how much is left.
+func TestExcelProgress(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "u.xlsx")
+	writeWorkbook(t, name, 3000)
+	in, err := input.New([]string{name}, input.Options{Account: "To_Account"}, nil)
+	require.NoError(t, err)
+	defer in.Close()
+	d, err := in.Describe(0)
+	require.NoError(t, err)
+	assert.EqualValues(t, 3000, d.Rows)
+	for row, err := range in.Rows(nil) {
+		require.NoError(t, err)
+		assert.InDelta(t, float64(row.Number)/3000, in.Fraction(), 0.05)
+	}
+	assert.InDelta(t, 1, in.Fraction(), 0)
 }
 
 // A person who knows Excel sends a sheet in a run that is interrupted once, and knows at the end what happened to each row.

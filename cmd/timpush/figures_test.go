@@ -206,7 +206,7 @@ func writeWorkbook(t *testing.T, name string, n int) {
 	_, _ = io.WriteString(w, "</sst>")
 	w, err = to.Create("xl/worksheets/sheet1.xml")
 	require.NoError(t, err)
-	_, _ = fmt.Fprintf(w, `<worksheet %s><sheetData><row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c><c r="C1" t="s"><v>2</v></c></row>`, main)
+	_, _ = fmt.Fprintf(w, `<worksheet %s><dimension ref="A1:C%d"/><sheetData><row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c><c r="C1" t="s"><v>2</v></c></row>`, main, n+1)
 	for i := range n {
 		_, _ = fmt.Fprintf(w, `<row r="%d"><c r="A%d" t="s"><v>%d</v></c><c r="B%d" t="s"><v>%d</v></c><c r="C%d" s="1"><v>%d</v></c></row>`, i+2, i+2, 5+i, i+2, 3+i%2, i+2, 36526+i%9000)
 	}

@@ -26,6 +26,7 @@ type reporter struct {
 	asJSON   bool
 	quiet    bool
 	rejects  string  // file that has all bad rows, or ""
+	dry      bool    // nothing is sent
 	quota    float64 // calls a second, or 0
 	most     float64 // users a second, where these are what the quota counts
 	bar      *progressbar.ProgressBar
@@ -113,11 +114,15 @@ func (r *reporter) Progress(s bulk.Status) {
 		r.event("progress", progressOf(s, share, left))
 	case r.bar != nil:
 		r.next = now.Add(200 * time.Millisecond)
-		r.bar.Describe(r.fit(short(s, share, left)))
-		_ = r.bar.Set(int(max(s.Fraction, 0) * 999)) // what the bar cannot write is only a picture
+		r.bar.Describe(r.fit(r.short(s, share, left)))
+		if s.Fraction < 0 {
+			r.bar.ChangeMax(-1)
+		} else {
+			_ = r.bar.Set(int(s.Fraction * 999)) // what the bar cannot write is only a picture
+		}
 	default:
 		r.next = now.Add(5 * time.Second)
-		_, _ = fmt.Fprintln(r.err, line(s, share, left))
+		_, _ = fmt.Fprintln(r.err, r.line(s, share, left))
 	}
 }
 
@@ -130,10 +135,13 @@ func (r *reporter) left(now time.Time, fraction float64) time.Duration {
 	return time.Duration((1 - fraction) / gone * float64(now.Sub(r.first))).Round(time.Second)
 }
 
-func line(s bulk.Status, share float64, left time.Duration) string {
+func (r *reporter) line(s bulk.Status, share float64, left time.Duration) string {
 	parts := []string{
 		fmt.Sprintf("%d done", s.Counts.Done), fmt.Sprintf("%.0f users/s", s.Stream.Rate), fmt.Sprintf("%.0f %% of the quota", 100*share),
 		fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d unknown", s.Stream.Unknown),
+	}
+	if r.dry {
+		parts = []string{fmt.Sprintf("%d checked", s.Counts.Done), fmt.Sprintf("%d rejected", s.Counts.Rejected)}
 	}
 	if s.Fraction >= 0 {
 		parts = append(parts, fmt.Sprintf("%.0f %%", 100*s.Fraction))
@@ -145,10 +153,19 @@ func line(s bulk.Status, share float64, left time.Duration) string {
 }
 
 // short returns the parts of the text beside the bar, the most important first.
-func short(s bulk.Status, share float64, left time.Duration) []string {
-	parts := []string{fmt.Sprintf("%.0f users/s", s.Stream.Rate)}
+func (r *reporter) short(s bulk.Status, share float64, left time.Duration) []string {
+	var parts []string
+	if s.Fraction < 0 {
+		parts = append(parts, fmt.Sprintf("%d done", s.Counts.Done))
+	}
+	if !r.dry {
+		parts = append(parts, fmt.Sprintf("%.0f users/s", s.Stream.Rate))
+	}
 	if left >= 0 {
 		parts = append(parts, left.String()+" left")
+	}
+	if r.dry {
+		return append(parts, fmt.Sprintf("%d rejected", s.Counts.Rejected))
 	}
 	return append(parts, fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d unknown", s.Stream.Unknown), fmt.Sprintf("quota %.0f %%", 100*share))
 }

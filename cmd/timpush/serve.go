@@ -26,6 +26,7 @@ import (
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/dashboard"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 const serveLong = `Serve a fake of the service on this machine, as strict as the real one, for programs in any language: it checks the UserSig,
@@ -256,6 +257,9 @@ func (s *serving) announce(app *settings.Settings, made bool, l net.Listener) {
 		export(out, line[0], line[1])
 	}
 	if made {
+		if info, err := os.Stdout.Stat(); err == nil && info.Mode().IsRegular() {
+			_ = os.Stdout.Chmod(0o600) // this tool refuses a key that others can read
+		}
 		export(out, settings.SecretKey, app.SecretKey)
 	} else {
 		_, _ = fmt.Fprintf(out, "# and the secret key, from %s\n", app.From[settings.SecretKey])
@@ -264,12 +268,7 @@ func (s *serving) announce(app *settings.Settings, made bool, l net.Listener) {
 
 // export writes a line for a shell.
 func export(out io.Writer, key, value string) {
-	if strings.ContainsFunc(value, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:/", r)
-	}) {
-		value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
-	}
-	_, _ = fmt.Fprintf(out, "export %s=%s\n", settings.EnvName(key), value)
+	_, _ = fmt.Fprintf(out, "export %s=%s\n", settings.EnvName(key), text.Quote(value))
 }
 
 // serve answers requests until ctx ends.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -45,6 +46,23 @@ func (n *notes) String() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.text.String()
+}
+
+// The settings have a key, and this tool refuses one that others can read.
+func TestServeIntoAFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.env = []string{"HOME=" + w.dir}
+	settings, err := os.OpenFile(filepath.Join(w.dir, "settings.sh"), os.O_CREATE|os.O_WRONLY, 0o644)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, settings.Close()) }()
+	cmd := w.command("serve", "--listen", "127.0.0.1:0")
+	cmd.Stdout = settings
+	require.NoError(t, cmd.Start())
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	require.Eventually(t, func() bool { return strings.Contains(w.read("settings.sh"), "SECRET_KEY") }, 10*time.Second, 10*time.Millisecond)
+	r := w.run("names", "get", "--config", "settings.sh")
+	assert.Equal(t, 0, r.code, r.err)
 }
 
 // serve starts one, with nothing configured but what env says.
@@ -129,7 +147,7 @@ func TestServeTheConfiguredApp(t *testing.T) {
 	t.Parallel()
 	key := strings.Repeat("k", 64)
 	s := serve(t, []string{"TIMPUSH_SECRET_KEY=" + key, "TIMPUSH_IDENTIFIER=it's me"}, "--sdkappid", "1400000007")
-	assert.Contains(t, s.env, `TIMPUSH_IDENTIFIER='it'\''s me'`, "the shell takes the quotes away")
+	assert.Contains(t, s.env, `TIMPUSH_IDENTIFIER="it's me"`, "the shell takes the quotes away")
 	assert.Contains(t, s.env, "TIMPUSH_SDKAPPID=1400000007")
 	assert.Contains(t, s.env, "# and the secret key, from TIMPUSH_SECRET_KEY")
 	s.with("TIMPUSH_IDENTIFIER=it's me", "TIMPUSH_SECRET_KEY="+key)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/timpush/timpush-go"
 
@@ -54,6 +55,7 @@ const setAttrExample = `  timpush set-attr users.csv
 type fileFlags struct {
 	reading           input.Options
 	format, delimiter string
+	encoding          string
 	null              []string
 }
 
@@ -61,6 +63,7 @@ func (f *fileFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.reading.Account, "account", "To_Account", "`column` of the account")
 	flags.StringVar(&f.format, "format", "auto", "`format`: csv, ndjson, parquet or xlsx; if not given, by the content and the name of the file")
 	flags.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of CSV, or tab; if not given, by the first line")
+	flags.StringVar(&f.encoding, "encoding", "", "`encoding` of CSV, such as windows-1252 or gbk; if not given, UTF-8 or UTF-16, by the content")
 	flags.StringVar(&f.reading.Sheet, "sheet", "", "`name` of the sheet of a workbook; if not given, the first")
 	flags.StringSliceVar(&f.null, "null", nil, "`texts` such as NULL that count as an empty cell; --null= for none")
 }
@@ -73,6 +76,13 @@ func (f *fileFlags) parse(flags *pflag.FlagSet) error {
 	}
 	if flags.Changed("null") {
 		f.reading.Null = append([]string{}, f.null...)
+	}
+	if f.encoding != "" {
+		e, err := htmlindex.Get(f.encoding)
+		if err != nil {
+			return fmt.Errorf("--encoding %s: it is not known; want windows-1252, gbk or another of https://encoding.spec.whatwg.org/#names-and-labels", f.encoding)
+		}
+		f.reading.Encoding = e
 	}
 	return f.parseDelimiter()
 }
@@ -183,7 +193,9 @@ func (j *job) run(ctx context.Context) error {
 	if j.input, err = input.New(j.args, j.reading, j.cmd.InOrStdin()); err != nil {
 		return inputError(err)
 	}
+	defer func() { j.input.Close() }()
 	reporter := newReporter(j.cmd.OutOrStdout(), j.cmd.ErrOrStderr(), j.asJSON, j.quiet)
+	reporter.dry = j.dryRun
 	reporter.quota = max(s.Rate, timpush.DefaultQPS)
 	described, err := j.describe(reporter)
 	if err != nil {
@@ -197,6 +209,7 @@ func (j *job) run(ctx context.Context) error {
 	if errors.Is(err, bulk.ErrChanged) { // found late, as the beginning of the file is the same
 		reporter.note("%v: beginning again with the first row", err)
 		j.restart = true
+		j.input.Close()
 		if j.input, err = input.New(j.args, j.reading, j.cmd.InOrStdin()); err != nil {
 			return inputError(err)
 		}
@@ -231,7 +244,11 @@ func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.
 	}
 	stopped := context.AfterFunc(ctx, r.Stop)
 	defer stopped()
-	err := gate.untilStopped(ctx, reporter.say, r.Do)
+	say := reporter.say
+	if j.dryRun {
+		say = func(string) {} // no request is in flight
+	}
+	err := gate.untilStopped(ctx, say, r.Do)
 	switch {
 	case errors.Is(err, bulk.ErrChanged):
 		_ = closeState(r, false) // the next attempt opens it
@@ -302,7 +319,7 @@ func (j *job) client(gate *gate) (*timpush.Client, *settings.Settings, error) {
 func (j *job) job(s *settings.Settings) (checkpoint.Job, error) {
 	what := checkpoint.Job{App: fmt.Sprintf("%d at %s", s.SDKAppID, s.Service()), Reading: map[string]string{
 		"account": j.reading.Account, "map": fmt.Sprint(j.reading.Names), "ignore": fmt.Sprint(j.reading.Ignore),
-		"only": fmt.Sprint(j.reading.Only), "format": j.format, "delimiter": j.delimiter, "sheet": j.reading.Sheet,
+		"only": fmt.Sprint(j.reading.Only), "format": j.format, "delimiter": j.delimiter, "encoding": j.encoding, "sheet": j.reading.Sheet,
 		"null": fmt.Sprintf("%q", j.reading.Null), "trim": fmt.Sprint(j.reading.Trim), "failures": j.failures, "rejects": j.rejects,
 	}}
 	for _, name := range j.input.Files() {

@@ -138,7 +138,7 @@ func TestBadRowsTogether(t *testing.T) {
 		}
 	}
 	assert.Contains(t, rejects, map[string]any{"file": "u.csv", "line": 6.0, "position": 4.0, "reason": `a quote (") within a value that does not begin with one: double it, and put the value into quotes`})
-	assert.Contains(t, rejects, map[string]any{"file": "u.csv", "line": 9.0, "position": 3.0, "column": "city", "account": "h", "reason": "it is not UTF-8 (perhaps Latin-1: iconv -f ISO-8859-1 -t UTF-8)"})
+	assert.Contains(t, rejects, map[string]any{"file": "u.csv", "line": 9.0, "position": 3.0, "column": "city", "account": "h", "reason": "it is not UTF-8: save the file as CSV UTF-8, or give its encoding, such as --encoding windows-1252 or gbk"})
 }
 
 func TestManyBadRowsAreNotAllShown(t *testing.T) {

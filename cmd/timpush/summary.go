@@ -12,6 +12,7 @@ import (
 	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 // topReasons is how many reasons the summary has.
@@ -122,14 +123,14 @@ func (s *summary) write(out io.Writer) {
 		line(s.Unset, e.Unset, "with nothing to set", "")
 	}
 	took := time.Duration(s.Seconds * float64(time.Second)).Round(time.Millisecond)
+	of := ""
 	if s.Earlier != nil {
-		p("%s in %v in this run\n", count(s.Requests, "request"), took)
-	} else {
-		p("%s in %v\n", count(s.Requests, "request"), took)
+		of = " in this run"
 	}
-	writeReasons(out, s.Reasons, s.Notes)
+	p("%s in %v%s\n", count(s.Requests, "request"), took, of)
+	writeReasons(out, of, s.Reasons, s.Notes)
 	if s.Failures != "" && !s.Resumable {
-		p("To send the failed ones again: timpush set-attr %s\n", s.Failures)
+		p("To send the failed ones again: timpush set-attr %s\n", text.Quote(s.Failures))
 	}
 }
 
@@ -138,9 +139,10 @@ func ofRuns[N int | int64](n, before N) string {
 	return fmt.Sprintf(", of them %d in this run and %d in earlier ones", n-before, before)
 }
 
-func writeReasons(out io.Writer, reasons []bulk.Reason, notes []string) {
+// writeReasons writes why rows are not done, of which runs, and the notes.
+func writeReasons(out io.Writer, of string, reasons []bulk.Reason, notes []string) {
 	if len(reasons) > 0 {
-		_, _ = fmt.Fprintln(out, "The most frequent reasons:")
+		_, _ = fmt.Fprintf(out, "The most frequent reasons%s:\n", of)
 	}
 	for _, reason := range reasons {
 		_, _ = fmt.Fprintf(out, "%8d  %s\n", reason.Count, reason.Text)
@@ -159,6 +161,7 @@ func notes(n input.Notes) (all []string) {
 	}{
 		{n.Accounts, "account", "with white space around, which was removed"},
 		{n.Empty, "cell", "taken for empty: white space, \\N, or a text of --null"},
+		{n.Shortened, "value", "such as 4.91512E+12, as spreadsheets shorten long numbers, sent as it is"},
 		{n.Spaces, "value", "with white space around, sent as it is: --trim removes it"},
 	} {
 		if note.count > 0 {
@@ -193,7 +196,7 @@ func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, e
 			"nothing_to_set": r.Counts.Unset, "attributes": r.Names, "reasons": r.Reasons.Most(topReasons), "notes": notes(j.input.Notes()),
 		})
 	} else {
-		j.writeDry(r, reporter.out, requests, time.Duration(seconds)*time.Second)
+		j.writeDry(r, reporter.out, requests, time.Duration(seconds)*time.Second, err)
 	}
 	switch {
 	case err != nil:
@@ -204,9 +207,13 @@ func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, e
 	return nil
 }
 
-func (j *job) writeDry(r *bulk.Run, out io.Writer, requests int64, takes time.Duration) {
+func (j *job) writeDry(r *bulk.Run, out io.Writer, requests int64, takes time.Duration, ended error) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
-	p("Nothing was sent. It would be %s in %s, about %v.\n", count(r.Counts.Done, "user"), count(requests, "request"), takes)
+	so := "It would be"
+	if ended != nil {
+		so = "Of the rows that were read it would be"
+	}
+	p("Nothing was sent. %s %s in %s, about %v.\n", so, count(r.Counts.Done, "user"), count(requests, "request"), takes)
 	for _, name := range sortedKeys(r.Names) {
 		p("%8d  set %q\n", r.Names[name], name)
 	}
@@ -216,7 +223,7 @@ func (j *job) writeDry(r *bulk.Run, out io.Writer, requests int64, takes time.Du
 	if r.Counts.Unset > 0 {
 		p("%s with nothing to set\n", count(r.Counts.Unset, "row"))
 	}
-	writeReasons(out, r.Reasons.Most(topReasons), notes(j.input.Notes()))
+	writeReasons(out, "", r.Reasons.Most(topReasons), notes(j.input.Notes()))
 	if len(r.Names) > timpush.MaxAttrsPerUser {
 		p("These are %d attributes: an app has at most %d.\n", len(r.Names), timpush.MaxAttrsPerUser)
 	}

@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -338,7 +340,7 @@ func TestColumnsThatAreNotAttributes(t *testing.T) {
 		w.write(name, text)
 		r := w.run("set-attr", name)
 		assert.Equal(t, 2, r.code, r.err)
-		assert.Contains(t, r.err, name+`: the column "City" is the attribute "City", which the app does not have; the nearest that it has is "city" (it has: city, country, sex): give --map City=city or --ignore City`)
+		assert.Contains(t, r.err, name+`: the column "City" is the attribute "City", which the app does not have; the nearest that it has is "city": give --map City=city or --ignore City`)
 		assert.Len(t, w.fake.Calls(), 1)
 		assert.False(t, w.has(name+".checkpoint"))
 	}
@@ -346,10 +348,62 @@ func TestColumnsThatAreNotAttributes(t *testing.T) {
 	w.write("u.csv", "To_Account,zip\na,Rome\n")
 	r := w.run("set-attr", "--dry-run", "u.csv")
 	assert.Equal(t, 2, r.code)
-	assert.Contains(t, r.err, `which the app does not have (it has: city, country, sex)`)
+	assert.Contains(t, r.err, "which the app does not have: give --map zip=ATTRIBUTE or --ignore zip\nThe app has: city, country, sex.")
 	r = w.run("set-attr", "--map", "zip=citty", "u.csv")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, `the nearest that it has is "city"`)
+	w.write("u.csv", "To_Account,Letzter Kauf,US$\na,Rome,1\n")
+	assert.Regexp(t, "give --map \"Letzter Kauf=ATTRIBUTE\" or --ignore \"Letzter Kauf\"\n.*--map 'US\\$=ATTRIBUTE' or --ignore 'US\\$'", w.run("set-attr", "u.csv").err, "all columns, for a shell")
+}
+
+// A spreadsheet on Windows writes CSV in the encoding of the country. What is read wrongly is never sent.
+func TestEncoding(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("de.csv", "To_Account;city\na;Z\xfcrich\nb;Rome\n")
+	r := w.run("set-attr", "de.csv")
+	assert.Contains(t, r.err, `CSV with ";" between fields, not all of it UTF-8, 2 rows`)
+	assert.Contains(t, r.err, "de.csv:2: column city: it is not UTF-8: save the file as CSV UTF-8, or give its encoding, such as --encoding windows-1252 or gbk")
+	r = w.run("set-attr", "--encoding", "Windows-1252", "de.csv")
+	assert.Contains(t, r.err, "windows-1252, 2 rows")
+	assert.Equal(t, "Zürich", w.fake.Attrs("a")["city"])
+	w.write("cn.csv", "To_Account,\xb3\xc7\xca\xd0\nc,\xb1\xb1\xbe\xa9\nd,\xff\xff\n")
+	r = w.run("set-attr", "--encoding", "gbk", "--map", "城市=city", "cn.csv")
+	assert.Equal(t, 1, r.code, r.err)
+	assert.Equal(t, "北京", w.fake.Attrs("c")["city"])
+	assert.Contains(t, r.err, "cn.csv:3: column 城市: it is not in the encoding of --encoding")
+	assert.Empty(t, w.fake.Attrs("d"))
+	assert.Contains(t, w.run("set-attr", "--encoding", "klingon", "cn.csv").err, "--encoding klingon: it is not known")
+	w.write("u.ndjson", "{}")
+	assert.Contains(t, w.run("set-attr", "--encoding", "gbk", "u.ndjson").err, "--encoding is for CSV")
+}
+
+// A spreadsheet shows long numbers shortened, and saves them so.
+func TestShortenedNumbers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account;city\n4,91512E+12;Rome\n1.5E+17;Rome\nb;4.91512E+12\n1E+;Rome\n")
+	r := w.run("set-attr", "u.csv")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.out, "2 done\n2 rejected")
+	assert.Contains(t, r.out, "2  the account is a number that a spreadsheet has shortened")
+	assert.Contains(t, r.out, "1 value such as 4.91512E+12")
+}
+
+// A dry run without a configuration compares nothing; one with a wrong configuration says so.
+func TestDryRunOfAWrongConfiguration(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\na,Rome\n")
+	w.write("settings.sh", "export TIMPUSH_SECRET_KEY="+strings.Repeat("k", 64)+"\n")
+	require.NoError(t, os.Chmod(filepath.Join(w.dir, "settings.sh"), 0o644))
+	w.env = []string{"HOME=" + w.dir}
+	r := w.run("set-attr", "--dry-run", "--config", "settings.sh", "u.csv")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, "others can read settings.sh: chmod 600 settings.sh")
+	r = w.run("set-attr", "--dry-run", "u.csv")
+	assert.Equal(t, 0, r.code)
+	assert.Contains(t, r.err, "the app is not configured")
 }
 
 func TestWrongColumnsAreUsage(t *testing.T) {

@@ -9,13 +9,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"text/tabwriter"
+
+	"github.com/rivo/uniseg"
 
 	"github.com/timpush/timpush-go"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 // describe shows how the input is read, by the beginning of each file.
@@ -81,19 +83,25 @@ func (j *job) declaredNames(ctx context.Context, client *timpush.Client, s *sett
 // checkColumns refuses a file with a column that is not an attribute of the app, or with a member that all of its rows have.
 func checkColumns(d *input.Description, declared map[string]timpush.AccountType) error {
 	names := slices.Sorted(maps.Keys(declared))
+	var faults []error
 	for _, c := range d.Columns {
-		if _, ok := declared[c.Attr]; ok || c.Use != "attribute" || !d.Always && !c.Always {
-			continue
+		if _, ok := declared[c.Attr]; !ok && c.Use == "attribute" && (d.Always || c.Always) {
+			faults = append(faults, undeclared(d.File, c, names))
 		}
-		text := fmt.Sprintf("%s: the column %q is the attribute %q, which the app does not have", d.File, c.Name, c.Attr)
-		near, suggestion := bulk.Nearest(c.Attr, names), "ATTRIBUTE"
-		if near != "" {
-			text, suggestion = text+fmt.Sprintf("; the nearest that it has is %q", near), near
-		}
-		return usage(fmt.Errorf("%s (it has: %s): give --map %s=%s or --ignore %s, or see: timpush names set --help",
-			text, strings.Join(names, ", "), c.Name, suggestion, c.Name))
 	}
-	return nil
+	if len(faults) == 0 {
+		return nil
+	}
+	return usage(fmt.Errorf("%w\nThe app has: %s. See also: timpush names set --help", errors.Join(faults...), strings.Join(names, ", ")))
+}
+
+// undeclared is the error of a column that is not one of the app's attributes, which has these names.
+func undeclared(file string, c input.Column, names []string) error {
+	what, suggestion := fmt.Sprintf("%s: the column %q is the attribute %q, which the app does not have", file, c.Name, c.Attr), "ATTRIBUTE"
+	if near := bulk.Nearest(c.Attr, names); near != "" {
+		what, suggestion = what+fmt.Sprintf("; the nearest that it has is %q", near), near
+	}
+	return fmt.Errorf("%s: give --map %s or --ignore %s", what, text.Quote(c.Name+"="+suggestion), text.Quote(c.Name))
 }
 
 // understood shows how a file is read, and how many more there are.
@@ -122,17 +130,17 @@ func writeDescription(out io.Writer, d *input.Description, more int, withRows bo
 		parts = append(parts, "and "+count(more, "more file"))
 	}
 	_, _ = fmt.Fprintf(out, "%s: %s\n", d.File, strings.Join(parts, ", "))
-	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	var rows [][]string
 	for _, c := range d.Columns {
 		use := c.Use
 		if c.Use == "attribute" {
 			use = fmt.Sprintf("attribute %q", c.Attr)
 		}
 		if c.Name != "" {
-			_, _ = fmt.Fprintf(table, "  %s\t%s\n", shown(c.Name), use)
+			rows = append(rows, []string{shown(c.Name), use})
 		}
 	}
-	_ = table.Flush()
+	writeTable(out, rows)
 	if withRows {
 		writeSample(out, d)
 	}
@@ -165,7 +173,7 @@ func writeSample(out io.Writer, d *input.Description) {
 		return
 	}
 	_, _ = fmt.Fprintln(out, "The first rows:")
-	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	var rows [][]string
 	for _, row := range d.Sample {
 		var cells []string
 		for i, cell := range row {
@@ -173,9 +181,29 @@ func writeSample(out io.Writer, d *input.Description) {
 				cells = append(cells, shown(cell))
 			}
 		}
-		_, _ = fmt.Fprintf(table, "  %s\n", strings.Join(cells, "\t"))
+		rows = append(rows, cells)
 	}
-	_ = table.Flush()
+	writeTable(out, rows)
+}
+
+// writeTable writes rows with their columns below each other, also where a character takes two columns of a terminal.
+func writeTable(out io.Writer, rows [][]string) {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], uniseg.StringWidth(cell))
+		}
+	}
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			line += "  " + cell + strings.Repeat(" ", widths[i]-uniseg.StringWidth(cell))
+		}
+		_, _ = fmt.Fprintln(out, strings.TrimRight(line, " "))
+	}
 }
 
 // shown is a cell that fits into a table on a terminal.
@@ -184,11 +212,15 @@ func shown(text string) string {
 	if text == "" {
 		return "-"
 	}
-	runes := []rune(printable(text))
-	if len(runes) > most {
-		runes = append(runes[:most], '…')
+	whole := []rune(printable(text))
+	cut := whole[:min(len(whole), most)]
+	for uniseg.StringWidth(string(cut)) > most {
+		cut = cut[:len(cut)-1]
 	}
-	return string(runes)
+	if len(cut) < len(whole) {
+		cut = append(cut, '…')
+	}
+	return string(cut)
 }
 
 // describedInput is a description for a program. It has no values.

@@ -1,11 +1,17 @@
 package input
 
 import (
+	"archive/zip"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/xuri/excelize/v2"
 
@@ -19,24 +25,51 @@ const (
 	maxInMemory = 1 << 20
 )
 
+// book is the workbook that was opened last. It stays open, since a file is opened to check, to describe and to read it, and
+// for a large workbook that takes seconds.
+type book struct {
+	name string
+	file *excelize.File
+}
+
+func (b *book) open(f *os.File, size int64) error {
+	if b.file != nil && b.name == f.Name() {
+		return nil
+	}
+	b.close()
+	file, err := excelize.OpenReader(io.NewSectionReader(f, 0, size), workbookOptions)
+	if err != nil {
+		return fmt.Errorf("damaged workbook: %w", err)
+	}
+	b.name, b.file = f.Name(), file
+	return nil
+}
+
+func (b *book) close() {
+	if b.file != nil {
+		_ = b.file.Close() // removes the temporary files
+		b.file = nil
+	}
+}
+
 // excelReader reads the rows of a sheet. Its cells are the texts that the sheet shows.
 type excelReader struct {
 	name string // of the sheet
-	book *excelize.File
 	rows *excelize.Rows
 	cols *layout
 	row  int64 // of the sheet, from 1
+	last int64 // that the sheet states, or 0
 }
 
 // workbookOptions show a date whose order depends on the reader's country in the order that all can read.
 var workbookOptions = excelize.Options{UnzipSizeLimit: maxUnpacked, UnzipXMLSizeLimit: maxInMemory, ShortDatePattern: "yyyy-mm-dd"}
 
-func newExcel(f *os.File, size int64, o *Options, notes *Notes) (*excelReader, error) {
+func newExcel(b *book, f *os.File, size int64, o *Options, notes *Notes) (*excelReader, error) {
 	if size > maxWorkbook {
 		return nil, fmt.Errorf("a workbook of %d MiB is too large to be read: save the sheet as CSV (UTF-8)", size>>20)
 	}
 	e := &excelReader{}
-	err := e.open(f, size, o, notes)
+	err := e.open(b, f, size, o, notes)
 	if err != nil {
 		e.close()
 	}
@@ -44,15 +77,16 @@ func newExcel(f *os.File, size int64, o *Options, notes *Notes) (*excelReader, e
 }
 
 // open reads the workbook up to the first row of the sheet.
-func (e *excelReader) open(f *os.File, size int64, o *Options, notes *Notes) (err error) {
+func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *Notes) (err error) {
 	defer rescue("workbook", &err)
-	if e.book, err = excelize.OpenReader(io.NewSectionReader(f, 0, size), workbookOptions); err != nil {
-		return fmt.Errorf("damaged workbook: %w", err)
-	}
-	if e.name, err = sheetOf(e.book.GetSheetList(), o.Sheet); err != nil {
+	if err = b.open(f, size); err != nil {
 		return err
 	}
-	if e.rows, err = e.book.Rows(e.name); err != nil {
+	if e.name, err = sheetOf(b.file.GetSheetList(), o.Sheet); err != nil {
+		return err
+	}
+	e.last = lastRow(f, size, e.name)
+	if e.rows, err = b.file.Rows(e.name); err != nil {
 		return fmt.Errorf("the sheet %q cannot be read: %w", e.name, err)
 	}
 	if o.NoHeader {
@@ -128,11 +162,75 @@ func (e *excelReader) next(skip bool) (r record, err error) {
 	return r, nil
 }
 
+// share returns the part of a size that the rows read are of all.
+func (e *excelReader) share(size int64) int64 {
+	if e.last == 0 {
+		return 0
+	}
+	return size * min(e.row, e.last) / e.last
+}
+
 func (e *excelReader) close() {
 	if e.rows != nil {
 		_ = e.rows.Close()
 	}
-	if e.book != nil {
-		_ = e.book.Close() // removes the temporary files
+}
+
+// lastRow returns the number of the last row of a sheet, as it is stated at the beginning of the sheet, or 0. Rows that have a
+// format and no contents count, too.
+func lastRow(f io.ReaderAt, size int64, sheet string) int64 {
+	archive, err := zip.NewReader(f, size)
+	if err != nil {
+		return 0
 	}
+	part, err := archive.Open(partOf(archive, sheet))
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = part.Close() }()
+	head, _ := io.ReadAll(io.LimitReader(part, 4<<10)) // what is missing is not found
+	found := dimension.FindSubmatch(head)
+	if found == nil {
+		return 0
+	}
+	last, _ := strconv.ParseInt(string(found[1]), 10, 32)
+	return last
+}
+
+var dimension = regexp.MustCompile(`dimension ref="[A-Z]+[0-9]+:[A-Z]+([0-9]+)"`)
+
+// partOf returns the name of the part of a workbook that is a sheet, or "".
+func partOf(archive *zip.Reader, sheet string) string {
+	var workbook struct {
+		Sheets []struct {
+			Name string `xml:"name,attr"`
+			ID   string `xml:"id,attr"`
+		} `xml:"sheets>sheet"`
+	}
+	var relations struct {
+		All []struct {
+			ID     string `xml:"Id,attr"`
+			Target string `xml:"Target,attr"`
+		} `xml:"Relationship"`
+	}
+	if readXML(archive, "xl/workbook.xml", &workbook) != nil || readXML(archive, "xl/_rels/workbook.xml.rels", &relations) != nil {
+		return ""
+	}
+	for _, s := range workbook.Sheets {
+		for _, r := range relations.All {
+			if s.Name == sheet && s.ID == r.ID {
+				return strings.TrimPrefix(path.Join("/xl", strings.TrimPrefix(r.Target, "/xl")), "/")
+			}
+		}
+	}
+	return ""
+}
+
+func readXML(archive *zip.Reader, name string, v any) error {
+	part, err := archive.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = part.Close() }()
+	return xml.NewDecoder(io.LimitReader(part, maxInMemory)).Decode(v)
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
@@ -54,8 +55,8 @@ func (c *counter) Read(p []byte) (int, error) {
 }
 
 func (f *file) taken() int64 {
-	if p, ok := f.reader.(*parquetReader); ok {
-		return p.share(f.size)
+	if table, ok := f.reader.(interface{ share(size int64) int64 }); ok {
+		return table.share(f.size)
 	}
 	return f.bytes.n.Load()
 }
@@ -121,21 +122,35 @@ func (f *file) beginBinary(opened *os.File, in *Input) (err error) {
 		f.reader, err = newParquet(opened, f.size, &in.options, &in.notes)
 		return err
 	}
-	sheet, err := newExcel(opened, f.size, &in.options, &in.notes)
+	sheet, err := newExcel(in.book, opened, f.size, &in.options, &in.notes)
 	if err != nil {
 		return err
 	}
-	f.reader, f.kind.Sheet, f.size = sheet, sheet.name, 0 // how much of it has been read is not known
+	f.reader, f.kind.Sheet = sheet, sheet.name
+	if sheet.last == 0 {
+		f.size = 0 // how much of it has been read is not known
+	}
 	f.closes = append(f.closes, sheet.close)
 	return nil
 }
 
 func (f *file) beginText(plain *bufio.Reader, in *Input) error {
-	decoded, err := text.NewReader(plain)
+	given := in.options.Encoding
+	if given != nil && f.kind.Format != CSV {
+		return flagErrorf("--encoding is for CSV")
+	}
+	var raw io.Reader = plain
+	if given != nil {
+		raw = given.NewDecoder().Reader(plain)
+	}
+	decoded, err := text.NewReader(raw)
 	if err != nil {
 		return err
 	}
 	f.kind.Encoding = decoded.Encoding()
+	if given != nil {
+		f.kind.Encoding, _ = htmlindex.Name(given) // of those that the flag takes, each has a name
+	}
 	plain = bufio.NewReaderSize(decoded, 64<<10)
 	if f.kind.Format == NDJSON {
 		f.reader = newNDJSON(plain, &in.options)

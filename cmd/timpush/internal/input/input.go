@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"golang.org/x/text/encoding"
+
 	"github.com/timpush/timpush-go"
 )
 
@@ -43,6 +45,7 @@ type Options struct {
 	Ignore    []string          // columns that are no attributes
 	Only      []string          // columns that are attributes; nil: all
 	Delimiter rune              // of CSV; 0: found by the first line
+	Encoding  encoding.Encoding // of CSV; nil: UTF-8 or UTF-16, found by the first bytes
 	Sheet     string            // of a workbook; "": the first
 	Null      []string          // cells that count as empty; nil: \N does, and what is doubtful is a fault of its row
 	Trim      bool              // white space around values is left out
@@ -107,6 +110,7 @@ type Input struct {
 	options Options
 	notes   Notes
 	stdin   io.Reader
+	book    *book
 
 	states []os.FileInfo // of the files, when New looked at them
 	size   int64         // of all files in bytes, 0 if not known
@@ -144,21 +148,30 @@ type record struct {
 }
 
 // New finds the files and reads the beginning of each, so that what can be wrong there is known before anything is sent.
+// The caller closes the Input.
 func New(args []string, options Options, stdin io.Reader) (*Input, error) {
 	files, err := expand(args)
 	if err != nil {
 		return nil, err
 	}
-	in := &Input{files: files, options: options, stdin: stdin}
+	in := &Input{files: files, options: options, stdin: stdin, book: &book{}}
 	for _, name := range files {
 		if name == Stdin {
 			return in, nil
 		}
 		if err := in.probe(name); err != nil {
+			in.Close()
 			return nil, err
 		}
 	}
 	return in, nil
+}
+
+// Close removes temporary files. It may be called again.
+func (in *Input) Close() {
+	if in != nil {
+		in.book.close()
+	}
 }
 
 // Files returns the names of the files.

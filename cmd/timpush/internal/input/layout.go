@@ -2,6 +2,7 @@ package input
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -26,6 +27,8 @@ type Notes struct {
 	Accounts int64 // with white space around them, which was left out
 	Spaces   int64 // values that begin or end with white space, and are sent with it
 	Empty    int64 // cells of white space, \N or a text of Options.Null, which count as empty
+
+	Shortened int64 // values such as 4.91512E+12
 }
 
 // FlagError is a fault that another command line corrects.
@@ -103,16 +106,16 @@ func checkColumn(i int, name string) error {
 	case strings.HasPrefix(reason, "there is a NUL"):
 		return fmt.Errorf("the name of column %d has a NUL byte at character %d: it is no text", i+1, utf8.RuneCountInString(name[:at])+1)
 	case reason != "":
-		return fmt.Errorf("the name of column %d cannot be read, at character %d: %s", i+1, utf8.RuneCountInString(name[:at])+1, reason)
+		return fmt.Errorf("the name of column %d cannot be read, at character %d: %s", i+1, utf8.RuneCountInString(name[:at])+1, advised(reason))
 	}
 	return nil
 }
 
 func duplicate(first, second, attr string) error {
 	if first == second {
-		return fmt.Errorf("the column %q comes twice: rename one of them, or leave both out: --ignore %s", first, first)
+		return fmt.Errorf("the column %q comes twice: rename one of them, or leave both out: --ignore %s", first, text.Quote(first))
 	}
-	return fmt.Errorf("the columns %q and %q are both the attribute %q: leave one out: --ignore %s", first, second, attr, second)
+	return fmt.Errorf("the columns %q and %q are both the attribute %q: leave one out: --ignore %s", first, second, attr, text.Quote(second))
 }
 
 // check refuses flags that name columns which do not exist, and a file without attributes.
@@ -136,7 +139,7 @@ func (l *layout) check() error {
 // user makes a record of the fields of a row. Empty fields leave their attributes alone.
 func (l *layout) user(fields []string, r *record) {
 	account := text.Trim(fields[l.account])
-	reason, _ := text.AccountFault(account)
+	reason := l.unreadable(account, text.AccountFault)
 	switch {
 	case account == "":
 		reason = "the account is empty"
@@ -144,6 +147,8 @@ func (l *layout) user(fields []string, r *record) {
 		reason = fmt.Sprintf("the account is %s, which means that there is none", account)
 	case l.options.AccountsOnly && l.options.Null == nil && slices.Contains(doubtful, account):
 		reason = fmt.Sprintf("the account is %s, which may mean that there is none: give --null= to send it", account)
+	case shortened(account):
+		reason = "the account is a number that a spreadsheet has shortened, such as 4.91512E+12: format the column as a number without decimals, or as text before the numbers are entered, and save the file again"
 	case reason == "" && account != fields[l.account]:
 		l.notes.Accounts++
 	}
@@ -168,13 +173,30 @@ func (l *layout) user(fields []string, r *record) {
 	}
 }
 
+// unreadable says why a field cannot be read, or what fault finds in it, and how to correct it.
+func (l *layout) unreadable(field string, fault func(string) (string, int)) string {
+	if e := l.options.Encoding; e != nil && strings.ContainsRune(field, utf8.RuneError) {
+		return "it is not in the encoding of --encoding"
+	}
+	reason, _ := fault(field)
+	return advised(reason)
+}
+
+// advised adds to the reason of a text in another encoding what to do: spreadsheets on Windows write CSV in that of the country.
+func advised(reason string) string {
+	if reason == text.NotUTF8 {
+		reason += ": save the file as CSV UTF-8, or give its encoding, such as --encoding windows-1252 or gbk"
+	}
+	return reason
+}
+
 func (l *layout) fault(r *record, i int, reason string) {
 	r.cell, r.column, r.reason = i, l.columns[i], reason
 }
 
 // value returns the value of a field, "" where it counts as empty, or why it is not sent.
 func (l *layout) value(field string) (value, reason string) {
-	if reason, _ = text.Fault(field); reason != "" {
+	if reason = l.unreadable(field, text.Fault); reason != "" {
 		return "", reason
 	}
 	switch trimmed := text.Trim(field); {
@@ -183,6 +205,8 @@ func (l *layout) value(field string) (value, reason string) {
 		return "", ""
 	case l.options.Null == nil && slices.Contains(doubtful, trimmed):
 		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, trimmed)
+	case shortened(trimmed):
+		l.notes.Shortened++
 	case trimmed == field:
 	case l.options.Trim:
 		return trimmed, ""
@@ -191,6 +215,13 @@ func (l *layout) value(field string) (value, reason string) {
 	}
 	return field, ""
 }
+
+// shortened reports whether a text is a number as spreadsheets show it that has no room: what was cut off is lost in CSV.
+func shortened(field string) bool {
+	return strings.Contains(field, "E+") && scientific.MatchString(field)
+}
+
+var scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?E\+[0-9]{2,3}$`)
 
 // doubtful are texts that programs write where there is no value, or an error, and that can be values too.
 var doubtful = []string{"NULL", "null", "nan", "NaN", "<NA>", "#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!"}

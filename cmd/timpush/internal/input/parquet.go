@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 // A Parquet file states how large its parts are, and in a damaged or malicious one that is wrong. What can be compared with
@@ -116,7 +118,7 @@ func (p *parquetReader) choose(o *Options, notes *Notes) (err error) {
 			continue
 		}
 		if reason := unreadable(c); reason != "" {
-			return fmt.Errorf("the column %q %s: make it a text, or leave it out: --ignore %s", c.Name(), reason, c.Name())
+			return fmt.Errorf("the column %q %s: make it a text, or leave it out: --ignore %s", c.Name(), reason, text.Quote(c.Name()))
 		}
 		p.leaves[i] = c.Index()
 	}

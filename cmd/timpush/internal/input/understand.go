@@ -40,7 +40,7 @@ func (in *Input) Describe(n int) (*Description, error) {
 	if name == Stdin {
 		return nil, nil
 	}
-	sample := &Input{files: in.files, options: in.options}
+	sample := &Input{files: in.files, options: in.options, book: in.book}
 	f, err := sample.open(name)
 	if err != nil {
 		return nil, err
@@ -77,6 +77,9 @@ func (d *Description) read(r reader) (rows int, ended bool) {
 		if err != nil {
 			ended = errors.Is(err, io.EOF)
 			break
+		}
+		if strings.HasPrefix(row.reason, text.NotUTF8) {
+			d.Encoding = "not all of it UTF-8"
 		}
 		if row.reason == "" {
 			seen = append(seen, row)
@@ -121,18 +124,21 @@ func (d *Description) memberColumns(rows []record) {
 // count finds the number of rows, or estimates it by the bytes of those in the sample.
 func (d *Description) count(f *file, rows int, ended bool) {
 	p, parquet := f.reader.(*parquetReader)
+	sheet, excel := f.reader.(*excelReader)
 	switch {
 	case parquet:
 		d.Rows = p.rows
 	case ended:
 		d.Rows = int64(rows)
+	case excel && sheet.last > 0:
+		d.Rows, d.About = rounded(sheet.last), true
 	case f.size > 0 && f.kind.Compression == "" && rows == sampleRows:
 		plain, ok := f.reader.(interface{ offset() int64 })
 		if !ok {
 			return
 		}
 		size := f.size
-		if f.kind.Encoding != text.UTF8 {
+		if strings.HasPrefix(f.kind.Encoding, "UTF-16") {
 			size /= 2
 		}
 		d.Rows, d.About = rounded(size*int64(rows)/max(plain.offset(), 1)), true

@@ -161,7 +161,23 @@ func missing(key string) error {
 		Identifier: "the UserID of an administrator of the app",
 		Region:     "where the app is: china, singapore, seoul, frankfurt, siliconvalley, jakarta ...",
 	}[key]
-	return fmt.Errorf("%s is missing (%s): give --%s, or set %s, or write it into the configuration file", key, what, key, EnvName(key))
+	return &missingError{fmt.Errorf("%s is missing (%s): give --%s, or set %s, or write it into the configuration file", key, what, key, EnvName(key))}
+}
+
+// missingError is a setting that was not given.
+type missingError struct{ error }
+
+// OnlyMissing reports whether an error of Load is only of settings that were not given.
+func OnlyMissing(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // each error of the tree is looked at
+	case *missingError:
+		return true
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !OnlyMissing(err) })
+	case interface{ Unwrap() error }:
+		return OnlyMissing(e.Unwrap())
+	}
+	return false
 }
 
 // value looks a setting up in the usual order.
@@ -190,8 +206,8 @@ func (s *Source) secretKey(r *Settings) (string, error) {
 		return "", nil
 	}
 	if direct.Text == "" {
-		return "", fmt.Errorf("the secret key is missing: set %s, or put it into a file that only you can read and give --%s FILE (- for standard input)",
-			EnvName(SecretKey), SecretKeyFile)
+		return "", &missingError{fmt.Errorf("the secret key is missing: set %s, or put it into a file that only you can read and give --%s FILE (- for standard input)",
+			EnvName(SecretKey), SecretKeyFile)}
 	}
 	if direct.From == s.name {
 		if err := private(s.name); err != nil {

@@ -86,6 +86,20 @@ func lineOf(number int, raw string, long bool) (Line, error) {
 	return line, nil
 }
 
+// Quote returns a text as an argument in a command line, with quotation marks where a shell needs them.
+func Quote(text string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-.:/=,@%+", r)
+	}
+	switch {
+	case text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }):
+		return text
+	case !strings.ContainsAny(text, "\"$`\\!"):
+		return `"` + text + `"` // as Windows knows it, too
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
 // Trim removes from both ends white space, also one that does not break, and characters that have no width.
 func Trim(text string) string { return strings.TrimFunc(text, invisible) }
 
@@ -99,6 +113,9 @@ func zeroWidth(r rune) bool {
 	}
 	return false
 }
+
+// NotUTF8 is the reason of a text in another encoding.
+const NotUTF8 = "it is not UTF-8"
 
 // Fault says why a text cannot be sent to the service, and at which byte, or "" if it can.
 func Fault(text string) (reason string, at int) {
@@ -117,7 +134,7 @@ func Fault(text string) (reason string, at int) {
 		case strings.HasPrefix(text[at:], "\xed"):
 			return "it has half of a character in UTF-16", at
 		case !strings.HasPrefix(text[at:], "\ufffd"):
-			return "it is not UTF-8 (perhaps Latin-1: iconv -f ISO-8859-1 -t UTF-8)", at
+			return NotUTF8, at
 		}
 	}
 	return "", 0

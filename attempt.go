@@ -22,7 +22,6 @@ type history struct {
 	failures      int    // attempts that failed with transient faults
 	accountChecks int    // of these, answered with 60004 or 60005
 	expired       string // the UserSig that the server called expired
-	msgRandom     uint32 // of the request, where it carries one
 }
 
 func (h *history) begin() {

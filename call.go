@@ -34,14 +34,14 @@ func (s *sender) send(requests [][]*entry) {
 	parallel := min(len(requests), cap(s.slots))
 	if s.command.serial || parallel == 1 {
 		for _, request := range requests {
-			s.request(request, history{msgRandom: newRandom()})
+			s.request(request, history{})
 		}
 		return
 	}
 	var next atomic.Int64
 	work := func() {
 		for n := next.Add(1); n <= int64(len(requests)); n = next.Add(1) {
-			s.request(requests[n-1], history{msgRandom: newRandom()})
+			s.request(requests[n-1], history{})
 		}
 	}
 	var workers sync.WaitGroup

@@ -24,17 +24,20 @@ const (
 
 // request sends the entries in open, one attempt after the other, until each has its outcome.
 func (s *sender) request(open []*entry, h history) {
+	size, msgRandom := 0, uint32(0)
 	for len(open) > 0 {
 		if cause := s.stopped(); cause != nil {
 			abort(open, cause)
 			return
 		}
-		body := s.command.body(open, h.msgRandom)
+		if len(open) != size { // the service drops a push with the number of another, such as one that a part of open was in
+			size, msgRandom = len(open), newRandom()
+		}
+		body := s.command.body(open, msgRandom)
 		if len(open) > 1 && s.tooLarge(s.command, len(open), len(body)) {
 			s.halve(open, h)
 			return
 		}
-		size := len(open)
 		a, v := s.attempt(&h, body, size)
 		open, v = s.distribute(open, &a, v)
 		s.apply(v)

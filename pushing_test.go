@@ -27,9 +27,12 @@ var hello = timpush.Push{Notification: timpush.Notification{Title: "secret title
 // pusher returns a fake of the advanced plan, without a quota of calls, and a client of it.
 func pusher(t *testing.T, opts ...timpush.Option) (*timpushtest.Server, *timpush.Client) {
 	t.Helper()
-	s := fake(t, timpushtest.WithPlan(timpushtest.PlanAdvanced))
+	s := fake(t, timpushtest.WithPlan(timpushtest.PlanAdvanced), duplicatesFor7Days)
 	return s, client(s, append([]timpush.Option{timpush.WithRecipientRate(800)}, opts...)...)
 }
+
+// duplicatesFor7Days is the stricter of what the documentation says of a push with the MsgRandom of another: it is dropped.
+var duplicatesFor7Days = timpushtest.WithVariant(timpushtest.Variant{MsgRandomWindow: 7 * 24 * time.Hour})
 
 func TestPushToThoseWhoMatch(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
@@ -361,7 +364,7 @@ func TestNoOneGetsAPushTwice(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				r := rand.New(rand.NewPCG(number, 3))
-				s := fake(t, timpushtest.WithPlan(timpushtest.PlanAdvanced), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
+				s := fake(t, timpushtest.WithPlan(timpushtest.PlanAdvanced), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond), duplicatesFor7Days)
 				disturbAnswers(s, r, randomFault)
 				c := client(s, timpush.WithRecipientRate(1+r.IntN(800)), timpush.WithMaxAttempts(1+r.IntN(4)))
 				ctx := t.Context()

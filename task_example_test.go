@@ -12,9 +12,10 @@ import (
 
 // A task whose answer was lost may exist: look for it before you add it again.
 func ExampleClient_AddTask() {
-	server := timpushtest.NewServer()
+	server := timpushtest.NewServer(timpushtest.WithAttrNames("level"))
 	defer server.Close()
 	client := server.Client()
+	server.Inject(timpushtest.CutAfter()) // the answer is lost
 	at := time.Now().Add(24 * time.Hour)
 	id, err := client.AddTask(context.Background(), timpush.Schedule{
 		At: at,
@@ -33,6 +34,10 @@ func ExampleClient_AddTask() {
 			}
 			id = task.TaskID
 		}
+	} else if err != nil {
+		fmt.Println(err)
+		return
 	}
 	fmt.Println("task", id)
+	// Output: task 4294967297
 }

@@ -138,3 +138,25 @@ func TestTaskWhoseAnswerIsLost(t *testing.T) {
 	assert.NotContains(t, r.err, "Hello", "no titles in errors")
 	assert.Len(t, lines(t, w.done("tasks", "list", "--json")), 1)
 }
+
+// TestTextsStayOutOfErrors: what fails does not say what a push shows or what was searched for, also if the service repeats it.
+func TestTextsStayOutOfErrors(t *testing.T) {
+	t.Parallel()
+	const title = "Private title"
+	for _, repeat := range []timpushtest.Fault{
+		timpushtest.Answer(200, `{"ActionStatus":"FAIL","ErrorCode":90104,"ErrorInfo":"cannot take Private title"}`),
+		timpushtest.Answer(400, `<p>cannot take {"OfflinePushInfo":{"Title":"Private title"}}</p>`),
+	} {
+		w := newWorld(t)
+		w.fake.Handle(func(timpushtest.Call) timpushtest.Fault { return repeat })
+		for _, args := range [][]string{
+			{"push", "--tags", "gold", "--title", title, "--yes"},
+			{"tasks", "add", "--accounts", "mary", "--title", title, "--in", "1h", "--yes"},
+			{"tasks", "list", "--keyword", title},
+		} {
+			r := w.run(args...)
+			assert.Equal(t, 3, r.code, "%v: %s", args, r.err)
+			assert.NotContains(t, r.out+r.err, title, "%v", args)
+		}
+	}
+}

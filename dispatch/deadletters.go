@@ -74,7 +74,7 @@ func (q *Queue) storeLetter(i *item) (jetstream.PubAckFuture, error) {
 	}
 	m := nats.NewMsg(q.subject + ".dead")
 	m.Data = data
-	return q.js.PublishMsgAsync(m, jetstream.WithMsgID("dead-"+i.first.ID)) // it may be stored again after a crash
+	return q.js.PublishMsgAsync(m, jetstream.WithMsgID("dead-"+i.first.ID), jetstream.WithExpectStream(q.name+"_DEAD")) // it may be stored again after a crash
 }
 
 // DeadLetters returns the updates that were refused for their own data, became too old, or are not of this package, the

@@ -358,7 +358,7 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
 	}
 	for {
 		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
-		ack, err := q.js.PublishMsg(attempt, m, jetstream.WithMsgID(id))
+		ack, err := q.js.PublishMsg(attempt, m, jetstream.WithMsgID(id), jetstream.WithExpectStream(q.name))
 		cancel()
 		if err == nil {
 			q.silent.Store(false)

@@ -106,14 +106,24 @@ func (d *dispatcher) mark() (done mark) {
 	return done
 }
 
-// purge deletes the messages up to a mark. If it fails, a later one deletes them.
+// purge deletes the messages up to a mark, unless the stream was made again or has lost its end, and has new messages with the same
+// sequences. If it fails, a later one deletes them.
 func (d *dispatcher) purge(to mark) {
 	if to.Seq == 0 || d.purging.Swap(true) {
 		return
 	}
+	created, read := d.record.Created, d.record.Read
 	d.working.Go(func() {
 		defer d.purging.Store(false)
-		if err := d.queue.stream.Purge(d.sends, jetstream.WithPurgeSequence(to.Seq+1)); err != nil && d.sends.Err() == nil {
+		info, err := d.queue.info(d.sends, d.queue.stream)
+		same := err == nil && info.Created.Equal(created) && info.State.LastSeq >= read.Seq
+		if same {
+			same, err = d.queue.holds(d.sends, info, read)
+		}
+		if same {
+			err = d.queue.stream.Purge(d.sends, jetstream.WithPurgeSequence(to.Seq+1))
+		}
+		if err != nil && d.sends.Err() == nil {
 			d.queue.settings.logger.WarnContext(d.sends, "dispatch: settled messages cannot be deleted", "error", err)
 		}
 	})

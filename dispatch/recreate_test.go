@@ -3,10 +3,13 @@ package dispatch_test
 import (
 	"fmt"
 	"os"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -142,6 +145,43 @@ func TestBacklogOfARecreatedStream(t *testing.T) {
 	run(t, q, quickClient(fake))
 	drained(t, q)
 	assert.Len(t, fake.Accounts(), 15)
+}
+
+// TestRecreatedStreamIsNotPurged: what is settled in the old stream is to be deleted before it is known that there is a new one.
+func TestRecreatedStreamIsNotPurged(t *testing.T) {
+	t.Parallel()
+	js, url := startServer(t, t.TempDir())
+	require.NoError(t, openOn(t, js, dispatch.WithDuplicateWindow(3*time.Second)).Close()) // longer than the first part takes
+	conn, err := nats.Connect(url)
+	require.NoError(t, err)
+	defer conn.Close()
+	var blind atomic.Bool
+	q := openOn(t, silentAPI(t, conn, func(subject string, _ int) bool { return blind.Load() && strings.Contains(subject, "CONSUMER.CREATE") }))
+	fake := timpushtest.Start(t, timpushtest.WithQuota(0))
+	run(t, q, fake.Client())
+	storeMessages(t, q, 0, 100)
+	eventually(t, "they are sent", func() bool { return len(fake.Accounts()) == 100 })
+	blind.Store(true)
+	recreateStream(t, js)
+	storeMessages(t, q, 100, 150)
+	time.Sleep(4 * time.Second)
+	blind.Store(false)
+	eventually(t, "all are sent", func() bool { return len(fake.Accounts()) == 150 })
+}
+
+// TestStreamOfAnotherNameTakesNothing: an operator has made a stream with the same subjects, which no dispatcher reads.
+func TestStreamOfAnotherNameTakesNothing(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	q := openOn(t, js)
+	set(t, q, user("mary", "1"))
+	config := goodConfig(t, js, streamName)
+	require.NoError(t, js.DeleteStream(t.Context(), streamName))
+	config.Name = "OTHER"
+	_, err := js.CreateStream(t.Context(), config)
+	require.NoError(t, err)
+	require.ErrorContains(t, q.SetAttr(t.Context(), user("mary", "2")), "not stored")
+	require.ErrorContains(t, q.SetAttrOnce(t.Context(), "1", user("mary", "2")), "not stored")
 }
 
 // TestDeadLettersOfARecreatedStream: its messages have the sequences of the old ones, whose dead letters have just been stored.

@@ -121,21 +121,22 @@ func (w *world) dispatch(q *dispatch.Queue, c *timpush.Client) (stop func()) {
 	return func() { cancel(); work.Wait() }
 }
 
-// publish stores growing numbers for accounts at the same time, after the last ones. What a full disk has refused is stored again.
+// publish stores growing numbers for accounts at the same time, after the last ones. What is refused
+// since the disk is full, or while there is no stream, is stored again.
 func (w *world) publish(q *dispatch.Queue, last []int) {
 	stop := time.Now().Add(runTime / 2)
 	var work sync.WaitGroup
 	for k := range last {
 		work.Go(func() {
-			for full := false; full || time.Now().Before(stop); {
+			for again := false; again || time.Now().Before(stop); {
 				err := q.SetAttr(context.Background(), timpush.UserAttrs{ToAccount: queued(k), Attrs: timpush.Attrs{"city": strconv.Itoa(last[k] + 1)}})
 				w.logError(err)
-				full = err != nil && strings.Contains(err.Error(), "full") && time.Since(stop) < 10*time.Second // ErrFull, or not known
+				again = err != nil && time.Since(stop) < 10*time.Second && (strings.Contains(err.Error(), "full") || strings.Contains(err.Error(), "not exist"))
 				switch {
 				case err == nil:
 					last[k]++
 					w.count("queued", 1)
-				case full:
+				case again:
 					time.Sleep(20 * time.Millisecond) //nolint:forbidigo // it ends soon
 				default:
 					w.fault("SetAttr of the queue: %v", err)

@@ -365,7 +365,7 @@ func TestNoOneGetsAPushTwice(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				r := rand.New(rand.NewPCG(number, 3))
-				s := fake(t, timpushtest.WithPlan(timpushtest.PlanAdvanced), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond), duplicatesFor7Days)
+				s := fake(t, timpushtest.WithPlan(timpushtest.PlanAdvanced), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond), timpushtest.WithVariant(randomVariant(r)))
 				disturbAnswers(s, r, randomFault)
 				c := client(s, timpush.WithRecipientRate(1+r.IntN(800)), timpush.WithMaxAttempts(1+r.IntN(4)))
 				ctx := t.Context()

@@ -154,8 +154,8 @@ docs: ## every link, command and piece of Go in the documentation works
 
 # Each seed is a run; one that fails says how to repeat it.
 .PHONY: soak
-soak: ## random callers and random faults, 20 seeds
-	go run ./tools/soak -seeds 20
+soak: ## random callers and random faults, 50 seeds
+	go run ./tools/soak
 
 .PHONY: mutate
 mutate: ## how many changes of the code the tests notice, half an hour

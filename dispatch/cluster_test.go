@@ -141,26 +141,53 @@ func TestSampleCluster(t *testing.T) {
 	requireOrder(t, cities(fake)["mary"])
 }
 
-// silentAPI forwards requests to JetStream, except the first one about each stream, as a cluster that is electing its leaders.
-func silentAPI(t *testing.T, conn *nats.Conn) jetstream.JetStream {
+// silentAPI forwards requests to JetStream, and their answers except those that are silent, by the subject and how many requests it has had.
+func silentAPI(t *testing.T, conn *nats.Conn, silent func(subject string, n int) bool) jetstream.JetStream {
 	t.Helper()
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	_, err := conn.Subscribe("silent.>", func(m *nats.Msg) {
-		if strings.Contains(m.Subject, "STREAM.INFO") && !seen[m.Subject] {
-			seen[m.Subject] = true
-			return
-		}
+		seen[m.Subject]++
 		to := nats.NewMsg(strings.TrimPrefix(m.Subject, "silent."))
 		if !strings.HasPrefix(to.Subject, "$KV.") {
 			to.Subject = "$JS.API." + to.Subject
 		}
 		to.Reply, to.Data, to.Header = m.Reply, m.Data, m.Header
+		if silent(m.Subject, seen[m.Subject]) {
+			to.Reply = ""
+		}
 		assert.NoError(t, conn.PublishMsg(to))
 	})
 	require.NoError(t, err)
 	js, err := jetstream.NewWithAPIPrefix(conn, "silent")
 	require.NoError(t, err)
 	return js
+}
+
+// TestLostAnswerIsNoLostLease: the record is written, and the answer does not come.
+func TestLostAnswerIsNoLostLease(t *testing.T) {
+	t.Parallel()
+	js, url := startServer(t, t.TempDir())
+	require.NoError(t, openOn(t, js).Close())
+	conn, err := nats.Connect(url)
+	require.NoError(t, err)
+	defer conn.Close()
+	var log records
+	lost := make(chan struct{})
+	q, err := dispatch.Open(t.Context(), silentAPI(t, conn, func(subject string, n int) bool {
+		if !strings.HasPrefix(subject, "silent.$KV.") || n != 3 {
+			return false
+		}
+		close(lost)
+		return true
+	}), appID, quick, dispatch.WithLogger(log.logger()))
+	require.NoError(t, err)
+	fake := timpushtest.Start(t)
+	run(t, q, quickClient(fake))
+	<-lost
+	set(t, q, user("mary", "1"))
+	eventually(t, "it is sent", func() bool { return fake.Attrs("mary") != nil })
+	drained(t, q)
+	assert.NotContains(t, log.text(), "stands by")
 }
 
 func TestOpenDoesNotWaitForOneAnswer(t *testing.T) {
@@ -171,7 +198,7 @@ func TestOpenDoesNotWaitForOneAnswer(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close()
 	began := time.Now()
-	q, err := dispatch.Open(t.Context(), silentAPI(t, conn), appID, quick)
+	q, err := dispatch.Open(t.Context(), silentAPI(t, conn, func(subject string, n int) bool { return strings.Contains(subject, "STREAM.INFO") && n == 1 }), appID, quick)
 	require.NoError(t, err)
 	assert.Less(t, time.Since(began), 4*time.Second)
 	fake := timpushtest.Start(t)

@@ -171,8 +171,8 @@ func TestDamagedBucketRepeatsNothing(t *testing.T) {
 	}
 }
 
-// TestDamagedBucketOfAServerIsNamed: there is no copy of the record, and another process may be writing one, so that an operator
-// has to empty the bucket. All is then sent again.
+// TestDamagedBucketOfAServerIsNamed: the server stores what is written and does not answer. There is no copy of the record, and another
+// process may be writing one, so that an operator has to empty the bucket. All is then sent again.
 func TestDamagedBucketOfAServerIsNamed(t *testing.T) {
 	t.Parallel()
 	var log records
@@ -185,7 +185,7 @@ func TestDamagedBucketOfAServerIsNamed(t *testing.T) {
 
 	js, _ := startServer(t, dir)
 	stop := run(t, openOn(t, js, dispatch.WithLogger(log.logger())), quickClient(fake))
-	eventually(t, "it is said", func() bool { return strings.Contains(log.text(), "takes no writes") })
+	eventually(t, "it is said", func() bool { return strings.Contains(log.text(), "its data may be damaged") })
 	stop()
 	require.NoError(t, js.DeleteKeyValue(t.Context(), streamName))
 	q := openOn(t, js)

@@ -106,18 +106,16 @@ func (w *diskWatch) look(ctx context.Context) {
 	}
 }
 
-// fault returns why the server cannot write, or "". It is not known while the server is too busy to say so within a millisecond. A
-// stream that is being made is called one that could not be recovered: that counts only after a restart.
+// fault returns why the server cannot write, or "". A stream that is being made is called one that could not be recovered: that counts
+// only after a restart.
 func (w *diskWatch) fault() (fault string, known bool) {
-	for _, e := range w.server.Healthz(&server.HealthzOptions{Details: true}).Errors {
-		switch {
-		case e.Type == server.HealthzErrorConn:
-			return "", false
-		case e.Type == server.HealthzErrorJetStream, strings.Contains(e.Error, " write error: "), w.since.Load() != nil:
-			return e.Error, true
+	faults, known := unhealthy(w.server)
+	for _, e := range faults {
+		if e.Type == server.HealthzErrorJetStream || strings.Contains(e.Error, " write error: ") || w.since.Load() != nil {
+			return e.Error, known
 		}
 	}
-	return "", true
+	return "", known
 }
 
 // probe reports whether the disk takes a file.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,9 +90,13 @@ func serve(dir string) (*server.Server, *nats.Conn, *connector, error) {
 		shutdown()
 		return nil, nil, nil, errors.New("dispatch: the embedded server is not ready; see whether its folder can be written")
 	}
-	if h := s.Healthz(nil); h.Error != "" {
+	faults, known := unhealthy(s)
+	for end := time.Now().Add(readyTimeout); !known && time.Now().Before(end); faults, known = unhealthy(s) {
+		sleep(context.Background(), 10*time.Millisecond)
+	}
+	if len(faults) > 0 {
 		shutdown()
-		return nil, nil, nil, fmt.Errorf("dispatch: the data in %s cannot be read: %s; restore it from a copy, or move the folder away to start with an empty queue", dir, h.Error)
+		return nil, nil, nil, fmt.Errorf("dispatch: the data in %s cannot be read: %s; restore it from a copy, or move the folder away to start with an empty queue", dir, faults[0].Error)
 	}
 	in := &connector{server: s}
 	conn, err := nats.Connect("", nats.InProcessServer(in), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
@@ -100,6 +105,12 @@ func serve(dir string) (*server.Server, *nats.Conn, *connector, error) {
 		return nil, nil, nil, fmt.Errorf("dispatch: embedded server: %w", err)
 	}
 	return s, conn, in, nil
+}
+
+// unhealthy returns what is wrong with a server. It is not known while the server is too busy to say so within a millisecond.
+func unhealthy(s *server.Server) (faults []server.HealthzError, known bool) {
+	faults = s.Healthz(&server.HealthzOptions{Details: true}).Errors
+	return faults, !slices.ContainsFunc(faults, func(e server.HealthzError) bool { return e.Type == server.HealthzErrorConn })
 }
 
 // connector connects the queue to the embedded server, within the process.

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,7 +68,9 @@ type parked struct {
 
 const recordKey = "dispatcher"
 
-const badBucket = 3 // refused writes of a free lease: one or two may be due to another process that takes it
+// badBucket is how many writes in a row are refused although the lease is free, or are stored and not answered, before the bucket is
+// called damaged: one or two may be due to another process, or to the network.
+const badBucket = 3
 
 // lease is the right to send, for as long as it is renewed.
 type lease struct {
@@ -77,6 +80,7 @@ type lease struct {
 	revision uint64
 	record   record
 	restored bool // the record is from the copy
+	silent   int  // writes in a row that were stored and not answered
 	renewed  atomic.Pointer[time.Time]
 }
 
@@ -106,8 +110,7 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 			refused = 0
 		}
 		if refused == badBucket {
-			q.settings.logger.ErrorContext(ctx, "dispatch: nothing is sent: the bucket of the record takes no writes, its data may be damaged; "+
-				"delete it, and restart the processes that use the queue", "bucket", q.name, "error", err)
+			q.logBadBucket(ctx, "nothing is sent: the bucket of the record takes no writes")
 		}
 		if err != nil && !errors.Is(err, errLeaseLost) && ctx.Err() == nil {
 			q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", err)
@@ -116,6 +119,10 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+func (q *Queue) logBadBucket(ctx context.Context, what string) {
+	q.settings.logger.ErrorContext(ctx, "dispatch: "+what+", its data may be damaged; delete it, and restart the processes that use the queue", "bucket", q.name)
 }
 
 // sighting is a revision of the record and since when it has been the last one, as far as is known.
@@ -194,16 +201,20 @@ func (l *lease) store(ctx context.Context, value []byte) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	for {
-		began := time.Now()
+	for first, known := time.Now(), l.revision; ; {
+		began, silent := time.Now(), 0
 		revision, err := l.write(ctx, value)
+		if conflict(err) {
+			began, silent = first, l.silent+1
+			revision, err = l.refused(ctx, value, known)
+		}
 		if err == nil {
-			l.revision = revision
+			l.revision, l.silent = revision, silent
 			l.renewed.Store(&began)
 			return nil
 		}
-		if conflict(err) && !l.gone(ctx) {
-			return errLeaseLost
+		if errors.Is(err, errLeaseLost) {
+			return err
 		}
 		if !sleep(ctx, 20*time.Millisecond) {
 			return fmt.Errorf("%w: %w", errLeaseLost, err)
@@ -252,15 +263,25 @@ func (l *lease) checkLease() error {
 	return nil
 }
 
-// gone reports whether there is no record any more, and makes the lease write a new one: a bucket that was deleted and made again
-// is empty, and all that was in it is in memory.
-func (l *lease) gone(ctx context.Context) bool {
-	now := &lease{state: l.state}
-	if l.revision == 0 || now.load(ctx) != nil || now.revision != 0 {
-		return false
+// refused finds out why a write was refused since the record had a known revision, and returns the new one if an earlier try was
+// written after its timeout. A server that is behind answers with an older one, which proves nothing. Where there is no record any
+// more, the lease is to write a new one: a bucket that was deleted and made again is empty, and all that was in it is in memory.
+// Otherwise another process may have written the record.
+func (l *lease) refused(ctx context.Context, value []byte, known uint64) (revision uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	entry, err := l.state.Get(ctx, recordKey)
+	none := errors.Is(err, jetstream.ErrKeyNotFound)
+	switch {
+	case err == nil && entry.Revision() > known && bytes.Equal(entry.Value(), value):
+		return entry.Revision(), nil
+	case none && l.revision != 0:
+		l.revision = 0
+		return 0, err
+	case err != nil && !none:
+		return 0, err
 	}
-	l.revision = 0
-	return true
+	return 0, errLeaseLost
 }
 
 // release lets another dispatcher take over at once.

@@ -30,6 +30,9 @@ func (d *dispatcher) save(ctx context.Context) error {
 	if err := d.lease.save(ctx); err != nil {
 		return err
 	}
+	if d.silent == badBucket {
+		d.queue.logBadBucket(ctx, "sending is slow: the bucket of the record stores what is written and does not answer")
+	}
 	if !d.expiry.Reset(time.Until(d.lease.until())) {
 		return errLeaseLost
 	}

@@ -4,11 +4,11 @@
 //	go run ./tools/soak                  # 50 runs, seeds 1 to 50, half a minute
 //	go run ./tools/soak -seeds 1000      # about twelve minutes
 //	go run ./tools/soak -seed 37 -seeds 1 -v
-//	go run ./tools/soak -damage          # also damages queues
 //
 // In each run SetAttr, streams, a Batcher, removals, readings, tags and pushes share one or two clients and one limiter, and in every fifth
-// a queue of updates too. Half of the runs go through a proxy that delays, cuts and resets connections, half use HTTP/2, and in a
-// third some UserSigs are days old.
+// a queue of updates too, whose data is damaged, whose disk is full for a while or whose stream is made again. Half of the runs go through
+// a proxy that delays, cuts and resets connections, half use HTTP/2, in a third some UserSigs are days old, and in a fourth the quota is
+// shared through a Redis behind such a proxy.
 package main
 
 import (
@@ -100,6 +100,6 @@ func heap() uint64 {
 type summary map[string]int
 
 func (s summary) String() string {
-	return fmt.Sprintf("%d users, %d done, %d unknown, the others refused or not sent; %d pushes went out; %d calls, %d of them disturbed; %d updates through %d queues; %d runs in which the machine stalled",
-		s["users"], s["done"], s["unknown"], s["pushed"], s["calls"], s["faulty"], s["queued"], s["queues"], s["stalled"])
+	return fmt.Sprintf("%d users, %d done, %d unknown, the others refused or not sent; %d pushes went out; %d calls, %d of them disturbed; %d updates through %d queues, %d of them damaged, %d full for a while, %d recreated; %d runs in which the machine stalled",
+		s["users"], s["done"], s["unknown"], s["pushed"], s["calls"], s["faulty"], s["queued"], s["queues"], s["damaged"], s["full"], s["recreated"], s["stalled"])
 }

@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// proxy forwards connections, and now and then closes or resets one in the middle of the bytes. It sees only encrypted
-// bytes. Answers are late at times. Requests are not: one that reaches the service after the client has abandoned it may be
-// applied after a later one, and no client can prevent that.
+// proxy forwards connections, and now and then closes or resets one in the middle of the bytes. Those to the service are encrypted. Answers
+// are late at times, or always. Requests are not: one that reaches the service after the client has abandoned it may be applied after a
+// later one, and no client can prevent that.
 type proxy struct {
 	listener net.Listener
 	target   string
+	far      time.Duration   // how late each answer is
 	ctx      context.Context // ends with the proxy
 	cancel   func()
 	work     sync.WaitGroup
@@ -24,12 +25,9 @@ type proxy struct {
 	random *rand.Rand
 }
 
-func newProxy(target string, seed uint64) *proxy {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed
-	if err != nil {
-		panic(err)
-	}
-	p := &proxy{listener: listener, target: target, random: rand.New(rand.NewPCG(seed, 0))}
+func newProxy(target string, seed uint64, far time.Duration) *proxy {
+	listener := must(net.Listen("tcp", "127.0.0.1:0")) //nolint:noctx // it is closed
+	p := &proxy{listener: listener, target: target, far: far, random: rand.New(rand.NewPCG(seed, 0))}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.work.Go(p.serve)
 	return p
@@ -88,8 +86,11 @@ func (p *proxy) chance(n int, late time.Duration) (delay time.Duration, keep int
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.random
+	if late > 0 {
+		delay = p.far
+	}
 	if late > 0 && r.IntN(10) == 0 {
-		delay = time.Duration(r.Int64N(int64(late)))
+		delay += time.Duration(r.Int64N(int64(late)))
 	}
 	if r.IntN(150) == 0 { // in the middle of what was read
 		return delay, r.IntN(n + 1), true, r.IntN(2) == 0

@@ -11,9 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
 
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/redislimiter"
 	"github.com/timpush/timpush-go/timpushtest"
 	"github.com/timpush/timpush-go/tools"
 )
@@ -29,9 +33,10 @@ const (
 type world struct {
 	random  *rand.Rand
 	fake    *timpushtest.Server
-	proxy   *proxy // nil: there is none
 	clients []*timpush.Client
-	stop    time.Time // of new calls
+	spare   *timpush.Client // sees no faults
+	stop    time.Time       // of new calls
+	closing []func()        // in the end
 	log     tools.Buffer
 
 	mu     sync.Mutex
@@ -85,12 +90,13 @@ func (w *world) begin(wrap func(http.RoundTripper) http.RoundTripper) {
 	w.fake = timpushtest.NewServer(opts...)
 	base := w.fake.URL
 	if r.IntN(2) == 0 {
-		w.proxy = newProxy(strings.TrimPrefix(base, "https://"), r.Uint64())
-		base = "https://" + w.proxy.listener.Addr().String()
+		p := newProxy(strings.TrimPrefix(base, "https://"), r.Uint64(), 0)
+		w.closing = append(w.closing, p.close)
+		base = "https://" + p.listener.Addr().String()
 	}
 	w.fake.Handle(w.disturb(r.Float64()*0.4, r.Uint64()))
-	limiter := timpush.NewLimiter(pace)
-	for range 1 + r.IntN(2) {
+	limiter := w.limiter()
+	for k := range 2 + r.IntN(2) {
 		transport := w.fake.HTTPClient().Transport.(*http.Transport).Clone() //nolint:errcheck // as it is documented
 		transport.DialContext = nil                                          // the fake's own bypasses the proxy
 		var via http.RoundTripper = transport
@@ -98,24 +104,36 @@ func (w *world) begin(wrap func(http.RoundTripper) http.RoundTripper) {
 			via = wrap(via)
 		}
 		config := []timpush.Option{
-			timpush.WithBaseURL(base), timpush.WithHTTPClient(&http.Client{Transport: via}), timpush.WithLimiter(limiter),
+			timpush.WithBaseURL(base), timpush.WithHTTPClient(&http.Client{Transport: via}), timpush.WithLimiter(limiter()),
 			timpush.WithAttemptTimeout(attemptTimeout), timpush.WithMaxAttempts(1 + r.IntN(4)), timpush.WithMaxInFlight(1 + r.IntN(32)),
 			timpush.WithRecipientRate(pick(r, 30, 500)),
 			timpush.WithLogger(slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 		}
-		if r.IntN(3) == 0 {
+		if r.IntN(3) == 0 && k > 0 {
 			config = append(config, timpush.WithSigner(w.jumpingSigner(r.Uint64())))
 		}
 		if r.IntN(4) == 0 {
 			config = append(config, timpush.WithPreflight())
 		}
-		client, err := timpush.NewClient(w.fake.Config(), config...)
-		if err != nil {
-			panic(err)
-		}
-		w.clients = append(w.clients, client)
+		w.clients = append(w.clients, must(timpush.NewClient(w.fake.Config(), config...)))
 	}
+	w.spare, w.clients = w.clients[0], w.clients[1:]
 	w.stop = time.Now().Add(runTime)
+}
+
+// limiter returns what gives each client its limiter: the same one, or in every fourth run one that shares the quota through a distant
+// Redis.
+func (w *world) limiter() func() timpush.Limiter {
+	if w.random.IntN(4) > 0 {
+		l := timpush.NewLimiter(pace)
+		return func() timpush.Limiter { return l }
+	}
+	memory := must(miniredis.Run())
+	p := newProxy(memory.Addr(), w.random.Uint64(), time.Duration(w.random.IntN(100))*time.Millisecond)
+	client := redis.NewClient(&redis.Options{Addr: p.listener.Addr().String(), MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}})
+	w.closing = append(w.closing, func() { w.logError(client.Close()) }, p.close, memory.Close)
+	id, _, _ := w.fake.App()
+	return func() timpush.Limiter { return must(redislimiter.New(client, id, redislimiter.WithQuota(pace))) }
 }
 
 // disturb returns a function that chooses the fault of a call.
@@ -182,8 +200,8 @@ func (w *world) end(stalled bool) {
 		w.fault("%d calls in one second", peak)
 	}
 	w.secrets()
-	if w.proxy != nil {
-		w.proxy.close()
+	for _, end := range w.closing {
+		end()
 	}
 	w.fake.Close()
 }
@@ -241,3 +259,11 @@ func goroutinesLeft(before int) int {
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+// must is for what fails only on a machine on which nothing can be tested.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
@@ -47,6 +48,19 @@ func TestSoakFindsPushesThatComeTwice(t *testing.T) { //nolint:paralleltest // i
 		})
 	})
 	assert.Contains(t, strings.Join(faults, "\n"), "a push came 2 times")
+}
+
+func TestSoakFindsWhatAQueueLoses(t *testing.T) {
+	t.Parallel()
+	w := &world{fake: timpushtest.Start(t)}
+	for _, value := range []string{"1", "3", "2"} {
+		_, err := w.fake.Client().SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: queued(0), Attrs: timpush.Attrs{"city": value}}})
+		require.NoError(t, err)
+	}
+	w.checkOrder([]int{2}, nil, true)
+	assert.Empty(t, w.faults)
+	w.checkOrder([]int{4, 1}, map[string]bool{queued(1): true}, false)
+	assert.Equal(t, []string{"queue: queued 0 is 2 after 3", "queue: queued 0 is 2, want 4"}, w.faults)
 }
 
 func TestSoakFindsSecrets(t *testing.T) {

@@ -241,6 +241,47 @@ func TestDamageIsReported(t *testing.T) {
 	require.NoError(t, q.Close())
 }
 
+// TestLostDeadLettersAreCounted: those that are lost look like those that were discarded.
+func TestLostDeadLettersAreCounted(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(data []byte) []byte{
+		"flip": func(data []byte) []byte { data[len(data)/2] ^= 1; return data }, "cut": func(data []byte) []byte { return data[:len(data)/2] },
+		"all of it": func([]byte) []byte { return nil }, "nothing": func(data []byte) []byte { return data },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log records
+			fake, dir := timpushtest.Start(t), t.TempDir()
+			fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70107) })
+			q := open(t, dir, quick)
+			stop := run(t, q, quickClient(fake))
+			storeMessages(t, q, 0, 20)
+			drained(t, q)
+			stop()
+			require.NoError(t, q.Discard(t.Context(), 5))
+			require.ErrorIs(t, q.Discard(t.Context(), 5), dispatch.ErrNoLetter)
+			require.NoError(t, q.PutBack(t.Context(), 15))
+			require.NoError(t, q.Close())
+			path := blocks(t, dir, streamName+"_DEAD")[0]
+			data, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(path, damage(data), 0o600))
+
+			q = open(t, dir, quick, dispatch.WithLogger(log.logger()))
+			s := stats(t, q)
+			assert.Len(t, letters(t, q), s.DeadLetters)
+			assert.Equal(t, 18, s.DeadLetters+s.Lost)
+			assert.Equal(t, name == "nothing", s.Lost == 0)
+			assert.Equal(t, s.Lost > 0, strings.Contains(log.text(), "dead letters are lost"))
+			if s.Lost > 0 {
+				assert.Equal(t, "dead letters", s.LostAt)
+			}
+			require.NoError(t, q.Close())
+			assert.Equal(t, s.Lost, stats(t, open(t, dir, quick)).Lost, "once")
+		})
+	}
+}
+
 // TestSettledLossIsNoLoss: the end of the stream is lost after all of it was sent. Nothing is missing, and what comes next, with
 // the same sequences, is sent.
 func TestSettledLossIsNoLoss(t *testing.T) {

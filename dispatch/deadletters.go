@@ -50,7 +50,10 @@ func (q *Queue) storeLetters(ctx context.Context, batch []item) {
 			continue
 		}
 		select {
-		case <-ack.Ok():
+		case stored := <-ack.Ok():
+			if !stored.Duplicate {
+				q.acknowledged.letters(1)
+			}
 		case err := <-ack.Err():
 			batch[k].err = fmt.Errorf("the dead letter was not stored: %w", err)
 		case <-ctx.Done():
@@ -132,8 +135,10 @@ func (q *Queue) PutBack(ctx context.Context, id uint64) error {
 
 // Discard deletes a dead letter.
 func (q *Queue) Discard(ctx context.Context, id uint64) error {
+	q.acknowledged.letters(-1)
 	err := q.dead.DeleteMsg(ctx, id)
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		q.acknowledged.letters(1)
 		return fmt.Errorf("%w: %w", ErrNoLetter, err)
 	}
 	if err != nil {

@@ -30,7 +30,8 @@
 //   - The machine loses power: nothing is lost that was synced, which is all with OpenEmbedded, and depends on the servers with
 //     Open (see there).
 //   - One of three servers fails: nothing is lost with [WithReplicas] of 3. JetStream elects another leader in 4 to 9 s, by
-//     constants of the server; SetAttr waits for that time and nothing is sent. If the dispatchers fail together with it, the new
+//     constants of the server, and in up to 18 s in the rare case that both of the others stand for election at the same moment, so
+//     that they have to vote again; SetAttr waits for that time and nothing is sent. If the dispatchers fail together with it, the new
 //     ones wait for the old lease during the election, so that it takes hardly longer. Two of three fail: SetAttr fails and nothing is
 //     sent until one of them is back.
 //   - A dispatcher is cut off from NATS, hangs or is frozen: it stops sending before another one takes over, since the lease is

@@ -179,11 +179,22 @@ func (q *Queue) recoverFiles(ctx context.Context, dir string) (err error) {
 	if l.restored {
 		q.settings.logger.ErrorContext(ctx, "dispatch: the record of the dispatcher was lost and is restored from its copy")
 	}
+	dead, err := q.info(ctx, q.dead)
+	if err != nil {
+		return err
+	}
+	acks, letters := &q.acknowledged.read, dead.State.Msgs
+	counted := l.record.Counted == acks.Generation // before a crash
 	q.countEnd(ctx, &l.record, info)
+	if missing := acks.Letters - int64(letters); missing > 0 && !counted {
+		l.record.loseLetters(uint64(missing))
+		l.record.Counted = acks.Generation
+		q.settings.logger.ErrorContext(ctx, "dispatch: dead letters are lost", "letters", missing, "stream", q.name+"_DEAD")
+	}
 	if err := q.saveFirst(ctx, l); err != nil {
 		return err
 	}
-	return q.acknowledged.begin(info.Created, info.State.LastSeq)
+	return q.acknowledged.begin(info.Created, info.State.LastSeq, letters)
 }
 
 // saveFirst writes the record, which no dispatcher owns. If the bucket is damaged, it is emptied first: the server would refuse

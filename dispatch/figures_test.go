@@ -310,6 +310,60 @@ func TestFigureAllKilled(t *testing.T) { //nolint:paralleltest // it measures
 	attr(t, "together.longest", all[len(all)-1])
 }
 
+// TestElections kills one server after the other while many streams are written to, and measures how long it takes until each stream
+// that the server led stores again.
+func TestElections(t *testing.T) { //nolint:paralleltest // it measures
+	if *elections == 0 {
+		t.Skip("measured with -elections")
+	}
+	const streams = 45
+	url, servers, restart := startCluster(t, 16220)
+	openCluster(t, url)
+	conn, js, err := connect(url)
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	store := func(stream string) bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond) //nolint:usetesting // it goes on until the end
+		defer cancel()
+		_, err := js.Publish(ctx, stream, nil)
+		return err == nil
+	}
+	for k := range streams {
+		name := fmt.Sprint("S", k)
+		eventually(t, "the stream is made", func() bool {
+			_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{name}, Replicas: 3, MaxBytes: 1 << 20})
+			return err == nil
+		})
+		go func() {
+			for ; t.Context().Err() == nil; time.Sleep(20 * time.Millisecond) {
+				store(name)
+			}
+		}()
+	}
+	var all []float64
+	for round := range *elections {
+		requireCaughtUp(t, js)
+		var led []string
+		for info := range js.ListStreams(t.Context()).Info() {
+			if info.Cluster.Leader == fmt.Sprint("server", round%3+1) && info.Config.Name[0] == 'S' {
+				led = append(led, info.Config.Name)
+			}
+		}
+		kill(servers[round%3])
+		began, took := time.Now(), make([]float64, len(led))
+		concurrently(len(led), func(n int) {
+			for !store(led[n]) {
+				time.Sleep(50 * time.Millisecond)
+			}
+			took[n] = time.Since(began).Seconds()
+		})
+		all = append(all, took...)
+		restart(round % 3)
+	}
+	slices.Sort(all)
+	t.Logf("%d elections, median %.1f s, longest %.1f", len(all), all[len(all)/2], all[max(len(all)-5, 0):])
+}
+
 // requireCaughtUp waits until all three servers have all that is stored: then one more may be killed.
 func requireCaughtUp(t *testing.T, js jetstream.JetStream) {
 	t.Helper()

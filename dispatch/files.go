@@ -11,14 +11,16 @@ import (
 	"time"
 )
 
-// acks is what the file of acknowledgements says, in 36 bytes with a checksum.
+// acks is what the file of acknowledgements says, in 32 bytes and a checksum.
 type acks struct {
 	Created    int64  // of the stream, in nanoseconds
 	Generation uint64 // of the file's use, at least 1
 	Sequence   uint64 // the last that was acknowledged
+	Letters    int64  // dead letters that there are at least
 }
 
-// ackFile says how far an embedded queue has acknowledged messages, so that a lost end of its data is noticed. It is written after
+// ackFile says how far an embedded queue has acknowledged messages, so that a lost end of its data is noticed, and how many dead letters
+// there are: those that are lost look like those that were discarded. It is written after
 // each acknowledgement, without a sync: it has to outlive the process. After a power failure it may be old or unreadable, and
 // then tells less.
 type ackFile struct {
@@ -46,10 +48,10 @@ func openAckFile(dir string) (*ackFile, error) {
 }
 
 // begin starts a generation of the file, for a stream that ends at a sequence.
-func (a *ackFile) begin(created time.Time, last uint64) error {
+func (a *ackFile) begin(created time.Time, last, letters uint64) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.acks = acks{created.UnixNano(), a.read.Generation + 1, last}
+	a.acks = acks{created.UnixNano(), a.read.Generation + 1, last, int64(letters)}
 	if err := a.write(); err != nil {
 		return err
 	}
@@ -67,6 +69,17 @@ func (a *ackFile) advance(seq uint64) {
 		a.Sequence = seq
 		_ = a.write()
 	}
+}
+
+// letters writes that there are more dead letters, after they were stored, or fewer, before they are deleted.
+func (a *ackFile) letters(more int64) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.Letters += more
+	_ = a.write()
 }
 
 func (a *ackFile) write() error {

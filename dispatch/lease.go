@@ -48,7 +48,7 @@ type position struct {
 
 // span is consecutive messages that are missing.
 type span struct {
-	From  uint64 `json:"from"`
+	From  uint64 `json:"from"` // 0: dead letters
 	To    uint64 `json:"to"`
 	Total uint64 `json:"total"` // of record.Lost with these
 }

@@ -24,10 +24,17 @@ func (r *record) lose(from, to uint64) bool {
 	if from > to {
 		return false
 	}
-	r.Lost += to - from + 1
+	r.miss(from, to, to-from+1)
+	return true
+}
+
+// loseLetters counts dead letters that are missing. They have sequences of their own, which nothing tells.
+func (r *record) loseLetters(n uint64) { r.miss(0, 0, n) }
+
+func (r *record) miss(from, to, n uint64) {
+	r.Lost += n
 	r.Missing = append(r.Missing, span{from, to, r.Lost})
 	r.Missing = slices.Clone(r.Missing[max(len(r.Missing)-maxMissing, 0):])
-	return true
 }
 
 // rewind makes the record say that everything in the stream may have been sent and nothing is settled. It is used where
@@ -75,6 +82,8 @@ func (d *dispatcher) checkStream(ctx context.Context) (*jetstream.StreamInfo, er
 	}
 	switch {
 	case r.Created.IsZero(): // the bucket has been made again, or its data is damaged
+		d.queue.settings.logger.ErrorContext(ctx, "dispatch: the record of the dispatcher is missing: what is in the stream is sent again, "+
+			"and updates that were in the record alone are lost: those of accounts that failed for longer than the duplicate window", "bucket", d.queue.name)
 		r.rewind(info)
 	case !r.Created.Equal(info.Created):
 		d.lost(r.Floor+1, known, "the stream was deleted")
@@ -295,12 +304,14 @@ func (q *Queue) loss(ctx context.Context) (record, uint64, error) {
 	return l.record, l.record.Lost - seen, nil
 }
 
-// lostAt returns the sequences of the last messages that were lost, such as "17, 20-31".
+// lostAt returns the sequences of the last messages that were lost, such as "17, 20-31", and whether dead letters are among them.
 func (r *record) lostAt(unseen uint64) string {
 	var all []string
 	for _, s := range r.Missing {
 		switch {
 		case s.Total <= r.Lost-unseen:
+		case s.From == 0:
+			all = append(all, "dead letters")
 		case s.From == s.To:
 			all = append(all, strconv.FormatUint(s.From, 10))
 		default:

@@ -13,9 +13,10 @@ import (
 )
 
 var (
-	figures = flag.Bool("figures", false, "measure the figures of the README, which takes minutes")
-	freezes = flag.Int("freezes", 0, "how many times the active dispatcher is frozen; 0: not tried, since it needs a machine that stores faster than it sends")
-	kills   = flag.Int("kills", 20, "how many processes each figure with kills kills")
+	figures   = flag.Bool("figures", false, "measure the figures of the README, which takes minutes")
+	elections = flag.Int("elections", 0, "how many times a server is killed to measure elections of leaders; 0: not measured")
+	freezes   = flag.Int("freezes", 0, "how many times the active dispatcher is frozen; 0: not tried, since it needs a machine that stores faster than it sends")
+	kills     = flag.Int("kills", 20, "how many processes each figure with kills kills")
 
 	testProgram = os.Args[0]
 )

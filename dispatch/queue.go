@@ -35,7 +35,7 @@ var (
 const (
 	requestTimeout = time.Second      // of one request to a server, and of one attempt to store a message
 	makeTimeout    = 15 * time.Second // of a request that makes or changes a stream
-	openTimeout    = 10 * time.Second // of servers that are electing a leader
+	openTimeout    = 20 * time.Second // of servers that are electing a leader, with a vote that is repeated
 	noStorage      = 10047            // the code of JetStream for storage that is used up
 	maxGroup       = timpush.MaxUsersPerRequest
 	maxUpdateBytes = 64 << 10 // as stored; a server takes messages of 1 MiB
@@ -190,7 +190,7 @@ func WithLogger(l *slog.Logger) Option {
 // How durable "stored" is, depends on the servers: with the default of JetStream a write is synced to disk within two
 // minutes, so that a power failure can take stored updates away. Set sync_interval to always. See [WithReplicas].
 //
-// While the servers elect a leader, Open waits at most 10 s. The connection stays the caller's: it must always reconnect
+// While the servers elect a leader, Open waits at most 20 s. The connection stays the caller's: it must always reconnect
 // (nats.MaxReconnects(-1)) and be closed after the Queue.
 func Open(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Option) (*Queue, error) {
 	s, err := newSettings(sdkAppID, opts)

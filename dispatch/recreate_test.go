@@ -144,6 +144,20 @@ func TestBacklogOfARecreatedStream(t *testing.T) {
 	assert.Len(t, fake.Accounts(), 15)
 }
 
+// TestDeadLettersOfARecreatedStream: its messages have the sequences of the old ones, whose dead letters have just been stored.
+func TestDeadLettersOfARecreatedStream(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70107) })
+	run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 10)
+	eventually(t, "they are dead", func() bool { return len(letters(t, q)) == 10 })
+	js, _ := q.JetStream()
+	recreateStream(t, js)
+	storeMessages(t, q, 10, 20)
+	eventually(t, "the new ones too", func() bool { return len(letters(t, q)) == 20 })
+}
+
 func TestDeletedStreamsMessagesAreLost(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
@@ -185,7 +199,8 @@ func TestRecreatedBucketSetsNothingBack(t *testing.T) {
 	t.Parallel()
 	fake := timpushtest.Start(t)
 	js, _ := startServer(t, t.TempDir())
-	q := openOn(t, js)
+	var log records
+	q := openOn(t, js, dispatch.WithLogger(log.logger()))
 	stop := run(t, q, quickClient(fake))
 	setAll := func(city int) {
 		concurrently(300, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), fmt.Sprint(city)))) })
@@ -198,6 +213,7 @@ func TestRecreatedBucketSetsNothingBack(t *testing.T) {
 	setAll(3)
 	drained(t, q)
 	stop()
+	assert.NotContains(t, log.text(), "is missing")
 	recreateBucket(t, js) // and while none runs
 	run(t, q, quickClient(fake))
 	setAll(4)
@@ -214,6 +230,7 @@ func TestRecreatedBucketSetsNothingBack(t *testing.T) {
 		requireOrder(t, values)
 	}
 	assert.Zero(t, stats(t, q).Lost)
+	assert.Contains(t, log.text(), "the record of the dispatcher is missing")
 }
 
 func TestDeletedBucketIsReported(t *testing.T) {

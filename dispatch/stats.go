@@ -19,7 +19,7 @@ type Stats struct {
 	Redelivered int           // updates sent again since the queue was made, after a fault or a crash; an upper bound
 	DeadLetters int
 	Lost        int    // messages, of 1 to 100 updates each, that were stored and are gone before they were settled, until AcknowledgeLost
-	LostAt      string // the last of their sequences in the stream, such as "17, 20-31"
+	LostAt      string // the last of their sequences in the stream, such as "17, 20-31", or "dead letters"
 	Bytes       int64  // that the stream of updates takes, which can be MaxBytes at most
 	MaxBytes    int64  // as the stream has it
 	Active      string // the host of the process that sends, and its name there; "" if none does

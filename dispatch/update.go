@@ -13,7 +13,7 @@ import (
 type update struct {
 	Account string        `json:"account"`
 	Attrs   timpush.Attrs `json:"attrs"`
-	ID      string        `json:"id,omitempty"`  // of the message and the place in it
+	ID      string        `json:"id,omitempty"`  // of the message, by sequence and time, and the place in it
 	At      time.Time     `json:"at,omitzero"`   // when it was stored
 	Raw     []byte        `json:"raw,omitempty"` // of a message that is not of this package
 	message *message      // that it belongs to; nil: it is in the record
@@ -46,7 +46,7 @@ func readMessage(data []byte, seq uint64, at time.Time) *message {
 	}
 	for i := range m.updates {
 		u := &m.updates[i]
-		u.ID, u.At, u.message = fmt.Sprintf("%d.%d", seq, i), at, m
+		u.ID, u.At, u.message = fmt.Sprintf("%d.%d.%d", seq, at.UnixNano(), i), at, m // a stream that was made again has the same sequences
 	}
 	m.total, m.open = len(m.updates), len(m.updates)
 	return m

@@ -100,7 +100,7 @@ func TestBar(t *testing.T) {
 				}
 			}
 			if columns >= 80 {
-				assert.Regexp(t, `\d+ users/s, \d+s left, 1 rejected, 0 unknown, quota \d+ %`, text)
+				assert.Regexp(t, `\d+ users/s, \d+s left, 1 rejected, 0 failed, quota \d+ %`, text)
 			}
 			assert.NotContains(t, text, w.key)
 			assert.NotContains(t, text, "usersig")

@@ -20,7 +20,7 @@ type command struct {
 	path           string // "v4/timpush/set_attr"
 	quota          Quota
 	prefix, suffix string                        // of a request's JSON; the entries stand between them
-	prefixWith     func(msgRandom uint32) string // instead of prefix, with a number that retries to the same accounts keep
+	prefixWith     func(msgRandom uint32) string // instead of prefix, with a number that retries of a refused request keep
 	size           int                           // of a request, in entries
 	repeatable     bool                          // sending a request again does no harm
 	divisible      bool                          // a refused request may be halved to find the entry at fault

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,6 +126,81 @@ func TestLowPriorityYieldsAllIfAllIsUsed(t *testing.T) {
 		require.NoError(t, low.Wait(t.Context()))
 		assert.InDelta(t, 2, time.Since(began).Seconds(), 0.1)
 		callers.Wait()
+	})
+}
+
+// TestLowPriorityAdaptsToADistance has a Limiter that asks a machine, which is then farther away, or nearer, and a job with one
+// LowPriority or several. At first the machine often fails, and callers give up.
+func TestLowPriorityAdaptsToADistance(t *testing.T) {
+	t.Parallel()
+	for _, jobs := range []int{1, 4} {
+		t.Run(fmt.Sprintf("jobs: %d", jobs), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				var failing atomic.Bool
+				var distance, calls, waiting atomic.Int64
+				inner := timpush.NewLimiter(100)
+				distant := limiterFunc(func(ctx context.Context) error {
+					waiting.Add(1)
+					defer waiting.Add(-1)
+					time.Sleep(time.Duration(distance.Load()))
+					if failing.Load() && rand.N(3) == 0 {
+						return errors.New("out of order")
+					}
+					return inner.Wait(ctx)
+				})
+				ctx, cancel := context.WithCancel(t.Context())
+				var callers sync.WaitGroup
+				for range jobs {
+					low := timpush.LowPriority(distant)
+					for range 32 {
+						callers.Go(func() {
+							for ctx.Err() == nil {
+								ctx, cancel := context.WithTimeout(ctx, time.Minute)
+								if failing.Load() {
+									ctx, cancel = context.WithTimeout(ctx, rand.N(200*time.Millisecond))
+								}
+								if low.Wait(ctx) == nil {
+									calls.Add(1)
+								}
+								cancel()
+							}
+						})
+					}
+				}
+				failing.Store(true)
+				distance.Store(int64(30 * time.Millisecond))
+				time.Sleep(10 * time.Second)
+				failing.Store(false)
+				for _, d := range []time.Duration{100 * time.Millisecond, 20 * time.Millisecond, 0} {
+					distance.Store(int64(d))
+					time.Sleep(70 * time.Second)
+					before := calls.Load()
+					time.Sleep(10 * time.Second)
+					t.Logf("%v away: %d calls a second, %d wait", d, (calls.Load()-before)/10, waiting.Load())
+					assert.GreaterOrEqual(t, (calls.Load()-before)/10, int64(93), d)
+					assert.LessOrEqual(t, waiting.Load(), 2*int64(jobs)+int64(150*d.Seconds()), d)
+				}
+				cancel()
+				callers.Wait()
+			})
+		})
+	}
+}
+
+// TestLowPriorityLeavesTimeForTheWait has callers who give up after one and a half times as long as a Wait takes.
+func TestLowPriorityLeavesTimeForTheWait(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		const took = 100 * time.Millisecond
+		low := timpush.LowPriority(limiterFunc(func(ctx context.Context) error { time.Sleep(took); return ctx.Err() }))
+		failed := 0
+		for range 5000 {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*took/2)
+			if low.Wait(ctx) != nil {
+				failed++
+			}
+			cancel()
+		}
+		assert.InDelta(t, 30, failed, 10, "three a minute")
 	})
 }
 

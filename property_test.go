@@ -52,13 +52,12 @@ type disturbed struct {
 }
 
 func disturb(t *testing.T, r *rand.Rand) *disturbed {
-	s := fake(t, timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond))
+	s := fake(t, timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond), timpushtest.WithVariant(randomVariant(r)))
+	_, _ = client(s).SetAttr(t.Context(), merge(randomUsers(r))) // some variants refuse some of them
 	before := map[string]map[string]string{}
-	for _, u := range merge(randomUsers(r)) {
-		before[u.ToAccount] = u.Attrs
+	for _, account := range s.Accounts() {
+		before[account] = s.Attrs(account)
 	}
-	_, err := client(s).SetAttr(t.Context(), asUsers(before))
-	require.NoError(t, err)
 
 	users := randomUsers(r)
 	for range r.IntN(4) {
@@ -74,6 +73,20 @@ func disturb(t *testing.T, r *rand.Rand) *disturbed {
 		t.Cleanup(cancel)
 	}
 	return &disturbed{r, s, before, users, c, ctx}
+}
+
+// randomVariant answers some of the questions that the documentation leaves open about valid requests at random.
+func randomVariant(r *rand.Rand) timpushtest.Variant {
+	now := func() bool { return r.IntN(4) == 0 }
+	return timpushtest.Variant{
+		QuotedNumbers: now(), EmptyFieldsAbsent: now(), AnswersInOrder: now(), NotFoundOmitted: now(), FailWhenAllFail: now(), OKStatusOnFailure: now(),
+		FailStatusOnSuccess: r.IntN(20) == 0, ErrorListUnrelated: r.IntN(20) == 0, ErrorListOtherCase: now(), ErrorListTwice: now(), Gzip: now(),
+		ErrorInfo:          pick(r, timpushtest.ErrorInfoTop, timpushtest.ErrorInfoNone, timpushtest.ErrorInfoEverywhere),
+		ErrorList:          pick(r, timpushtest.ErrorListAbsent, timpushtest.ErrorListNull, timpushtest.ErrorListEmpty),
+		AppliedOnOpenCodes: now(), InvalidAttrPerAccount: now(), ControlsRefused: now(), AbsentRefused: now(), MaxBody: pick(r, 0, 0, 0, 4<<10),
+		RepeatedRandomRefused: now(), RefusedCallsFree: now(), ThrottleCode: pick(r, 0, 60011, 60018),
+		RecipientsQueued: now(), RecipientsCode: pick(r, 0, 90024), MsgRandomWindow: 7 * 24 * time.Hour,
+	}
 }
 
 // disturbAnswers lets the fake answer with random faults, in some runs more often than in others.

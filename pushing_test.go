@@ -274,6 +274,7 @@ func TestPushToGoesOnAndStops(t *testing.T) {
 		"a list that names every account": {[]timpushtest.Fault{timpushtest.AccountCode(70107, first...)}, timpush.Result{Rejected: 400, Done: 2000, Requests: 6}},
 		"some accounts":                   {[]timpushtest.Fault{timpushtest.AccountCode(70107, first[:3]...)}, timpush.Result{Rejected: 3, Done: 2397, Requests: 6}},
 		"an item with a throttle code":    {[]timpushtest.Fault{timpushtest.AccountCode(60007, first[:3]...)}, timpush.Result{Done: 2400, Requests: 7}},
+		"all items with a throttle code":  {[]timpushtest.Fault{timpushtest.AccountCode(60007, first...)}, timpush.Result{Done: 2400, Requests: 7}},
 		"an item with a transient code":   {[]timpushtest.Fault{timpushtest.AccountCode(91000, first[:3]...)}, timpush.Result{Unknown: 3, Done: 2397, Requests: 6}},
 		"another refusal":                 {[]timpushtest.Fault{{}, timpushtest.ErrorCode(60999)}, timpush.Result{Done: 400, Rejected: 400, NotSent: 1600, Requests: 2}},
 		"a malformed request":             {[]timpushtest.Fault{timpushtest.ErrorCode(90001)}, timpush.Result{Rejected: 400, NotSent: 2000, Requests: 1}},
@@ -364,7 +365,7 @@ func TestNoOneGetsAPushTwice(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				r := rand.New(rand.NewPCG(number, 3))
-				s := fake(t, timpushtest.WithPlan(timpushtest.PlanAdvanced), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond), duplicatesFor7Days)
+				s := fake(t, timpushtest.WithPlan(timpushtest.PlanAdvanced), timpushtest.WithLatency(50*time.Millisecond, 40*time.Millisecond), timpushtest.WithVariant(randomVariant(r)))
 				disturbAnswers(s, r, randomFault)
 				c := client(s, timpush.WithRecipientRate(1+r.IntN(800)), timpush.WithMaxAttempts(1+r.IntN(4)))
 				ctx := t.Context()

@@ -24,13 +24,13 @@ const (
 
 // request sends the entries in open, one attempt after the other, until each has its outcome.
 func (s *sender) request(open []*entry, h history) {
-	size, msgRandom := 0, uint32(0)
+	size, msgRandom, accepted := 0, uint32(0), false
 	for len(open) > 0 {
 		if cause := s.stopped(); cause != nil {
 			abort(open, cause)
 			return
 		}
-		if len(open) != size { // the service drops a push with the number of another, such as one that a part of open was in
+		if len(open) != size || accepted { // the service drops a push with the number of one that it has taken, for whomever
 			size, msgRandom = len(open), newRandom()
 		}
 		body := s.command.body(open, msgRandom)
@@ -39,6 +39,7 @@ func (s *sender) request(open []*entry, h history) {
 			return
 		}
 		a, v := s.attempt(&h, body, size)
+		accepted = a.ok()
 		open, v = s.distribute(open, &a, v)
 		s.apply(v)
 		switch s.next(open, v, &h, size, len(body)) {

@@ -223,8 +223,8 @@ func statsFaults(from, to time.Time, span time.Duration, taskIDs []string) []*In
 	switch {
 	case from.IsZero():
 		f.add("from", "is not set")
-	case !to.After(from):
-		f.add("to", "is not after from")
+	case to.Unix() <= from.Unix():
+		f.add("to", "is not after from, in whole seconds")
 	case to.Sub(from) > span:
 		f.add("to", "is more than %d days after from", span/(24*time.Hour))
 	}

@@ -47,8 +47,9 @@ func TestStatsFaults(t *testing.T) {
 		"nothing":         {time.Time{}, time.Time{}, nil, []string{"from"}},
 		"no end":          {noon, time.Time{}, nil, []string{"to"}},
 		"the same":        {noon, noon, nil, []string{"to"}},
+		"the same second": {noon, noon.Add(time.Second - 1), nil, []string{"to"}},
 		"the other way":   {noon, noon.Add(-1), nil, []string{"to"}},
-		"bad task IDs":    {noon, noon.Add(1), []string{"a", "", "\xff"}, []string{"taskIDs[1]", "taskIDs[2]"}},
+		"bad task IDs":    {noon, noon.Add(time.Second), []string{"a", "", "\xff"}, []string{"taskIDs[1]", "taskIDs[2]"}},
 		"all that is bad": {noon, noon, []string{""}, []string{"to", "taskIDs[0]"}},
 	} {
 		t.Run(name, func(t *testing.T) {

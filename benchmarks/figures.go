@@ -147,8 +147,8 @@ var figures = []figure{
 	{
 		name: "sharing", title: "what others leave of a quota is used, in fake time",
 		about: "Against the fake in memory, with latencies of 20 to 100 ms; of five seeds together, the longest way back counts. *Others* take 50 of the 100 calls a second, evenly or at random, and then stop; the service counts refused calls or not. " +
-			"*Logins*: 20 a second at random, beside a job with `LowPriority` that makes as many calls as it can, at 50 ms. *Push*: `PushTo` of 20,000 accounts at 800 recipients a second.",
-		runs:  []goRun{{dir: "..", args: []string{"-run", "Throttle(Uses|Shares)|LoginsAreHardly|RateOfRecipients", ".", "-seeds", "30"}}},
+			"*Logins*: 20 a second at random, beside a job with `LowPriority` that makes as many calls as it can, with a service that takes 50 ms; in one process, and through a Redis at a round trip of 0 to 100 ms with a jitter of 20 %, with one or two processes, of which the worse counts. *Push*: `PushTo` of 20,000 accounts at 800 recipients a second.",
+		runs:  []goRun{{dir: "..", args: []string{"-run", "Throttle(Uses|Shares)|LoginsAreHardly|RateOfRecipients", ".", "-seeds", "30"}}, {dir: "../redislimiter", args: []string{"-run", "LowPriorityAtADistance", ".", "-figures", "30s"}}},
 		goals: sharingGoals(),
 	},
 	{
@@ -225,6 +225,13 @@ func sharingGoals() (goals []goal) {
 		)
 	}
 	logins := "TestLoginsAreHardlyLaterBesideAJob/ours"
+	for _, trip := range []string{"0s", "20ms", "50ms", "100ms"} {
+		through, key := "logins through Redis at "+strings.Replace(trip, "0s", "0ms", 1)+": ", "logins-"+trip
+		goals = append(goals,
+			goal{through + "p99 beside the job, of that alone", key + "-p99", atMost, 2, percent},
+			goal{through + "of what they leave used", key + "-used", atLeast, 0.9, percent},
+		)
+	}
 	return append(goals,
 		goal{"logins: p99 beside the job, of that alone", logins + ".p99", atMost, 2, percent},
 		goal{"logins: of the quota used together", logins + ".used", atLeast, 0.97, percent},

@@ -49,6 +49,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -116,7 +117,7 @@ type Limiter struct {
 // are checked and every fault is reported at once. Nothing is sent.
 func New(rdb redis.Scripter, sdkAppID int, opts ...Option) (*Limiter, error) {
 	s := settings{quota: timpush.DefaultQPS, endpoint: "all", prefix: "timpush:", timeout: 500 * time.Millisecond}
-	s.require(rdb != nil, "rdb is nil")
+	s.require(!isNil(rdb), "rdb is nil")
 	_, queues := rdb.(redis.Pipeliner)
 	s.require(!queues, "rdb is a pipeline, which does not answer at once")
 	s.require(sdkAppID > 0, "the SDKAppID is "+strconv.Itoa(sdkAppID)+", want the positive number that the console shows")
@@ -133,6 +134,12 @@ func New(rdb redis.Scripter, sdkAppID int, opts ...Option) (*Limiter, error) {
 		quota: s.quota, step: interval(float64(s.quota)), timeout: s.timeout, alone: shareOf(s.quota, s.share),
 		first: make(chan struct{}, 1), released: make(chan struct{}, 1),
 	}, nil
+}
+
+// isNil reports whether a client is nil, also as a pointer that was never set.
+func isNil(rdb redis.Scripter) bool {
+	v := reflect.ValueOf(rdb)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 func interval(quota float64) time.Duration {
@@ -199,10 +206,16 @@ func (l *Limiter) enter(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	measured := false
+	defer func() {
+		if !measured { // also after a panic of the client
+			l.leave()
+		}
+	}()
 	if err := l.measure(ctx); err != nil {
-		l.leave()
 		return err
 	}
+	measured = true
 	return nil
 }
 

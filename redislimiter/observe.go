@@ -30,6 +30,7 @@ func (l *Limiter) Observe(ctx context.Context, e timpush.Event) context.Context 
 
 func (l *Limiter) pause(ctx context.Context) {
 	defer l.pausing.Store(false)
+	defer func() { _ = recover() }()                                      // so does the next Wait, in the caller's goroutine
 	_, _ = l.ask(ctx, request{calls: 1, patience: noSlot, restart: true}) // if it fails, so does the next Wait, which reports it
 }
 

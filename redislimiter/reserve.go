@@ -31,7 +31,7 @@ if not free then
 	return redis.error_reply('` + foreignValue + `')
 end
 free = tonumber(free)
-longest = math.max(lead, math.floor((tonumber(longest) or 0) * 0.999))
+longest = math.min(math.max(lead, math.floor((tonumber(longest) or 0) * 0.999)), horizon / 2)
 
 local function batch(s, n)
 	return string.format('%.0f:%.0f,', s, n)
@@ -141,18 +141,26 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 	defer cancel()
 	type result struct {
 		answer
-		err error
+		err      error
+		panicked any
 	}
 	results := make(chan result, 1)
 	args := l.arguments(r)
 	go func() { // since go-redis does not stop reading when ctx ends
-		a, err := l.run(ctx, args)
-		results <- result{a, err}
+		var r result
+		defer func() {
+			r.panicked = recover() // of a hook of the client, for instance: it is the caller's
+			results <- r
+		}()
+		r.answer, r.err = l.run(ctx, args)
 	}()
 	dialed, stop := l.dialIfSlow(ctx)
 	defer stop()
 	select {
 	case r := <-results:
+		if r.panicked != nil {
+			panic(r.panicked)
+		}
 		if r.err == nil {
 			return l.learn(r.answer), nil
 		}

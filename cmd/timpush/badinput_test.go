@@ -41,7 +41,7 @@ var badFiles = []struct{ input, file, text, want string }{
 	{"no column of accounts", "u.csv", "uid,city\na,b\n", `name the column of the account: --account COLUMN; the columns are "uid", "city"`},
 	{"only a column of accounts", "u.csv", "To_Account\na\n", "there is no column of an attribute beside that of the account"},
 	{"other character between columns", "u.csv", "To_Account#city\na#b\n", `the columns are "To_Account#city"`},
-	{"no column of accounts, semicolons", "u.csv", "uid;city\na;b\n", `the columns are "uid;city"`},
+	{"no column of accounts, semicolons", "u.csv", "uid;city\na;b\n", `the columns are "uid", "city"`},
 	{"column twice", "u.csv", "To_Account,city,city\na,b,c\n", `the column "city" comes twice: rename one of them, or leave both out: --ignore city`},
 	{"column of accounts twice", "u.csv", "To_Account,To_Account,city\na,b,c\n", `the column "To_Account" comes twice`},
 	{"column without a name", "u.csv", "To_Account,city,\na,b,c\n", "column 3 has no name: every column needs one in the first line"},

@@ -63,8 +63,11 @@ func (c *checkup) ok(step, format string, args ...any) {
 	_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "ok    %-14s %s\n", c.prefix+step, fmt.Sprintf(format, args...))
 }
 
-// bad prints a step that failed, and what to do.
+// bad prints a step that failed, and what to do, unless it failed because of Ctrl-C.
 func (c *checkup) bad(step string, err error, remedy string) error {
+	if c.cmd.Context().Err() != nil {
+		return fatal(errInterrupted)
+	}
 	_, _ = fmt.Fprintf(c.cmd.OutOrStdout(), "WRONG %-14s %v\n%20s %s\n", c.prefix+step, err, "", remedy)
 	return &exitError{code: exitFatal}
 }

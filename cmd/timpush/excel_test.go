@@ -201,3 +201,87 @@ func bomb(t *testing.T, book []byte) []byte {
 	require.NoError(t, to.Close())
 	return b.Bytes()
 }
+
+// sheetXML is a sheet whose rows follow its first row, To_Account and city.
+func sheetXML(rows string) string {
+	return `<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>` +
+		`<row r="1">` + inline("A1", "To_Account") + inline("B1", "city") + `</row>` + rows + `</sheetData></worksheet>`
+}
+
+func inline(cell, value string) string {
+	return `<c r="` + cell + `" t="inlineStr"><is><t>` + value + `</t></is></c>`
+}
+
+// withParts returns a workbook with some parts replaced or added.
+func withParts(t *testing.T, parts map[string]string) string {
+	t.Helper()
+	book := workbook(t, [][]any{{"To_Account", "city"}})
+	from, err := zip.NewReader(bytes.NewReader(book), int64(len(book)))
+	require.NoError(t, err)
+	var b bytes.Buffer
+	to := zip.NewWriter(&b)
+	for _, f := range from.File {
+		if _, replaced := parts[f.Name]; !replaced {
+			require.NoError(t, to.Copy(f))
+		}
+	}
+	for name, text := range parts {
+		part, err := to.Create(name)
+		require.NoError(t, err)
+		_, err = io.WriteString(part, text)
+		require.NoError(t, err)
+	}
+	require.NoError(t, to.Close())
+	return b.String()
+}
+
+// TestExcelWithDamagedParts: a workbook that is whole as an archive, with a sheet that is not. Nothing of it is sent, rather
+// than the rows before the damage, or cells without their texts.
+func TestExcelWithDamagedParts(t *testing.T) {
+	t.Parallel()
+	const sheet, texts = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
+	row := func(cell string) string { return `<row r="2">` + inline("A2", "a") + cell + `</row>` }
+	good := sheetXML(row(inline("B2", "Rome")) + `<row r="3">` + inline("A3", "b") + inline("B3", "Oslo") + `</row>`)
+	oneText := `<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>Rome</t></si></sst>`
+	shared := func(index string) map[string]string {
+		return map[string]string{sheet: sheetXML(row(`<c r="B2" t="s"><v>` + index + `</v></c>`)), texts: oneText}
+	}
+	for name, test := range map[string]struct {
+		parts map[string]string
+		want  string // "" if it is read
+	}{
+		"whole":                      {map[string]string{sheet: good}, ""},
+		"cut off in a row":           {map[string]string{sheet: good[:strings.Index(good, "Oslo")]}, "near row 3: XML syntax error on line 1: unexpected EOF"},
+		"cut off after a row":        {map[string]string{sheet: strings.TrimSuffix(good, "</sheetData></worksheet>")}, "near row 3: XML syntax error"},
+		"ampersand as it is":         {map[string]string{sheet: strings.Replace(good, "Rome", "R&D", 1)}, "near row 2: XML syntax error"},
+		"rows that are not in order": {map[string]string{sheet: sheetXML(`<row r="3"/>` + row(""))}, `near row 3: the next row has the number "2"`},
+		"cells that are not in order": {map[string]string{sheet: sheetXML(`<row r="2">` + inline("B2", "Rome") + inline("A2", "a") + `</row>`)},
+			"near row 2: the cell A2 is not in order"},
+		"shared text":                   {shared("0"), ""},
+		"shared text that is not there": {shared("1"), `near row 2: the cell B2 has the text "1" of 1`},
+		"shared text without a number":  {shared("x"), `near row 2: the cell B2 has the text "x" of 1`},
+		"shared texts that are cut off": {map[string]string{sheet: good, texts: oneText[:len(oneText)-20]}, "its texts: XML syntax error"},
+		"formula with a result":         {map[string]string{sheet: sheetXML(row(`<c r="B2" t="str"><f>CONCAT("Ro","me")</f><v>Rome</v></c>`))}, ""},
+		"formula without a result":      {map[string]string{sheet: sheetXML(row(`<c r="B2"><f>CONCAT("Ro","me")</f></c>`))}, `the column "city" has a formula without a result, in B2`},
+		"cell that unpacks to much":     {map[string]string{sheet: sheetXML(row(inline("B2", strings.Repeat(" ", 2<<20))))}, "near row 2: a text of more than 1024 KiB"},
+		"picture that unpacks to much":  {map[string]string{sheet: good, "xl/media/a.png": strings.Repeat("\x00", 257<<20)}, "beside its sheets it unpacks to more than 256 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.write("u.xlsx", withParts(t, test.parts))
+			r := w.run("set-attr", "u.xlsx")
+			if test.want == "" {
+				assert.Equal(t, 0, r.code, r.err)
+				assert.Contains(t, w.fake.Accounts(), "a")
+				return
+			}
+			assert.Equal(t, 3, r.code, r.err)
+			assert.Contains(t, r.err, test.want)
+			assert.Empty(t, w.fake.Accounts())
+		})
+	}
+	w := newWorld(t)
+	w.write("u.xlsx", withParts(t, map[string]string{sheet: sheetXML(`<row r="2">` + inline("A2", "a") + inline("B2", "Rome") + `<c r="C2"><f>NOW()</f></c></row>`)}))
+	assert.Contains(t, w.run("set-attr", "u.xlsx").out, "1 done", "a formula in a column that is not used")
+}

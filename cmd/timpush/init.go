@@ -65,8 +65,8 @@ func (i *initiation) run(ctx context.Context) error {
 		return usage(fmt.Errorf("%s exists: give --force to replace it, or another --config", name))
 	}
 	i.input, i.terminal = bufio.NewReader(i.cmd.InOrStdin()), -1
-	if f, ok := i.cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		i.terminal = int(f.Fd())
+	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
+		i.terminal = fd
 	}
 	values, err := i.values()
 	if err != nil {
@@ -153,7 +153,10 @@ func (i *initiation) value(q question) (string, error) {
 	}
 	i.ask(q)
 	line, err := i.input.ReadString('\n')
-	if err != nil {
+	switch {
+	case errors.Is(err, errInterrupted):
+		return "", err
+	case err != nil:
 		return "", errors.New("it is missing")
 	}
 	line = strings.TrimSpace(line)
@@ -175,7 +178,17 @@ func (i *initiation) key(q question) (string, error) {
 	}
 	i.ask(q)
 	defer func() { _, _ = fmt.Fprintln(i.cmd.ErrOrStderr()) }()
-	text, err := term.ReadPassword(i.terminal)
+	return i.hidden()
+}
+
+// hidden reads a line from the terminal, which does not show it.
+func (i *initiation) hidden() (string, error) {
+	shown, err := term.GetState(i.terminal)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = term.Restore(i.terminal, shown) }() // also if reading is given up
+	text, err := untilEnd(i.cmd.Context(), func() ([]byte, error) { return term.ReadPassword(i.terminal) })
 	return string(text), err
 }
 

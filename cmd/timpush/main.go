@@ -50,8 +50,10 @@ func run() int {
 	limitMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the program, unless a command waits for it
 	root, out := newRoot(), &output{}
 	root.SetOut(out)
+	root.SetIn(&interruptible{ctx, os.Stdin})
 	code, err := exitOf(root.ExecuteContext(ctx))
 	if err != nil && wantsJSON() && out.err == nil {
 		writeJSONError(out, code, err)
@@ -85,7 +87,7 @@ func exitOf(err error) (int, error) {
 	if err == nil {
 		return exitDone, nil
 	}
-	if e, ok := errors.AsType[*exitError](err); ok {
+	if e, ok := errors.AsType[*exitError](err); ok && !errors.Is(err, errInterrupted) {
 		return e.code, e.error
 	}
 	return exitFatal, err

@@ -138,7 +138,7 @@ func (r *reporter) left(now time.Time, fraction float64) time.Duration {
 func (r *reporter) line(s bulk.Status, share float64, left time.Duration) string {
 	parts := []string{
 		fmt.Sprintf("%d done", s.Counts.Done), fmt.Sprintf("%.0f users/s", s.Stream.Rate), fmt.Sprintf("%.0f %% of the quota", 100*share),
-		fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d unknown", s.Stream.Unknown),
+		fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d failed", s.Counts.Failed),
 	}
 	if r.dry {
 		parts = []string{fmt.Sprintf("%d checked", s.Counts.Done), fmt.Sprintf("%d rejected", s.Counts.Rejected)}
@@ -167,7 +167,7 @@ func (r *reporter) short(s bulk.Status, share float64, left time.Duration) []str
 	if r.dry {
 		return append(parts, fmt.Sprintf("%d rejected", s.Counts.Rejected))
 	}
-	return append(parts, fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d unknown", s.Stream.Unknown), fmt.Sprintf("quota %.0f %%", 100*share))
+	return append(parts, fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d failed", s.Counts.Failed), fmt.Sprintf("quota %.0f %%", 100*share))
 }
 
 // fit drops what has no room beside the bar: a line that wraps could not be erased.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -190,7 +191,7 @@ func (j *job) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if j.input, err = input.New(j.args, j.reading, j.cmd.InOrStdin()); err != nil {
+	if j.input, err = input.New(j.args, j.reading, os.Stdin); err != nil {
 		return inputError(err)
 	}
 	defer func() { j.input.Close() }()
@@ -210,7 +211,7 @@ func (j *job) run(ctx context.Context) error {
 		reporter.note("%v: beginning again with the first row", err)
 		j.restart = true
 		j.input.Close()
-		if j.input, err = input.New(j.args, j.reading, j.cmd.InOrStdin()); err != nil {
+		if j.input, err = input.New(j.args, j.reading, os.Stdin); err != nil {
 			return inputError(err)
 		}
 		r, err = attempt()

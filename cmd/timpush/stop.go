@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -112,6 +113,40 @@ func (g *gate) untilStopped(ctx context.Context, say func(string), do func(conte
 		cancel()
 	}()
 	return do(running)
+}
+
+// interruptible is a reader that gives up once ctx ends: where nothing comes from a terminal or a pipe, a read has no end.
+type interruptible struct {
+	ctx context.Context //nolint:containedctx // it is that of the program
+	r   io.Reader
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	text, err := untilEnd(i.ctx, func() ([]byte, error) {
+		b := make([]byte, len(p)) // p is the caller's again if it gives up
+		n, err := i.r.Read(b)
+		return b[:n], err
+	})
+	return copy(p, text), err
+}
+
+// untilEnd calls read. If ctx ends before it returns, it is left alone and the error is errInterrupted.
+func untilEnd(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		text []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		text, err := read()
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-ctx.Done():
+		return nil, errInterrupted
+	}
 }
 
 // nextSignal returns a channel that receives the next signal to end.

@@ -20,20 +20,27 @@ import (
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
-// terminal runs a command on a terminal of so many columns, and returns all that was written there. Ctrl-C is pressed after
-// a time, unless that is 0.
-func terminal(t *testing.T, cmd *exec.Cmd, columns uint16, interrupt time.Duration) string {
+// pseudoterminal opens both ends of one.
+func pseudoterminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	require.NoError(t, err)
-	defer master.Close()
 	fd := int(master.Fd())
 	require.NoError(t, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
 	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
 	require.NoError(t, err)
-	require.NoError(t, unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}))
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	require.NoError(t, err)
+	t.Cleanup(func() { _, _ = slave.Close(), master.Close() })
+	return master, slave
+}
+
+// terminal runs a command on a terminal of so many columns, and returns all that was written there. Ctrl-C is pressed after
+// a time, unless that is 0.
+func terminal(t *testing.T, cmd *exec.Cmd, columns uint16, interrupt time.Duration) string {
+	t.Helper()
+	master, slave := pseudoterminal(t)
+	require.NoError(t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	require.NoError(t, cmd.Start())
@@ -100,7 +107,7 @@ func TestBar(t *testing.T) {
 				}
 			}
 			if columns >= 80 {
-				assert.Regexp(t, `\d+ users/s, \d+s left, 1 rejected, 0 unknown, quota \d+ %`, text)
+				assert.Regexp(t, `\d+ users/s, \d+s left, 1 rejected, 0 failed, quota \d+ %`, text)
 			}
 			assert.NotContains(t, text, w.key)
 			assert.NotContains(t, text, "usersig")
@@ -124,4 +131,62 @@ func TestBarAndCtrlC(t *testing.T) {
 	require.Equal(t, "stopping: waiting for the requests in flight (Ctrl-C again: do not wait)", lines[0], "%q", lines)
 	assert.Regexp(t, `^\d+ done$`, lines[1])
 	assert.Equal(t, "Run the same command again to resume", lines[len(lines)-1])
+}
+
+// TestSignalWhileNothingIsRead: a command that waits for standard input ends.
+func TestSignalWhileNothingIsRead(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{
+		"check --secret-key-file -", "set-attr -", "preflight -", "batch --title Hello --yes --journal j -", "remove-attr --names city --file -",
+		"push --file - --yes", "tasks add --in 1h --file - --yes", "usersig inspect", "init",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			if strings.Contains(args, "key-file") || args == "init" {
+				w.without("TIMPUSH_SECRET_KEY")
+			}
+			cmd := w.command(strings.Fields(args)...)
+			quiet, ours, err := os.Pipe()
+			require.NoError(t, err)
+			t.Cleanup(func() { _, _ = quiet.Close(), ours.Close() })
+			var errs bytes.Buffer
+			cmd.Stdin, cmd.Stderr = quiet, &errs
+			_, err = ours.WriteString("\n")
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			require.Eventually(t, func() bool { // once this is read, the command waits for more
+				left, err := unix.IoctlGetInt(int(quiet.Fd()), unix.TIOCINQ)
+				return err == nil && left == 0
+			}, 30*time.Second, 5*time.Millisecond)
+			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			_ = cmd.Wait()
+			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), errs.String())
+			assert.Contains(t, errs.String(), "interrupted")
+			assert.Empty(t, w.fake.Accounts())
+		})
+	}
+}
+
+// TestCtrlCWhileTheKeyIsEntered ends init, and the terminal shows again what is entered.
+func TestCtrlCWhileTheKeyIsEntered(t *testing.T) {
+	t.Parallel()
+	master, slave := pseudoterminal(t)
+	w := newWorld(t).without("TIMPUSH_SECRET_KEY")
+	cmd := w.command("init")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	require.NoError(t, cmd.Start())
+	echoes := func() bool {
+		state, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+		require.NoError(t, err)
+		return state.Lflag&unix.ECHO != 0
+	}
+	require.Eventually(t, func() bool { return !echoes() }, 30*time.Second, 5*time.Millisecond)
+	_, err := master.WriteString("\x03")
+	require.NoError(t, err)
+	_ = cmd.Wait()
+	assert.Equal(t, 3, cmd.ProcessState.ExitCode())
+	assert.True(t, echoes())
+	assert.False(t, w.has(".config/timpush/config"))
 }

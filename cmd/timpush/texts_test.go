@@ -235,6 +235,12 @@ func TestDelimiters(t *testing.T) {
 	w := newWorld(t)
 	w.write("u.csv", "sep=;\nTo_Account;city\n;Rome\n")
 	assert.Contains(t, w.run("set-attr", "u.csv").err, "u.csv:3: column To_Account: the account is empty", "lines are counted as an editor counts them")
+	for _, text := range []string{"uid;city\nmary;Rome, Italy\n", "uid\tcity\nmary\tRome\n", "uid|city\n"} {
+		w.write("u.csv", text)
+		assert.Contains(t, w.run("set-attr", "u.csv").err, `the columns are "uid", "city`)
+	}
+	w.write("u.csv", "uid;city\nmary;Rome, Italy\n")
+	assert.Equal(t, 0, w.run("set-attr", "--account", "uid", "u.csv").code)
 }
 
 // A quotation mark that is not closed takes the rows after it into a value.

@@ -67,35 +67,44 @@ func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 const delimiters = ",;\t|"
 
 // delimiter finds the character between the fields: the one that is given, or is named by a first line such as "sep=;",
-// which Excel writes and which is skipped, or that makes the account one of several columns.
+// which Excel writes and which is skipped, or that makes the account one of several columns. Where no column is the account,
+// that which makes most columns is found, so that the error names them.
 func (c *csvReader) delimiter(plain *bufio.Reader, o *Options) (rune, error) {
 	head, err := plain.Peek(plain.Size())
 	if err != nil && !errors.Is(err, io.EOF) && len(head) == 0 {
 		return 0, err
 	}
 	first, _, _ := bytes.Cut(head, []byte{'\n'})
-	found := o.Delimiter
+	given := o.Delimiter
 	if named, ok := strings.CutPrefix(strings.Trim(text.Trim(string(first)), `"`), "sep="); ok && len(named) <= 1 {
 		if _, err := plain.Discard(min(len(first)+1, len(head))); err != nil {
 			return 0, err
 		}
 		c.before = 1
-		if found == 0 && named != "" && validDelimiter(rune(named[0])) {
-			found = rune(named[0])
+		if given == 0 && named != "" && validDelimiter(rune(named[0])) {
+			given = rune(named[0])
 		}
 		head = head[min(len(first)+1, len(head)):]
 	}
-	if found != 0 {
-		return found, nil
+	if given != 0 {
+		return given, nil
 	}
+	found, most := ',', 1
 	for _, d := range delimiters {
 		r := csv.NewReader(bytes.NewReader(head))
 		r.Comma = d
-		if columns, err := r.Read(); err == nil && len(columns) > 1 && hasAccount(columns, o.Account) {
+		columns, err := r.Read()
+		if err != nil || len(columns) < 2 || o.NoHeader {
+			continue
+		}
+		if hasAccount(columns, o.Account) {
 			return d, nil
 		}
+		if len(columns) > most {
+			found, most = d, len(columns)
+		}
 	}
-	return ',', nil
+	return found, nil
 }
 
 func hasAccount(columns []string, account string) bool {

@@ -28,20 +28,37 @@ const (
 // book is the workbook that was opened last. It stays open, since a file is opened to check, to describe and to read it, and
 // for a large workbook that takes seconds.
 type book struct {
-	name string
-	file *excelize.File
+	name    string
+	file    *excelize.File
+	missing map[string]map[int]string // by the names of the sheets that were checked, and by column: see checkSheet
 }
 
-func (b *book) open(f *os.File, size int64) error {
+func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 	if b.file != nil && b.name == f.Name() {
 		return nil
 	}
 	b.close()
+	if err := checkArchive(archive); err != nil {
+		return err
+	}
 	file, err := excelize.OpenReader(io.NewSectionReader(f, 0, size), workbookOptions)
 	if err != nil {
 		return fmt.Errorf("damaged workbook: %w", err)
 	}
-	b.name, b.file = f.Name(), file
+	b.name, b.file, b.missing = f.Name(), file, map[string]map[int]string{}
+	return nil
+}
+
+// check checks a sheet, once.
+func (b *book) check(archive *zip.Reader, sheet, part string) error {
+	if _, ok := b.missing[sheet]; ok {
+		return nil
+	}
+	c := newSheetCheck(b.file.CharsetReader)
+	if err := c.check(archive, part); err != nil {
+		return err
+	}
+	b.missing[sheet] = c.missing
 	return nil
 }
 
@@ -79,13 +96,21 @@ func newExcel(b *book, f *os.File, size int64, o *Options, notes *Notes) (*excel
 // open reads the workbook up to the first row of the sheet.
 func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *Notes) (err error) {
 	defer rescue("workbook", &err)
-	if err = b.open(f, size); err != nil {
+	archive, err := zip.NewReader(f, size)
+	if err != nil {
+		return fmt.Errorf("damaged workbook: %w", err)
+	}
+	if err = b.open(f, size, archive); err != nil {
 		return err
 	}
 	if e.name, err = sheetOf(b.file.GetSheetList(), o.Sheet); err != nil {
 		return err
 	}
-	e.last = lastRow(f, size, e.name)
+	part := partOf(archive, e.name)
+	e.last = lastRow(archive, part)
+	if err = b.check(archive, e.name, part); err != nil {
+		return err
+	}
 	if e.rows, err = b.file.Rows(e.name); err != nil {
 		return fmt.Errorf("the sheet %q cannot be read: %w", e.name, err)
 	}
@@ -98,6 +123,9 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	}
 	if err == nil {
 		e.cols, err = newLayout(header, o, notes)
+	}
+	if err == nil {
+		err = e.cols.checkFormulas(b.missing[e.name])
 	}
 	return err
 }
@@ -178,12 +206,8 @@ func (e *excelReader) close() {
 
 // lastRow returns the number of the last row of a sheet, as it is stated at the beginning of the sheet, or 0. Rows that have a
 // format and no contents count, too.
-func lastRow(f io.ReaderAt, size int64, sheet string) int64 {
-	archive, err := zip.NewReader(f, size)
-	if err != nil {
-		return 0
-	}
-	part, err := archive.Open(partOf(archive, sheet))
+func lastRow(archive *zip.Reader, name string) int64 {
+	part, err := openPart(archive, name)
 	if err != nil {
 		return 0
 	}
@@ -227,7 +251,7 @@ func partOf(archive *zip.Reader, sheet string) string {
 }
 
 func readXML(archive *zip.Reader, name string, v any) error {
-	part, err := archive.Open(name)
+	part, err := openPart(archive, name)
 	if err != nil {
 		return err
 	}

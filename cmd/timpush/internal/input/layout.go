@@ -60,6 +60,16 @@ func newLayout(names []string, o *Options, notes *Notes) (*layout, error) {
 	return l, l.check()
 }
 
+// checkFormulas refuses columns in use that have formulas without a result, which would be taken for empty cells.
+func (l *layout) checkFormulas(missing map[int]string) error {
+	for i, c := range l.columns {
+		if cell := missing[i+1]; cell != "" && (i == l.account || l.attrs[i] != "") {
+			return fmt.Errorf("the column %q has a formula without a result, in %s: open the workbook in Excel and save it, which calculates them", c, cell)
+		}
+	}
+	return nil
+}
+
 // findAccount finds the column of the account. Where none has its name exactly, one that differs only in capitals is it.
 func findAccount(columns []string, account string) (int, error) {
 	at := slices.Index(columns, account)

@@ -27,7 +27,9 @@ func (r *Report) Verdict() string {
 		}
 	}
 	text := "The client need not be changed."
-	if n := r.Changes(); n > 0 {
+	if unknown == len(r.Findings) {
+		text = "Nothing was found out."
+	} else if n := r.Changes(); n > 0 {
 		text = fmt.Sprintf("The client should be changed for %d of the questions.", n)
 	}
 	return fmt.Sprintf("%s %d questions in %d calls, %d of them not settled.", text, len(r.Findings), r.Calls, unknown)

@@ -1,0 +1,206 @@
+package input
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/xuri/excelize/v2"
+)
+
+// The library that reads workbooks ends a sheet without an error where its XML is damaged, takes a text that is not there for
+// an empty cell, and keeps some parts in memory, however large they unpack. So a workbook is checked before the library reads it.
+const (
+	maxOther   = 256 << 20 // unpacked bytes of all parts that are kept in memory
+	maxTexts   = 8 << 20   // shared texts, of which some 50 bytes each are kept in memory
+	maxElement = 1 << 20   // bytes between two tags
+	partTexts  = "xl/sharedstrings.xml"
+)
+
+// checkArchive refuses a workbook that would not fit into memory. What a part unpacks to is stated, and to unpack more is an error.
+func checkArchive(archive *zip.Reader) error {
+	var other uint64
+	for _, part := range archive.File {
+		name := partName(part)
+		if size := part.UncompressedSize64; !strings.HasPrefix(name, "xl/worksheets/sheet") && name != partTexts {
+			other += min(size, maxOther+1)
+		}
+	}
+	if other > maxOther {
+		return fmt.Errorf("damaged workbook: beside its sheets it unpacks to more than %d MiB", maxOther>>20)
+	}
+	return nil
+}
+
+// partName returns the name of a part in small letters, as some programs write these in other letters or with backslashes.
+func partName(part *zip.File) string { return strings.ToLower(strings.ReplaceAll(part.Name, `\`, "/")) }
+
+// openPart opens a part of a workbook.
+func openPart(archive *zip.Reader, name string) (io.ReadCloser, error) {
+	for _, part := range archive.File {
+		if partName(part) == strings.ToLower(name) {
+			return part.Open()
+		}
+	}
+	return nil, os.ErrNotExist
+}
+
+// sheetCheck checks the cells of a sheet.
+type sheetCheck struct {
+	decode   func(charset string, r io.Reader) (io.Reader, error)
+	texts    int            // that are shared
+	row, col int            // of the cell
+	cell     string         // its name, or "" outside of cells
+	shared   bool           // it is one of the shared texts
+	formula  bool           // it has one
+	value    bool           // it has a value
+	content  []byte         // of its element
+	missing  map[int]string // first cell of each column whose formula has no result
+}
+
+func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
+	return &sheetCheck{decode: decode, missing: map[int]string{}}
+}
+
+// check reads a sheet and the texts that it may share to their end.
+func (c *sheetCheck) check(archive *zip.Reader, sheet string) error {
+	if err := c.part(archive, partTexts, c.text); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("damaged workbook: its texts: %w", err)
+	}
+	if err := c.part(archive, sheet, c.token); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("damaged workbook: near row %d: %w", c.row, err)
+	}
+	return nil
+}
+
+// text counts the texts that cells share.
+func (c *sheetCheck) text(token xml.Token) error {
+	if start, ok := token.(xml.StartElement); ok && start.Name.Local == "si" {
+		c.texts++
+	}
+	if c.texts > maxTexts {
+		return fmt.Errorf("there are more than %d", maxTexts)
+	}
+	return nil
+}
+
+// part calls check with each token of a part, which must be XML to its end.
+func (c *sheetCheck) part(archive *zip.Reader, name string, check func(xml.Token) error) error {
+	part, err := openPart(archive, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = part.Close() }()
+	d := xml.NewDecoder(bufio.NewReaderSize(&shortElements{r: part}, 64<<10))
+	d.CharsetReader = c.decode
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = check(token)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// token follows the rows and cells of a sheet.
+func (c *sheetCheck) token(token xml.Token) error {
+	switch t := token.(type) {
+	case xml.StartElement:
+		return c.start(t)
+	case xml.CharData:
+		if c.cell != "" {
+			c.content = append(c.content, t...)
+		}
+	case xml.EndElement:
+		return c.end(t.Name.Local)
+	}
+	return nil
+}
+
+func (c *sheetCheck) start(t xml.StartElement) (err error) {
+	c.content = c.content[:0]
+	switch t.Name.Local {
+	case "row":
+		last := c.row
+		if c.row++; attr(t, "r") != "" {
+			c.row, err = strconv.Atoi(attr(t, "r"))
+		}
+		if c.col = 0; err != nil || c.row <= last {
+			c.row = last
+			return fmt.Errorf("the next row has the number %q", attr(t, "r"))
+		}
+	case "c":
+		last := c.col
+		c.cell, c.shared, c.formula, c.value = attr(t, "r"), attr(t, "t") == "s", false, false
+		if c.col++; c.cell != "" {
+			c.col, _, err = excelize.CellNameToCoordinates(c.cell)
+		}
+		if err == nil && c.col <= last {
+			err = fmt.Errorf("the cell %s is not in order", c.cell)
+		}
+		if c.cell == "" {
+			c.cell, _ = excelize.CoordinatesToCellName(c.col, c.row)
+		}
+	case "f":
+		c.formula = true
+	case "v", "is":
+		c.value = true
+	}
+	return err
+}
+
+func (c *sheetCheck) end(element string) error {
+	switch element {
+	case "v":
+		text := strings.TrimSpace(string(c.content))
+		if i, err := strconv.Atoi(text); c.shared && text != "" && (err != nil || i < 0 || i >= c.texts) {
+			return fmt.Errorf("the cell %s has the text %s of %d", c.cell, strconv.Quote(text), c.texts)
+		}
+	case "c":
+		if c.formula && !c.value && c.missing[c.col] == "" {
+			c.missing[c.col] = c.cell
+		}
+		c.cell = ""
+	}
+	return nil
+}
+
+func attr(t xml.StartElement, name string) string {
+	for _, a := range t.Attr {
+		if a.Name.Local == name && a.Name.Space == "" {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// shortElements is XML without long texts between tags, and without long tags, which would be kept in memory.
+type shortElements struct {
+	r    io.Reader
+	long int // bytes since the last tag
+}
+
+func (s *shortElements) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p[:min(len(p), 64<<10)])
+	if at := bytes.LastIndexByte(p[:n], '<'); at >= 0 {
+		s.long = n - at
+	} else {
+		s.long += n
+	}
+	if s.long > maxElement {
+		return 0, fmt.Errorf("a text of more than %d KiB", maxElement>>10)
+	}
+	return n, err
+}

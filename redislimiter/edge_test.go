@@ -1,0 +1,59 @@
+package redislimiter_test
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/redislimiter"
+)
+
+// TestValueThatAsksForTheWholeHorizon: a lead in the key that no replica can have.
+func TestValueThatAsksForTheWholeHorizon(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, m)
+		require.NoError(t, l.Wait(t.Context()))
+		require.NoError(t, m.Set(key, strconv.FormatInt(time.Now().Add(1500*time.Millisecond).UnixMicro(), 10)+" 90000000"))
+		began := time.Now()
+		for range 5 {
+			require.NoError(t, l.Wait(t.Context()))
+		}
+		assert.Less(t, time.Since(began), 10*time.Second)
+	})
+}
+
+// panicking is a Redis client with a fault.
+type panicking struct{ redis.Scripter }
+
+func (panicking) EvalSha(context.Context, string, []string, ...any) *redis.Cmd {
+	panic("a hook of the client")
+}
+
+// TestPanicOfTheClient comes out of the Wait that needed it, and leaves nothing behind.
+func TestPanicOfTheClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, panicking{})
+		for range 20 { // more than may wait at a time
+			assert.PanicsWithValue(t, "a hook of the client", func() { _ = l.Wait(t.Context()) })
+		}
+		l.Observe(t.Context(), timpush.Event{Kind: timpush.AttemptEnd, Code: timpush.ErrAppRateLimited})
+		synctest.Wait()
+	})
+}
+
+func TestClientThatIsNil(t *testing.T) {
+	t.Parallel()
+	for _, rdb := range []redis.Scripter{nil, (*redis.Client)(nil), (*redis.ClusterClient)(nil)} {
+		_, err := redislimiter.New(rdb, app)
+		require.ErrorContains(t, err, "rdb is nil")
+	}
+}

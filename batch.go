@@ -40,6 +40,7 @@ func (b *buffer) release() {
 		return
 	}
 	clear(b.entries)
+	b.entries = b.entries[:0]
 	buffers.Put(b)
 }
 

@@ -91,7 +91,7 @@ func NewBatcher(c *Client, opts ...BatcherOption) *Batcher {
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
-	if err := invalid(b.collector.endpoint.faults(0, user)); err != nil {
+	if err := invalid(b.collector.endpoint.check(0, user)); err != nil {
 		return err
 	}
 	notSent := func(cause error) error { return &UserError{0, user.ToAccount, NotSent, cause} }

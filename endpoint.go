@@ -15,6 +15,17 @@ type endpoint[T any] struct {
 	found    func(index int, value any)                  // is called with what was read for an input that is Done; nil: nothing is read
 }
 
+// check returns the faults of one item.
+func (e *endpoint[T]) check(index int, item T) []*InputError {
+	b := buffers.Get().(*buffer)
+	defer b.release()
+	text, valid := e.appendJSON(b.text[:0], item)
+	if b.text = text; valid {
+		return nil
+	}
+	return e.faults(index, item)
+}
+
 // command is an endpoint of the API as the engine sees it: requests and answers, whatever they carry.
 type command struct {
 	path           string // "v4/timpush/set_attr"

@@ -215,7 +215,7 @@ func (s *streaming[T]) take(position int64, item T, err error) bool {
 		s.notices <- notice{batch: &BatchResult{}, err: err}
 		return s.call.ctx.Err() == nil
 	}
-	if faults := s.endpoint.faults(int(position), item); len(faults) > 0 {
+	if faults := s.endpoint.check(int(position), item); len(faults) > 0 {
 		return s.reject(position, item, faults)
 	}
 	if !s.add(position, item) {

@@ -110,6 +110,8 @@ func (c Config) keyFaults() []error {
 		fault = "is not UTF-8 text: the file that it was read from may be in UTF-16"
 	case strings.TrimSpace(c.SecretKey) != c.SecretKey:
 		fault = "begins or ends with white space"
+	case strings.ContainsAny(c.SecretKey, "{}"):
+		fault = "has braces: is it JSON? want the key alone"
 	case strings.Trim(c.SecretKey, "\"'") != c.SecretKey:
 		fault = "begins or ends with a quotation mark"
 	case strings.Contains(c.SecretKey, "="):

@@ -213,6 +213,7 @@ var badSettings = []struct {
 	{input: "configuration that is not there", args: "--config nowhere", want: "the configuration: open nowhere: no such file or directory"},
 	{input: "configuration that is a directory", env: "TIMPUSH_CONFIG=dir", want: "the configuration: read dir: is a directory"},
 	{input: "configuration with an unknown setting", args: "--config colour", want: `colour:2:1: there is no setting "colour", but sdkappid, identifier`},
+	{input: "configuration with a setting twice", args: "--config twice", want: "twice:2:1: region is set a second time, to something else"},
 	{input: "configuration with half a line", args: "--config half", want: "half:1:1: want a line such as: region = singapore"},
 	{input: "configuration with a line of 1 MiB", args: "--config long", want: "long:2: the line is too long"},
 	{input: "configuration with a key that others can read", env: "TIMPUSH_SECRET_KEY=", args: "--config open.conf", want: "the secret key: others can read open.conf: chmod 600 open.conf"},
@@ -233,6 +234,7 @@ func TestBadSettings(t *testing.T) {
 			w.write("open", w.key)
 			w.write("nothing", " \n")
 			w.write("colour", "region = seoul\ncolour = red\n")
+			w.write("twice", "region = seoul\nTIMPUSH_REGION=singapore\n")
 			w.write("half", "region\n")
 			w.write("long", "region = seoul\nidentifier = "+strings.Repeat("x", 1<<20))
 			w.write("open.conf", "secret-key = "+w.key)

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -167,6 +169,9 @@ func (p *probing) create() (*os.File, error) {
 	if p.report == "" {
 		return nil, nil
 	}
+	if info, err := os.Stat(p.report); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		return nil, fmt.Errorf("--report %s: the file exists, and is not replaced", p.report)
+	}
 	return os.Create(p.report)
 }
 
@@ -183,7 +188,9 @@ func (p *probing) write(file *os.File, report *probe.Report, s *settings.Setting
 
 // untilStopped asks until ctx of the command ends, by Ctrl-C for instance, and restores in any case. A second Ctrl-C ends that, too.
 func (p *probing) untilStopped(asked *probe.Probe) (*probe.Report, error) {
-	ctx := p.cmd.Context()
+	ctx, stop := signal.NotifyContext(p.cmd.Context(), syscall.SIGHUP) // of a terminal that was closed
+	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // of a reader that is gone: what was changed is restored even so
 	hurry, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	go func() {

@@ -66,12 +66,29 @@ func TestProbeIsStopped(t *testing.T) {
 	assert.Equal(t, map[string]string{"city": "Rome"}, w.fake.Attrs("mary"))
 }
 
+// TestProbeWithoutAReader restores what it has changed, also where no one reads what it prints.
+func TestProbeWithoutAReader(t *testing.T) {
+	t.Parallel()
+	w := newProbed(t)
+	cmd := w.command("probe", "--account", "mary", "--yes")
+	r, closed, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	defer func() { _ = closed.Close() }()
+	cmd.Stdout, cmd.Stderr = closed, closed
+	require.Error(t, cmd.Run())
+	assert.Equal(t, 3, cmd.ProcessState.ExitCode())
+	assert.Equal(t, map[string]string{"city": "Rome"}, w.fake.Attrs("mary"))
+}
+
 func TestProbeUsage(t *testing.T) {
 	t.Parallel()
 	w := newProbed(t)
+	w.write("users.csv", header)
 	for want, args := range map[string][]string{
 		"which accounts may be changed?": {}, "takes no accounts": {"--quota", "--account", "mary"}, "is given twice": {"--account", "mary", "--unknown-account", "mary"},
 		"control character": {"--account", "a\tb"}, "it is empty": {"--account", ""}, "no such file": {"--account", "mary", "--yes", "--report", "missing/r.md"},
+		"is not replaced": {"--account", "mary", "--yes", "--report", "users.csv"},
 	} {
 		r := w.run(append([]string{"probe"}, args...)...)
 		assert.Equal(t, 2, r.code, args)

@@ -306,7 +306,7 @@ func parseFaults(texts map[string]string) (list faults, err error) {
 	var sum float64
 	for name, text := range texts {
 		percent, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
-		if err != nil || percent <= 0 || percent > 100 {
+		if err != nil || !(percent > 0 && percent <= 100) {
 			return nil, fmt.Errorf("--fault %s=%s: want a share in per cent, above 0 and at most 100", name, text)
 		}
 		fault, ok := parseFault(name)

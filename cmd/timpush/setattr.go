@@ -275,7 +275,7 @@ func (j *job) check() error {
 		return errors.New("--give-up: want 0 or more")
 	}
 	j.nameFiles()
-	return nil
+	return j.checkNames()
 }
 
 // nameFiles finds the names of the files that are written.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
@@ -88,6 +89,44 @@ func suggestFlags(err error, flags string) error {
 		return fmt.Errorf("%w: give %s in a directory that can be written to", err, flags)
 	}
 	return err
+}
+
+// checkNames refuses one file for two purposes: what one run writes at its end, or removes, would be lost to the other.
+func (j *job) checkNames() error {
+	flags := []string{"--failures", "--rejects"}
+	names := []string{j.failures, j.rejects}
+	if !j.noCheckpoint {
+		flags, names = append(flags, "--checkpoint"), append(names, j.checkpoint)
+	}
+	for i, name := range names {
+		for k := range i {
+			if sameFile(name, names[k]) {
+				return fmt.Errorf("%s %s: it is the file of %s, too: give another one", flags[i], name, flags[k])
+			}
+		}
+	}
+	return nil
+}
+
+// sameFile reports whether two names are of one file, which need not exist. A device such as /dev/null can be shared.
+func sameFile(a, b string) bool {
+	one, errOne := os.Stat(a)
+	other, errOther := os.Stat(b)
+	if errOne == nil && errOther == nil {
+		return one.Mode().IsRegular() && os.SameFile(one, other)
+	}
+	return place(a) == place(b)
+}
+
+// place is the absolute path of a file that need not exist.
+func place(name string) string {
+	if there, err := filepath.EvalSymlinks(filepath.Dir(name)); err == nil {
+		name = filepath.Join(there, filepath.Base(name))
+	}
+	if whole, err := filepath.Abs(name); err == nil {
+		name = whole
+	}
+	return name
 }
 
 // checkResultFiles refuses a result file that is an input.

@@ -381,6 +381,9 @@ func (s *Source) readLine(line text.Line) error {
 	if reason, _ := text.AccountFault(value); reason != "" {
 		return line.Fault(strings.Index(line.Text, "=")+1, reason)
 	}
+	if earlier, twice := s.file[key]; twice && earlier != value {
+		return line.Fault(0, key+" is set a second time, to something else")
+	}
 	s.file[key] = value
 	return nil
 }

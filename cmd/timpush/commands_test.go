@@ -60,6 +60,10 @@ func TestNames(t *testing.T) {
 	for _, bad := range []string{"town", "10=town", "x=town", "=town"} {
 		assert.Equal(t, 2, w.run("names", "set", bad).code, bad)
 	}
+	r = w.run("names", "set", "1=town", "1=place")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, `"1=place": the index 1 has a name already`)
+	assert.NotContains(t, r.out, "town")
 }
 
 func TestPreflightCommand(t *testing.T) {

@@ -3,9 +3,7 @@
 package main_test
 
 import (
-	"archive/zip"
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -180,39 +178,6 @@ func TestFiguresMemory(t *testing.T) { //nolint:paralleltest // it measures
 		t.Attr("memory", fmt.Sprint(float64(rss)/(1<<20))) // the last one is that of the largest file
 		assert.LessOrEqual(t, rss>>20, int64(96))
 	}
-}
-
-// writeWorkbook writes a workbook of n users as Excel does, with the texts in a part of their own. It keeps nothing in memory:
-// what this process takes would be counted as the tool's.
-func writeWorkbook(t *testing.T, name string, n int) {
-	t.Helper()
-	empty, err := os.ReadFile(filepath.Join("testdata", "empty.xlsx"))
-	require.NoError(t, err)
-	from, err := zip.NewReader(bytes.NewReader(empty), int64(len(empty)))
-	require.NoError(t, err)
-	f, err := os.Create(name)
-	require.NoError(t, err)
-	to := zip.NewWriter(f)
-	for _, part := range from.File {
-		require.NoError(t, to.Copy(part))
-	}
-	w, err := to.Create("xl/sharedStrings.xml")
-	require.NoError(t, err)
-	const main = `xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"`
-	_, _ = fmt.Fprintf(w, `<sst %s><si><t>To_Account</t></si><si><t>city</t></si><si><t>level</t></si><si><t>Zürich</t></si><si><t>北京</t></si>`, main)
-	for i := range n {
-		_, _ = fmt.Fprintf(w, "<si><t>user%08d@example.com</t></si>", i)
-	}
-	_, _ = io.WriteString(w, "</sst>")
-	w, err = to.Create("xl/worksheets/sheet1.xml")
-	require.NoError(t, err)
-	_, _ = fmt.Fprintf(w, `<worksheet %s><dimension ref="A1:C%d"/><sheetData><row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c><c r="C1" t="s"><v>2</v></c></row>`, main, n+1)
-	for i := range n {
-		_, _ = fmt.Fprintf(w, `<row r="%d"><c r="A%d" t="s"><v>%d</v></c><c r="B%d" t="s"><v>%d</v></c><c r="C%d" s="1"><v>%d</v></c></row>`, i+2, i+2, 5+i, i+2, 3+i%2, i+2, 36526+i%9000)
-	}
-	_, _ = io.WriteString(w, "</sheetData></worksheet>")
-	require.NoError(t, to.Close())
-	require.NoError(t, f.Close())
 }
 
 // TestFiguresExcel shows how much memory a workbook takes.

@@ -94,6 +94,9 @@ func parseNames(args []string) (names []timpush.AttrName, err error) {
 				n.Name, n.AccountType = before, t
 			}
 		}
+		if slices.ContainsFunc(names, func(earlier timpush.AttrName) bool { return earlier.Index == n.Index }) {
+			return nil, fmt.Errorf("%q: the index %d has a name already", arg, n.Index)
+		}
 		names = append(names, n)
 	}
 	return names, nil

@@ -360,6 +360,14 @@ func TestColumnsThatAreNotAttributes(t *testing.T) {
 	assert.Contains(t, r.err, `the nearest that it has is "city"`)
 	w.write("u.csv", "To_Account,Letzter Kauf,US$\na,Rome,1\n")
 	assert.Regexp(t, "give --map \"Letzter Kauf=ATTRIBUTE\" or --ignore \"Letzter Kauf\"\n.*--map 'US\\$=ATTRIBUTE' or --ignore 'US\\$'", w.run("set-attr", "u.csv").err, "all columns, for a shell")
+	var many strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&many, ",column %d", i)
+	}
+	w.write("u.csv", "To_Account"+many.String()+"\na"+strings.Repeat(",1", 2000)+"\n")
+	r = w.run("set-attr", "u.csv")
+	assert.Contains(t, r.err, "u.csv: so are 1990 more columns")
+	assert.Less(t, len(r.err), 6000)
 }
 
 // A spreadsheet on Windows writes CSV in the encoding of the country. What is read wrongly is never sent.

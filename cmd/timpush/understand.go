@@ -84,16 +84,25 @@ func (j *job) declaredNames(ctx context.Context, client *timpush.Client, s *sett
 func checkColumns(d *input.Description, declared map[string]timpush.AccountType) error {
 	names := slices.Sorted(maps.Keys(declared))
 	var faults []error
+	wrong := 0
 	for _, c := range d.Columns {
 		if _, ok := declared[c.Attr]; !ok && c.Use == "attribute" && (d.Always || c.Always) {
-			faults = append(faults, undeclared(d.File, c, names))
+			if wrong++; wrong <= maxColumnFaults {
+				faults = append(faults, undeclared(d.File, c, names))
+			}
 		}
 	}
-	if len(faults) == 0 {
+	switch {
+	case wrong == 0:
 		return nil
+	case wrong > len(faults):
+		faults = append(faults, fmt.Errorf("%s: so are %d more columns", d.File, wrong-len(faults)))
 	}
 	return usage(fmt.Errorf("%w\nThe app has: %s. See also: timpush names set --help", errors.Join(faults...), strings.Join(names, ", ")))
 }
+
+// maxColumnFaults is how many columns are named that the app does not have: more is another file.
+const maxColumnFaults = 10
 
 // undeclared is the error of a column that is not one of the app's attributes, which has these names.
 func undeclared(file string, c input.Column, names []string) error {
@@ -117,6 +126,9 @@ func (r *reporter) understood(d *input.Description, more int, withRows bool) {
 	}
 }
 
+// maxColumnsShown is how many columns a description has: an app has ten attributes.
+const maxColumnsShown = 40
+
 func writeDescription(out io.Writer, d *input.Description, more int, withRows bool) {
 	parts := []string{describeFormat(d)}
 	if d.Rows >= 0 {
@@ -131,7 +143,7 @@ func writeDescription(out io.Writer, d *input.Description, more int, withRows bo
 	}
 	_, _ = fmt.Fprintf(out, "%s: %s\n", d.File, strings.Join(parts, ", "))
 	var rows [][]string
-	for _, c := range d.Columns {
+	for _, c := range d.Columns[:min(len(d.Columns), maxColumnsShown)] {
 		use := c.Use
 		if c.Use == "attribute" {
 			use = fmt.Sprintf("attribute %q", c.Attr)
@@ -139,6 +151,9 @@ func writeDescription(out io.Writer, d *input.Description, more int, withRows bo
 		if c.Name != "" {
 			rows = append(rows, []string{shown(c.Name), use})
 		}
+	}
+	if more := len(d.Columns) - maxColumnsShown; more > 0 {
+		rows = append(rows, []string{"and " + count(more, "more column")})
 	}
 	writeTable(out, rows)
 	if withRows {
@@ -176,7 +191,7 @@ func writeSample(out io.Writer, d *input.Description) {
 	var rows [][]string
 	for _, row := range d.Sample {
 		var cells []string
-		for i, cell := range row {
+		for i, cell := range row[:min(len(row), maxColumnsShown)] {
 			if d.Columns[i].Use != "ignored" {
 				cells = append(cells, shown(cell))
 			}

@@ -73,12 +73,13 @@ const (
 	maxAccountChecks = 2 // retries after 60004 and 60005: these may be transient, but more often the configuration is wrong
 )
 
-// acquire waits for a slot, the throttle and the limiter.
+// acquire waits for a slot, the throttle and the limiter. A request has its slot while it waits for its quota, so that nothing
+// stands between that and the transport; therefore each quota has slots of its own.
 func (s *sender) acquire(e Event) (epoch int, err error) {
 	e.Kind, e.Wait = WaitEnd, WaitSlot
 	began := time.Now()
 	select {
-	case s.slots <- struct{}{}:
+	case s.slots[s.command.quota] <- struct{}{}:
 	case <-s.waiting.Done():
 		return 0, s.waiting.Err()
 	}
@@ -98,7 +99,7 @@ func (s *sender) acquire(e Event) (epoch int, err error) {
 	return epoch, err
 }
 
-func (s *sender) release() { <-s.slots }
+func (s *sender) release() { <-s.slots[s.command.quota] }
 
 // waitQuota waits for the throttle and then for the limiter, since all calls that wait for the throttle continue when it ends.
 // If a throttle code comes in the meantime, it starts over.

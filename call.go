@@ -31,7 +31,7 @@ func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (re
 // send sends requests, as many at a time as the client may have in flight, and returns when each of their entries has its
 // outcome.
 func (s *sender) send(requests [][]*entry) {
-	parallel := min(len(requests), cap(s.slots))
+	parallel := min(len(requests), s.maxInFlight)
 	if s.command.serial || parallel == 1 {
 		for _, request := range requests {
 			s.request(request, history{})

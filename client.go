@@ -56,7 +56,7 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 	e := &engine{
 		hosts: h, userAgent: []string{s.userAgent}, transport: s.transport(),
 		query:   "contenttype=json&sdkappid=" + strconv.Itoa(cfg.SDKAppID) + "&identifier=" + url.QueryEscape(cfg.Identifier),
-		signing: newSigning(s.signer, s.attemptTimeout), limiters: s.limiters, slots: make(chan struct{}, s.maxInFlight),
+		signing: newSigning(s.signer, s.attemptTimeout), limiters: s.limiters, maxInFlight: s.maxInFlight,
 		observers: s.observers, maxAttempts: s.attempts(), retryBudget: s.retryBudget, attemptTimeout: s.attemptTimeout,
 		limits: map[string]sizeLimit{},
 	}
@@ -64,7 +64,7 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 		e.attemptTimeout = min(e.attemptTimeout, s.httpClient.Timeout)
 	}
 	for q := range quotaCount {
-		e.throttles[q] = newThrottle(q.callsPerSecond())
+		e.throttles[q], e.slots[q] = newThrottle(q.callsPerSecond()), make(chan struct{}, s.maxInFlight)
 		if e.limiters[q] == nil {
 			e.limiters[q] = NewLimiter(q.callsPerSecond() * defaultShare)
 		}

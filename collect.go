@@ -169,7 +169,7 @@ func (c *collector[T, K]) full() int { return c.engine.limit(&c.endpoint.command
 
 // sendDue sends all batches that need not wait, as many as the client may have in flight.
 func (c *collector[T, K]) sendDue() {
-	for len(c.queue) > 0 && c.inFlight < cap(c.engine.slots) {
+	for len(c.queue) > 0 && c.inFlight < c.engine.maxInFlight {
 		if b := c.queue[0]; !b.due && len(c.queue) == 1 && !c.closed && b.accounts < c.full() {
 			return
 		}

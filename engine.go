@@ -18,7 +18,8 @@ type engine struct {
 	signing        signing
 	limiters       [quotaCount]Limiter
 	throttles      [quotaCount]*throttle
-	slots          chan struct{} // one for each request in flight
+	maxInFlight    int                       // of each quota
+	slots          [quotaCount]chan struct{} // one for each request in flight
 	observers      []Observer
 	maxAttempts    int
 	retryBudget    time.Duration // 0: no limit

@@ -37,7 +37,7 @@ type WaitReason string
 
 // The reasons to wait.
 const (
-	WaitSlot    WaitReason = "slot"    // fewer than MaxInFlight requests in flight
+	WaitSlot    WaitReason = "slot"    // fewer than MaxInFlight requests of the quota in flight
 	WaitQuota   WaitReason = "quota"   // the limiter, and the throttle after a throttle code
 	WaitBackoff WaitReason = "backoff" // the pause before an attempt is repeated
 )

@@ -49,7 +49,7 @@ func (s *settings) require(ok bool, fault string) {
 // that has died silently is used until the kernel closes it. With a transport that retries by itself a request may be
 // applied more than once.
 // After an attempt that timed out, its idle connections are closed, since they may be dead as well.
-// If not given, the client makes a transport, with as many connections as MaxInFlight.
+// If not given, the client makes a transport, with a connection for each request about users in flight, and a few for others.
 func WithHTTPClient(h *http.Client) Option {
 	return func(s *settings) {
 		s.httpClient = h
@@ -142,9 +142,9 @@ func WithAttemptTimeout(d time.Duration) Option {
 	}
 }
 
-// WithMaxInFlight bounds how many requests the client has in flight at a time; at least 1, and more than 10,000 count as
-// 10,000. To use the whole quota it must be 100 x the latency in seconds. If not given, it is 32, which is enough for
-// latencies of 300 ms.
+// WithMaxInFlight bounds how many requests of each [Quota] the client has in flight at a time, those included that wait for
+// their quota; at least 1, and more than 10,000 count as 10,000. To use the whole quota it must be 100 x the latency in seconds.
+// If not given, it is 32, which is enough for latencies of 300 ms.
 func WithMaxInFlight(n int) Option {
 	return func(s *settings) {
 		s.maxInFlight = min(n, 10000)

@@ -160,7 +160,7 @@ func newStreaming[T any](
 		}
 	}
 	s := &streaming[T]{
-		endpoint: to, user: user, maxInvalid: settings.maxInvalid, notices: make(chan notice), room: make(chan struct{}, 2*to.size*cap(e.slots)),
+		endpoint: to, user: user, maxInvalid: settings.maxInvalid, notices: make(chan notice), room: make(chan struct{}, 2*to.size*e.maxInFlight),
 		began: time.Now(), settled: settled{open: math.MaxInt64}, source: source{returned: make(chan struct{})},
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)

@@ -73,14 +73,18 @@ const (
 	maxAccountChecks = 2 // retries after 60004 and 60005: these may be transient, but more often the configuration is wrong
 )
 
-// acquire waits for a slot, the throttle and the limiter.
+// acquire waits for a slot, the throttle and the limiter. A request has its slot while it waits for its quota, so that it is sent
+// at once when that lets it through; only so many requests of a quota wait that there are slots for the other quotas.
 func (s *sender) acquire(e Event) (epoch int, err error) {
 	e.Kind, e.Wait = WaitEnd, WaitSlot
 	began := time.Now()
-	select {
-	case s.slots <- struct{}{}:
-	case <-s.waiting.Done():
-		return 0, s.waiting.Err()
+	turns := s.turns[s.command.quota]
+	if err = take(s.waiting, turns); err != nil {
+		return 0, err
+	}
+	defer func() { <-turns }()
+	if err = take(s.waiting, s.slots); err != nil {
+		return 0, err
 	}
 	acquired := false
 	defer func() {
@@ -99,6 +103,16 @@ func (s *sender) acquire(e Event) (epoch int, err error) {
 }
 
 func (s *sender) release() { <-s.slots }
+
+// take takes one of the places of a channel, as soon as there is one.
+func take(ctx context.Context, places chan<- struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // waitQuota waits for the throttle and then for the limiter, since all calls that wait for the throttle continue when it ends.
 // If a throttle code comes in the meantime, it starts over.

@@ -65,6 +65,7 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 	}
 	for q := range quotaCount {
 		e.throttles[q] = newThrottle(q.callsPerSecond())
+		e.turns[q] = make(chan struct{}, q.turns(s.maxInFlight))
 		if e.limiters[q] == nil {
 			e.limiters[q] = NewLimiter(q.callsPerSecond() * defaultShare)
 		}

@@ -18,7 +18,8 @@ type engine struct {
 	signing        signing
 	limiters       [quotaCount]Limiter
 	throttles      [quotaCount]*throttle
-	slots          chan struct{} // one for each request in flight
+	slots          chan struct{}             // one for each request in flight
+	turns          [quotaCount]chan struct{} // one for each request that waits for a slot or its quota
 	observers      []Observer
 	maxAttempts    int
 	retryBudget    time.Duration // 0: no limit

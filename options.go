@@ -142,9 +142,9 @@ func WithAttemptTimeout(d time.Duration) Option {
 	}
 }
 
-// WithMaxInFlight bounds how many requests the client has in flight at a time; at least 1, and more than 10,000 count as
-// 10,000. To use the whole quota it must be 100 x the latency in seconds. If not given, it is 32, which is enough for
-// latencies of 300 ms.
+// WithMaxInFlight bounds how many requests the client has in flight at a time, those included that wait for their quota; at
+// least 1, and more than 10,000 count as 10,000. To use the whole quota it must be 100 x the latency in seconds. With less than 6,
+// requests that wait for one [Quota] can delay those of another. If not given, it is 32, which is enough for latencies of 300 ms.
 func WithMaxInFlight(n int) Option {
 	return func(s *settings) {
 		s.maxInFlight = min(n, 10000)

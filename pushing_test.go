@@ -388,6 +388,70 @@ func TestNoOneGetsAPushTwice(t *testing.T) {
 	}
 }
 
+// TestRequestsThatWaitForAQuotaLeaveSlotsToOthers has as many calls of each quota wait as could take all slots several times.
+func TestRequestsThatWaitForAQuotaLeaveSlotsToOthers(t *testing.T) {
+	now := time.Now()
+	calls := map[timpush.Quota]func(ctx context.Context, c *timpush.Client) error{
+		timpush.QuotaUsers: func(ctx context.Context, c *timpush.Client) error {
+			_, err := c.SetAttr(ctx, someUsers(1))
+			return err
+		},
+		timpush.QuotaPush: func(ctx context.Context, c *timpush.Client) error {
+			_, err := c.Push(ctx, timpush.Audience{Everybody: true}, hello)
+			return err
+		},
+		timpush.QuotaRecipients: func(ctx context.Context, c *timpush.Client) error {
+			_, err := c.PushTo(ctx, []string{"user-0"}, hello)
+			return err
+		},
+		timpush.QuotaRevoke: func(ctx context.Context, c *timpush.Client) error { return c.Revoke(ctx, "task", nil) },
+		timpush.QuotaTasks:  func(ctx context.Context, c *timpush.Client) error { return c.DeleteTask(ctx, 1, timpush.TaskAll) },
+		timpush.QuotaStats: func(ctx context.Context, c *timpush.Client) error {
+			_, err := c.ChatStats(ctx, now.Add(-time.Hour), now)
+			return err
+		},
+	}
+	for free := range calls {
+		t.Run(free.String(), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				var opts []timpush.Option
+				for q := range calls {
+					if q != free {
+						opts = append(opts, timpush.WithQuota(q, exhausted{}))
+					}
+				}
+				c := fake(t).Client(opts...)
+				ctx, cancel := context.WithCancel(t.Context())
+				var waiting sync.WaitGroup
+				for q, call := range calls {
+					for range 64 {
+						if q != free {
+							waiting.Go(func() { assert.ErrorIs(t, call(ctx, c), context.Canceled) })
+						}
+					}
+				}
+				synctest.Wait()
+				began := time.Now()
+				err := calls[free](t.Context(), c)
+				assert.NotErrorIs(t, err, context.DeadlineExceeded)
+				assert.Zero(t, time.Since(began), "a call waits for its own quota only")
+				cancel()
+				waiting.Wait()
+			})
+		})
+	}
+}
+
+// exhausted is a Limiter that lets nothing through.
+type exhausted struct{}
+
+func (exhausted) Wait(ctx context.Context) error { return exhausted{}.WaitN(ctx, 1) }
+
+func (exhausted) WaitN(ctx context.Context, _ int) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // TestPushesHaveQuotasOfTheirOwn: a throttle code of a push never slows SetAttr.
 func TestPushesHaveQuotasOfTheirOwn(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

@@ -101,16 +101,6 @@ func (s *sender) acquire(e Event) (epoch int, err error) {
 
 func (s *sender) release() { <-s.slots[s.command.quota] }
 
-// take takes one of the places of a channel, as soon as there is one.
-func take(ctx context.Context, places chan<- struct{}) error {
-	select {
-	case places <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // waitQuota waits for the throttle and then for the limiter, since all calls that wait for the throttle continue when it ends.
 // If a throttle code comes in the meantime, it starts over.
 func (s *sender) waitQuota(accounts int) (epoch int, err error) {

@@ -37,14 +37,3 @@ func (q Quota) callsPerSecond() float64 {
 	}
 	return 1
 }
-
-// turns returns how many requests of a quota may wait for it at a time, each with a slot: a sixteenth of all for those with few
-// calls, and the rest for users, so that those of one quota leave slots to the others. Users get so many since a limiter may be far
-// away: then it takes several that wait to use its rate.
-func (q Quota) turns(slots int) int {
-	few := max(1, slots/16)
-	if q != QuotaUsers {
-		return few
-	}
-	return max(1, slots-int(quotaCount-1)*few)
-}

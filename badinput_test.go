@@ -2,6 +2,7 @@ package timpush_test
 
 import (
 	"crypto/tls"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -71,6 +72,8 @@ var badConfigs = []struct {
 	{input: "no time for retries", option: timpush.WithRetryBudget(0), want: "WithRetryBudget(0s): want more than 0"},
 	{input: "backup host of a region without one", change: func(c *timpush.Config) { c.Region = timpush.RegionSaudiArabia }, option: timpush.WithBackupHost(), want: "has no documented backup host"},
 	{input: "limiter with a burst of 0", option: timpush.WithLimiter(rate.NewLimiter(100, 0)), want: "a burst of 0 lets nothing through"},
+	{input: "limiter with a rate of 0", option: timpush.WithQuota(timpush.QuotaPush, timpush.NewLimiter(0)), want: "WithQuota: a rate that is not above 0 lets nothing through"},
+	{input: "limiter with a rate that is no number", option: timpush.WithLimiter(timpush.NewLimiter(math.NaN())), want: "WithLimiter: a rate that is not above 0 lets nothing through"},
 	{input: "Signer that is nil", option: timpush.WithSigner(nil), want: "WithSigner(nil)"},
 	{input: "logger that is nil", option: timpush.WithLogger(nil), want: "WithLogger(nil)"},
 	{input: "Observer that is nil", option: timpush.WithObserver(nil), want: "WithObserver(nil)"},

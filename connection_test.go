@@ -304,6 +304,7 @@ func TestRetryAfter(t *testing.T) {
 		"that is no time":        {503, func(time.Time) string { return "soon" }, nil, 2, 0, time.Second},
 		"beyond the budget":      {503, seconds(11), []timpush.Option{timpush.WithRetryBudget(10 * time.Second)}, 1, 0, time.Second},
 		"far beyond the budget":  {503, func(time.Time) string { return "Fri, 31 Dec 9999 23:59:59 GMT" }, []timpush.Option{timpush.WithRetryBudget(10 * time.Second)}, 1, 0, time.Second},
+		"too large a number":     {503, func(time.Time) string { return "99999999999999999999" }, nil, 2, time.Minute, 62 * time.Second},
 		"within the budget":      {503, seconds(9), []timpush.Option{timpush.WithRetryBudget(10 * time.Second)}, 2, 9 * time.Second, 10 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {

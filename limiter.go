@@ -36,11 +36,15 @@ const maxStarts = 10 * DefaultQPS
 const slack = 5 * time.Millisecond
 
 // NewLimiter makes a limiter like the one that a client makes for itself, to be shared by the clients of an app, or to use
-// only a part of the quota. It lets callsPerSecond through, more than 0, evenly and without bursts. It does not catch up, as a
+// only a part of the quota. It lets callsPerSecond through, evenly and without bursts; [NewClient] refuses one of 0 or less, which would
+// let nothing through. It does not catch up, as a
 // *rate.Limiter does: also after a call that starts late, because the machine is busy, no second has more calls than that. It
 // is safe for concurrent use.
 func NewLimiter(callsPerSecond float64) Limiter {
-	calls := int(min(max(1, math.Round(callsPerSecond/defaultShare)), maxStarts))
+	calls := 1
+	if callsPerSecond > 0 { // and not NaN either
+		calls = int(min(max(1, math.Round(callsPerSecond/defaultShare)), maxStarts))
+	}
 	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
 	return &evenLimiter{Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - min(slack, span/100), starts: make([]time.Time, calls)}
 }

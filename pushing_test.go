@@ -390,6 +390,7 @@ func TestNoOneGetsAPushTwice(t *testing.T) {
 
 // TestRequestsThatWaitForAQuotaLeaveSlotsToOthers has as many calls of each quota wait as could take all slots several times.
 func TestRequestsThatWaitForAQuotaLeaveSlotsToOthers(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	calls := map[timpush.Quota]func(ctx context.Context, c *timpush.Client) error{
 		timpush.QuotaUsers: func(ctx context.Context, c *timpush.Client) error {

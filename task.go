@@ -312,6 +312,8 @@ func (q *TaskQuery) faults() []*InputError {
 		f.add("EndTime", "is not set")
 	case q.EndTime.Before(q.BeginTime):
 		f.add("EndTime", "is before BeginTime")
+	case q.BeginTime.UTC().Year() < 0 || q.EndTime.UTC().Year() > 9999:
+		f.add("EndTime", "is after the year 9999, or BeginTime before the year 0")
 	}
 	if !utf8.ValidString(q.OrderBy) {
 		f.add("OrderBy", notUTF8)

@@ -120,6 +120,8 @@ func TestTaskQuery(t *testing.T) {
 
 	assert.Equal(t, []string{"BeginTime", "EndTime", "Offset", "Want"}, fieldsOf(t, (&TaskQuery{Offset: -1, Want: -1}).faults()))
 	assert.Equal(t, []string{"EndTime"}, fieldsOf(t, (&TaskQuery{BeginTime: noon, EndTime: noon.Add(-1)}).faults()))
+	assert.Equal(t, []string{"EndTime"}, fieldsOf(t, (&TaskQuery{BeginTime: noon, EndTime: time.Unix(1<<40, 0)}).faults()), "a year has four digits")
+	assert.Equal(t, []string{"EndTime"}, fieldsOf(t, (&TaskQuery{BeginTime: time.Unix(-1<<40, 0), EndTime: noon}).faults()))
 }
 
 // taskSample is the documentation's, with a type of its own.

@@ -274,7 +274,7 @@ func decodeAnswer(body []byte) (a answer, ok bool) {
 			ToAccount text `json:"To_Account"`
 			ErrorCode number
 			ErrorInfo text
-		}
+		} `json:",case:ignore"` // one that is overlooked would make users Done that are not
 	}
 	// A gateway may answer in another encoding: the code is worth more than the characters of its text.
 	if err := unmarshal(body, &wire); err != nil || !wire.ErrorCode.set {

@@ -66,6 +66,7 @@ var badConfigs = []struct {
 	{input: "transport that is a nil pointer", option: timpush.WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)}), want: "its Transport is a nil pointer"},
 	{input: "transport that does not verify TLS", option: timpush.WithHTTPClient(&http.Client{Transport: blind()}), want: "InsecureSkipVerify would give the UserSig to anybody"},
 	{input: "limiter that is nil", option: timpush.WithLimiter(nil), want: "WithLimiter(nil)"},
+	{input: "low priority of no limiter", option: timpush.WithLimiter(timpush.LowPriority(nil)), want: "WithLimiter(nil)"},
 	{input: "no such quota", option: timpush.WithQuota(timpush.Quota(-1), timpush.NewLimiter(1)), want: "WithQuota: there is no Quota -1"},
 	{input: "limiter of recipients that cannot count them", option: timpush.WithQuota(timpush.QuotaRecipients, unlimited{}), want: "for QuotaRecipients the Limiter needs a method WaitN(ctx, n)"},
 	{input: "no recipients a second", option: timpush.WithRecipientRate(0), want: "WithRecipientRate(0): want at least 1"},

@@ -99,7 +99,8 @@ func (c Code) Retryable() bool {
 	return false
 }
 
-// Throttling reports whether the code says that there are too many calls. It slows down every caller of the client.
+// Throttling reports whether the code says that there are too many calls. It slows down all calls of the client that use the same
+// [Quota], and [ErrAppRateLimited] all calls.
 func (c Code) Throttling() bool { return c.class() == classThrottle }
 
 // DataFault reports whether the code is about the data of one account, and not about the other accounts of the request: the

@@ -395,6 +395,20 @@ func TestAccountListedInAnotherCase(t *testing.T) {
 	})
 }
 
+// TestErrorListInAnotherCase: the API is not strict with the case of names (TaskId and TaskID), and a list that is overlooked would
+// make users Done.
+func TestErrorListInAnotherCase(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		for _, name := range []string{"Errorlist", "errorList", "error_list"} {
+			s.Inject(timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"`+name+`":[{"To_Account":"user-1","ErrorCode":70107}]}`))
+			users := someUsers(2)
+			result, err := client(s).SetAttr(t.Context(), users)
+			assert.Equal(t, map[string]timpush.Outcome{"user-1": timpush.Rejected}, outcomes(partial(t, users, result, err)), name)
+		}
+	})
+}
+
 func TestStatusAtItsBounds(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		for status, want := range map[int]timpush.Result{

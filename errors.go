@@ -45,7 +45,7 @@ func (e *APIError) Unwrap() error { return e.Code }
 // It comes from a gateway or a proxy, or from a server that has changed.
 type HTTPError struct {
 	StatusCode int
-	Snippet    string        // the beginning of the body, at most 200 bytes, without a UserSig; "" if it repeats the request
+	Snippet    string        // the beginning of the body, at most 200 bytes, without a UserSig; "" if it repeats the request, or if the call reads data from answers
 	RetryAfter time.Duration // from the Retry-After header of a 429 or 503; 0 if there is none
 }
 

@@ -31,8 +31,11 @@ import (
 //	100 ms       222 ms   355 ms         96 %
 //
 // The Limiter lets its callers through in the order in which they come. It has a method WaitN if l has one, and is safe for
-// concurrent use.
+// concurrent use. If l is nil, so is the Limiter, which [NewClient] refuses.
 func LowPriority(l Limiter) Limiter {
+	if l == nil {
+		return nil
+	}
 	even, _ := l.(*evenLimiter)
 	low := &lowPriority{limiter: l, even: even, first: make(chan struct{}, 1), left: make(chan struct{}, 1), most: 1}
 	if _, ok := l.(nWaiter); ok {

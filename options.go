@@ -123,9 +123,9 @@ func WithMaxAttempts(n int) Option {
 	}
 }
 
-// WithRetryBudget bounds how long one request may be retried, from its first attempt on: a retry that would begin later is
-// not made. More than 0. If not given, there is no limit; given without [WithMaxAttempts], only the budget
-// ends retries.
+// WithRetryBudget bounds how long one request may be retried, from its first attempt on: a retry whose pause would end later is
+// not made. A retry then still waits for its quota, which takes longer after a throttle code: only ctx bounds that. More than 0.
+// If not given, there is no limit; given without [WithMaxAttempts], only the budget ends retries.
 func WithRetryBudget(d time.Duration) Option {
 	return func(s *settings) {
 		s.retryBudget = d

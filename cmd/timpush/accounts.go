@@ -175,6 +175,7 @@ type removal struct {
 	client *timpush.Client
 	names  []string
 	users  []timpush.UserAttrNames
+	began  bool // a part was sent
 	done   int
 	some   bool // users are not done
 }
@@ -200,14 +201,23 @@ func (r *removal) all(ctx context.Context, accounts iter.Seq2[string, error]) er
 	return exitStatus(r.some)
 }
 
+// partFailed returns the error of a part as a whole. Input that is invalid is a usage error only if nothing was sent before.
+func partFailed(err error, began bool) error {
+	if began {
+		return fatal(err)
+	}
+	return callFailed(err, "")
+}
+
 // send sends the users collected so far.
 func (r *removal) send(ctx context.Context) error {
 	result, err := r.client.RemoveAttr(ctx, r.users)
 	users := r.users
 	r.users = r.users[:0]
 	if result == nil {
-		return fatal(err)
+		return partFailed(err, r.began)
 	}
+	r.began = true
 	r.done += result.Done
 	if r.cmd.Context().Err() != nil {
 		return fatal(fmt.Errorf("stopped early: %w; %q and the accounts after it are not all done: to remove an attribute twice does no harm", errInterrupted, users[0].ToAccount))

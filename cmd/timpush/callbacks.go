@@ -69,6 +69,7 @@ type listening struct {
 	mu      sync.Mutex
 	taken   int          // events taken
 	closed  bool         // no more are taken
+	full    bool         // it was said that too many wait
 	refused map[int]bool // statuses that were reported
 }
 
@@ -117,6 +118,10 @@ func take[T any](l *listening, events []T) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || cap(l.events)-len(l.events) < len(events) {
+		if !l.closed && !l.full {
+			l.full = true
+			l.say("timpush: events are refused: they come faster than they can be printed (said once)")
+		}
 		return errors.New("events come faster than they can be printed, or the command ends")
 	}
 	for _, event := range events {
@@ -137,7 +142,7 @@ func (l *listening) serve(ctx context.Context, listener net.Listener, server *ht
 	case err := <-printed: // an error, or the last of --count
 		l.stop(ctx, server)
 		if err == nil {
-			l.say("%s.", count(l.most, "event"))
+			l.say("%s.%s", count(l.most, "event"), l.unprinted())
 		}
 		return fatal(err)
 	case <-ctx.Done():
@@ -183,6 +188,14 @@ func (l *listening) print() error {
 	return nil
 }
 
+// unprinted says how many events were taken beyond those of --count: the service takes them for received.
+func (l *listening) unprinted() string {
+	if l.taken > l.most {
+		return fmt.Sprintf(" %d more came at the same time, and are not printed.", l.taken-l.most)
+	}
+	return ""
+}
+
 // watch says once for each status that requests are refused with it: an app without events is puzzling.
 func (l *listening) watch(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -196,6 +209,8 @@ func (l *listening) watch(h http.Handler) http.Handler {
 				http.StatusForbidden:        fmt.Sprintf("its SdkAppid is not %d, or its Sign is not made with the token in %s", l.app, tokenVariable),
 				http.StatusMethodNotAllowed: "it is not a POST",
 				http.StatusBadRequest:       "its body is not the JSON of a callback",
+
+				http.StatusRequestEntityTooLarge: "its body is longer than 1 MiB",
 			}[seen.status]
 			l.say("timpush: a request was refused: %s (HTTP %d; said once)", why, seen.status)
 		}

@@ -108,6 +108,8 @@ func TestCallbacksCounted(t *testing.T) {
 	out, err := io.ReadAll(l.out)
 	require.NoError(t, err, "it ends by itself")
 	assert.Len(t, lines(t, string(out)), 2)
+	_, rest := l.end()
+	assert.Equal(t, "2 events. 1 more came at the same time, and are not printed.\n", rest)
 	assert.Equal(t, 2, w.run("callbacks", "--count", "-1").code)
 }
 
@@ -125,6 +127,16 @@ func TestCallbacksRefused(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(rest, "refused"))
 	assert.Contains(t, rest, "0 events.")
 	assert.NotContains(t, rest, "secret-token")
+}
+
+// TestCallbacksTooLong: the command says why it refuses a body that is too long.
+func TestCallbacksTooLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := w.listen()
+	assert.Equal(t, 413, l.send(timpushtest.Event{"To_Account": strings.Repeat("x", 1<<20)}).Status)
+	_, rest := l.end()
+	assert.Contains(t, rest, "its body is longer than 1 MiB (HTTP 413; said once)")
 }
 
 // TestCallbacksNotRead: the service has its answer at once, also if the output is not read.

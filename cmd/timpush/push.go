@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -46,6 +47,14 @@ func (p *pushSource) flags() {
 }
 
 func (p *pushSource) described() bool { return p.title != "" || p.desc != "" }
+
+// check refuses the name of a file that is empty, as a variable of a shell may be that was never set.
+func (p *pushSource) check() error {
+	if p.file == "" && p.cmd.Flags().Changed("file") {
+		return errors.New("--file: the name of the file is empty")
+	}
+	return nil
+}
 
 // pushFlags are the flags of a push.
 type pushFlags struct {
@@ -125,7 +134,7 @@ func (f *pushFlags) prepare() (client *timpush.Client, content timpush.TaskConte
 	switch {
 	case err != nil:
 		return nil, content, usage(err)
-	case f.everybody != 0 && f.everybody != s.Config.SDKAppID:
+	case f.cmd.Flags().Changed("everybody") && f.everybody != s.Config.SDKAppID:
 		return nil, content, usage(fmt.Errorf("--everybody %d: the configured app is %d", f.everybody, s.Config.SDKAppID))
 	case !f.yes && !f.dryRun:
 		return nil, content, usage(errors.New("nothing was sent: give --yes to send it, or --dry-run to see the request"))
@@ -154,13 +163,16 @@ func (f *pushFlags) conditions() bool {
 	return len(f.attrsAnd)+len(f.attrsOr) > 0 || f.to.TagsAnd != nil || f.to.TagsOr != nil || f.to.TagsNot != nil
 }
 
-// given reports whether there is a flag that says what is sent, or to whom.
+// given reports whether there is a flag that says what is sent, or to whom, also an empty one.
 func (f *pushFlags) given() bool {
-	return f.file != "" || f.described() || f.conditions() || f.accounts != nil || f.everybody != 0
+	return slices.ContainsFunc([]string{"file", "title", "desc", "attr", "attr-or", "tags", "tags-or", "tags-not", "everybody", "accounts"}, f.cmd.Flags().Changed)
 }
 
 // read returns the audience and the push of the flags or of the file.
 func (f *pushFlags) read() (content timpush.TaskContent, err error) {
+	if err := f.check(); err != nil {
+		return content, err
+	}
 	if f.file != "" {
 		if f.described() || f.conditions() || f.accounts != nil {
 			return content, errors.New("give either --file or flags that describe the push, not both")
@@ -374,7 +386,7 @@ func newRevoke() *cobra.Command {
 			replacement = &timpush.Notification{Title: title, Desc: desc}
 		}
 		if err := client.Revoke(cmd.Context(), args[0], replacement); err != nil {
-			return fatal(err)
+			return callFailed(err, "")
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), "withdrawn")
 		return fatal(err)

@@ -114,6 +114,7 @@ type tagParts struct {
 	do     func(context.Context, []string) (*timpush.Result, error)
 	part   []string
 	done   int
+	began  bool // a part was sent
 	counts bool // there are results to count
 	some   bool // accounts are not done
 }
@@ -155,8 +156,9 @@ func (p *tagParts) send(ctx context.Context) error {
 	}
 	partial, ok := errors.AsType[*timpush.PartialError](err)
 	if err != nil && !ok {
-		return fatal(err)
+		return partFailed(err, p.began)
 	}
+	p.began = true
 	if ok {
 		p.some = true
 		printUsers(p.cmd.ErrOrStderr(), partial)

@@ -25,7 +25,7 @@ func TestTags(t *testing.T) {
 	done("1 done\n", "clear", "mary")
 	assert.Empty(t, w.fake.Tags("mary"))
 	calls := len(w.fake.Calls())
-	for _, args := range [][]string{{"tags", "add", "mary"}, {"tags", "clear"}, {"tags", "get", "--file", "x", "mary"}} {
+	for _, args := range [][]string{{"tags", "add", "mary"}, {"tags", "clear"}, {"tags", "get", "--file", "x", "mary"}, {"tags", "add", "--tags", "a,,b", "mary"}, {"tags", "get", "", "mary"}} {
 		assert.Equal(t, 2, w.run(args...).code, args)
 	}
 	assert.Len(t, w.fake.Calls(), calls)

@@ -40,28 +40,35 @@ func newTasks() *cobra.Command {
 
 // when is the time of a task, as the flags have it.
 type when struct {
-	at string
-	in time.Duration
+	cmd *cobra.Command
+	at  string
+	in  time.Duration
 }
 
 func (w *when) flags(cmd *cobra.Command) {
+	w.cmd = cmd
 	cmd.Flags().StringVar(&w.at, "at", "", "`time` to send it, with its zone")
 	cmd.Flags().DurationVar(&w.in, "in", 0, "`time` from now until it is sent, such as 90m")
 }
 
 // time returns the zero time if there is no flag.
 func (w *when) time() (time.Time, error) {
+	at, in := w.cmd.Flags().Changed("at"), w.cmd.Flags().Changed("in")
 	switch {
-	case w.at != "" && w.in != 0:
+	case at && in:
 		return time.Time{}, errors.New("give either --at or --in, not both")
-	case w.in < 0:
+	case in && w.in <= 0:
 		return time.Time{}, fmt.Errorf("--in %v: want a time that is still to come", w.in)
-	case w.in > 0:
+	case in:
 		return time.Now().Add(w.in), nil
-	case w.at == "":
+	case !at:
 		return time.Time{}, nil
 	}
-	return parseTime("--at", w.at)
+	t, err := parseTime("--at", w.at)
+	if err == nil && t.IsZero() {
+		err = fmt.Errorf("--at %q: want a time that is still to come", w.at)
+	}
+	return t, err
 }
 
 func newTasksAdd() *cobra.Command {
@@ -126,7 +133,10 @@ func newTasksList() *cobra.Command {
 	flags.Bool("json", false, "write an object on each line, for a program")
 	appFlags(flags)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if q.BeginTime, q.EndTime, err = span(from, to, listedSpan); err != nil {
+		if q.OrderBy != "createAt" && q.OrderBy != "schedAt" {
+			return usage(fmt.Errorf("--order %q: want createAt or schedAt", q.OrderBy))
+		}
+		if q.BeginTime, q.EndTime, err = span(cmd.Flags(), from, to, listedSpan); err != nil {
 			return usage(err)
 		}
 		client, _, err := newClient(cmd)

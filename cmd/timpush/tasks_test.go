@@ -101,10 +101,22 @@ func TestTasksByAccident(t *testing.T) {
 		{"a time with its zone", append(push, "--at", "tomorrow", "--yes")},
 		{"no time zone", append(push, "--at", "2099-01-01 09:00 Shanghai", "--yes")},
 		{"skip this time", append(push, "--at", "2030-03-31 02:30 Europe/Rome", "--yes")},
+		{"twice; write +01:00 or +02:00", append(push, "--at", "2030-10-27 02:30 Europe/Rome", "--yes")},
+		{"twice; write +01:00 or +02:00", append(push, "--at", "2030-10-27 02:00:00 Europe/Rome", "--yes")},
+		{"a time with its zone", append(push, "--at", "", "--yes")},
+		{"not both", append(push, "--at", "", "--in", "1h", "--yes")},
+		{"still to come", append(push, "--in", "0", "--yes")},
+		{"still to come", append(push, "--at", "0001-01-01 00:00 UTC", "--yes")},
+		{"the configured app is", append(push, "--everybody", "0", "--in", "1h", "--yes")},
 		{"to whom?", []string{"add", "--title", "x", "--in", "1h", "--yes"}},
 		{"want one of them", append(push, "--accounts", "mary", "--in", "1h", "--yes")},
 		{"the configured app is", []string{"add", "--everybody", "7", "--title", "x", "--in", "1h", "--yes"}},
 		{"change what?", []string{"change", "7", "--yes"}},
+		{"the name of the file is empty", []string{"change", "7", "--in", "1h", "--file", "", "--yes"}},
+		{"to whom?", []string{"change", "7", "--in", "1h", "--title", "", "--yes"}},
+		{"a time with its zone", []string{"change", "7", "--at", "", "--tags", "gold", "--title", "x", "--yes"}},
+		{"want createAt or schedAt", []string{"list", "--order", "x"}},
+		{"a time with its zone", []string{"list", "--from", ""}},
 		{"give --yes", []string{"change", "7", "--in", "1h"}},
 		{"give --yes", []string{"delete", "7"}},
 		{"is not the number of a task", []string{"delete", "x", "--yes"}},
@@ -125,6 +137,21 @@ func TestTasksByAccident(t *testing.T) {
 	assert.Equal(t, 3, r.code)
 	assert.Contains(t, r.err, "Is there a task 7? See: timpush tasks list\n")
 	assert.Contains(t, w.run("tasks", "list").err, "there are no tasks from 20")
+}
+
+// TestTimesNextToASetBack: what the clocks show once is read, and with an offset also what they show twice.
+func TestTimesNextToASetBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for at, want := range map[string]string{
+		"2030-10-27 01:59:59 Europe/Rome": "2030-10-26 23:59:59 UTC",
+		"2030-10-27 03:00 Europe/Rome":    "2030-10-27 02:00:00 UTC",
+		"2030-10-27 02:30 +02:00":         "2030-10-27 00:30:00 UTC",
+		"2030-10-27 02:30 +01:00":         "2030-10-27 01:30:00 UTC",
+		"2030-03-31 03:00 Europe/Rome":    "2030-03-31 01:00:00 UTC",
+	} {
+		assert.Contains(t, w.done("tasks", "add", "--tags", "gold", "--title", "x", "--at", at, "--yes"), want, at)
+	}
 }
 
 // TestTaskWhoseAnswerIsLost is not added a second time, and says what to do.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // names of zones are read on each machine
+
+	"github.com/spf13/pflag"
 )
 
 // utc returns a time as the service has it; "-" if there is none.
@@ -47,9 +49,27 @@ func parseTime(flag, text string) (time.Time, error) {
 		if err == nil && at.Format(layout) != day {
 			err = fmt.Errorf("%s %q: the clocks of %s skip this time; write an offset such as +08:00", flag, text, zone)
 		}
+		if again, twice := secondTime(at); err == nil && twice {
+			const offset = "-07:00"
+			err = fmt.Errorf("%s %q: the clocks of %s show this time twice; write %s or %s in place of the name", flag, text, zone, at.Format(offset), again.Format(offset))
+		}
 		return at, err
 	}
 	return time.Time{}, wrongTime(flag, text)
+}
+
+// secondTime returns the other time at which the clocks of a place show the same, as they are set back between the two.
+func secondTime(at time.Time) (again time.Time, twice bool) {
+	_, offset := at.Zone()
+	start, end := at.ZoneBounds()
+	for _, beyond := range []time.Time{start.Add(-time.Second), end} {
+		_, other := beyond.Zone()
+		again = at.Add(time.Duration(offset-other) * time.Second)
+		if _, there := again.Zone(); other != offset && there == other {
+			return again, true
+		}
+	}
+	return at, false
 }
 
 func wrongTime(flag, text string) error {
@@ -57,15 +77,15 @@ func wrongTime(flag, text string) error {
 }
 
 // span returns the time of --from and --to: without the latter until now, without the former as long as the default.
-func span(from, to string, length time.Duration) (begin, end time.Time, err error) {
+func span(flags *pflag.FlagSet, from, to string, length time.Duration) (begin, end time.Time, err error) {
 	end = time.Now().Truncate(time.Second).Add(time.Second) // what has just happened is in it
-	if to != "" {
+	if flags.Changed("to") {
 		if end, err = parseTime("--to", to); err != nil {
 			return begin, end, err
 		}
 	}
 	begin = end.Add(-length)
-	if from != "" {
+	if flags.Changed("from") {
 		begin, err = parseTime("--from", from)
 	}
 	return begin, end, err

@@ -57,9 +57,16 @@ func TestNames(t *testing.T) {
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, timpushtest.AttrName{Index: 5, Name: "model", RegistrationID: true}, w.fake.AttrNames()[2])
 	assert.Contains(t, w.run("names", "get", "--json").out, `{"index":5,"name":"model","type":"registrationid"}`)
-	for _, bad := range []string{"town", "10=town", "x=town", "=town"} {
-		assert.Equal(t, 2, w.run("names", "set", bad).code, bad)
+	for _, bad := range []string{"town", "10=town", "x=town", "=town", "1=", "6=os:registration", "6=os:", "6=:userid"} {
+		assert.Equal(t, 2, w.run("names", "set", "--yes", bad).code, bad)
 	}
+	require.Len(t, w.fake.AttrNames(), 3)
+	assert.Contains(t, w.run("names", "set", "6=os:RegistrationID").out, `6: new attribute "os" for RegistrationIDs`)
+	assert.Contains(t, w.run("names", "set", "6=a:b:userid").out, `6: new attribute "a:b" for UserIDs`)
+	w.fake.Inject(timpushtest.Fault{}, timpushtest.Status(404))
+	r = w.run("names", "set", "--yes", "1=place")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "the names are set, but cannot be shown")
 	r = w.run("names", "set", "1=town", "1=place")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, `"1=place": the index 1 has a name already`)
@@ -192,7 +199,7 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 	w := newWorld(t)
 	w.write("u.csv", users(10))
 	for _, args := range [][]string{
-		{"names", "get"}, {"explain", "90035"}, {"usersig"}, {"check"}, {"get-attr", "mary"}, {"set-attr", "u.csv"}, {"set-attr", "--json", "u.csv"}, {"--version"}, {"--help"},
+		{"names", "get"}, {"explain", "90035"}, {"usersig"}, {"check"}, {"get-attr", "mary"}, {"set-attr", "u.csv"}, {"set-attr", "--json", "u.csv"}, {"--version"}, {"--help"}, {"serve", "--listen", "127.0.0.1:0"},
 	} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {

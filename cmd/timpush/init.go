@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -69,6 +70,9 @@ func (i *initiation) run(ctx context.Context) error {
 		i.terminal = fd
 	}
 	values, err := i.values()
+	if err == nil {
+		err = checkAll(values)
+	}
 	if err != nil {
 		return usage(err)
 	}
@@ -100,7 +104,7 @@ type question struct {
 var questions = []question{
 	{settings.SDKAppID, "SDKAppID, the number of the app in the console", checkNumber},
 	{settings.Region, "Region of the app, such as singapore", checkRegion},
-	{settings.Identifier, "UserID of an administrator of the app (administrator)", nil},
+	{settings.Identifier, "UserID of an administrator of the app (administrator)", checkLine},
 	{settings.SecretKey, "SecretKey of the app, from the console (not shown)", nil},
 }
 
@@ -113,6 +117,34 @@ func checkNumber(text string) error {
 
 func checkRegion(text string) error {
 	_, err := timpush.ParseRegion(text)
+	return err
+}
+
+// checkLine refuses what a line of the configuration file does not hold.
+func checkLine(text string) error {
+	if strings.ContainsFunc(text, unicode.IsControl) || strings.TrimSpace(strings.Trim(text, "\"'")) != text {
+		return errors.New("it has a control character, or begins or ends with a space or a quotation mark")
+	}
+	return nil
+}
+
+// checkAll checks settings together before they replace others, with those that are not asked for.
+func checkAll(values map[string]string) error {
+	source := settings.Source{File: os.DevNull, Flags: map[string]string{}, Env: func(name string) string {
+		if name == settings.EnvName(settings.SecretKey) {
+			return values[settings.SecretKey]
+		}
+		return ""
+	}}
+	for key, value := range values {
+		if key != settings.SecretKey {
+			source.Flags[key] = value
+		}
+	}
+	s, err := source.Load()
+	if err == nil {
+		_, _, err = newClientOf(s)
+	}
 	return err
 }
 

@@ -35,6 +35,18 @@ func TestInit(t *testing.T) {
 	assert.Equal(t, 2, r.code, "a configuration is not replaced by mistake")
 	assert.Contains(t, r.err, "exists: give --force to replace it")
 	assert.Equal(t, text, w.read(path))
+	for want, bad := range map[string][]string{
+		"rate (from --rate)":    {"--rate", "abc"},
+		"WithBaseURL":           {"--base-url", "server"},
+		"identifier: it has":    {"--identifier", "a\nsecret-key = " + w.key},
+		"begins or ends with a": {"--identifier", `"a"`},
+	} {
+		r = w.run(append(append(args, "--force", "--no-check"), bad...)...)
+		assert.Equal(t, 2, r.code, bad)
+		assert.Contains(t, r.err, want)
+		assert.Empty(t, r.out)
+		assert.Equal(t, text, w.read(path), "nothing is replaced by what cannot be used")
+	}
 	r = w.run(append(args, "--force", "--no-check")...)
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, text, w.read(path))

@@ -81,6 +81,8 @@ func showNames(cmd *cobra.Command, client *timpush.Client) error {
 	return nil
 }
 
+var accountTypes = map[string]timpush.AccountType{"userid": timpush.AccountTypeUserID, "registrationid": timpush.AccountTypeRegistrationID}
+
 // parseNames reads INDEX=NAME[:TYPE].
 func parseNames(args []string) (names []timpush.AttrName, err error) {
 	for _, arg := range args {
@@ -89,9 +91,10 @@ func parseNames(args []string) (names []timpush.AttrName, err error) {
 			return nil, fmt.Errorf("%q: want INDEX=NAME or INDEX=NAME:TYPE with an index from 0 to 9", arg)
 		}
 		n := timpush.AttrName{Index: int(index[0] - '0'), Name: name}
-		for suffix, t := range map[string]timpush.AccountType{":userid": timpush.AccountTypeUserID, ":registrationid": timpush.AccountTypeRegistrationID} {
-			if before, ok := strings.CutSuffix(name, suffix); ok {
-				n.Name, n.AccountType = before, t
+		if i := strings.LastIndexByte(name, ':'); i >= 0 {
+			n.Name = name[:i]
+			if n.AccountType, ok = accountTypes[strings.ToLower(name[i+1:])]; !ok {
+				return nil, fmt.Errorf("%q: %q is no type, want userid or registrationid; a name with a colon needs its type behind it", arg, name[i+1:])
 			}
 		}
 		if slices.ContainsFunc(names, func(earlier timpush.AttrName) bool { return earlier.Index == n.Index }) {
@@ -105,9 +108,12 @@ func parseNames(args []string) (names []timpush.AttrName, err error) {
 func setNames(ctx context.Context, cmd *cobra.Command, client *timpush.Client, wanted []timpush.AttrName) error {
 	if yes, _ := cmd.Flags().GetBool("yes"); yes {
 		if err := client.SetAttrNames(ctx, wanted); err != nil {
-			return fatal(err)
+			return callFailed(err, "")
 		}
-		return showNames(cmd, client)
+		if err := showNames(cmd, client); err != nil {
+			return fatal(fmt.Errorf("the names are set, but cannot be shown: %w", err))
+		}
+		return nil
 	}
 	has, err := client.AttrNames(ctx)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -120,7 +121,10 @@ func (s *serving) run(ctx context.Context) error {
 		go (&callbackSender{fake: fake, url: s.callbacks, say: s.say}).run(ctx)
 	}
 	page := dashboard.New(fake, dashboard.Options{Quota: s.quota, AnyHost: s.public})
-	s.announce(app, made, listener)
+	if err := s.announce(app, made, listener); err != nil {
+		_ = listener.Close()
+		return fatal(err)
+	}
 	return s.serve(ctx, listener, page)
 }
 
@@ -242,9 +246,9 @@ func (s *serving) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.cmd.ErrOrStderr(), format+"\n", args...)
 }
 
-// announce prints the address of the fake, and the settings for programs that use it.
-func (s *serving) announce(app *settings.Settings, made bool, l net.Listener) {
-	out := s.cmd.OutOrStdout()
+// announce prints the address of the fake, and the settings for programs that use it. Without these no program can.
+func (s *serving) announce(app *settings.Settings, made bool, l net.Listener) error {
+	var out bytes.Buffer
 	url := urlOf(l)
 	s.say("The fake of the service is at %s, with a page that shows the requests. Ctrl-C ends it.", url)
 	if !isLocal(l) {
@@ -254,16 +258,18 @@ func (s *serving) announce(app *settings.Settings, made bool, l net.Listener) {
 	for _, line := range [][2]string{
 		{settings.BaseURL, url}, {settings.SDKAppID, strconv.Itoa(app.SDKAppID)}, {settings.Identifier, app.Identifier}, {settings.Region, string(app.Region)},
 	} {
-		export(out, line[0], line[1])
+		export(&out, line[0], line[1])
 	}
 	if made {
 		if info, err := os.Stdout.Stat(); err == nil && info.Mode().IsRegular() {
 			_ = os.Stdout.Chmod(0o600) // this tool refuses a key that others can read
 		}
-		export(out, settings.SecretKey, app.SecretKey)
+		export(&out, settings.SecretKey, app.SecretKey)
 	} else {
-		_, _ = fmt.Fprintf(out, "# and the secret key, from %s\n", app.From[settings.SecretKey])
+		_, _ = fmt.Fprintf(&out, "# and the secret key, from %s\n", app.From[settings.SecretKey])
 	}
+	_, err := out.WriteTo(s.cmd.OutOrStdout())
+	return err
 }
 
 // export writes a line for a shell.

@@ -133,7 +133,7 @@ func newTasksList() *cobra.Command {
 	flags.Bool("json", false, "write an object on each line, for a program")
 	appFlags(flags)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if q.OrderBy != "createAt" && q.OrderBy != "schedAt" {
+		if !strings.EqualFold(q.OrderBy, "createAt") && !strings.EqualFold(q.OrderBy, "schedAt") { // editions of the documentation differ in the case
 			return usage(fmt.Errorf("--order %q: want createAt or schedAt", q.OrderBy))
 		}
 		if q.BeginTime, q.EndTime, err = span(cmd.Flags(), from, to, listedSpan); err != nil {

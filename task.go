@@ -163,8 +163,8 @@ func (c *Client) Tasks(ctx context.Context, q TaskQuery) iter.Seq2[*Task, error]
 				yield(nil, err)
 				return
 			}
-			if len(page.tasks) > 0 && page.tasks[0].TaskID == first {
-				return // the service does not look at the offset
+			if len(page.tasks) > 0 && page.tasks[0].TaskID == first && (page.total == 0 || len(page.tasks) > 1 && first > 0) {
+				return // the service does not look at the offset; one task alone may have moved since another was added
 			}
 			for _, task := range page.tasks {
 				if !yield(task, nil) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -240,4 +241,33 @@ func TestServeManyCallbacks(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(s.errs.String(), "of the push are lost") }, 20*time.Second, 20*time.Millisecond)
 	assert.Contains(t, s.errs.String(), "ErrorCode 1; 100 events of the push are lost")
 	assert.EqualValues(t, events-100, seen.Load())
+}
+
+// TestServeCallbacksFallBehind: that pushes are forgotten before their events are posted is said.
+func TestServeCallbacksFallBehind(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}, 1000), make(chan struct{})
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		arrived <- struct{}{}
+		<-release
+		_, _ = io.WriteString(w, `{"ActionStatus":"OK","ErrorCode":0}`)
+	}))
+	defer receiver.Close()
+	s := serve(t, nil, "--quota", "0", "--callbacks", receiver.URL)
+	client, err := timpush.NewClient(
+		timpush.Config{SDKAppID: 1400000000, Identifier: "administrator", SecretKey: s.key, Region: timpush.RegionSingapore},
+		timpush.WithBaseURL(s.url), timpush.WithRecipientRate(100_000))
+	require.NoError(t, err)
+	push := func() {
+		_, err := client.PushTo(t.Context(), []string{"mary"}, timpush.Push{Notification: timpush.Notification{Title: "x"}})
+		assert.NoError(t, err)
+	}
+	push()
+	<-arrived
+	for range 101 { // more than are kept
+		push()
+	}
+	close(release)
+	require.Eventually(t, func() bool { return strings.Contains(s.errs.String(), "only the last 100 are kept") }, 10*time.Second, 20*time.Millisecond)
+	<-arrived // the others go on
 }

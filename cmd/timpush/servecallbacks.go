@@ -35,6 +35,7 @@ type callbackSender struct {
 	say  func(format string, args ...any)
 	last string // TaskID of the last push whose events were sent
 	said string // about the last callback that failed
+	late bool   // it was said that pushes come too fast
 }
 
 // run posts until ctx ends.
@@ -53,11 +54,18 @@ func (c *callbackSender) run(ctx context.Context) {
 
 // sendNew sends the events of the pushes since the last one.
 func (c *callbackSender) sendNew(ctx context.Context) {
-	pushes := c.fake.Pushes()
-	next := slices.IndexFunc(pushes, func(p timpushtest.Push) bool { return p.TaskID == c.last }) + 1
-	for _, p := range pushes[next:] {
-		c.last = p.TaskID
-		c.sendAll(ctx, p.TaskID)
+	for ctx.Err() == nil {
+		pushes := c.fake.Pushes()
+		last := slices.IndexFunc(pushes, func(p timpushtest.Push) bool { return p.TaskID == c.last })
+		if last < 0 && len(pushes) >= keptCalls && !c.late {
+			c.late = true
+			c.say("callbacks: pushes come faster than their events can be posted, and only the last %d are kept: the events of some are lost (said once)", keptCalls)
+		}
+		if last+1 == len(pushes) {
+			return
+		}
+		c.last = pushes[last+1].TaskID
+		c.sendAll(ctx, c.last)
 	}
 }
 

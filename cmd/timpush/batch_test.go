@@ -280,6 +280,30 @@ func TestBatchTwiceAtOnce(t *testing.T) {
 	w.once(3)
 }
 
+// A journal that the next run would not find ends the batch before that could send to all again.
+func TestBatchWhoseJournalIsMoved(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file is not moved there")
+	}
+	for _, n := range []int{2, 4} { // during the last request, and before it
+		w := newWorld(t)
+		w.fake.Inject(timpushtest.Delay(300*time.Millisecond, timpushtest.Fault{}))
+		w.write("u.csv", accounts(n))
+		journal, aside := filepath.Join(w.dir, "u.csv.journal"), filepath.Join(w.dir, "aside")
+		cmd, text := w.started(helloAt(2)...)
+		require.Eventually(t, func() bool { return w.has("u.csv.journal") && strings.Contains(w.read("u.csv.journal"), "begin\"") }, 20*time.Second, time.Millisecond)
+		require.NoError(t, os.Rename(journal, aside))
+		_, code, errs := ended(cmd, text)
+		assert.Equal(t, 3, code, errs)
+		assert.Contains(t, errs, "moved, removed or replaced during the run: put it back")
+		assert.Len(t, w.pushed(), 2, "the accounts of the request in flight")
+		require.NoError(t, os.Rename(aside, journal))
+		require.Equal(t, 0, w.run(helloAt(2)...).code)
+		w.once(n)
+	}
+}
+
 // A journal that cannot be written ends the batch before the request is sent. With space again it goes on.
 func TestBatchOnAFullDisk(t *testing.T) {
 	t.Parallel()

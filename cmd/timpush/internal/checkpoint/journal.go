@@ -213,7 +213,30 @@ func (j *Journal) Unsent(first, last int) (positions []int64) {
 
 // Begin records that a request for the unsent accounts from first to last is about to be sent. If it fails, the request must
 // not be sent.
-func (j *Journal) Begin(first, last int) error { return j.append(entry{Begin: &[2]int{first, last}}) }
+func (j *Journal) Begin(first, last int) error {
+	if err := j.there(); err != nil {
+		return err
+	}
+	return j.append(entry{Begin: &[2]int{first, last}})
+}
+
+// ErrMoved is why a journal is of no use to the next run, which would send to all accounts again.
+var ErrMoved = errors.New("it was moved, removed or replaced during the run: put it back, or the same command sends to all accounts again")
+
+// there returns an error if the next run would not find the journal under its name.
+func (j *Journal) there() error {
+	mine, err := j.file.Stat()
+	if err != nil {
+		return err
+	}
+	if now, err := os.Stat(j.file.Name()); err != nil || !os.SameFile(now, mine) {
+		return fmt.Errorf("%s: %w", j.file.Name(), ErrMoved)
+	}
+	return nil
+}
+
+// Close closes the journal. It fails if the next run would not find it.
+func (j *Journal) Close() error { return errors.Join(j.there(), j.chain.Close()) }
 
 // End records the result of the request.
 func (j *Journal) End(taskID string, groups []Group) error {

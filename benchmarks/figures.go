@@ -135,7 +135,7 @@ var figures = []figure{
 	{
 		name: "pace", title: "the client settles at what others leave of the quota",
 		about: "`SetAttrSeq` for 120 s against a fake with 200 ms ± 100 ms latency, while a `net/http` loop that the client does not know of sends 50 of the 100 calls a second until 80 s. Refused calls " +
-			"count for the fake's quota. The client's own limiter allows 97.5 calls a second all the time. The steady state is from 20 s to 80 s. In fake time, with several seeds and both ways to count refused calls, `go test -run TestThrottleUsesWhatOthersLeave .` tests the same goals.",
+			"count for the fake's quota. The client's own limiter allows 97.5 calls a second all the time. The steady state is from 20 s to 80 s. At this latency also the calls are refused that leave before the first refusal is known. In fake time, with several seeds and both ways to count refused calls, `go test -run TestThrottleUsesWhatOthersLeave .` tests the same goals with answers after 10 to 30 ms.",
 		runs: here("TestPace"),
 		goals: []goal{
 			{"accepted in the steady state, of the 50 calls a second that the others leave", "used", atLeast, 0.92, percent},

@@ -26,15 +26,11 @@ func (s *settings) transport() http.RoundTripper {
 	return s.ownTransport(standard.Clone())
 }
 
-// otherConns are the connections for requests of other quotas than [QuotaUsers], which have few calls a second.
-const otherConns = 8
-
-// ownTransport keeps as many connections as there can be requests about users in flight, and a few for others. It opens no
-// more: a request that finds none idle waits for one. Dialing and the TLS handshake time out well within an attempt, so that the error says that nothing was
+// ownTransport keeps as many connections as there can be requests of one quota in flight, and opens no more: a request that
+// finds none idle waits for one. Dialing and the TLS handshake time out well within an attempt, so that the error says that nothing was
 // sent; and an HTTP/2 connection that has died silently is detected within an attempt.
 func (s *settings) ownTransport(t *http.Transport) *http.Transport {
-	conns := s.maxInFlight + otherConns
-	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = conns, conns, conns
+	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
 	t.WriteBufferSize = writeBuffer
 	t.DisableCompression = true // answers are short, and compression costs more than it saves
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: s.attemptTimeout / 10 * 3, PingTimeout: s.attemptTimeout / 5}

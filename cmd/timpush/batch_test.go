@@ -288,7 +288,7 @@ func TestBatchWhoseJournalIsMoved(t *testing.T) {
 	}
 	for _, n := range []int{2, 4} { // during the last request, and before it
 		w := newWorld(t)
-		w.fake.Inject(timpushtest.Delay(300*time.Millisecond, timpushtest.Fault{}))
+		w.fake.Inject(timpushtest.Delay(time.Second, timpushtest.Fault{}))
 		w.write("u.csv", accounts(n))
 		journal, aside := filepath.Join(w.dir, "u.csv.journal"), filepath.Join(w.dir, "aside")
 		cmd, text := w.started(helloAt(2)...)

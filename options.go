@@ -102,7 +102,7 @@ func (s *settings) limit(option string, q Quota, l Limiter) {
 		Limit() rate.Limit
 	})
 	s.require(!ok || r.Burst() > 0 || r.Limit() == rate.Inf, option+": a burst of 0 lets nothing through")
-	s.require(!ok || r.Limit() > 0, option+": a rate that is not above 0 lets nothing through")
+	s.require(!ok || float64(r.Limit()) > 0, option+": a rate that is not above 0 lets nothing through")
 }
 
 // WithRecipientRate sets how many recipients a second PushTo sends to, at least 1: 30 with the free plan, 500 with the standard

@@ -165,8 +165,8 @@ func statusOutcome(status int) Outcome {
 	return Unknown
 }
 
-// retryAfter reads a Retry-After header: seconds, of which a number that is too large is the largest, or a date. It returns 0 if it
-// is neither, or a date that has passed.
+// retryAfter reads a Retry-After header: seconds, or a date. Too large a number counts as the largest. It returns 0 if the header is
+// neither, or a date that has passed.
 func retryAfter(header string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(strings.TrimSpace(header), 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(seconds) * time.Second

@@ -36,10 +36,9 @@ const maxStarts = 10 * DefaultQPS
 const slack = 5 * time.Millisecond
 
 // NewLimiter makes a limiter like the one that a client makes for itself, to be shared by the clients of an app, or to use
-// only a part of the quota. It lets callsPerSecond through, evenly and without bursts; [NewClient] refuses one of 0 or less, which would
-// let nothing through. It does not catch up, as a
-// *rate.Limiter does: also after a call that starts late, because the machine is busy, no second has more calls than that. It
-// is safe for concurrent use.
+// only a part of the quota. It lets callsPerSecond through, evenly and without bursts; [NewClient] refuses a limiter of 0 or less,
+// which lets nothing through. It does not catch up, as a *rate.Limiter does: also after a call that starts late, because the
+// machine is busy, no second has more calls than that. It is safe for concurrent use.
 func NewLimiter(callsPerSecond float64) Limiter {
 	calls := 1
 	if callsPerSecond > 0 { // and not NaN either
@@ -182,16 +181,19 @@ func latest(a, b time.Time) time.Time {
 type reserver interface{ Reserve() *rate.Reservation }
 
 // waitLimiter waits for l, with WaitN for n recipients if it counts them.
-func waitLimiter(ctx context.Context, l Limiter, counts bool, n int) (err error) {
-	if many, ok := l.(nWaiter); ok && counts {
-		err = many.WaitN(ctx, n)
-	} else {
-		err = l.Wait(ctx)
-	}
-	if err = tooEarly(ctx, l, err); err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+func waitLimiter(ctx context.Context, l Limiter, counts bool, n int) error {
+	err := tooEarly(ctx, l, waitFor(ctx, l, counts, n))
+	if err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return fmt.Errorf("limiter: %w", err)
+}
+
+func waitFor(ctx context.Context, l Limiter, counts bool, n int) error {
+	if many, ok := l.(nWaiter); ok && counts {
+		return many.WaitN(ctx, n)
+	}
+	return l.Wait(ctx)
 }
 
 // tooEarly adds context.DeadlineExceeded to the error of a *rate.Limiter, which says only in its text that the deadline of ctx

@@ -82,10 +82,8 @@ func (l *lowPriority) wait(ctx context.Context, counts bool, n int) (err error) 
 	began := time.Now()
 	if l.even != nil {
 		err = l.even.waitLast(ctx, n)
-	} else if many, ok := l.limiter.(nWaiter); ok && counts {
-		err = many.WaitN(ctx, n)
 	} else {
-		err = l.limiter.Wait(ctx)
+		err = waitFor(ctx, l.limiter, counts, n)
 	}
 	l.leave(waiting, began, err)
 	return tooEarly(ctx, l.limiter, err)

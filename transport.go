@@ -27,8 +27,8 @@ func (s *settings) transport() http.RoundTripper {
 }
 
 // ownTransport keeps as many connections as there can be requests of one quota in flight, and opens no more: a request that
-// finds none idle waits for one. Dialing and the TLS handshake time out well within an attempt, so that the error says that nothing was
-// sent; and an HTTP/2 connection that has died silently is detected within an attempt.
+// finds none idle waits for one. Dialing and the TLS handshake time out well within an attempt, so that the error says that
+// nothing was sent; and an HTTP/2 connection that has died silently is detected within an attempt.
 func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
 	t.WriteBufferSize = writeBuffer

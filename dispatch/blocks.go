@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"hash"
 	"io/fs"
 	"log/slog"
@@ -107,11 +108,6 @@ func overwrite(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	return err
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -141,11 +141,15 @@ func TestSampleCluster(t *testing.T) {
 	requireOrder(t, cities(fake)["mary"])
 }
 
-// silentAPI forwards requests to JetStream, and their answers except those that are silent, by the subject and how many requests it has had.
-func silentAPI(t *testing.T, conn *nats.Conn, silent func(subject string, n int) bool) jetstream.JetStream {
+// silentAPI forwards requests to the JetStream of a server, and their answers except those that are silent, by the subject and how
+// many requests it has had.
+func silentAPI(t *testing.T, url string, silent func(subject string, n int) bool) jetstream.JetStream {
 	t.Helper()
+	conn, err := nats.Connect(url)
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
 	seen := map[string]int{}
-	_, err := conn.Subscribe("silent.>", func(m *nats.Msg) {
+	_, err = conn.Subscribe("silent.>", func(m *nats.Msg) {
 		seen[m.Subject]++
 		to := nats.NewMsg(strings.TrimPrefix(m.Subject, "silent."))
 		if !strings.HasPrefix(to.Subject, "$KV.") {
@@ -168,12 +172,9 @@ func TestLostAnswerIsNoLostLease(t *testing.T) {
 	t.Parallel()
 	js, url := startServer(t, t.TempDir())
 	require.NoError(t, openOn(t, js).Close())
-	conn, err := nats.Connect(url)
-	require.NoError(t, err)
-	defer conn.Close()
 	var log records
 	lost := make(chan struct{})
-	q, err := dispatch.Open(t.Context(), silentAPI(t, conn, func(subject string, n int) bool {
+	q, err := dispatch.Open(t.Context(), silentAPI(t, url, func(subject string, n int) bool {
 		if !strings.HasPrefix(subject, "silent.$KV.") || n != 3 {
 			return false
 		}
@@ -194,11 +195,8 @@ func TestOpenDoesNotWaitForOneAnswer(t *testing.T) {
 	t.Parallel()
 	js, url := startServer(t, t.TempDir())
 	require.NoError(t, openOn(t, js).Close())
-	conn, err := nats.Connect(url)
-	require.NoError(t, err)
-	defer conn.Close()
 	began := time.Now()
-	q, err := dispatch.Open(t.Context(), silentAPI(t, conn, func(subject string, n int) bool { return strings.Contains(subject, "STREAM.INFO") && n == 1 }), appID, quick)
+	q, err := dispatch.Open(t.Context(), silentAPI(t, url, func(subject string, n int) bool { return strings.Contains(subject, "STREAM.INFO") && n == 1 }), appID, quick)
 	require.NoError(t, err)
 	assert.Less(t, time.Since(began), 4*time.Second)
 	fake := timpushtest.Start(t)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -152,11 +151,8 @@ func TestRecreatedStreamIsNotPurged(t *testing.T) {
 	t.Parallel()
 	js, url := startServer(t, t.TempDir())
 	require.NoError(t, openOn(t, js, dispatch.WithDuplicateWindow(3*time.Second)).Close()) // longer than the first part takes
-	conn, err := nats.Connect(url)
-	require.NoError(t, err)
-	defer conn.Close()
 	var blind atomic.Bool
-	q := openOn(t, silentAPI(t, conn, func(subject string, _ int) bool { return blind.Load() && strings.Contains(subject, "CONSUMER.CREATE") }))
+	q := openOn(t, silentAPI(t, url, func(subject string, _ int) bool { return blind.Load() && strings.Contains(subject, "CONSUMER.CREATE") }))
 	fake := timpushtest.Start(t, timpushtest.WithQuota(0))
 	run(t, q, fake.Client())
 	storeMessages(t, q, 0, 100)

@@ -300,7 +300,7 @@ func (j *job) client(gate *gate) (*timpush.Client, *settings.Settings, error) {
 	if j.preflight {
 		options = append(options, timpush.WithPreflight())
 		if j.accountType != "" {
-			t := map[string]timpush.AccountType{"userid": timpush.AccountTypeUserID, "registrationid": timpush.AccountTypeRegistrationID}[j.accountType]
+			t := accountTypes[j.accountType]
 			options = append(options, timpush.WithAccountTypes(func(string) timpush.AccountType { return t }))
 		}
 	}

@@ -433,3 +433,18 @@ func TestRequestAppliedBeforeTheHandshakeFails(t *testing.T) {
 		assert.Equal(t, timpush.Result{Unknown: 1, Requests: 1}, *result)
 	})
 }
+
+// TestAnswerThatSwitchesProtocols ends the attempt, although the connection is still open.
+func TestAnswerThatSwitchesProtocols(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		connection, _ := io.Pipe() // which no context ends
+		users := someUsers(1)
+		result, err := newClient(t, timpush.WithMaxAttempts(1), through(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: connection}, nil
+		})).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{Unknown: 1, Requests: 1}, *result)
+		_, err = connection.Read(nil)
+		require.ErrorIs(t, err, io.ErrClosedPipe)
+	})
+}

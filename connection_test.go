@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -446,5 +447,28 @@ func TestAnswerThatSwitchesProtocols(t *testing.T) {
 		assert.Equal(t, timpush.Result{Unknown: 1, Requests: 1}, *result)
 		_, err = connection.Read(nil)
 		require.ErrorIs(t, err, io.ErrClosedPipe)
+	})
+}
+
+// TestErrorAfterManyAttempts: however often a request is repeated after a lost answer, its error has the first and the last failure.
+func TestErrorAfterManyAttempts(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		attempts := 0
+		c := newClient(t, timpush.WithRetryBudget(time.Hour), through(func(*http.Request) (*http.Response, error) {
+			if attempts++; attempts == 1 {
+				return response(http.StatusBadGateway, ""), nil
+			}
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ENETUNREACH}
+		}))
+		users := someUsers(2)
+		result, err := c.SetAttr(t.Context(), users)
+		for user := range partial(t, users, result, err).Users() {
+			assert.Equal(t, timpush.Unknown, user.Outcome)
+			assert.Less(t, len(user.Error()), 500)
+			require.ErrorIs(t, user, syscall.ENETUNREACH)
+			var page *timpush.HTTPError
+			require.ErrorAs(t, user, &page)
+		}
+		assert.Greater(t, attempts, 100)
 	})
 }

@@ -15,16 +15,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxAnswer bounds what is read of an answer, in bytes. An ErrorList of 100 accounts takes a tenth of it.
+// maxAnswer bounds what is read of an answer, in bytes, if its command has no bound of its own. An ErrorList of 100 accounts takes a
+// tenth of it.
 const maxAnswer = 1 << 20
 
 // maxListed bounds ErrorList, which names each of at most 500 accounts once.
 const maxListed = 1000
 
-var (
-	errTooLong   = errors.New("the answer is longer than 1 MiB")
-	errNotNumber = errors.New("not a whole number")
-)
+var errNotNumber = errors.New("not a whole number")
 
 // answer is an answer of the API. Fields may be absent or null, and numbers may be quoted; fields that are not needed here
 // are ignored (tencentcloud.com/document/product/1047/60565 and 1047/34620).

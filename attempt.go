@@ -2,8 +2,10 @@ package timpush
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -202,12 +204,13 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	if resp.StatusCode == http.StatusSwitchingProtocols { // the body is the connection, which no context ends
 		return resp.StatusCode, nil, nil
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	most := cmp.Or(s.command.maxAnswer, maxAnswer)
+	text, err := io.ReadAll(io.LimitReader(resp.Body, int64(most)+1))
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		return resp.StatusCode, text, nil // the status says enough
-	case err == nil && len(text) > maxAnswer:
-		err = errTooLong
+	case err == nil && len(text) > most:
+		err = fmt.Errorf("the answer is longer than %d MiB", most>>20)
 	}
 	return resp.StatusCode, text, s.timedOut(ctx, err)
 }

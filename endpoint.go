@@ -43,6 +43,8 @@ type command struct {
 	// with read are never printed.
 	read func(body []byte) (any, error)
 
+	maxAnswer int // bounds what is read of an answer, in bytes; 0: the constant of this name
+
 	repair func(body []byte) []byte // makes JSON of an answer that is not; may be nil
 
 	refused func(code Code) // is called with each code that the server gives; may be nil

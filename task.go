@@ -16,6 +16,10 @@ import (
 const (
 	maxAccountsPerTask = 500
 	tasksPerPage       = 50 // by default; the largest is not documented
+
+	// maxTaskPage bounds the answer with a page of tasks, in bytes. A task to 500 RegistrationIDs takes 20 KB, and up to 10 KB more for
+	// its notification, or three times that where the server escapes it.
+	maxTaskPage = 8 << 20
 )
 
 // TaskType is the kind of audience of a scheduled push. Types other than those below are sent as they are.
@@ -82,7 +86,7 @@ var (
 	modifyTask = command{path: "v4/timpush/modify_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true}
 	deleteTask = command{path: "v4/timpush/delete_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true, impersonal: true}
 	getTask    = command{path: "v4/timpush/get_sched_task", quota: QuotaTasks, repeatable: true, impersonal: true, read: readTask}
-	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, read: readTaskPage}
+	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, read: readTaskPage, maxAnswer: maxTaskPage}
 )
 
 // AddTask schedules a push and returns the number of the task, or 0 if the service does not say.

@@ -211,3 +211,19 @@ func TestTasksThatAreNotUsedUp(t *testing.T) {
 		require.ErrorAs(t, err, new(*timpush.InputErrors))
 	}
 }
+
+// TestTasksOfManyAccounts lists a page of the default size, whose tasks have as many accounts as they can and long notifications.
+func TestTasksOfManyAccounts(t *testing.T) {
+	t.Parallel()
+	account := strings.Repeat("A", 36) // bytes, as a RegistrationID has
+	accounts := strings.Repeat(`"`+account+`",`, 499) + `"` + account + `"`
+	task := `{"TaskID":1,"Content":{"To_Account":[` + accounts + `],"OfflinePushInfo":{"Ext":"` + strings.Repeat(`\u00fc`, 5000) + `"}}}`
+	s := &scripted{answers: []string{okEnvelope + `,"Total":50,"Tasks":[` + strings.Repeat(task+",", 49) + task + `]}`}}
+	n := 0
+	for got, err := range s.client(t).Tasks(t.Context(), timpush.TaskQuery{BeginTime: time.Now(), EndTime: tomorrow()}) {
+		require.NoError(t, err)
+		require.Len(t, got.Content.Accounts, 500)
+		n++
+	}
+	assert.Equal(t, 50, n)
+}

@@ -1,11 +1,13 @@
 package timpush_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
@@ -471,4 +473,34 @@ func TestErrorAfterManyAttempts(t *testing.T) {
 		}
 		assert.Greater(t, attempts, 100)
 	})
+}
+
+// TestConnectionForEachQuota: requests that are not answered take no connection from those of another quota.
+func TestConnectionForEachQuota(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if strings.HasSuffix(r.URL.Path, "/set_attr") {
+			close(arrived)
+			<-r.Context().Done()
+			return
+		}
+		_, _ = io.WriteString(w, okAnswer)
+	}))
+	t.Cleanup(s.Close)
+	c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithMaxInFlight(1))
+	ctx, cancel := context.WithCancel(t.Context())
+	var call sync.WaitGroup
+	call.Go(func() {
+		result, err := c.SetAttr(ctx, someUsers(1))
+		partial(t, someUsers(1), result, err)
+	})
+	<-arrived
+	soon, giveUp := context.WithTimeout(t.Context(), 5*time.Second) // less than SetAttr waits for its answer
+	defer giveUp()
+	_, err := c.Push(soon, timpush.Audience{Everybody: true}, hello)
+	cancel()
+	call.Wait()
+	require.NoError(t, err)
 }

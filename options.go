@@ -49,7 +49,7 @@ func (s *settings) require(ok bool, fault string) {
 // that has died silently is used until the kernel closes it. With a transport that retries by itself a request may be
 // applied more than once.
 // After an attempt that timed out, its idle connections are closed, since they may be dead as well.
-// If not given, the client makes a transport, with as many connections as MaxInFlight.
+// If not given, the client makes a transport, with as many connections for each quota as MaxInFlight.
 func WithHTTPClient(h *http.Client) Option {
 	return func(s *settings) {
 		s.httpClient = h

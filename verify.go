@@ -18,7 +18,8 @@ var verifyPauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecon
 //	stored, err := client.Verify(ctx, unknown)
 //
 // The outcomes mean: Done, stored as given; Rejected with [ErrNotStored], not stored as given, also if the server does
-// not know the account; Unknown or NotSent, it could not be read. The entries of an account that comes twice are merged,
+// not know the account; Rejected with another error, the server refused to read it, as with a wrong key, so that Result.Rejected
+// does not count what is not stored; Unknown or NotSent, no answer came. The entries of an account that comes twice are merged,
 // as in [Client.SetAttr]. An empty value counts as stored if there is none, since what it does is not
 // documented. Other attributes of the users are ignored.
 //

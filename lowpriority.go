@@ -80,12 +80,13 @@ func (l *lowPriority) wait(ctx context.Context, counts bool, n int) (err error) 
 		return err
 	}
 	began := time.Now()
+	err = errPanic // until the limiter returns
+	defer func() { l.leave(waiting, began, err) }()
 	if l.even != nil {
 		err = l.even.waitLast(ctx, n)
 	} else {
 		err = waitFor(ctx, l.limiter, counts, n)
 	}
-	l.leave(waiting, began, err)
 	return tooEarly(ctx, l.limiter, err)
 }
 

@@ -256,3 +256,19 @@ func TestLowPriorityIsALimiterLikeItsOwn(t *testing.T) {
 		}
 	})
 }
+
+// TestLowPriorityGoesOnAfterAPanic: a Limiter that panics once does not stop the job for good.
+func TestLowPriorityGoesOnAfterAPanic(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		panics := true
+		low := timpush.LowPriority(limiterFunc(func(context.Context) error {
+			if panics {
+				panics = false
+				panic("out of order")
+			}
+			return nil
+		}))
+		assert.Panics(t, func() { _ = low.Wait(t.Context()) })
+		require.NoError(t, low.Wait(t.Context()))
+	})
+}

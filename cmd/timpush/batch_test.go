@@ -366,6 +366,37 @@ func TestBatchIsInterrupted(t *testing.T) {
 	}
 }
 
+// Ctrl-C ends tee and the like, too, and a shell tells twice that its terminal was closed: the request in flight gets its answer even so.
+func TestBatchIsInterruptedWithItsReader(t *testing.T) {
+	t.Parallel()
+	for name, signals := range map[string][]os.Signal{"Ctrl-C": {os.Interrupt}, "SIGHUP": {syscall.SIGHUP, syscall.SIGHUP}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inherits(t, syscall.SIGHUP)
+			w := newWorld(t, timpushtest.WithLatency(500*time.Millisecond, 0))
+			w.write("u.csv", accounts(6))
+			cmd := w.command(helloAt(2)...)
+			reader, pipe, err := os.Pipe()
+			require.NoError(t, err)
+			cmd.Stdout, cmd.Stderr = pipe, pipe
+			require.NoError(t, cmd.Start())
+			require.NoError(t, pipe.Close())
+			require.Eventually(t, func() bool { return len(w.fake.Calls()) > 0 }, 20*time.Second, time.Millisecond)
+			require.NoError(t, reader.Close())
+			for _, s := range signals {
+				require.NoError(t, cmd.Process.Signal(s))
+				time.Sleep(50 * time.Millisecond)
+			}
+			require.Error(t, cmd.Wait())
+			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), cmd.ProcessState)
+			assert.Len(t, w.listed("u.csv.notsent.ndjson"), 4)
+			r := w.run(helloAt(500)...)
+			assert.Equal(t, 0, r.code, r.err)
+			w.once(6)
+		})
+	}
+}
+
 // A push without an answer is not repeated. Those that were certainly not sent are sent by the next run.
 func TestBatchWithFaults(t *testing.T) {
 	t.Parallel()

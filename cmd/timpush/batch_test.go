@@ -91,8 +91,8 @@ func TestBatch(t *testing.T) {
 		assert.Contains(t, r.out, "TaskID "+p.TaskID+": 1 account\n")
 		assert.Contains(t, w.read("u.csv.journal"), p.TaskID)
 	}
-	assert.Contains(t, r.out, "2 done\n2 rejected: invalid or refused, in u.csv.rejected.ndjson\n2 requests in")
-	rejects := lines(t, w.read("u.csv.rejected.ndjson"))
+	assert.Contains(t, r.out, "2 done\n2 rejected: invalid or refused, in u.csv.refused.ndjson\n2 requests in")
+	rejects := lines(t, w.read("u.csv.refused.ndjson"))
 	require.Len(t, rejects, 2)
 	assert.EqualValues(t, 6, rejects[0]["line"])
 	assert.Equal(t, "ann", rejects[1]["account"])
@@ -395,6 +395,18 @@ func TestBatchIsInterruptedWithItsReader(t *testing.T) {
 			w.once(6)
 		})
 	}
+}
+
+// A batch and a set-attr of the same file leave each other's result files alone.
+func TestBatchKeepsTheRejectsOfSetAttr(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\nmary,Rome\nbob,NULL\n")
+	require.Equal(t, 0, w.run(helloAt(500)...).code)
+	require.Equal(t, 1, w.run("set-attr", "u.csv").code)
+	rejects := w.read("u.csv.rejected.ndjson")
+	require.Equal(t, 0, w.run(helloAt(500)...).code)
+	assert.Equal(t, rejects, w.read("u.csv.rejected.ndjson"))
 }
 
 // A push without an answer is not repeated. Those that were certainly not sent are sent by the next run.

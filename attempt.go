@@ -200,6 +200,9 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		return resp.StatusCode, nil, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusSwitchingProtocols { // the body is the connection, which no context ends
+		return resp.StatusCode, nil, nil
+	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case resp.StatusCode != http.StatusOK:

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -466,5 +467,43 @@ func TestRequestAppliedBeforeTheHandshakeFails(t *testing.T) {
 		result, err := c.SetAttr(t.Context(), users)
 		partial(t, users, result, err)
 		assert.Equal(t, timpush.Result{Unknown: 1, Requests: 1}, *result)
+	})
+}
+
+// TestAnswerThatSwitchesProtocols ends the attempt, although the connection is still open.
+func TestAnswerThatSwitchesProtocols(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		connection, _ := io.Pipe() // which no context ends
+		users := someUsers(1)
+		result, err := newClient(t, timpush.WithMaxAttempts(1), through(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: connection}, nil
+		})).SetAttr(t.Context(), users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{Unknown: 1, Requests: 1}, *result)
+		_, err = connection.Read(nil)
+		require.ErrorIs(t, err, io.ErrClosedPipe)
+	})
+}
+
+// TestErrorAfterManyAttempts: however often a request is repeated after a lost answer, its error has the first and the last failure.
+func TestErrorAfterManyAttempts(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		attempts := 0
+		c := newClient(t, timpush.WithRetryBudget(time.Hour), through(func(*http.Request) (*http.Response, error) {
+			if attempts++; attempts == 1 {
+				return response(http.StatusBadGateway, ""), nil
+			}
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ENETUNREACH}
+		}))
+		users := someUsers(2)
+		result, err := c.SetAttr(t.Context(), users)
+		for user := range partial(t, users, result, err).Users() {
+			assert.Equal(t, timpush.Unknown, user.Outcome)
+			assert.Less(t, len(user.Error()), 500)
+			require.ErrorIs(t, user, syscall.ENETUNREACH)
+			var page *timpush.HTTPError
+			require.ErrorAs(t, user, &page)
+		}
+		assert.Greater(t, attempts, 100)
 	})
 }

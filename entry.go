@@ -20,13 +20,20 @@ type state struct {
 }
 
 // record records a failure that another attempt may follow. It keeps the later of both outcomes in the order NotSent, Rejected,
-// Unknown: what may have been applied once remains Unknown, whatever a later attempt was refused for. The text of an attempt that
-// the end of the call cut short comes behind that of the failure before it.
+// Unknown: what may have been applied once remains Unknown, whatever a later attempt was refused for, of which the last is kept. The
+// text of an attempt that the end of the call cut short comes behind that of the failure before it.
 func (s *state) record(outcome Outcome, err error, cutShort bool) {
-	if outcome >= s.outcome && !cutShort {
-		*s = state{outcome: outcome, err: err}
-	} else {
+	switch {
+	case cutShort:
 		*s = state{outcome: max(outcome, s.outcome), err: followedBy(s.err, err)}
+	case outcome >= s.outcome:
+		*s = state{outcome: outcome, err: err}
+	default: // there may be thousands of attempts
+		earlier := s.err
+		if both, ok := earlier.(*followed); ok { //nolint:errorlint // made here
+			earlier = both.earlier
+		}
+		s.err = followedBy(earlier, err)
 	}
 }
 

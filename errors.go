@@ -301,8 +301,17 @@ func followedBy(earlier, later error) error {
 	if errors.Is(earlier, later) {
 		return earlier
 	}
-	return fmt.Errorf("%w; then: %w", earlier, later)
+	return &followed{earlier, later}
 }
+
+// followed is two errors that came one after the other.
+type followed struct{ earlier, later error }
+
+// Error returns the texts of both.
+func (e *followed) Error() string { return fmt.Sprintf("%v; then: %v", e.earlier, e.later) }
+
+// Unwrap returns both.
+func (e *followed) Unwrap() []error { return []error{e.earlier, e.later} }
 
 // together returns two errors that came at the same time.
 func together(first, second error) error {

@@ -20,7 +20,8 @@ const DefaultQPS = 100
 // of them arrive within one second, since calls do not all travel equally fast.
 const defaultShare = 0.975
 
-// A Limiter limits the rate of calls: Wait returns when the next one may be sent. A *rate.Limiter of golang.org/x/time/rate is one.
+// A Limiter limits the rate of calls: Wait returns when the next one may be sent. A *rate.Limiter of golang.org/x/time/rate is one,
+// in which callers that are canceled while they wait keep their turns, and so delay all that come later; one of [NewLimiter] forgets them.
 //
 // The quota belongs to the app, so all clients of one app should share one Limiter. A Limiter that gives up because
 // ctx ends too soon should return an error that matches context.DeadlineExceeded; any other error while ctx has not
@@ -45,14 +46,17 @@ func NewLimiter(callsPerSecond float64) Limiter {
 		calls = int(min(max(1, math.Round(callsPerSecond/defaultShare)), maxStarts))
 	}
 	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
-	return &evenLimiter{Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - min(slack, span/100), starts: make([]time.Time, calls)}
+	return &evenLimiter{Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - min(slack, span/100), first: make(chan struct{}, 1), starts: make([]time.Time, calls)}
 }
 
-// evenLimiter is a rate.Limiter with a bound on the calls that start within a window.
+// evenLimiter is a rate.Limiter with a bound on the calls that start within a window. Only the first of those that wait reserves a
+// time, which the rate.Limiter takes back if the caller gives up: those of others it would keep, and all callers after them would
+// wait for nothing.
 type evenLimiter struct {
 	*rate.Limiter
 	window  time.Duration
-	waiting atomic.Int64 // callers of Wait, other than those of LowPriority
+	waiting atomic.Int64  // callers of Wait, other than those of LowPriority
+	first   chan struct{} // taken by the first in the queue
 
 	mu     sync.Mutex
 	starts []time.Time // of the last calls, a ring
@@ -67,6 +71,10 @@ func (l *evenLimiter) Wait(ctx context.Context) error {
 }
 
 func (l *evenLimiter) wait(ctx context.Context) error {
+	if !takeLock(ctx, l.first, true) {
+		return ctx.Err()
+	}
+	defer func() { <-l.first }()
 	err := l.Limiter.Wait(ctx)
 	for err == nil {
 		wait := l.start()

@@ -39,6 +39,25 @@ func TestLimiterBoundsItsWindow(t *testing.T) {
 	})
 }
 
+// TestLimiterForgetsCallersThatGiveUp: those that were canceled delay no other.
+func TestLimiterForgetsCallersThatGiveUp(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		l := timpush.NewLimiter(97.5)
+		require.NoError(t, l.Wait(t.Context()))
+		ctx, cancel := context.WithCancel(t.Context())
+		var callers sync.WaitGroup
+		for range 1000 {
+			callers.Go(func() { assert.ErrorIs(t, l.Wait(ctx), context.Canceled) })
+		}
+		synctest.Wait()
+		cancel()
+		callers.Wait()
+		began := time.Now()
+		require.NoError(t, l.Wait(t.Context()))
+		assert.Less(t, time.Since(began), 11*time.Millisecond)
+	})
+}
+
 // TestRecipientLimiterFillsEverySecond has one sender of requests as large as PushTo makes them, and several of other sizes.
 func TestRecipientLimiterFillsEverySecond(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"html"
@@ -26,6 +27,8 @@ type sent struct {
 	usersig    string
 	body       []byte
 	impersonal bool // the body is not kept out
+
+	personal []string // what personalTexts returns, found once: an ErrorList may have a text for each account; nil: not yet
 }
 
 // text redacts what was sent in a text of the server or of a transport.
@@ -60,7 +63,15 @@ var impersonalMembers = []string{
 
 // personalTexts returns the texts and numbers in the body, except those of impersonalMembers, in each form in which a text may repeat
 // them; the longest come first, since one may be a part of another.
-func (s *sent) personalTexts() (forms []string) {
+func (s *sent) personalTexts() []string {
+	if s.personal == nil {
+		s.personal = personalTexts(s.body)
+	}
+	return s.personal
+}
+
+func personalTexts(body jsontext.Value) []string {
+	forms := []string{}
 	var add func(value jsontext.Value)
 	add = func(value jsontext.Value) {
 		switch value.Kind() {
@@ -89,8 +100,8 @@ func (s *sent) personalTexts() (forms []string) {
 			}
 		}
 	}
-	add(jsontext.Value(s.body))
-	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	add(body)
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	return slices.Compact(forms)
 }
 

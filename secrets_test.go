@@ -267,3 +267,23 @@ func (*withURL) Error() string { return "something went wrong" }
 type withRequest struct{ query string }
 
 func (*withRequest) Error() string { return "something went wrong" }
+
+// TestTextsOfAnErrorList: what was sent is looked for in the request once, and not for each text of an answer. The test is not
+// parallel, since AllocsPerRun counts what others allocate.
+func TestTextsOfAnErrorList(t *testing.T) {
+	users := someUsers(100)
+	allocations := func(text string) float64 {
+		var items []map[string]any
+		for _, user := range users {
+			items = append(items, map[string]any{"To_Account": user.ToAccount, "ErrorCode": 90035, "ErrorInfo": text})
+		}
+		answer, err := json.Marshal(map[string]any{"ActionStatus": "OK", "ErrorCode": 0, "ErrorList": items})
+		require.NoError(t, err)
+		c := newClient(t, timpush.WithLimiter(unlimited{}), through(answering(string(answer))))
+		return testing.AllocsPerRun(3, func() {
+			result, err := c.SetAttr(t.Context(), users)
+			partial(t, users, result, err)
+		})
+	}
+	assert.Less(t, allocations("the account is of another type"), 5*allocations(""))
+}

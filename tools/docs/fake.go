@@ -44,10 +44,11 @@ func (c *checker) startFake(ctx context.Context, command string) error {
 	if err := os.WriteFile(filepath.Join(dir, "users.csv"), c.users(), 0o600); err != nil {
 		return err
 	}
-	if err := c.buildTool(); err != nil {
+	bin := filepath.Join(dir, "bin")
+	if _, err := tools.Run(c.root, nil, "go", "build", "-o", filepath.Join(bin, "timpush"), "./cmd/timpush"); err != nil {
 		return err
 	}
-	env := []string{"HOME=" + dir, "PATH=" + filepath.Dir(c.tool) + ":" + os.Getenv("PATH")}
+	env := []string{"HOME=" + dir, "PATH=" + bin + ":" + os.Getenv("PATH")}
 	c.fake.cmd = exec.CommandContext(ctx, "bash", "-c", "exec "+c.fake.at(command)+" --listen 127.0.0.1:0")
 	output, err := os.Create(filepath.Join(dir, outputs[0]))
 	if err != nil {
@@ -82,28 +83,6 @@ func freePort() string {
 // at returns a command with this fake's port in the place of the one that documents show.
 func (f *fake) at(command string) string {
 	return strings.ReplaceAll(command, "127.0.0.1:7171", "127.0.0.1:"+f.port)
-}
-
-// buildTool builds the tool once.
-func (c *checker) buildTool() error {
-	if c.tool != "" {
-		return nil
-	}
-	dir, err := os.MkdirTemp("", "docs")
-	if err != nil {
-		return err
-	}
-	c.tool = filepath.Join(dir, "timpush")
-	_, err = tools.Run(c.root, nil, "go", "build", "-o", c.tool, "./cmd/timpush")
-	return err
-}
-
-// stop ends the fake, and removes the tool.
-func (c *checker) stop() {
-	c.fake.stop()
-	if c.tool != "" {
-		_ = os.RemoveAll(filepath.Dir(c.tool))
-	}
 }
 
 // await waits until the fake has printed a text, for at most 20 s, and returns what it has printed.

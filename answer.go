@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
 	"net/http/httptrace"
@@ -59,7 +58,6 @@ type verdict struct {
 type exchange struct {
 	command *command
 	sent    sent
-	reader  bytes.Reader
 	used    atomic.Bool // the transport has found a connection, read the body, or asked for another copy of it
 	trace   httptrace.ClientTrace
 	header  http.Header // of the answer

@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/timpush/timpush-go/internal/beforesend"
@@ -233,36 +234,38 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		where.RawPath += "/" + x.command.path
 	}
 	where.RawQuery = s.query + "&usersig=" + x.sent.usersig + "&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10)
-	x.reader.Reset(x.sent.body)
 	x.trace.GotConn = func(httptrace.GotConnInfo) { x.used.Store(true) }
 	req := &http.Request{
 		Method: http.MethodPost, URL: &where, Host: where.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
-		Body:   x, ContentLength: int64(len(x.sent.body)),
+		Body:   plainBody(x.sent.body), ContentLength: int64(len(x.sent.body)),
 		GetBody: func() (io.ReadCloser, error) {
 			x.used.Store(true)
-			return io.NopCloser(bytes.NewReader(x.sent.body)), nil
+			return plainBody(x.sent.body), nil
 		},
+	}
+	if !s.standardTransport() {
+		req.Body = &watchedBody{req.Body, &x.used}
 	}
 	return req.WithContext(httptrace.WithClientTrace(ctx, &x.trace))
 }
 
 var contentType = []string{"application/json"}
 
-// Read makes the exchange the body of its request.
-func (x *exchange) Read(p []byte) (int, error) {
-	x.used.Store(true)
-	return x.reader.Read(p)
+// plainBody returns a body that the standard transport knows to be in memory: it sends the headers and the body together.
+func plainBody(body []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(body)) }
+
+// watchedBody is for a transport that may not tell whether it has found a connection.
+type watchedBody struct {
+	io.ReadCloser
+	read *atomic.Bool
 }
 
-// WriteTo saves the transport a buffer.
-func (x *exchange) WriteTo(w io.Writer) (int64, error) {
-	x.used.Store(true)
-	return x.reader.WriteTo(w)
+// Read records that the transport has begun to send the request.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.read.Store(true)
+	return b.ReadCloser.Read(p)
 }
-
-// Close does nothing.
-func (x *exchange) Close() error { return nil }
 
 var errAttemptTimeout error = timeout{}
 
@@ -292,6 +295,12 @@ type withheldError struct{ error }
 // Unwrap returns the error of the check.
 func (e *withheldError) Unwrap() error { return e.error }
 
+// standardTransport reports whether the transport tells when it has found a connection.
+func (e *engine) standardTransport() bool {
+	_, standard := e.transport.(*http.Transport)
+	return standard
+}
+
 // classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has found no connection, has not read the
 // body, also not in an earlier try of its own, and it is the standard one, or its error says that there was no connection.
 func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
@@ -299,8 +308,7 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
 	}
 	v := verdict{class: classTransient, outcome: Unknown}
-	_, standard := s.transport.(*http.Transport)
-	if !x.used.Load() && (standard || notDialled(err) || certificateFails(err)) {
+	if !x.used.Load() && (s.standardTransport() || notDialled(err) || certificateFails(err)) {
 		v.outcome = NotSent
 	}
 	if proxyRefuses(err) && v.outcome == NotSent || certificateFails(err) {

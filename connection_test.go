@@ -134,6 +134,40 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 	}
 }
 
+// countedConn counts what is written to a connection.
+type countedConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countedConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// TestRequestIsOneWrite: headers and body leave together. The first records of a TLS connection are short, so the request is.
+func TestRequestIsOneWrite(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t, timpushtest.WithQuota(0))
+	base, ok := s.HTTPClient().Transport.(*http.Transport)
+	require.True(t, ok)
+	base = base.Clone()
+	dial, writes := base.DialContext, new(atomic.Int64)
+	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		return countedConn{conn, writes}, err
+	}
+	transport := timpush.OwnTransport(base, 10*time.Second)
+	t.Cleanup(transport.CloseIdleConnections)
+	c := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport}))
+	_, err := c.SetAttr(t.Context(), someUsers(1)) // opens the connection
+	require.NoError(t, err)
+	writes.Store(0)
+	_, err = c.SetAttr(t.Context(), someUsers(10))
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, writes.Load())
+}
+
 // TestTraceOfACallerEndsWithItsCall: hooks in the context of one call see nothing of another.
 func TestTraceOfACallerEndsWithItsCall(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +45,10 @@ func NewLimiter(callsPerSecond float64) Limiter {
 		calls = int(min(max(1, math.Round(callsPerSecond/defaultShare)), maxStarts))
 	}
 	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
-	return &evenLimiter{Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - min(slack, span/100), first: make(chan struct{}, 1), starts: make([]time.Time, calls)}
+	return &evenLimiter{
+		Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - min(slack, span/100),
+		first: make(chan struct{}, 1), starts: make([]time.Time, calls),
+	}
 }
 
 // evenLimiter is a rate.Limiter with a bound on the calls that start within a window. Only the first of those that wait reserves a
@@ -56,11 +58,9 @@ type evenLimiter struct {
 	*rate.Limiter
 	window  time.Duration
 	waiting atomic.Int64  // callers of Wait, other than those of LowPriority
-	first   chan struct{} // taken by the first in the queue
-
-	mu     sync.Mutex
-	starts []time.Time // of the last calls, a ring
-	oldest int         // its place in starts
+	first   chan struct{} // taken by the first in the queue, who alone uses the following
+	starts  []time.Time   // of the last calls, a ring
+	oldest  int           // its place in starts
 }
 
 // Wait returns when the next call may start.
@@ -75,15 +75,15 @@ func (l *evenLimiter) wait(ctx context.Context) error {
 		return ctx.Err()
 	}
 	defer func() { <-l.first }()
-	err := l.Limiter.Wait(ctx)
-	for err == nil {
-		wait := l.start()
-		if wait <= 0 {
-			return nil
-		}
-		err = sleep(ctx, wait)
+	if err := l.Limiter.Wait(ctx); err != nil {
+		return err
 	}
-	return err
+	if err := sleep(ctx, time.Until(l.starts[l.oldest].Add(l.window))); err != nil {
+		return err
+	}
+	l.starts[l.oldest] = time.Now()
+	l.oldest = (l.oldest + 1) % len(l.starts)
+	return nil
 }
 
 // WaitN returns when n more may have started, one after the other. The method of the rate.Limiter would refuse more than one.
@@ -94,19 +94,6 @@ func (l *evenLimiter) WaitN(ctx context.Context, n int) error {
 		}
 	}
 	return nil
-}
-
-// start lets a call start and returns 0, or returns how long it has to wait before it tries again.
-func (l *evenLimiter) start() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if wait := l.window - now.Sub(l.starts[l.oldest]); wait > 0 {
-		return wait
-	}
-	l.starts[l.oldest] = now
-	l.oldest = (l.oldest + 1) % len(l.starts)
-	return 0
 }
 
 // recipientSecond is the second of a recipientLimiter: a little longer, since requests do not all travel equally fast.
@@ -139,12 +126,10 @@ func (l *recipientLimiter) WaitN(ctx context.Context, n int) error {
 	if n > l.perSecond {
 		return fmt.Errorf("%d recipients in a request, at most %d a second", n, l.perSecond)
 	}
-	select {
-	case l.first <- struct{}{}:
-		defer func() { <-l.first }()
-	case <-ctx.Done():
+	if !takeLock(ctx, l.first, true) {
 		return ctx.Err()
 	}
+	defer func() { <-l.first }()
 	for {
 		now := time.Now()
 		wait := l.next(now, n).Sub(now)
@@ -234,5 +219,23 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// takeLock takes a lock if it is free, or waits for it until ctx ends.
+func takeLock(ctx context.Context, lock chan struct{}, wait bool) bool {
+	select {
+	case lock <- struct{}{}:
+		return true
+	default:
+	}
+	if !wait {
+		return false
+	}
+	select {
+	case lock <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -92,12 +92,10 @@ func (l *lowPriority) wait(ctx context.Context, counts bool, n int) (err error) 
 
 // enter returns when one more may wait for the limiter, and how many then do.
 func (l *lowPriority) enter(ctx context.Context) (waiting int, err error) {
-	select {
-	case l.first <- struct{}{}:
-		defer func() { <-l.first }()
-	case <-ctx.Done():
+	if !takeLock(ctx, l.first, true) {
 		return 0, ctx.Err()
 	}
+	defer func() { <-l.first }()
 	for {
 		waiting, pause := l.mayWait()
 		if waiting > 0 {

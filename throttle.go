@@ -63,12 +63,10 @@ func (t *throttle) wait(ctx context.Context) (epoch int, err error) {
 	if epoch, free := t.free(); free {
 		return epoch, nil
 	}
-	select {
-	case t.first <- struct{}{}:
-		defer func() { <-t.first }()
-	case <-ctx.Done():
+	if !takeLock(ctx, t.first, true) {
 		return 0, ctx.Err()
 	}
+	defer func() { <-t.first }()
 	for {
 		epoch, wait := t.start()
 		if wait <= 0 {

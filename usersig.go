@@ -143,21 +143,3 @@ func (u *userSigs) drop(usersig string) {
 		u.usersig = ""
 	}
 }
-
-// takeLock takes a lock if it is free, or waits for it until ctx ends.
-func takeLock(ctx context.Context, lock chan struct{}, wait bool) bool {
-	select {
-	case lock <- struct{}{}:
-		return true
-	default:
-	}
-	if !wait {
-		return false
-	}
-	select {
-	case lock <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

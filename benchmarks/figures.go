@@ -2,13 +2,12 @@ package main
 
 import "strings"
 
-// figure is a set of values that are measured together.
+// figure is a set of values that are measured together. BENCHMARKS.md says in a section "## name: title" what runs.
 type figure struct {
-	name, title string
-	about       string // what runs, for BENCHMARKS.md
-	runs        []goRun
-	goals       []goal
-	table       table
+	name  string
+	runs  []goRun
+	goals []goal
+	table table
 }
 
 // goRun is a run of go test.
@@ -58,12 +57,7 @@ func tool(test, users string) goRun {
 
 var figures = []figure{
 	{
-		name: "call", title: "what a call costs",
-		about: "`SetAttr` of 100 users with 3 attributes each. *In memory*: on a transport that accepts everything at once, against `encoding/json` marshalling the same body. " +
-			"*Over loopback*, with TLS and keep-alive, in turn with three others in blocks of 250 calls: the loop that a user would write by hand (`encoding/json` both ways), " +
-			"a bare loop that posts a ready-made body and discards the answer, and a raw TLS socket, which is the limit. All have a timeout for each request, and the two loops have the client's " +
-			"transport settings (connections, 16 KiB write buffer, no compression). A run's ratio is that of its median block; shown is the median of five runs. " +
-			"*For each user*: what a stream and a `Batcher` cost beyond `SetAttr` with ready slices.",
+		name: "call",
 		runs: []goRun{
 			bench("SetAttr/", "-benchtime", "2000x", "-count", "5"),
 			bench("InMemory", "-benchtime", "5000x", "-count", "5"),
@@ -72,10 +66,7 @@ var figures = []figure{
 		goals: callGoals(),
 	},
 	{
-		name: "bulk", title: "one stream uses the whole quota, and keeps it",
-		about: "`SetAttrSeq` with an endless source of users for a minute, against a fake with 200 ms ± 100 ms latency that refuses more than 100 calls in any one second. For comparison, on fakes " +
-			"of their own for 15 s, what is quickly written with `net/http`: a loop that sends 100 users a request, one request after the other, and 32 such loops that immediately repeat what is refused. " +
-			"The client paces its calls at 97.5 a second, so at most 97.5 % can be reached, less the time of the first answer.",
+		name: "bulk",
 		runs: here("TestBulk"),
 		goals: []goal{
 			{"users done per second, of 10,000", "share", atLeast, 0.97, percent},
@@ -90,10 +81,7 @@ var figures = []figure{
 		},
 	},
 	{
-		name: "batcher", title: "ten thousand goroutines with one user each",
-		about: "10,000 goroutines set one user each, again and again, through a `Batcher`, for 30 s after 5 s of warm-up; the fake has 200 ms ± 100 ms latency and its quota of 100 calls a second. For " +
-			"comparison, for 10 s, the same goroutines call `SetAttr` of the client, so that each user is a request. With 10,000 callers and a quota of 10,000 users a second the mean wait " +
-			"cannot be much less than a second. Without a Batcher only calls that ended within the 10 s count.",
+		name: "batcher",
 		runs: here("TestBatcher"),
 		goals: []goal{
 			{"users done per second", "rate", atLeast, 9000, thousands},
@@ -106,9 +94,7 @@ var figures = []figure{
 		},
 	},
 	{
-		name: "memory", title: "a stream of ten million users in constant memory",
-		about: "`SetAttrSeq` with 10 million users and no limiter, in a process of its own whose resident memory (VmRSS) is read four times a second. A server without TLS in the process of the test accepts " +
-			"each request at once.",
+		name: "memory",
 		runs: here("TestMemory"),
 		goals: []goal{
 			{"most resident memory", "most", atMost, 64, unit("%.1f MiB")},
@@ -117,10 +103,7 @@ var figures = []figure{
 		},
 	},
 	{
-		name: "latency", title: "what MaxInFlight a latency needs",
-		about: "`SetAttrSeq` at several `WithMaxInFlight` against fakes of several latencies, each for at least 4 s after a warm-up of a second and the latency, four at a time. The fakes refuse nothing: " +
-			"the client's own pace, 97.5 calls a second, bounds the rate. The table has users a second; the most is 9,750. **MaxInFlight must be at least 100/s x latency**, " +
-			"since that many requests are in flight at the full quota.",
+		name:  "latency",
 		runs:  here("TestLatency"),
 		goals: []goal{{"users per second with the default up to 300 ms, of 9,750", "share", atLeast, 0.97, percent}},
 		table: table{
@@ -133,9 +116,7 @@ var figures = []figure{
 		},
 	},
 	{
-		name: "pace", title: "the client settles at what others leave of the quota",
-		about: "`SetAttrSeq` for 120 s against a fake with 200 ms ± 100 ms latency, while a `net/http` loop that the client does not know of sends 50 of the 100 calls a second until 80 s. Refused calls " +
-			"count for the fake's quota. The client's own limiter allows 97.5 calls a second all the time. The steady state is from 20 s to 80 s. At this latency also the calls are refused that leave before the first refusal is known. In fake time, with several seeds and both ways to count refused calls, `go test -run TestThrottleUsesWhatOthersLeave .` tests the same goals with answers after 10 to 30 ms.",
+		name: "pace",
 		runs: here("TestPace"),
 		goals: []goal{
 			{"accepted in the steady state, of the 50 calls a second that the others leave", "used", atLeast, 0.92, percent},
@@ -145,17 +126,12 @@ var figures = []figure{
 		},
 	},
 	{
-		name: "sharing", title: "what others leave of a quota is used, in fake time",
-		about: "Against the fake in memory, with latencies of 20 to 100 ms; of five seeds together, the longest way back counts. *Others* take 50 of the 100 calls a second, evenly or at random, and then stop; the service counts refused calls or not. " +
-			"*Logins*: 20 a second at random, beside a job with `LowPriority` that makes as many calls as it can, with a service that takes 50 ms; in one process, and through a Redis at a round trip of 0 to 100 ms with a jitter of 20 %, with one or two processes, of which the worse counts. *Push*: `PushTo` of 20,000 accounts at 800 recipients a second.",
+		name:  "sharing",
 		runs:  []goRun{{dir: "..", args: []string{"-run", "Throttle(Uses|Shares)|LoginsAreHardly|RateOfRecipients", ".", "-seeds", "30"}}, {dir: "../redislimiter", args: []string{"-run", "LowPriorityAtADistance", ".", "-figures", "30s"}}},
 		goals: sharingGoals(),
 	},
 	{
-		name: "replicas", title: "four processes share one quota through Redis",
-		about: "Four processes with 32 callers each and a [redislimiter](redislimiter/README.md), one `redis-server` (`apt-get install redis-server`), and a fake with 200 ms ± 100 ms latency that refuses " +
-			"more than 100 calls in any one second: 20 s with all four, 20 s with one killed, 20 s after Redis was killed and started without its data. Its test fails if the quota is not filled " +
-			"again in the latter two. *At a distance*: three limiters at a round trip of 0, 50 or 100 ms to Redis, or of 0, 40 and 80 ms, each with and without jitter, for 20 s; the worst counts. Calls that wait for a machine that stands still arrive at once, whatever the limiter: if that lasts more than some 30 ms, the peak is the machine's.",
+		name: "replicas",
 		runs: []goRun{{dir: "../redislimiter", args: []string{"-run", "RealTime/figures", ".", "-figures", "20s"}}},
 		goals: []goal{
 			{"calls per second together, of 100", "together", atLeast, 95, number},
@@ -170,16 +146,12 @@ var figures = []figure{
 		},
 	},
 	{
-		name: "dispatch", title: "what is stored is sent, whatever is killed",
-		about: "A queue of [dispatch](dispatch/README.md), every write synced, and a fake with 50 ms latency. *throughput*: one process stores 10,000 updates a second for 20 s and sends them. *workers*: " +
-			"1,000 updates a second, and 100 times one of three workers is killed with `kill -9`; after each fifth, one is stopped for 6 s and continued. *servers*: 500 updates a second to a cluster of three, and 100 " +
-			"times one of its servers or one of two workers is killed. *start*: a process is killed with a million updates pending, and starts again.",
+		name:  "dispatch",
 		runs:  []goRun{{dir: "../dispatch", args: []string{"-run", "Figure", ".", "-figures", "-kills", "100"}}},
 		goals: dispatchGoals(),
 	},
 	{
-		name: "tool", title: "files of any size from the command line",
-		about: "`timpush set-attr` with CSV files, against a server on loopback that accepts everything, without a limit of calls. The library gets the same users from memory. The start is the median of eleven.",
+		name: "tool",
 		runs: []goRun{
 			tool("TestFiguresMemory", "5000000"), tool("TestFiguresExcel", "500000"), tool("TestFiguresCPU", "1000000"), tool("TestFiguresStart", "10"),
 		},

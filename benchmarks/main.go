@@ -42,7 +42,7 @@ func run(ctx context.Context, names []string) error {
 	var missed []string
 	for _, f := range figures {
 		if len(names) == 0 {
-			fmt.Printf("%-10s %s\n", f.name, f.title)
+			fmt.Println(f.name)
 		}
 		if !slices.Contains(names, f.name) && !slices.Contains(names, "all") {
 			continue
@@ -63,18 +63,22 @@ func run(ctx context.Context, names []string) error {
 
 // measure runs the tests of a figure, prints the results and writes them to BENCHMARKS.md.
 func (f figure) measure(ctx context.Context) (reached bool, err error) {
-	fmt.Printf("%s: %s\n\n", f.name, f.title)
+	fmt.Print(f.name, ":\n\n")
 	v := values{failedRuns: {0}}
 	for _, r := range f.runs {
 		if err := v.goTest(ctx, r); err != nil {
 			return false, err
 		}
 	}
-	text, reached := f.section(v)
+	text, reached := f.results(v)
 	fmt.Println(text)
 	old, err := os.ReadFile(documentPath)
 	if err != nil {
 		return false, err
 	}
-	return reached, os.WriteFile(documentPath, []byte(withSection(string(old), f.name, text)), 0o644)
+	document, err := withResults(string(old), f.name, text)
+	if err != nil {
+		return false, err
+	}
+	return reached, os.WriteFile(documentPath, []byte(document), 0o644)
 }

@@ -7,10 +7,13 @@ import (
 	"time"
 )
 
-// section is the Markdown of a figure. It also tells whether all goals are reached.
-func (f figure) section(v values) (text string, reached bool) {
+// resultsHead begins the results in the section of a figure.
+const resultsHead = "| what | goal | measured | |\n"
+
+// results is the Markdown of what was measured. It also tells whether all goals are reached.
+func (f figure) results(v values) (text string, reached bool) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## %s: %s\n\n%s\n\n| what | goal | measured | |\n| --- | --- | --- | --- |\n", f.name, f.title, f.about)
+	b.WriteString(resultsHead + "| --- | --- | --- | --- |\n")
 	reached = true
 	for _, g := range append(f.goals, goal{"runs of its tests that failed", failedRuns, atMost, 0, thousands}) {
 		measured, verdict := g.compare(v)
@@ -59,16 +62,17 @@ func (t table) write(b *strings.Builder, v values) {
 	}
 }
 
-// withSection returns a document with the section of a figure replaced or added.
-func withSection(document, name, section string) string {
-	parts := strings.Split(document, "\n## ")
-	for k, part := range parts[1:] {
-		if strings.HasPrefix(part, name+":") {
-			parts[k+1] = strings.TrimPrefix(section, "## ")
-			return strings.Join(parts, "\n## ")
+// withResults returns a document with the results in the section of a figure replaced or added.
+func withResults(document, name, results string) (string, error) {
+	sections := strings.Split(document, "\n## ")
+	for k, section := range sections {
+		if k > 0 && strings.HasPrefix(section, name+":") {
+			text, _, _ := strings.Cut(section, resultsHead)
+			sections[k] = strings.TrimRight(text, "\n") + "\n\n" + results
+			return strings.Join(sections, "\n## "), nil
 		}
 	}
-	return document + "\n" + section
+	return "", fmt.Errorf("%s has no section of %s", documentPath, name)
 }
 
 // machine tells what the figures were measured on.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -27,10 +28,10 @@ BenchmarkSetAttr/callers=1-2         	    6000	    150000 ns/op	         0.8900 
 	}
 }
 
-func TestSection(t *testing.T) {
+func TestResults(t *testing.T) {
 	t.Parallel()
 	f := figure{
-		name: "f", title: "a title", about: "About.",
+		name: "f",
 		goals: []goal{
 			{"users", "users", atLeast, 2000, thousands}, {"calls", "calls", atMost, 0.5, percent}, {"stall", "stall", reported, 0, unit("%.1f s")},
 		},
@@ -38,33 +39,46 @@ func TestSection(t *testing.T) {
 	}
 	for calls, verdict := range map[float64]string{0.5: "reached", 0.51: "**missed**"} {
 		v := values{"users": {2000, 1000, 3000}, "calls": {calls}, "stall": {0.25}, failedRuns: {0}, "list": {1000, 0.5}}
-		text, reached := f.section(v)
-		want := "## f: a title\n\nAbout.\n\n| what | goal | measured | |\n| --- | --- | --- | --- |\n| users | at least 2,000 | 2,000 | reached |\n" +
+		text, reached := f.results(v)
+		want := "| what | goal | measured | |\n| --- | --- | --- | --- |\n| users | at least 2,000 | 2,000 | reached |\n" +
 			"| calls | at most 50 % | " + percent(calls) + " | " + verdict + " |\n| stall |  | 0.2 s |  |\n| runs of its tests that failed | at most 0 | 0 | reached |\n" +
 			"\n|  | a | b |\n| --- | --- | --- |\n| x | 1,000 | 50 % |\n\nMeasured on "
 		if !strings.HasPrefix(text, want) || reached != (verdict == "reached") {
 			t.Errorf("got %t\n%s\nwant\n%s", reached, text, want)
 		}
 	}
-	if _, reached := f.section(values{"users": {3000}, failedRuns: {0}}); reached {
+	if _, reached := f.results(values{"users": {3000}, failedRuns: {0}}); reached {
 		t.Error("a value that was not measured misses its goal")
 	}
-	if _, reached := (figure{}).section(values{failedRuns: {1}}); reached {
+	if _, reached := (figure{}).results(values{failedRuns: {1}}); reached {
 		t.Error("a test that failed misses the goal")
 	}
 }
 
-func TestWithSection(t *testing.T) {
+func TestWithResults(t *testing.T) {
 	t.Parallel()
-	const section = "## b: title\n\nnew\n"
+	const results = resultsHead + "new\n"
 	for document, want := range map[string]string{
-		"# A\n": "# A\n\n## b: title\n\nnew\n",
-		"# A\n\n## a: x\n\none\n\n## b: y\n\ntwo\n\n## c: z\n\nthree\n": "# A\n\n## a: x\n\none\n\n## b: title\n\nnew\n\n## c: z\n\nthree\n",
-		"# A\n\n## b: y\n\ntwo\n": "# A\n\n## b: title\n\nnew\n",
+		"# A\n\n## a: x\n\none\n\n## b: y\n\ntwo\n\n" + resultsHead + "old\n\n## c: z\n\nthree\n": "# A\n\n## a: x\n\none\n\n## b: y\n\ntwo\n\n" + results + "\n## c: z\n\nthree\n",
+		"# A\n\n## b: y\n\ntwo\n": "# A\n\n## b: y\n\ntwo\n\n" + results,
 	} {
-		got := withSection(document, "b", section)
-		if strings.TrimRight(got, "\n") != strings.TrimRight(want, "\n") || withSection(got, "b", section) != got {
-			t.Errorf("got %q, want %q", got, want)
+		got, err := withResults(document, "b", results)
+		again, _ := withResults(got, "b", results)
+		if err != nil || strings.TrimRight(got, "\n") != strings.TrimRight(want, "\n") || strings.TrimRight(again, "\n") != strings.TrimRight(got, "\n") {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	}
+}
+
+func TestEachFigureHasASection(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile(documentPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range figures {
+		if _, err := withResults(string(document), f.name, ""); err != nil {
+			t.Error(err)
 		}
 	}
 }

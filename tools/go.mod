@@ -14,6 +14,8 @@ require (
 	github.com/timpush/timpush-go/dispatch v0.1.0
 	github.com/timpush/timpush-go/redislimiter v0.1.0
 	golang.org/x/mod v0.42.0
+	golang.org/x/sync v0.23.0
+	golang.org/x/tools v0.51.0
 )
 
 require (

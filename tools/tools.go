@@ -3,14 +3,11 @@
 package tools
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 )
 
 // ToolDir has the module that is a program: users install it, and so it may have no replace.
@@ -31,36 +28,4 @@ func Run(dir string, env []string, name string, args ...string) ([]byte, error) 
 		err = fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, out, exit.Stderr)
 	}
 	return out, err
-}
-
-// CopyFile copies a file into a folder that need not exist.
-func CopyFile(from, to string) error {
-	data, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(to, data, 0o600)
-}
-
-// Buffer is a bytes.Buffer that several goroutines may use at once.
-type Buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write appends to it.
-func (b *Buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-// String returns what was written so far.
-func (b *Buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

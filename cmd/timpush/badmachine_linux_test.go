@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -41,7 +40,7 @@ var badMachines = []struct {
 	{input: "Ctrl-C (SIGINT)", during: signals(syscall.SIGINT), want: "exit status 3, `interrupted`"},
 	{input: "SIGTERM", during: signals(syscall.SIGTERM), want: "exit status 3, `interrupted`"},
 	{input: "Ctrl-C twice, while the server never answers", wrong: hanging, during: signals(syscall.SIGINT, syscall.SIGINT), want: "exit status 3, `interrupted`"},
-	{input: "terminal that is closed (SIGHUP)", wrong: inTerminal, during: signals(syscall.SIGHUP), want: "signal: hangup"},
+	{input: "terminal that is closed (SIGHUP)", wrong: func(m *machine) { inherits(m.t, syscall.SIGHUP) }, during: signals(syscall.SIGHUP), want: "exit status 3, `interrupted`"},
 	{input: "kill -9", during: signals(syscall.SIGKILL), want: "signal: killed"},
 	{input: "reader of standard output that is gone (EPIPE)", args: "--json", wrong: deafReader, want: "signal: broken pipe"},
 	{input: "standard output on a full disk", wrong: fullOutput, want: "exit status 3, `standard output: write /dev/stdout: no space left on device`"},
@@ -71,14 +70,6 @@ func signals(all ...os.Signal) func(*machine) {
 			time.Sleep(200 * time.Millisecond)
 		}
 	}
-}
-
-// inTerminal lets SIGHUP do what it does there. Where nohup runs the tests, the run would inherit that it is ignored, but what
-// its parent handles it does not inherit.
-func inTerminal(m *machine) {
-	handled := make(chan os.Signal, 1)
-	signal.Notify(handled, syscall.SIGHUP)
-	m.t.Cleanup(func() { signal.Stop(handled) })
 }
 
 func hanging(m *machine) {

@@ -33,7 +33,7 @@ request and says how many there are, without looking at the journal.
 
 Requests are sent one at a time, for as many recipients a second as --recipient-rate says. Files are written next to the input:
   FILE.journal          each request, before it is sent, and then its result with the TaskID. It stays when the batch is complete.
-  FILE.rejected.ndjson  rows that are invalid or that the service refused, with line and reason
+  FILE.refused.ndjson   rows that are invalid or that the service refused, with line and reason
   FILE.unknown.ndjson   accounts that may have got the push: no clear answer came, or the run was killed while their request was
                         in flight. They are never sent again. Look at the statistics or the callbacks.
   FILE.notsent.ndjson   accounts that have not got it. Run the same command again: it sends to these, and to no one else.

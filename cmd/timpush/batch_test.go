@@ -91,8 +91,8 @@ func TestBatch(t *testing.T) {
 		assert.Contains(t, r.out, "TaskID "+p.TaskID+": 1 account\n")
 		assert.Contains(t, w.read("u.csv.journal"), p.TaskID)
 	}
-	assert.Contains(t, r.out, "2 done\n2 rejected: invalid or refused, in u.csv.rejected.ndjson\n2 requests in")
-	rejects := lines(t, w.read("u.csv.rejected.ndjson"))
+	assert.Contains(t, r.out, "2 done\n2 rejected: invalid or refused, in u.csv.refused.ndjson\n2 requests in")
+	rejects := lines(t, w.read("u.csv.refused.ndjson"))
 	require.Len(t, rejects, 2)
 	assert.EqualValues(t, 6, rejects[0]["line"])
 	assert.Equal(t, "ann", rejects[1]["account"])
@@ -364,6 +364,49 @@ func TestBatchIsInterrupted(t *testing.T) {
 			w.once(6)
 		})
 	}
+}
+
+// Ctrl-C ends tee and the like, too, and a shell tells twice that its terminal was closed: the request in flight gets its answer even so.
+func TestBatchIsInterruptedWithItsReader(t *testing.T) {
+	t.Parallel()
+	for name, signals := range map[string][]os.Signal{"Ctrl-C": {os.Interrupt}, "SIGHUP": {syscall.SIGHUP, syscall.SIGHUP}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inherits(t, syscall.SIGHUP)
+			w := newWorld(t, timpushtest.WithLatency(500*time.Millisecond, 0))
+			w.write("u.csv", accounts(6))
+			cmd := w.command(helloAt(2)...)
+			reader, pipe, err := os.Pipe()
+			require.NoError(t, err)
+			cmd.Stdout, cmd.Stderr = pipe, pipe
+			require.NoError(t, cmd.Start())
+			require.NoError(t, pipe.Close())
+			require.Eventually(t, func() bool { return len(w.fake.Calls()) > 0 }, 20*time.Second, time.Millisecond)
+			require.NoError(t, reader.Close())
+			for _, s := range signals {
+				require.NoError(t, cmd.Process.Signal(s))
+				time.Sleep(50 * time.Millisecond)
+			}
+			require.Error(t, cmd.Wait())
+			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), cmd.ProcessState)
+			assert.Len(t, w.listed("u.csv.notsent.ndjson"), 4)
+			r := w.run(helloAt(500)...)
+			assert.Equal(t, 0, r.code, r.err)
+			w.once(6)
+		})
+	}
+}
+
+// A batch and a set-attr of the same file leave each other's result files alone.
+func TestBatchKeepsTheRejectsOfSetAttr(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\nmary,Rome\nbob,NULL\n")
+	require.Equal(t, 0, w.run(helloAt(500)...).code)
+	require.Equal(t, 1, w.run("set-attr", "u.csv").code)
+	rejects := w.read("u.csv.rejected.ndjson")
+	require.Equal(t, 0, w.run(helloAt(500)...).code)
+	assert.Equal(t, rejects, w.read("u.csv.rejected.ndjson"))
 }
 
 // A push without an answer is not repeated. Those that were certainly not sent are sent by the next run.

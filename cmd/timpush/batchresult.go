@@ -19,7 +19,7 @@ import (
 
 // What the names of the result files of a batch end with.
 const (
-	rejectsFile = ".rejected.ndjson"
+	rejectsFile = ".refused.ndjson"
 	unknownFile = ".unknown.ndjson"
 	notSentFile = ".notsent.ndjson"
 )

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -115,6 +116,14 @@ func (w *world) command(args ...string) *exec.Cmd {
 	// With the race detector a program waits for a second before it ends, unless it is told not to.
 	cmd.Dir, cmd.Env, cmd.Stdin = w.dir, append([]string{"GORACE=atexit_sleep_ms=0"}, w.env...), strings.NewReader(w.in)
 	return cmd
+}
+
+// inherits lets a signal do what it does to a program on a terminal. Where nohup runs the tests, the program would inherit that it is
+// ignored, but what its parent handles it does not inherit.
+func inherits(t *testing.T, s os.Signal) {
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, s)
+	t.Cleanup(func() { signal.Stop(handled) })
 }
 
 // result is the result of a run.

@@ -48,7 +48,11 @@ func once(text string) string {
 
 func run() int {
 	limitMemory()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
+		ending = append(ending, syscall.SIGHUP) // of a terminal that was closed
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ending...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the program, unless a command waits for it
 	root, out := newRoot(), &output{}

@@ -188,8 +188,7 @@ func (p *probing) write(file *os.File, report *probe.Report, s *settings.Setting
 
 // untilStopped asks until ctx of the command ends, by Ctrl-C for instance, and restores in any case. A second Ctrl-C ends that, too.
 func (p *probing) untilStopped(asked *probe.Probe) (*probe.Report, error) {
-	ctx, stop := signal.NotifyContext(p.cmd.Context(), syscall.SIGHUP) // of a terminal that was closed
-	defer stop()
+	ctx := p.cmd.Context()
 	signal.Ignore(syscall.SIGPIPE) // of a reader that is gone: what was changed is restored even so
 	hurry, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -199,6 +198,7 @@ func (p *probing) untilStopped(asked *probe.Probe) (*probe.Report, error) {
 		case <-hurry.Done():
 			return
 		}
+		survive()
 		second := nextSignal()
 		asked.Say("stopping: what was changed is restored (Ctrl-C again: leave it as it is)")
 		select {

@@ -102,6 +102,7 @@ func (g *gate) untilStopped(ctx context.Context, say func(string), do func(conte
 		case <-ended:
 			return
 		}
+		survive()
 		second := nextSignal()
 		g.close()
 		say("stopping: waiting for the requests in flight (Ctrl-C again: do not wait)")
@@ -148,6 +149,10 @@ func untilEnd(ctx context.Context, read func() ([]byte, error)) ([]byte, error) 
 		return nil, errInterrupted
 	}
 }
+
+// survive lets the program live on when it has been told to stop, until what is under way has ended: Ctrl-C ends the program that reads its
+// output as well, such as tee, and a shell tells once more that its terminal was closed.
+func survive() { signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) }
 
 // nextSignal returns a channel that receives the next signal to end.
 func nextSignal() <-chan os.Signal {

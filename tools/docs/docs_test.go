@@ -104,7 +104,7 @@ func TestTheToolRunsAgainstAFake(t *testing.T) {
 	t.Parallel()
 	c := &checker{root: "../.."}
 	c.docs = []*document{parse("a.md", "    $ timpush get-attr mary\n    {\"To_Account\":\"mary\",\"Attrs\":{}}\n\n`timpush explain 1`\n")}
-	defer c.stop()
+	defer func() { c.fake.stop() }()
 	own := "```sh\ntimpush serve --names= > settings.sh\n```\n\n    $ . ./settings.sh; echo $TIMPUSH_SDKAPPID\n    1400000000\n" +
 		"    $ timpush names get\n    The app has no attributes. See: timpush names set --help\n"
 	c.docs = append(c.docs, parse("b.md", own), parse("c.md", "    $ timpush names get | wc -l\n    4\n"))

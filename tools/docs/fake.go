@@ -17,11 +17,10 @@ import (
 
 // fake is timpush serve, a folder in which commands of the tool run, and their environment.
 type fake struct {
-	dir    string
-	env    []string
-	cmd    *exec.Cmd
-	output tools.Buffer // of the process
-	port   string       // a free one, for callbacks
+	dir  string
+	env  []string
+	cmd  *exec.Cmd
+	port string // a free one, for callbacks
 }
 
 var setting = regexp.MustCompile(`(?m)^export (TIMPUSH_\w+=.*)$`)
@@ -45,12 +44,18 @@ func (c *checker) startFake(ctx context.Context, command string) error {
 	if err := os.WriteFile(filepath.Join(dir, "users.csv"), c.users(), 0o600); err != nil {
 		return err
 	}
-	if err := c.buildTool(); err != nil {
+	bin := filepath.Join(dir, "bin")
+	if _, err := tools.Run(c.root, nil, "go", "build", "-o", filepath.Join(bin, "timpush"), "./cmd/timpush"); err != nil {
 		return err
 	}
-	env := []string{"HOME=" + dir, "PATH=" + filepath.Dir(c.tool) + ":" + os.Getenv("PATH")}
+	env := []string{"HOME=" + dir, "PATH=" + bin + ":" + os.Getenv("PATH")}
 	c.fake.cmd = exec.CommandContext(ctx, "bash", "-c", "exec "+c.fake.at(command)+" --listen 127.0.0.1:0")
-	c.fake.cmd.Stdout, c.fake.cmd.Stderr, c.fake.cmd.Env, c.fake.cmd.Dir = &c.fake.output, &c.fake.output, env, dir
+	output, err := os.Create(filepath.Join(dir, outputs[0]))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = output.Close() }() // the process has its own
+	c.fake.cmd.Stdout, c.fake.cmd.Stderr, c.fake.cmd.Env, c.fake.cmd.Dir = output, output, env, dir
 	if err := c.fake.cmd.Start(); err != nil {
 		return err
 	}
@@ -58,7 +63,7 @@ func (c *checker) startFake(ctx context.Context, command string) error {
 		c.fake.env = append(c.fake.env, s[1])
 	}
 	if len(c.fake.env) < 5 {
-		return fmt.Errorf("%s does not tell what a program needs: %s", command, c.fake.output.String())
+		return fmt.Errorf("%s does not tell what a program needs: %s", command, c.fake.printed())
 	}
 	c.fake.env = append(c.fake.env, env...)
 	return nil
@@ -80,38 +85,23 @@ func (f *fake) at(command string) string {
 	return strings.ReplaceAll(command, "127.0.0.1:7171", "127.0.0.1:"+f.port)
 }
 
-// buildTool builds the tool once.
-func (c *checker) buildTool() error {
-	if c.tool != "" {
-		return nil
-	}
-	dir, err := os.MkdirTemp("", "docs")
-	if err != nil {
-		return err
-	}
-	c.tool = filepath.Join(dir, "timpush")
-	_, err = tools.Run(c.root, nil, "go", "build", "-o", c.tool, "./cmd/timpush")
-	return err
-}
-
-// stop ends the fake, and removes the tool.
-func (c *checker) stop() {
-	c.fake.stop()
-	if c.tool != "" {
-		_ = os.RemoveAll(filepath.Dir(c.tool))
-	}
-}
-
-// await waits until the fake has printed a text, or written it to the file that documents use, for at most 20 s.
-func (f *fake) await(text string) (printed string) {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
-		file, _ := os.ReadFile(filepath.Join(f.dir, "settings.sh"))
-		if printed = f.output.String() + string(file); strings.Contains(printed, text) {
-			break
-		}
+// await waits until the fake has printed a text, for at most 20 s, and returns what it has printed.
+func (f *fake) await(text string) string {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && !strings.Contains(f.printed(), text); {
 		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // it ends soon
 	}
-	return printed
+	return f.printed()
+}
+
+// outputs are the files with what the process prints: the second one is what documents name.
+var outputs = []string{"serve.log", "settings.sh"}
+
+func (f *fake) printed() (text string) {
+	for _, name := range outputs {
+		file, _ := os.ReadFile(filepath.Join(f.dir, name)) // not all documents have the second one
+		text += string(file)
+	}
+	return text
 }
 
 // users is the first file of users that a document shows.
@@ -132,7 +122,7 @@ func (c *checker) checkServe(ctx context.Context, d *document, cmd command) {
 		c.fault(d, cmd.line, "%s: %v", cmd.text, err)
 		return
 	}
-	printed := "\n" + measured(c.fake.output.String()) + "\n"
+	printed := "\n" + measured(c.fake.printed()) + "\n"
 	for _, line := range cmd.output {
 		if !strings.Contains(printed, "\n"+measured(line)+"\n") {
 			c.fault(d, cmd.line, "%s does not print: %s\nbut%s", cmd.text, line, printed)

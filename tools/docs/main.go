@@ -21,8 +21,7 @@ import (
 type checker struct {
 	root   string // of the repository, absolute
 	docs   []*document
-	tool   string // once it is built
-	fake   *fake  // that commands of the tool use, once there is one
+	fake   *fake // that commands of the tool use, once there is one
 	faults []error
 }
 
@@ -42,7 +41,7 @@ func (c *checker) run(ctx context.Context) (err error) {
 	if err := c.read(); err != nil {
 		return err
 	}
-	defer c.stop()
+	defer func() { c.fake.stop() }()
 	links := c.checkLinks()
 	ran, skipped := c.checkCommands(ctx)
 	blocks := c.checkGo()

@@ -55,7 +55,7 @@ func run(root string, folders []string, write bool) error {
 	}
 	for m, u := range found {
 		if u.licence, err = licenceOf(u.dir); err != nil {
-			return fmt.Errorf("%s: %w", m.Path, err)
+			return fmt.Errorf("%s: %w", m[0], err)
 		}
 	}
 	text, name := found.page(), filepath.Join(root, page)
@@ -100,17 +100,14 @@ func licenceOf(dir string) (string, error) {
 	return strings.Join(slices.Sorted(maps.Keys(names)), " and "), nil
 }
 
-// module is one version of a dependency.
-type module struct{ Path, Version string }
-
 // use is where a module is used, and where its files are.
 type use struct {
 	dir, licence string
 	by           []string // folders of the repository's modules
 }
 
-// listing has the dependencies of all published modules.
-type listing map[module]*use
+// listing has the dependencies of all published modules, by path and version.
+type listing map[[2]string]*use
 
 // add lists the dependencies of one module, in the versions that the workspace has. No user builds its examples.
 func (l listing) add(root, folder string) error {
@@ -131,20 +128,16 @@ func (l listing) add(root, folder string) error {
 		}
 		for _, line := range found {
 			f := strings.SplitN(line, " ", 3)
-			l.use(module{f[0], f[1]}, f[2], folder)
+			m := [2]string{f[0], f[1]}
+			if l[m] == nil {
+				l[m] = &use{dir: f[2]}
+			}
+			if !slices.Contains(l[m].by, folder) {
+				l[m].by = append(l[m].by, folder)
+			}
 		}
 	}
 	return nil
-}
-
-// use adds a use of a module, whose files are in dir.
-func (l listing) use(m module, dir, folder string) {
-	if l[m] == nil {
-		l[m] = &use{dir: dir}
-	}
-	if !slices.Contains(l[m].by, folder) {
-		l[m].by = append(l[m].by, folder)
-	}
 }
 
 // page is the Markdown of the list.
@@ -160,12 +153,10 @@ files in the modules; one that is not MIT, ISC, BSD, Apache-2.0 or MPL-2.0 fails
 | module | version | licence | linked into |
 | --- | --- | --- | --- |
 `)
-	sorted := slices.SortedFunc(maps.Keys(l), func(a, b module) int {
-		return strings.Compare(a.Path+" "+a.Version, b.Path+" "+b.Version)
-	})
+	sorted := slices.SortedFunc(maps.Keys(l), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
 	for _, m := range sorted {
 		names := strings.Replace(strings.Join(slices.Sorted(slices.Values(l[m].by)), ", "), ".", "timpush", 1)
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Path, m.Version, l[m].licence, names)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m[0], m[1], l[m].licence, names)
 	}
 	return b.Bytes()
 }

@@ -5,14 +5,12 @@ import (
 	_ "embed"
 	"encoding/json"
 	"go/ast"
-	"go/importer"
-	"go/parser"
-	"go/token"
-	"go/types"
-	"io"
+	"go/format"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/tools/go/packages"
 
 	"github.com/timpush/timpush-go/tools"
 )
@@ -30,25 +28,28 @@ func build(dir, scratch string) (program string, mutants []mutant, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	m := &mutator{
-		fset: token.NewFileSet(), alike: map[string]int{},
-		info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}},
-	}
-	files, err := m.check(dir)
+	pkg, err := load(dir)
 	if err != nil {
 		return "", nil, err
 	}
+	m := &mutator{fset: pkg.Fset, info: pkg.TypesInfo, pkg: pkg.Types, alike: map[string]int{}, conditions: map[ast.Node]bool{}}
 	texts := map[string]string{
-		"mutant.go":           strings.Replace(support, "PACKAGE", m.pkg.Name(), 1),
-		"mutant_main_test.go": strings.Replace(testMain, "PACKAGE", m.pkg.Name(), 1),
+		"mutant.go":           strings.Replace(support, "PACKAGE", pkg.Name, 1),
+		"mutant_main_test.go": strings.Replace(testMain, "PACKAGE", pkg.Name, 1),
 	}
-	for _, file := range files {
-		name := m.fset.Position(file.Package).Filename
-		source, err := os.ReadFile(name)
+	for k, path := range pkg.CompiledGoFiles {
+		source, err := os.ReadFile(path)
 		if err != nil {
 			return "", nil, err
 		}
-		texts[filepath.Base(name)] = string(m.file(filepath.Base(name), source, file))
+		name, file := filepath.Base(path), pkg.Syntax[k]
+		m.file(name, source, file)
+		file.Comments = nil // their places are not those of the new code
+		var text bytes.Buffer
+		if err := format.Node(&text, pkg.Fset, file); err != nil {
+			return "", nil, err
+		}
+		texts[name] = text.String()
 	}
 	program = filepath.Join(scratch, "mutants.test")
 	return program, m.mutants, compile(dir, scratch, program, texts)
@@ -75,32 +76,16 @@ func compile(dir, scratch, program string, texts map[string]string) error {
 	return err
 }
 
-// check parses and type-checks the package in dir.
-func (m *mutator) check(dir string) (files []*ast.File, err error) {
-	out, err := tools.Run(dir, nil, "go", "list", "-deps", "-export", "-json=ImportPath,GoFiles,Export", ".")
+// load parses and type-checks the package in dir.
+func load(dir string) (*packages.Package, error) {
+	mode := packages.NeedName | packages.NeedCompiledGoFiles | packages.NeedImports | packages.NeedTypes | packages.NeedTypesSizes |
+		packages.NeedSyntax | packages.NeedTypesInfo
+	all, err := packages.Load(&packages.Config{Mode: mode, Dir: dir}, ".")
 	if err != nil {
 		return nil, err
 	}
-	type listed struct {
-		ImportPath, Export string
-		GoFiles            []string
+	if len(all[0].Errors) > 0 {
+		return nil, all[0].Errors[0]
 	}
-	exports, own := map[string]string{}, listed{} // in the end own is the package in dir: it comes after its dependencies
-	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); exports[own.ImportPath] = own.Export {
-		own = listed{}
-		if err := d.Decode(&own); err != nil {
-			return nil, err
-		}
-	}
-	for _, name := range own.GoFiles {
-		file, err := parser.ParseFile(m.fset, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, file)
-	}
-	lookup := func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) }
-	config := types.Config{Importer: importer.ForCompiler(m.fset, "gc", lookup)}
-	m.pkg, err = config.Check(own.ImportPath, m.fset, files, m.info)
-	return files, err
+	return all[0], nil
 }

@@ -22,6 +22,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -139,11 +141,17 @@ func mutate(dir string, pattern *regexp.Regexp, workers int) ([]result, error) {
 		}
 	}
 	var done atomic.Int64
-	concurrently(workers, len(ids), func(n int) {
-		results[n].outcome = r.try(ids[n])
-		if n := done.Add(1); n%100 == 0 {
-			fmt.Printf("%d of %d\n", n, len(ids))
-		}
-	})
+	var all errgroup.Group
+	all.SetLimit(workers)
+	for n, id := range ids {
+		all.Go(func() error {
+			results[n].outcome = r.try(id)
+			if n := done.Add(1); n%100 == 0 {
+				fmt.Printf("%d of %d\n", n, len(ids))
+			}
+			return nil
+		})
+	}
+	_ = all.Wait() // there are no errors
 	return results, nil
 }

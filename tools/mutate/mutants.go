@@ -1,13 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"go/ast"
 	"go/token"
 	"go/types"
-	"slices"
 	"strings"
+
+	"golang.org/x/tools/go/ast/astutil"
 )
 
 // mutant is one change of the code that a test should notice.
@@ -26,64 +26,28 @@ func (m *mutant) key() string {
 // mutator writes all mutants of a package into its code at once: the program switches one on by its number, so that the
 // package is compiled once for all of them. support.go.txt has the functions that the code then calls.
 type mutator struct {
-	fset    *token.FileSet
-	info    *types.Info
-	pkg     *types.Package
-	mutants []mutant
-	alike   map[string]int
+	fset       *token.FileSet
+	info       *types.Info
+	pkg        *types.Package
+	mutants    []mutant
+	alike      map[string]int
+	conditions map[ast.Node]bool // that are to be negated
 
 	name, function string // of the file and the function that are walked through
 	source         []byte
-	parents        []ast.Node
-	edits          []edit
-	closing        map[ast.Node][]edit // text to insert behind a node once its children are done
 }
 
-type edit struct {
-	at, end int
-	rank    int // at one place, closing edits come first
-	text    string
+// file writes all mutants into the syntax of a file.
+func (m *mutator) file(name string, source []byte, f *ast.File) {
+	m.name, m.source = name, source
+	astutil.Apply(f, m.enter, m.leave)
 }
 
-const (
-	closes = iota
-	replaces
-	opens
-)
-
-// file returns the code of a file with all its mutants.
-func (m *mutator) file(name string, source []byte, f *ast.File) []byte {
-	m.name, m.source, m.edits, m.closing = name, source, nil, map[ast.Node][]edit{}
-	ast.Inspect(f, m.visit)
-	slices.SortStableFunc(m.edits, func(a, b edit) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.rank, b.rank)) })
-	var out []byte
-	done := 0
-	for _, e := range m.edits {
-		out = append(append(out, source[done:e.at]...), e.text...)
-		done = e.end
-	}
-	return append(out, source[done:]...)
-}
-
-func (m *mutator) visit(n ast.Node) bool {
-	if n == nil {
-		last := len(m.parents) - 1
-		m.edits = append(m.edits, m.closing[m.parents[last]]...)
-		m.parents = m.parents[:last]
-		return true
-	}
-	if !m.enter(n) {
-		return false
-	}
-	m.parents = append(m.parents, n)
-	return true
-}
-
-// enter mutates a node, and reports whether there may be more in it. Constants have to stay such.
-func (m *mutator) enter(n ast.Node) bool {
-	switch n := n.(type) {
+// enter reports whether there may be mutants in a node. Constants have to stay such.
+func (m *mutator) enter(c *astutil.Cursor) bool {
+	switch n := c.Node().(type) {
 	case *ast.GenDecl:
-		if len(m.parents) == 1 {
+		if _, ok := c.Parent().(*ast.File); ok {
 			m.function = "var"
 		}
 		return n.Tok == token.VAR
@@ -95,42 +59,79 @@ func (m *mutator) enter(n ast.Node) bool {
 			m.function = types.ExprString(n.Recv.List[0].Type) + "." + n.Name.Name
 		}
 	case *ast.BinaryExpr:
-		return m.binary(n)
+		if t := m.info.Types[n]; t.Value != nil {
+			_, named := t.Type.(*types.Named) // such as 10 * time.Second, the number of which has that type
+			return named
+		}
+		return n.Op != token.SHL && n.Op != token.SHR // the type of a constant in it is not obvious
 	case *ast.UnaryExpr:
 		if literal, ok := n.X.(*ast.BasicLit); ok && n.Op == token.SUB {
-			m.number(n, literal)
+			c.Replace(m.number(n, literal))
+			return false
 		}
-	case *ast.BasicLit:
-		if sign, ok := m.parents[len(m.parents)-1].(*ast.UnaryExpr); !ok || sign.Op != token.SUB {
-			m.number(n, n)
+	case *ast.IfStmt:
+		m.condition(n.Cond)
+	case *ast.ForStmt:
+		m.condition(n.Cond)
+	case *ast.SwitchStmt:
+		for _, clause := range n.Body.List {
+			if clause, ok := clause.(*ast.CaseClause); ok && n.Tag == nil {
+				m.condition(clause.List...)
+			}
 		}
-	case *ast.Ident:
-		if value := m.info.Types[n].Value; value != nil && (n.Name == "true" || n.Name == "false") && m.info.Uses[n] == types.Universe.Lookup(n.Name) {
-			m.negate(n)
-		}
-	case ast.Stmt:
-		m.statement(n)
 	}
 	return true
 }
 
-func (m *mutator) binary(n *ast.BinaryExpr) bool {
-	t := m.info.Types[n]
-	if t.Value != nil {
-		_, named := t.Type.(*types.Named) // such as 10 * time.Second, the number of which has that type
-		return named
+// condition notes conditions to be negated, except comparisons, which are negated anyway.
+func (m *mutator) condition(list ...ast.Expr) {
+	for _, cond := range list {
+		b, ok := cond.(*ast.BinaryExpr)
+		m.conditions[cond] = !ok || b.Op != token.EQL && b.Op != token.NEQ
 	}
+}
+
+// leave mutates a node after what is in it.
+func (m *mutator) leave(c *astutil.Cursor) bool {
+	switch n := c.Node().(type) {
+	case ast.Expr:
+		mutated := m.expression(n)
+		if m.conditions[n] {
+			mutated = m.negate(mutated)
+		}
+		c.Replace(mutated)
+	case ast.Stmt:
+		m.statement(c, n)
+	}
+	return true
+}
+
+func (m *mutator) expression(n ast.Expr) ast.Expr {
+	switch n := n.(type) {
+	case *ast.BinaryExpr:
+		return m.binary(n)
+	case *ast.BasicLit:
+		return m.number(n, n)
+	case *ast.Ident:
+		if m.info.Types[n].Value != nil && (n.Name == "true" || n.Name == "false") && m.info.Uses[n] == types.Universe.Lookup(n.Name) {
+			return m.negate(n)
+		}
+	}
+	return n
+}
+
+func (m *mutator) binary(n *ast.BinaryExpr) ast.Expr {
+	t := m.info.Types[n]
 	basic, _ := t.Type.Underlying().(*types.Basic)
 	other, known := operators[n.Op]
 	switch {
-	case n.Op == token.SHL || n.Op == token.SHR:
-		return false // the type of a constant in it is not obvious
+	case t.Value != nil:
 	case n.Op == token.EQL || n.Op == token.NEQ:
-		m.negate(n)
+		return m.negate(n)
 	case known && basic != nil && basic.Info()&(types.IsNumeric|types.IsBoolean) != 0: // the sum of two texts has no opposite
-		m.operator(n, other.name, other.instead)
+		return m.operator(n, other.name, other.instead)
 	}
-	return true
+	return n
 }
 
 // operators has for each operator its replacement, and the function of support.go.txt that is called instead of it.
@@ -141,102 +142,78 @@ var operators = map[token.Token]struct{ name, instead string }{
 }
 
 // operator replaces an operator by a call. The right side of a logical one is evaluated only if needed.
-func (m *mutator) operator(n *ast.BinaryExpr, name, other string) {
-	between, after := ",", ")"
+func (m *mutator) operator(n *ast.BinaryExpr, name, other string) ast.Expr {
+	x, y, right := m.text(n.X), m.text(n.Y), n.Y
 	if n.Op == token.LAND || n.Op == token.LOR {
-		between, after = ", func() bool { return ", " })"
+		result := &ast.FieldList{List: []*ast.Field{{Type: ast.NewIdent("bool")}}}
+		right = &ast.FuncLit{
+			Type: &ast.FuncType{Params: &ast.FieldList{}, Results: result},
+			Body: &ast.BlockStmt{List: []ast.Stmt{&ast.ReturnStmt{Results: []ast.Expr{n.Y}}}},
+		}
 	}
-	at, x, y := m.offset(n.OpPos), m.text(n.X), m.text(n.Y)
-	m.wrap(n, "mutant"+name+"(%d, ", after, x+" "+n.Op.String()+" "+y, x+" "+other+" "+y)
-	m.edits = append(m.edits, edit{at, at + len(n.Op.String()), replaces, between})
+	return m.call(n, "mutant"+name, x+" "+n.Op.String()+" "+y, x+" "+other+" "+y, n.X, right)
 }
 
 // statement mutates a statement. One that only does something can be left out; it must stand in a list for that.
-func (m *mutator) statement(n ast.Stmt) {
+func (m *mutator) statement(c *astutil.Cursor, n ast.Stmt) {
 	switch n := n.(type) {
-	case *ast.IfStmt:
-		m.condition(n.Cond)
-	case *ast.ForStmt:
-		m.condition(n.Cond)
-	case *ast.CaseClause:
-		if s, ok := m.parents[len(m.parents)-2].(*ast.SwitchStmt); ok && s.Tag == nil {
-			for _, cond := range n.List {
-				m.condition(cond)
-			}
-		}
 	case *ast.ReturnStmt:
-		for _, result := range n.Results {
+		for k, result := range n.Results {
 			if ident, ok := result.(*ast.Ident); ok && types.Identical(m.info.Types[result].Type, types.Universe.Lookup("error").Type()) && ident.Name != "nil" {
-				m.wrap(result, "mutantNil(%d, ", ")", ident.Name, "nil")
+				n.Results[k] = m.call(result, "mutantNil", ident.Name, "nil", result)
 			}
 		}
 	case *ast.AssignStmt:
 		if n.Tok != token.DEFINE {
-			m.leaveOut(n)
+			m.leaveOut(c, n)
 		}
 	case *ast.ExprStmt, *ast.IncDecStmt, *ast.DeferStmt, *ast.SendStmt:
-		m.leaveOut(n)
+		m.leaveOut(c, n)
 	case *ast.BranchStmt:
 		if n.Tok != token.FALLTHROUGH {
-			m.leaveOut(n)
+			m.leaveOut(c, n)
 		}
 	}
-}
-
-// condition negates a condition, unless it is a comparison that is negated anyway.
-func (m *mutator) condition(cond ast.Expr) {
-	if cond == nil {
-		return
-	}
-	if b, ok := cond.(*ast.BinaryExpr); ok && (b.Op == token.EQL || b.Op == token.NEQ) {
-		return
-	}
-	m.negate(cond)
-}
-
-func (m *mutator) negate(n ast.Expr) {
-	text := m.text(n)
-	m.wrap(n, "mutantNot(%d, ", ")", text, "!("+text+")")
 }
 
 // leaveOut mutates a statement of a list.
-func (m *mutator) leaveOut(n ast.Stmt) {
-	switch parent := m.parents[len(m.parents)-1].(type) {
-	case *ast.CommClause:
-		if parent.Comm == n {
-			return
-		}
-	case *ast.BlockStmt, *ast.CaseClause:
-	default:
-		return
+func (m *mutator) leaveOut(c *astutil.Cursor, n ast.Stmt) {
+	if c.Index() >= 0 {
+		on := m.call(n, "mutantOn", m.text(n), "(left out)")
+		c.Replace(&ast.IfStmt{If: n.Pos(), Cond: &ast.UnaryExpr{Op: token.NOT, X: on}, Body: &ast.BlockStmt{List: []ast.Stmt{n}, Rbrace: n.End() - 1}})
 	}
-	m.wrap(n, "if !mutantOn(%d) { ", " }", m.text(n), "(left out)")
+}
+
+func (m *mutator) negate(n ast.Expr) ast.Expr {
+	text := m.text(n)
+	return m.call(n, "mutantNot", text, "!("+text+")", n)
 }
 
 // number makes a whole number greater by one. A negative one, which n includes the sign of, has its type as a whole.
-func (m *mutator) number(n ast.Expr, literal *ast.BasicLit) {
-	if t := m.info.Types[n].Type; literal.Kind == token.INT && t != nil {
-		kind := types.TypeString(types.Default(t), types.RelativeTo(m.pkg))
-		if named, ok := t.(*types.Named); ok && named.Obj().Pkg() != nil && named.Obj().Pkg() != m.pkg {
-			kind = "mutant" + named.Obj().Name() // an alias, since not every file imports the package
-		}
-		m.wrap(n, "mutantNumber["+kind+"](%d, ", ")", m.text(n), m.text(n)+"+1")
+func (m *mutator) number(n ast.Expr, literal *ast.BasicLit) ast.Expr {
+	t := m.info.Types[n].Type
+	if literal.Kind != token.INT || t == nil {
+		return n
 	}
+	kind := types.TypeString(types.Default(t), types.RelativeTo(m.pkg))
+	if named, ok := t.(*types.Named); ok && named.Obj().Pkg() != nil && named.Obj().Pkg() != m.pkg {
+		kind = "mutant" + named.Obj().Name() // an alias, since not every file imports the package
+	}
+	return m.call(n, "mutantNumber["+kind+"]", m.text(n), m.text(n)+"+1", n)
 }
 
-// wrap puts text before and behind a node, and counts a mutant, whose number the text before it holds.
-func (m *mutator) wrap(n ast.Node, before, after, from, to string) {
+// call counts a mutant and returns the call that switches it. The call stands where the node n stood, so that the text of
+// what it is a part of can still be found.
+func (m *mutator) call(n ast.Node, function, from, to string, args ...ast.Expr) ast.Expr {
 	one := mutant{file: m.name, function: m.function, line: m.fset.Position(n.Pos()).Line, from: fmt.Sprintf("%.90s", from), to: fmt.Sprintf("%.90s", to)}
 	m.alike[one.key()]++
 	one.nth = m.alike[one.key()]
 	m.mutants = append(m.mutants, one)
-	at, end := m.offset(n.Pos()), m.offset(n.End())
-	m.edits = append(m.edits, edit{at, at, opens, fmt.Sprintf(before, len(m.mutants))})
-	m.closing[n] = append([]edit{{end, end, closes, after}}, m.closing[n]...)
+	id := &ast.BasicLit{Kind: token.INT, Value: fmt.Sprint(len(m.mutants))}
+	return &ast.CallExpr{Fun: &ast.Ident{Name: function, NamePos: n.Pos()}, Args: append([]ast.Expr{id}, args...), Rparen: n.End() - 1}
 }
 
-func (m *mutator) offset(p token.Pos) int { return m.fset.Position(p).Offset }
-
 func (m *mutator) text(n ast.Node) string {
-	return strings.Join(strings.Fields(string(m.source[m.offset(n.Pos()):m.offset(n.End())])), " ")
+	from, to := m.fset.Position(n.Pos()).Offset, m.fset.Position(n.End()).Offset
+	return strings.Join(strings.Fields(string(m.source[from:to])), " ")
 }

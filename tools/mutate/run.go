@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,8 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // test is a test of the package and what it reaches.
@@ -52,26 +52,29 @@ func (r *runner) record(scratch string, workers int) error {
 	}
 	names := strings.Fields(string(list))
 	r.tests = make([]test, len(names))
-	failed := make([]error, len(names))
-	concurrently(workers, len(names), func(n int) {
-		file := filepath.Join(scratch, "hits"+strconv.Itoa(n))
-		cmd := r.command(context.Background(), 0, "-test.run", "^"+names[n]+"$")
-		cmd.Env = append(cmd.Env, "MUTANT_HITS="+file)
-		began := time.Now()
-		if out, err := cmd.CombinedOutput(); err != nil {
-			failed[n] = fmt.Errorf("%s fails without any mutant: %s", names[n], out)
-			return
-		}
-		r.tests[n] = test{names[n], time.Since(began), map[int]bool{}}
-		text, err := os.ReadFile(file)
-		failed[n] = err
-		for _, id := range strings.Fields(string(text)) {
-			number, _ := strconv.Atoi(id)
-			r.tests[n].hits[number] = true
-		}
-	})
+	var all errgroup.Group
+	all.SetLimit(workers)
+	for n, name := range names {
+		all.Go(func() error {
+			file := filepath.Join(scratch, "hits"+strconv.Itoa(n))
+			cmd := r.command(context.Background(), 0, "-test.run", "^"+name+"$")
+			cmd.Env = append(cmd.Env, "MUTANT_HITS="+file)
+			began := time.Now()
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return fmt.Errorf("%s fails without any mutant: %s", name, out)
+			}
+			r.tests[n] = test{name, time.Since(began), map[int]bool{}}
+			text, err := os.ReadFile(file)
+			for _, id := range strings.Fields(string(text)) {
+				number, _ := strconv.Atoi(id)
+				r.tests[n].hits[number] = true
+			}
+			return err
+		})
+	}
+	err = all.Wait()
 	slices.SortFunc(r.tests, func(a, b test) int { return cmp.Compare(a.took, b.took) })
-	return errors.Join(failed...)
+	return err
 }
 
 // try runs the tests that reach a mutant.
@@ -117,15 +120,4 @@ func (r *runner) command(ctx context.Context, id int, args ...string) *exec.Cmd 
 	cmd.Dir, cmd.Env = r.dir, append(os.Environ(), "MUTANT="+strconv.Itoa(id))
 	cmd.WaitDelay = time.Second
 	return cmd
-}
-
-// concurrently calls f with 0 to n-1, a number of them at a time.
-func concurrently(workers, n int, f func(int)) {
-	slots := make(chan struct{}, workers)
-	var all sync.WaitGroup
-	for k := range n {
-		slots <- struct{}{}
-		all.Go(func() { defer func() { <-slots }(); f(k) })
-	}
-	all.Wait()
 }

@@ -1,5 +1,5 @@
-// Rehearse rehearses a release without publishing anything. It makes the zips that the Go proxy would make of the tracked
-// files, serves them from a folder, and does what users will do: it tidies the tool, builds a new program on each library,
+// Rehearse rehearses a release without publishing anything. It makes the zips that the Go proxy would make of what is added
+// to git, serves them from a folder, and does what users will do: it tidies the tool, builds a new program on each library,
 // and installs the tool. Other modules come from the local module cache, or from GOPROXY.
 //
 //	go run ./tools/rehearse          # in the root of the repository
@@ -33,7 +33,7 @@ func run(write bool) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	tree := filepath.Join(dir, "tree")
-	files, err := copyTracked(".", tree)
+	files, err := export(tree)
 	if err != nil {
 		return err
 	}

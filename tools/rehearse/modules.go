@@ -14,25 +14,20 @@ import (
 	"github.com/timpush/timpush-go/tools"
 )
 
-// copyTracked copies the files that git tracks, as they are in the working tree, and returns their slash-separated names.
-func copyTracked(from, to string) ([]string, error) {
-	// A clone may belong to another user; git then answers only with this.
-	out, err := tools.Run(from, nil, "git", "-c", "safe.directory=*", "ls-files", "-z")
-	if err != nil {
+// export writes the files as they are added to git into a folder, and returns their slash-separated names.
+func export(tree string) ([]string, error) {
+	git := func(args ...string) ([]byte, error) {
+		// A clone may belong to another user; git then answers only with this.
+		return tools.Run(".", nil, "git", append([]string{"-c", "safe.directory=*"}, args...)...)
+	}
+	if _, err := git("diff", "--exit-code", "--name-only"); err != nil {
+		return nil, fmt.Errorf("there are changes that are not added to git: %w", err)
+	}
+	if _, err := git("checkout-index", "--all", "--prefix="+tree+"/"); err != nil {
 		return nil, err
 	}
-	var names []string
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-		err := tools.CopyFile(filepath.Join(from, name), filepath.Join(to, name))
-		if errors.Is(err, os.ErrNotExist) {
-			continue // deleted, and not yet committed
-		}
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, name)
-	}
-	return names, nil
+	names, err := git("ls-files")
+	return strings.Fields(string(names)), err
 }
 
 // parseModules reads the go.mod files among the files below tree, by their folders.

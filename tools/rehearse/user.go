@@ -64,12 +64,20 @@ func (env goEnv) tidyTool(dir, root string, write bool) error {
 		return err
 	case write:
 		fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are written")
-		return errors.Join(tools.CopyFile(mod, filepath.Join(tools.ToolDir, "go.mod")), tools.CopyFile(sum, filepath.Join(tools.ToolDir, "go.sum")))
+		return errors.Join(copyFile(mod, filepath.Join(tools.ToolDir, "go.mod")), copyFile(sum, filepath.Join(tools.ToolDir, "go.sum")))
 	case after != before:
 		return errors.New("they are not tidy; write them with: go run ./tools/rehearse -write")
 	}
 	fmt.Println("ok  go.mod and go.sum of", tools.ToolDir, "are tidy")
 	return nil
+}
+
+func copyFile(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o600)
 }
 
 // requirements reads a go.mod, and the lines of a go.sum that are about other repositories.

@@ -19,7 +19,6 @@ import (
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/redislimiter"
 	"github.com/timpush/timpush-go/timpushtest"
-	"github.com/timpush/timpush-go/tools"
 )
 
 const (
@@ -37,9 +36,9 @@ type world struct {
 	spare   *timpush.Client // sees no faults
 	stop    time.Time       // of new calls
 	closing []func()        // in the end
-	log     tools.Buffer
 
 	mu     sync.Mutex
+	log    strings.Builder
 	sum    summary
 	faults []string
 }
@@ -70,6 +69,13 @@ func (w *world) fault(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults = append(w.faults, fmt.Sprintf(format, args...))
+}
+
+// Write adds to the log.
+func (w *world) Write(text []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(text)
 }
 
 // begin starts the fake, the proxy and the clients.
@@ -107,7 +113,7 @@ func (w *world) begin(wrap func(http.RoundTripper) http.RoundTripper) {
 			timpush.WithBaseURL(base), timpush.WithHTTPClient(&http.Client{Transport: via}), timpush.WithLimiter(limiter()),
 			timpush.WithAttemptTimeout(attemptTimeout), timpush.WithMaxAttempts(1 + r.IntN(4)), timpush.WithMaxInFlight(1 + r.IntN(32)),
 			timpush.WithRecipientRate(pick(r, 30, 500)),
-			timpush.WithLogger(slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))),
+			timpush.WithLogger(slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 		}
 		if r.IntN(3) == 0 && k > 0 {
 			config = append(config, timpush.WithSigner(w.jumpingSigner(r.Uint64())))
@@ -209,9 +215,8 @@ func (w *world) end(stalled bool) {
 // secrets looks for the key and for every UserSig that was sent.
 func (w *world) secrets() {
 	_, _, key := w.fake.App()
-	text := w.log.String()
 	w.mu.Lock()
-	text += strings.Join(w.faults, "\n")
+	text := w.log.String() + strings.Join(w.faults, "\n")
 	w.mu.Unlock()
 	secrets := map[string]bool{key: true}
 	for _, call := range w.fake.Calls() {
@@ -227,7 +232,7 @@ func (w *world) secrets() {
 // logError keeps the text of an error, which must not have secrets.
 func (w *world) logError(err error) {
 	if err != nil {
-		_, _ = fmt.Fprintf(&w.log, "%v %+v %#v\n", err, err, err)
+		_, _ = fmt.Fprintf(w, "%v %+v %#v\n", err, err, err)
 	}
 }
 

@@ -145,6 +145,24 @@ func TestDeadLetters(t *testing.T) {
 	assert.Empty(t, letters(t, q))
 }
 
+// TestOneFaultyUpdateOfMany: an account with many updates waiting does not send each of them alone, which would take a request's time
+// for each, and keep the queue from reading on.
+func TestOneFaultyUpdateOfMany(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	concurrently(1000, func(k int) { assert.NoError(t, q.SetAttr(t.Context(), user("mary", fmt.Sprint(k)))) })
+	set(t, q, timpush.UserAttrs{ToAccount: "mary", Attrs: timpush.Attrs{"mood": "good"}})
+	concurrently(1000, func(k int) { assert.NoError(t, q.SetAttr(t.Context(), user("mary", fmt.Sprint(k)))) })
+	set(t, q, user("mary", "Rome"))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, "Rome", fake.Attrs("mary")["city"])
+	dead := letters(t, q)
+	require.Len(t, dead, 1)
+	assert.Equal(t, timpush.Attrs{"mood": "good"}, dead[0].User.Attrs)
+	assert.Less(t, len(fake.Calls()), 100)
+}
+
 func TestFullDeadLettersHoldBack(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithMaxBytes(1<<16))

@@ -163,6 +163,32 @@ func TestOneFaultyUpdateOfMany(t *testing.T) {
 	assert.Less(t, len(fake.Calls()), 100)
 }
 
+// TestClockOfAnotherHostIsAhead: what was settled is deleted even so.
+func TestClockOfAnotherHostIsAhead(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithDuplicateWindow(100*time.Millisecond))
+	stop := run(t, q, quickClient(fake))
+	set(t, q, user("mary", "Rome"))
+	drained(t, q)
+	stop()
+	js, _ := q.JetStream()
+	bucket, err := js.KeyValue(t.Context(), streamName)
+	require.NoError(t, err)
+	entry, err := bucket.Get(t.Context(), "dispatcher")
+	require.NoError(t, err)
+	var record map[string]any
+	require.NoError(t, json.Unmarshal(entry.Value(), &record))
+	record["marks"] = []any{map[string]any{"seq": 1, "passed": 1, "at": time.Now().Add(time.Hour)}}
+	value, err := json.Marshal(record)
+	require.NoError(t, err)
+	_, err = bucket.Put(t.Context(), "dispatcher", value)
+	require.NoError(t, err)
+
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "Bern"))
+	eventually(t, "the stream is empty", func() bool { return stats(t, q).Bytes == 0 })
+}
+
 func TestFullDeadLettersHoldBack(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithMaxBytes(1<<16))

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -156,4 +158,34 @@ func TestEmbeddedLimitsCanBeChanged(t *testing.T) {
 	q = open(t, dir, dispatch.WithMaxBytes(1<<40))
 	assert.Equal(t, int64(1<<40), stats(t, q).MaxBytes)
 	assert.Equal(t, 1, stats(t, q).Backlog)
+}
+
+// TestUpdatesThatCannotBeStoredFailTogether: a user of NATS that may not publish updates. Those that wait for others do not fail one
+// after the other, and the error names the cause.
+func TestUpdatesThatCannotBeStoredFailTogether(t *testing.T) {
+	t.Parallel()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+		Users: []*server.User{{Username: "app", Password: "secret", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{"$JS.API.>", "$KV.>"}},
+		}}},
+	})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(soon))
+	conn, err := nats.Connect(s.ClientURL(), nats.UserInfo("app", "secret"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	q := openOn(t, js, dispatch.WithStoreTimeout(500*time.Millisecond))
+
+	began := time.Now()
+	err = q.SetAttr(t.Context(), user("mary", "Rome"))
+	require.ErrorIs(t, err, nats.ErrPermissionViolation)
+	assert.NotContains(t, err.Error(), "disk")
+	concurrently(6000, func(k int) { assert.Error(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", k), "Rome"))) })
+	require.NoError(t, q.Close())
+	assert.Less(t, time.Since(began), 15*time.Second, "60 messages, not one after the other")
 }

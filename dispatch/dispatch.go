@@ -46,7 +46,7 @@ const (
 //
 //   - Done: it is gone.
 //   - Rejected for its own data: it becomes a dead letter, see [Queue.DeadLetters]. Updates that were merged are sent
-//     one by one before, so that only those at fault are.
+//     in smaller and smaller parts before, so that only those at fault are.
 //   - Rejected with a transient code, Unknown or NotSent: it is sent again, after 1 s and then after longer and longer
 //     delays, up to a minute, until it is older than [WithMaxAge]. Others go on.
 //   - When nothing gets through, or a code says that an operator has to correct something (a wrong key, no administrator,
@@ -345,6 +345,9 @@ func (d *dispatcher) finish(batch []item) {
 // apply applies the outcome of an account. Its tries count where the fault seems to be its own.
 func (d *dispatcher) apply(i item, counts bool) {
 	a := i.account
+	if i.err == nil && i.fatal == nil {
+		a.most = min(2*a.most, maxPending)
+	}
 	switch {
 	case i.err == nil && a.recorded > 0:
 		a.closing, d.urgent = true, true // its next value waits until the record no longer has this one
@@ -353,7 +356,7 @@ func (d *dispatcher) apply(i item, counts bool) {
 		d.settle(a)
 		return
 	case errors.Is(i.err, errMerged):
-		a.alone = i.count
+		a.most = i.count / 2
 	case counts:
 		a.tries++
 		delay := min(d.delay<<min(a.tries-1, 10), maxDelay*d.delay)
@@ -375,7 +378,7 @@ func (d *dispatcher) settle(a *account) {
 			u.message.open--
 		}
 	}
-	a.alone, a.recorded = max(a.alone-a.taken, 0), max(a.recorded-a.taken, 0)
+	a.recorded = max(a.recorded-a.taken, 0)
 	d.pending -= a.taken
 	a.updates = a.updates[a.taken:]
 	a.taken, a.tries, a.tried, a.notUntil, a.closing = 0, 0, false, time.Time{}, false

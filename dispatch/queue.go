@@ -28,6 +28,8 @@ var (
 	// ErrClosed is why a Queue takes no update: [Queue.Close] was called.
 	ErrClosed = errors.New("dispatch: the queue is closed")
 
+	errWaited = errors.New("dispatch: not stored: the updates before it could not be stored in time")
+
 	// ErrNoQueue is why [OpenExisting] returns none: a stream or the bucket of the app is missing.
 	ErrNoQueue = errors.New("dispatch: there is no queue of the app")
 )
@@ -81,6 +83,7 @@ type Queue struct {
 type group struct {
 	body    []byte
 	updates int
+	until   time.Time     // when it is given up
 	stored  chan struct{} // closed when err is set
 	err     error
 }
@@ -306,7 +309,7 @@ func (q *Queue) join(body []byte) (*group, error) {
 		g = q.groups[n-1]
 		g.body = append(g.body, ',')
 	} else {
-		g = &group{stored: make(chan struct{})}
+		g = &group{until: time.Now().Add(q.settings.store), stored: make(chan struct{})}
 		q.groups = append(q.groups, g)
 	}
 	g.body = append(g.body, body...)
@@ -318,12 +321,17 @@ func (q *Queue) join(body []byte) (*group, error) {
 	return g, nil
 }
 
-// write stores the groups, one after the other: two at a time could change places where a connection is lost.
+// write stores the groups, one after the other: two at a time could change places where a connection is lost. A group whose time
+// is over before its turn comes is not tried, or they would fail one after the other, each after its whole time.
 func (q *Queue) write() {
 	for g := q.next(); g != nil; g = q.next() {
-		ctx, cancel := context.WithTimeout(context.Background(), q.settings.store)
-		g.err = q.publish(ctx, q.message(g.body, g.updates), "group-"+nuid.Next())
-		cancel()
+		if time.Now().Before(g.until) {
+			ctx, cancel := context.WithDeadline(context.Background(), g.until)
+			g.err = q.publish(ctx, q.message(g.body, g.updates), "group-"+nuid.Next())
+			cancel()
+		} else {
+			g.err = errWaited
+		}
 		close(g.stored)
 	}
 }
@@ -382,7 +390,10 @@ func (q *Queue) explain(failure error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	info, err := q.stream.Info(ctx)
+	denied := q.js.Conn().LastError()
 	switch {
+	case errors.Is(denied, nats.ErrPermissionViolation) && strings.Contains(denied.Error(), q.subject+".set."):
+		return fmt.Errorf("%w: %w", denied, failure)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("stream %s does not exist any more: %s: %w", q.name, q.assets[0].afterwards(), failure)
 	case err == nil && (info.Cluster == nil || info.Cluster.Leader != ""):

@@ -92,6 +92,11 @@ func (d *dispatcher) forget(recorded map[*account]int) {
 // mark adds the floor to the marks, and takes off and returns the latest one that is older than the duplicate window.
 func (d *dispatcher) mark() (done mark) {
 	r, now, window := &d.record, time.Now(), d.duplicates
+	for k := range r.Marks {
+		if m := &r.Marks[k]; m.At.After(now) { // of a host whose clock is ahead: nothing would be deleted until then
+			m.At = now
+		}
+	}
 	last := mark{Seq: 0}
 	if len(r.Marks) > 0 {
 		last = r.Marks[len(r.Marks)-1]

@@ -145,6 +145,50 @@ func TestDeadLetters(t *testing.T) {
 	assert.Empty(t, letters(t, q))
 }
 
+// TestOneFaultyUpdateOfMany: an account with many updates waiting does not send each of them alone, which would take a request's time
+// for each, and keep the queue from reading on.
+func TestOneFaultyUpdateOfMany(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	concurrently(1000, func(k int) { assert.NoError(t, q.SetAttr(t.Context(), user("mary", fmt.Sprint(k)))) })
+	set(t, q, timpush.UserAttrs{ToAccount: "mary", Attrs: timpush.Attrs{"mood": "good"}})
+	concurrently(1000, func(k int) { assert.NoError(t, q.SetAttr(t.Context(), user("mary", fmt.Sprint(k)))) })
+	set(t, q, user("mary", "Rome"))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, "Rome", fake.Attrs("mary")["city"])
+	dead := letters(t, q)
+	require.Len(t, dead, 1)
+	assert.Equal(t, timpush.Attrs{"mood": "good"}, dead[0].User.Attrs)
+	assert.Less(t, len(fake.Calls()), 100)
+}
+
+// TestClockOfAnotherHostIsAhead: what was settled is deleted even so.
+func TestClockOfAnotherHostIsAhead(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithDuplicateWindow(100*time.Millisecond))
+	stop := run(t, q, quickClient(fake))
+	set(t, q, user("mary", "Rome"))
+	drained(t, q)
+	stop()
+	js, _ := q.JetStream()
+	bucket, err := js.KeyValue(t.Context(), streamName)
+	require.NoError(t, err)
+	entry, err := bucket.Get(t.Context(), "dispatcher")
+	require.NoError(t, err)
+	var record map[string]any
+	require.NoError(t, json.Unmarshal(entry.Value(), &record))
+	record["marks"] = []any{map[string]any{"seq": 1, "passed": 1, "at": time.Now().Add(time.Hour)}}
+	value, err := json.Marshal(record)
+	require.NoError(t, err)
+	_, err = bucket.Put(t.Context(), "dispatcher", value)
+	require.NoError(t, err)
+
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "Bern"))
+	eventually(t, "the stream is empty", func() bool { return stats(t, q).Bytes == 0 })
+}
+
 func TestFullDeadLettersHoldBack(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithMaxBytes(1<<16))

@@ -58,7 +58,7 @@ type account struct {
 	updates  []update
 	taken    int       // of the updates, being sent
 	recorded int       // of the updates, in the record
-	alone    int       // of the updates, to be sent one by one: together they were refused
+	most     int       // updates that are sent together, since more were refused; 0: all
 	tries    int       // that failed with a transient fault
 	tried    bool      // some of the updates may have been sent
 	ready    bool      // is in dispatcher.ready
@@ -86,8 +86,10 @@ func (a *account) take(oldest time.Time) item {
 		i.fatal = errUnreadable
 	case first.At.Before(oldest):
 		i.fatal = errTooOld
-	case a.alone == 0:
+	case a.most == 0:
 		i.user.Attrs, i.count = merge(a.updates, oldest)
+	default:
+		i.user.Attrs, i.count = merge(a.updates[:min(a.most, len(a.updates))], oldest)
 	}
 	a.taken = i.count
 	return i

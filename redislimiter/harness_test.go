@@ -31,6 +31,7 @@ type memory struct {
 	asks atomic.Int64
 	ask  func(ctx context.Context) error // unless nil, what happens before a script is run
 	back func()                          // unless nil, what happens before the answer arrives
+	skew atomic.Int64                    // of its clock
 }
 
 func (m *memory) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
@@ -40,7 +41,7 @@ func (m *memory) EvalSha(ctx context.Context, sha string, keys []string, args ..
 			return redis.NewCmdResult(nil, err)
 		}
 	}
-	m.SetTime(time.Now())
+	m.SetTime(time.Now().Add(time.Duration(m.skew.Load())))
 	if m.back != nil {
 		defer m.back()
 	}

@@ -15,12 +15,12 @@
 // used; another one is reserved. With [Limiter.WaitN] for several calls at a time, such as recipients, what was reserved
 // in the last second is counted as well.
 //
-// All this also holds when Redis loses its data, when it returns with old data, and when its clock goes back: the slots
-// then start again one second later, when all that were given before are over. So do they at the very first call, and
+// All this also holds when Redis loses its data, when it returns with old data, and when its clock is set back or far ahead: the
+// slots then start again one second later, when all that were given before are over. So do they at the very first call, and
 // at the first after 24 hours without any.
 //
 // Slots that were given and not yet used can be given again by a fail-over that loses the last writes, and by a clock that
-// jumps forward by less than a second. After a fail-over that ends with the first process that asks for a slot and has
+// jumps forward by less than three seconds. After a fail-over that ends with the first process that asks for a slot and has
 // been given one beyond the lost writes: about as many slots are repeated as the quota has in a round trip, and no more than
 // were lost. After a jump of the clock it can be each: four for each replica, and the quota of one and a half round
 // trips of the most distant replica.

@@ -153,6 +153,27 @@ func TestLostDataRepeatsNoSlot(t *testing.T) {
 	}
 }
 
+// TestClockThatIsSet: the slots that were given before are not given again.
+func TestClockThatIsSet(t *testing.T) {
+	t.Parallel()
+	for _, by := range []time.Duration{-time.Hour, -500 * time.Millisecond, 3 * time.Second, time.Hour, 48 * time.Hour} {
+		t.Run(by.String(), func(t *testing.T) {
+			t.Parallel()
+			inFakeTime(t, func(t *testing.T, m *memory) {
+				var limiters []*redislimiter.Limiter
+				for range 3 {
+					limiters = append(limiters, newLimiter(t, m))
+				}
+				set := time.Now().Add(4 * time.Second)
+				time.AfterFunc(4*time.Second, func() { m.skew.Store(int64(by)) })
+				d := depart(t, 8*time.Second, limiters...)
+				assert.LessOrEqual(t, most(d.all()), 100)
+				assert.Greater(t, len(after(d.all(), set.Add(2500*time.Millisecond))), 95)
+			})
+		})
+	}
+}
+
 func TestIdleTimeIsNoLoss(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {

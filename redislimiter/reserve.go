@@ -15,8 +15,8 @@ import (
 // calls keep the quota by their even pace. Numbers are formatted, since Redis before 7 would round them.
 //
 // The slots start again, beyond all that may have been given before, if there is no key, if the caller was given a slot
-// that is not before the next free one (Redis has lost writes), and if that is farther ahead than it can be (the clock
-// went back).
+// that is not before the next free one (Redis has lost writes) or farther back than it can be (the clock went forward), and
+// if the next free one is farther ahead than it can be (the clock went back).
 const reserveSource = `
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -79,7 +79,7 @@ local function add(counted, at)
 	return text
 end
 
-restart = restart or free == 0 or free <= last
+restart = restart or free == 0 or free <= last or (last > 0 and now > last + 2 * horizon)
 if free > now + 2 * horizon + window then
 	free, restart = 0, true
 end

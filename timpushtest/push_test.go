@@ -327,8 +327,12 @@ func TestPushBodies(t *testing.T) {
 	}
 	f := start(t, with(variant{FromAccountRequired: true}))
 	assert.Equal(t, 90001, f.push("push", pushBody(`"From_Account":"absent"`)).Code)
-	f = start(t, with(variant{BatchSizeCode: 90018, MaxBody: 1 << 20}), timpushtest.WithPlan(timpushtest.PlanAdvanced))
+	f = start(t, with(variant{BatchSizeCode: 90018, MaxBody: 1 << 20}))
 	assert.Equal(t, 90018, f.push("batch", batchBody(numbered(501)...)).Code)
+	for _, plan := range []timpushtest.Plan{timpushtest.PlanFree, timpushtest.PlanStandard, timpushtest.PlanAdvanced} {
+		f = start(t, timpushtest.WithPlan(plan))
+		assert.Equal(t, 90011, f.push("batch", batchBody(numbered(501)...)).Code, "no rate would let it through")
+	}
 	f = start(t, with(variant{MaxBody: 50}))
 	assert.Equal(t, 93000, f.push("push", pushBody()).Code)
 }

@@ -107,9 +107,13 @@ func (s *Server) checkRate(call Call, host string) *refusal {
 	return nil
 }
 
-// checkRecipientRate counts the accounts of a batch, in any sliding second. It runs under the lock.
+// checkRecipientRate counts the accounts of a batch, in any sliding second. One that has too many whatever the rate is left to
+// the checks of the body, or its sender would try it again. It runs under the lock.
 func (s *Server) checkRecipientRate(call Call) *refusal {
 	n, most := len(call.Accounts), s.settings.plan.recipients()
+	if n > maxRecipients {
+		return nil
+	}
 	s.sentTo = slices.DeleteFunc(s.sentTo, func(r recipients) bool { return call.Time.Sub(r.time) >= time.Second })
 	sum := n
 	for _, r := range s.sentTo {

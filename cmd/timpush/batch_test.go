@@ -409,6 +409,17 @@ func TestBatchKeepsTheRejectsOfSetAttr(t *testing.T) {
 	assert.Equal(t, rejects, w.read("u.csv.rejected.ndjson"))
 }
 
+// What is no file of a batch is not removed for having the name of one.
+func TestBatchKeepsAFolder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", accounts(2))
+	require.NoError(t, os.Mkdir(filepath.Join(w.dir, "u.csv.unknown.ndjson"), 0o700))
+	r := w.run(helloAt(500)...)
+	assert.Equal(t, 0, r.code, r.err)
+	assert.True(t, w.has("u.csv.unknown.ndjson"))
+}
+
 // A push without an answer is not repeated. Those that were certainly not sent are sent by the next run.
 func TestBatchWithFaults(t *testing.T) {
 	t.Parallel()

@@ -152,6 +152,9 @@ func (r *recipient) row(outcome timpush.Outcome, reason string) any {
 // or all of the new ones.
 func writeRows(name string, rows []any) (written string, err error) {
 	if len(rows) == 0 {
+		if info, err := os.Stat(name); err == nil && info.IsDir() { // it would be removed if it is empty
+			return "", nil
+		}
 		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", err
 		}

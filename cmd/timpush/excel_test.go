@@ -3,6 +3,7 @@ package main_test
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -205,6 +206,14 @@ func TestDamagedExcel(t *testing.T) {
 	}
 	w.write("u.xlsx", string(whole[:len(whole)/2]))
 	assert.Contains(t, w.run("set-attr", "u.xlsx").err, "damaged workbook")
+	var archive bytes.Buffer
+	z := zip.NewWriter(&archive)
+	part, err := z.Create("u.csv")
+	require.NoError(t, err)
+	_, err = part.Write([]byte("To_Account,city\nmary,Rome\n"))
+	require.NoError(t, errors.Join(err, z.Close()))
+	w.write("zipped.csv", archive.String())
+	assert.Contains(t, w.run("set-attr", "zipped.csv").err, "it is a zip archive and no .xlsx workbook: unpack it")
 	w.write("u.xlsx", string(bomb(t, whole)))
 	r := w.run("set-attr", "u.xlsx")
 	assert.Equal(t, 3, r.code)

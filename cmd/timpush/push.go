@@ -111,14 +111,14 @@ func (f *pushFlags) run(ctx context.Context) error {
 	if err != nil {
 		return callFailed(err, "The push may have gone out. Look at the statistics or the callbacks before you send it again")
 	}
-	return f.print("TaskID " + receipt.TaskID)
+	return printDone(f.cmd, "TaskID "+receipt.TaskID)
 }
 
-// print prints the result of what must not be done twice. Where standard output does not take it, on a full disk or as its reader
+// printDone prints the result of what must not be done twice. Where standard output does not take it, on a full disk or as its reader
 // is gone, the error has it.
-func (f *pushFlags) print(result string) error {
+func printDone(cmd *cobra.Command, result string) error {
 	signal.Ignore(syscall.SIGPIPE)
-	if _, err := fmt.Fprintln(f.cmd.OutOrStdout(), result); err != nil {
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), result); err != nil {
 		return fatal(fmt.Errorf("it is done, do not repeat it: %s\nIts result cannot be written to standard output: %w", result, err))
 	}
 	return nil
@@ -388,8 +388,7 @@ func newRevoke() *cobra.Command {
 		if err := client.Revoke(cmd.Context(), args[0], replacement); err != nil {
 			return callFailed(err, "")
 		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), "withdrawn")
-		return fatal(err)
+		return printDone(cmd, "withdrawn")
 	}
 	return cmd
 }

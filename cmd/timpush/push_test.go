@@ -95,24 +95,30 @@ func TestNumbersOfAPushFile(t *testing.T) {
 	assert.Contains(t, r.out, "9007199254740993")
 }
 
-// TestResultThatCannotBeWritten: the push is sent, which is said where it can be, so that it is not sent once more.
+// TestResultThatCannotBeWritten: what was asked for is done, which is said where it can be, so that it is not done once more.
 func TestResultThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"push"}, {"tasks", "add", "--in", "2h"}} {
-		t.Run(args[0], func(t *testing.T) {
+	for _, command := range []string{
+		"push --tags gold --title Hello --yes", "tasks add --in 2h --tags gold --title Hello --yes", "tasks change TASK --in 3h --yes",
+		"tasks delete TASK --yes", "revoke TASKID --yes",
+	} {
+		t.Run(command, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			_, id, _ := strings.Cut(strings.TrimSpace(w.done("push", "--tags", "gold", "--title", "Hello", "--yes")), " ")
+			task := strings.Fields(w.done("tasks", "add", "--in", "2h", "--tags", "gold", "--title", "Hello", "--yes"))[1]
+			args := strings.Fields(strings.NewReplacer("TASKID", id, "TASK", task).Replace(command))
 			r, broken, err := os.Pipe()
 			require.NoError(t, err)
 			require.NoError(t, r.Close())
-			cmd := w.command(append(args, "--tags", "gold", "--title", "Hello", "--yes")...)
+			cmd := w.command(args...)
 			var errs bytes.Buffer
 			cmd.Stdout, cmd.Stderr = broken, &errs
 			_ = cmd.Run()
 			require.NoError(t, broken.Close())
 			assert.Equal(t, 3, cmd.ProcessState.ExitCode())
 			assert.Contains(t, errs.String(), "it is done, do not repeat it: ")
-			for _, push := range w.fake.Pushes() {
+			for _, push := range w.fake.Pushes()[1:] {
 				assert.Contains(t, errs.String(), "TaskID "+push.TaskID)
 			}
 		})

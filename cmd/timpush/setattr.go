@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -284,10 +283,8 @@ func (j *job) nameFiles() {
 	if base == input.Stdin {
 		base = "stdin"
 		j.noCheckpoint = j.noCheckpoint || j.checkpoint == ""
-	} else if strings.ContainsAny(base, "*?[") {
-		if found, err := filepath.Glob(base); err == nil && len(found) > 0 {
-			base = slices.Min(found)
-		}
+	} else if files, err := input.Expand(j.args[:1]); err == nil {
+		base = slices.Min(files)
 	}
 	j.checkpoint = cmp.Or(j.checkpoint, base+".checkpoint")
 	j.failures = cmp.Or(j.failures, base+".failed.ndjson")

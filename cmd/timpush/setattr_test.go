@@ -46,6 +46,29 @@ func TestSeveralFilesAndGlobs(t *testing.T) {
 	assert.Equal(t, "Bonn", w.fake.Attrs("c")["city"])
 }
 
+// The result files of earlier runs have older values. A pattern of every night matches them, too.
+func TestPatternsLeaveOutResultFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fake.Refuse(60008, "b")
+	const rows = `{"To_Account":"a","city":"new"}` + "\n" + `{"To_Account":"b","city":"new"}` + "\n" + `{"To_Account":""}` + "\n"
+	w.write("u.ndjson", rows)
+	w.write("u.ndjson.failed.20261127T020000Z-2.ndjson", `{"To_Account":"a","Attrs":{"city":"old"}}`)
+	for range 2 {
+		r := w.run("set-attr", "*.ndjson")
+		require.Equal(t, 1, r.code, r.err)
+		assert.Equal(t, "new", w.fake.Attrs("a")["city"])
+		assert.True(t, w.has("u.ndjson.failed.ndjson") && w.has("u.ndjson.rejected.ndjson"))
+	}
+	w.fake.Refuse(0, "b")
+	r := w.run("set-attr", "u.ndjson", "u.ndjson.failed.20261127T020000Z-2.ndjson")
+	assert.Equal(t, 2, r.code, r.err)
+	assert.Contains(t, r.err, "it was written by a run of u.ndjson")
+	r = w.run("set-attr", "*.failed.ndjson")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, "new", w.fake.Attrs("b")["city"])
+}
+
 func TestColumns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

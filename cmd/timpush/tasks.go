@@ -113,7 +113,7 @@ func addTask(ctx context.Context, f *pushFlags, w *when) error {
 	if id == 0 {
 		number = "without a number in the answer, see timpush tasks list,"
 	}
-	return f.print(fmt.Sprintf("task %s is scheduled for %s", number, utc(at)))
+	return printDone(f.cmd, fmt.Sprintf("task %s is scheduled for %s", number, utc(at)))
 }
 
 func newTasksList() *cobra.Command {
@@ -315,8 +315,7 @@ func changeTask(f *pushFlags, w *when, arg string) error {
 	if err := client.ModifyTask(f.cmd.Context(), task.TaskID, change); err != nil {
 		return callFailed(err, "It may be changed: look at timpush tasks show "+arg)
 	}
-	_, err = fmt.Fprintln(f.cmd.OutOrStdout(), "changed")
-	return fatal(err)
+	return printDone(f.cmd, "changed")
 }
 
 func newTasksDelete() *cobra.Command {
@@ -337,8 +336,7 @@ func newTasksDelete() *cobra.Command {
 		if err := client.DeleteTask(cmd.Context(), task.TaskID, task.Type); err != nil {
 			return callFailed(err, "It may be deleted: look at timpush tasks list")
 		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), "deleted")
-		return fatal(err)
+		return printDone(cmd, "deleted")
 	}
 	return cmd
 }

@@ -27,6 +27,11 @@ const (
 // checkArchive refuses a workbook that would not fit into memory. What a part unpacks to is stated, and to unpack more is an error.
 func checkArchive(archive *zip.Reader) error {
 	var other uint64
+	if part, err := openPart(archive, "[Content_Types].xml"); err == nil {
+		_ = part.Close()
+	} else if errors.Is(err, os.ErrNotExist) {
+		return errors.New("it is a zip archive and no .xlsx workbook: unpack it, or save it as .xlsx")
+	}
 	for _, part := range archive.File {
 		name := partName(part)
 		if size := part.UncompressedSize64; !strings.HasPrefix(name, "xl/worksheets/sheet") && name != partTexts {

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -150,7 +151,7 @@ type record struct {
 // New finds the files and reads the beginning of each, so that what can be wrong there is known before anything is sent.
 // The caller closes the Input.
 func New(args []string, options Options, stdin io.Reader) (*Input, error) {
-	files, err := expand(args)
+	files, err := Expand(args)
 	if err != nil {
 		return nil, err
 	}
@@ -191,8 +192,12 @@ func (in *Input) Mark() *Mark { return in.mark.Load() }
 // Notes returns what was read differently from what is written.
 func (in *Input) Notes() Notes { return in.notes }
 
-// expand resolves patterns that the shell has left alone.
-func expand(args []string) (files []string, err error) {
+// resultFile is the name of a result file, with that of the file whose rows are in it.
+var resultFile = regexp.MustCompile(`^(.+)\.(?:failed|rejected)(?:\.\d{8}T\d{6}Z(?:-\d+)?)?\.ndjson$`)
+
+// Expand resolves patterns that the shell has left alone. These leave out the result files of earlier runs, whose values are older,
+// unless it is the failures that are wanted.
+func Expand(args []string) (files []string, err error) {
 	for _, arg := range args {
 		if arg == Stdin || exists(arg) || !strings.ContainsAny(arg, "*?[") {
 			files = append(files, arg)
@@ -202,6 +207,9 @@ func expand(args []string) (files []string, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", arg, err)
 		}
+		if !strings.Contains(arg, ".failed") {
+			found = slices.DeleteFunc(found, resultFile.MatchString)
+		}
 		if len(found) == 0 {
 			return nil, fmt.Errorf("%s: no file matches", arg)
 		}
@@ -210,6 +218,11 @@ func expand(args []string) (files []string, err error) {
 	}
 	if n := len(files); n > 1 && slices.Contains(files, Stdin) {
 		return nil, errors.New("- (standard input) cannot be combined with files")
+	}
+	for _, name := range files {
+		if m := resultFile.FindStringSubmatch(name); m != nil && slices.Contains(files, m[1]) {
+			return nil, flagErrorf("%s: it was written by a run of %s, and its values may be older: send it alone, or put the pattern that matches both into quotes", name, m[1])
+		}
 	}
 	return files, nil
 }

@@ -26,12 +26,12 @@ func (s *settings) transport() http.RoundTripper {
 	return s.ownTransport(standard.Clone())
 }
 
-// ownTransport opens as many connections as there can be requests in flight, of all quotas, since a request that waited for a
-// connection would have its quota already; and keeps as many as there can be of one. Dialing and the TLS handshake time out well
-// within an attempt, so that the error says that nothing was sent; and an HTTP/2 connection that has died silently is detected
-// within an attempt.
+// ownTransport opens and keeps as many connections as there can be requests in flight, of all quotas, since a request that waited
+// for a connection would have its quota already. Dialing and the TLS handshake time out well within an attempt, so that the error
+// says that nothing was sent; and an HTTP/2 connection that has died silently is detected within an attempt.
 func (s *settings) ownTransport(t *http.Transport) *http.Transport {
-	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, int(quotaCount)*s.maxInFlight
+	conns := int(quotaCount) * s.maxInFlight
+	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = conns, conns, conns
 	t.WriteBufferSize = writeBuffer
 	t.DisableCompression = true // answers are short, and compression costs more than it saves
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: s.attemptTimeout / 10 * 3, PingTimeout: s.attemptTimeout / 5}

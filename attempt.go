@@ -189,7 +189,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		return 0, nil, &withheldError{err}
 	}
 	s.requests.Add(1)
-	resp, err := s.transport.RoundTrip(req)
+	resp, err := s.transport().RoundTrip(req)
 	switch {
 	case err != nil:
 		x.discard(resp)
@@ -283,7 +283,7 @@ func (s *sender) timedOut(ctx context.Context, err error) error {
 	if err == nil || context.Cause(ctx) != errAttemptTimeout { //nolint:errorlint // only this one
 		return err
 	}
-	if t, ok := s.transport.(interface{ CloseIdleConnections() }); ok {
+	if t, ok := s.transport().(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 	return errAttemptTimeout
@@ -295,9 +295,11 @@ type withheldError struct{ error }
 // Unwrap returns the error of the check.
 func (e *withheldError) Unwrap() error { return e.error }
 
+func (s *sender) transport() http.RoundTripper { return s.transports[s.command.quota] }
+
 // standardTransport reports whether the transport tells when it has found a connection.
-func (e *engine) standardTransport() bool {
-	_, standard := e.transport.(*http.Transport)
+func (s *sender) standardTransport() bool {
+	_, standard := s.transport().(*http.Transport)
 	return standard
 }
 

@@ -54,7 +54,7 @@ func NewClient(cfg Config, opts ...Option) (*Client, error) {
 
 func (s *settings) engine(cfg Config, h *hosts) *engine {
 	e := &engine{
-		hosts: h, userAgent: []string{s.userAgent}, transport: s.transport(),
+		hosts: h, userAgent: []string{s.userAgent},
 		query:   "contenttype=json&sdkappid=" + strconv.Itoa(cfg.SDKAppID) + "&identifier=" + url.QueryEscape(cfg.Identifier),
 		signing: newSigning(s.signer, s.attemptTimeout), limiters: s.limiters, maxInFlight: s.maxInFlight,
 		observers: s.observers, maxAttempts: s.attempts(), retryBudget: s.retryBudget, attemptTimeout: s.attemptTimeout,
@@ -64,7 +64,7 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 		e.attemptTimeout = min(e.attemptTimeout, s.httpClient.Timeout)
 	}
 	for q := range quotaCount {
-		e.throttles[q], e.slots[q] = newThrottle(q.callsPerSecond()), make(chan struct{}, s.maxInFlight)
+		e.transports[q], e.throttles[q], e.slots[q] = s.transport(), newThrottle(q.callsPerSecond()), make(chan struct{}, s.maxInFlight)
 		if e.limiters[q] == nil {
 			e.limiters[q] = NewLimiter(q.callsPerSecond() * defaultShare)
 		}

@@ -14,8 +14,8 @@ type engine struct {
 	hosts          *hosts
 	query          string // the common part of all queries
 	userAgent      []string
-	transport      http.RoundTripper
 	signing        signing
+	transports     [quotaCount]http.RoundTripper
 	limiters       [quotaCount]Limiter
 	throttles      [quotaCount]*throttle
 	maxInFlight    int                       // of each quota

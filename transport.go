@@ -14,7 +14,8 @@ import (
 // record; with the standard 4 KiB it takes two or three.
 const writeBuffer = 16 << 10
 
-// transport returns the caller's, or one of the client's own.
+// transport returns the caller's, or one of the client's own for one quota: a request that waits for a connection has taken its
+// quota already, and must not wait for the requests of another.
 func (s *settings) transport() http.RoundTripper {
 	standard, ok := http.DefaultTransport.(*http.Transport)
 	switch {
@@ -26,12 +27,11 @@ func (s *settings) transport() http.RoundTripper {
 	return s.ownTransport(standard.Clone())
 }
 
-// ownTransport opens and keeps as many connections as there can be requests in flight, of all quotas, since a request that waited
-// for a connection would have its quota already. Dialing and the TLS handshake time out well within an attempt, so that the error
-// says that nothing was sent; and an HTTP/2 connection that has died silently is detected within an attempt.
+// ownTransport keeps as many connections as there can be requests of one quota in flight, and opens no more: a request that
+// finds none idle waits for one. Dialing and the TLS handshake time out well within an attempt, so that the error says that
+// nothing was sent; and an HTTP/2 connection that has died silently is detected within an attempt.
 func (s *settings) ownTransport(t *http.Transport) *http.Transport {
-	conns := int(quotaCount) * s.maxInFlight
-	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = conns, conns, conns
+	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
 	t.WriteBufferSize = writeBuffer
 	t.DisableCompression = true // answers are short, and compression costs more than it saves
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: s.attemptTimeout / 10 * 3, PingTimeout: s.attemptTimeout / 5}

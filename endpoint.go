@@ -43,7 +43,7 @@ type command struct {
 	// with read are never printed.
 	read func(body []byte) (any, error)
 
-	maxAnswer int // bounds what is read of an answer, in bytes; 0: the constant of this name
+	maxAnswer int // the most that is read of an answer, in bytes; 0: the constant maxAnswer
 
 	repair func(body []byte) []byte // makes JSON of an answer that is not; may be nil
 

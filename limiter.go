@@ -71,8 +71,8 @@ func (l *evenLimiter) Wait(ctx context.Context) error {
 }
 
 func (l *evenLimiter) wait(ctx context.Context) error {
-	if !takeLock(ctx, l.first, true) {
-		return ctx.Err()
+	if err := takeLock(ctx, l.first); err != nil {
+		return err
 	}
 	defer func() { <-l.first }()
 	if err := l.Limiter.Wait(ctx); err != nil {
@@ -126,8 +126,8 @@ func (l *recipientLimiter) WaitN(ctx context.Context, n int) error {
 	if n > l.perSecond {
 		return fmt.Errorf("%d recipients in a request, at most %d a second", n, l.perSecond)
 	}
-	if !takeLock(ctx, l.first, true) {
-		return ctx.Err()
+	if err := takeLock(ctx, l.first); err != nil {
+		return err
 	}
 	defer func() { <-l.first }()
 	for {
@@ -222,20 +222,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// takeLock takes a lock if it is free, or waits for it until ctx ends.
-func takeLock(ctx context.Context, lock chan struct{}, wait bool) bool {
+// takeLock waits for a lock, or until ctx ends, whose error it returns.
+func takeLock(ctx context.Context, lock chan<- struct{}) error {
 	select {
 	case lock <- struct{}{}:
-		return true
-	default:
-	}
-	if !wait {
-		return false
-	}
-	select {
-	case lock <- struct{}{}:
-		return true
+		return nil
 	case <-ctx.Done():
-		return false
+		return ctx.Err()
 	}
 }

@@ -92,8 +92,8 @@ func (l *lowPriority) wait(ctx context.Context, counts bool, n int) (err error) 
 
 // enter returns when one more may wait for the limiter, and how many then do.
 func (l *lowPriority) enter(ctx context.Context) (waiting int, err error) {
-	if !takeLock(ctx, l.first, true) {
-		return 0, ctx.Err()
+	if err := takeLock(ctx, l.first); err != nil {
+		return 0, err
 	}
 	defer func() { <-l.first }()
 	for {

@@ -8,28 +8,28 @@ import (
 )
 
 // How a throttle works: after a throttle code no call starts for firstPause. Then calls start at firstStep of the rate that
-// was refused, and speed up along a cubic curve, slower the nearer they are to the goal, which they reach after recovery.
-// Beyond it they speed up along another cubic curve, up to the whole quota within half of recovery: then others have
+// was refused, and speed up along a cubic curve, slower the nearer they are to the goal, which they reach after shortRecovery.
+// Beyond it they speed up along another cubic curve, up to the whole quota within half of that: then others have
 // stopped using the quota, and the throttle ends. If a call that started less than soon after a pause is refused, the pause
 // was too short: the next is nextPause, doubles up to maxPause, and the rate falls to nextStep. If manyEarly refusals in a row come
-// before the goal, others send irregularly, and longRecovery takes the place of recovery until one comes later.
+// before the goal, others send irregularly, and longRecovery takes the place of shortRecovery until one comes later.
 //
 // Measured with others that send half of the quota and requests that take 20 to 40 ms to arrive. Evenly: 93 % of what they
 // leave was used, 0.2 to 0.3 % of the calls were refused, and all of the quota was used again at most 13 s after they stopped.
 // At random: 61 to 67 %, 0.3 to 0.6 % and 32 s. If refused calls count and answers take 100 ms or more, 1 to 2 % are refused:
 // all those sent until the first answer comes.
 const (
-	firstPause   = 100 * time.Millisecond
-	nextPause    = time.Second
-	maxPause     = 16 * time.Second
-	soon         = 1500 * time.Millisecond
-	firstStep    = 0.95 // of the rate that was refused, as are the next two
-	nextStep     = 0.7
-	goal         = 0.98
-	lowestRate   = 0.1 // of the quota
-	recovery     = 9 * time.Second
-	longRecovery = 23 * time.Second
-	manyEarly    = 3
+	firstPause    = 100 * time.Millisecond
+	nextPause     = time.Second
+	maxPause      = 16 * time.Second
+	soon          = 1500 * time.Millisecond
+	firstStep     = 0.95 // of the rate that was refused, as are the next two
+	nextStep      = 0.7
+	goal          = 0.98
+	lowestRate    = 0.1 // of the quota
+	shortRecovery = 9 * time.Second
+	longRecovery  = 23 * time.Second
+	manyEarly     = 3
 )
 
 // throttle slows calls down after a throttle code, to what others leave of the quota.
@@ -66,8 +66,8 @@ func (t *throttle) wait(ctx context.Context) (epoch int, err error) {
 	if epoch, free := t.free(); free {
 		return epoch, nil
 	}
-	if !takeLock(ctx, t.first, true) {
-		return 0, ctx.Err()
+	if err := takeLock(ctx, t.first); err != nil {
+		return 0, err
 	}
 	defer func() { <-t.first }()
 	for {
@@ -143,7 +143,7 @@ func (t *throttle) recovery() time.Duration {
 	if t.early >= manyEarly {
 		return longRecovery
 	}
-	return recovery
+	return shortRecovery
 }
 
 // refused slows down after a throttle code that answers the call of an epoch, for at least retryAfter. It reports false if

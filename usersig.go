@@ -71,8 +71,12 @@ func (u *userSigs) get(ctx context.Context, expired string) (string, error) {
 	if fresh {
 		return usersig, nil
 	}
-	if !takeLock(ctx, u.lock, !usable) {
-		return usersig, ended(ctx) // which is nil if another request is renewing it
+	select {
+	case u.lock <- struct{}{}:
+	default: // another request is renewing it
+		if usable || takeLock(ctx, u.lock) != nil {
+			return usersig, ended(ctx)
+		}
 	}
 	defer func() { <-u.lock }()
 	if usersig, usable, fresh = u.last(expired); fresh {

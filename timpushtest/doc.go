@@ -59,8 +59,9 @@
 //  5. The UserSig. Undecodable: 70003. Made for another app: 70014. For another identifier: 70013. HMAC wrong: 70009.
 //     Expired: 70001. See page 34385.
 //  6. The rate of 100 calls of this endpoint in any one second: 60007. Refused calls count. Others have rates of their own:
-//     one push a second, 90024; one revoke a second, 90051; so many accounts of batch a second as [WithPlan] says, 60007, unless it has more than 500;
-//     five calls a second of each command of scheduled pushes, and one of each of the statistics, 60007.
+//     one push a second, 90024; one revoke a second, 90051; so many accounts of batch a second as [WithPlan] says, 60007
+//     (a batch of more than 500 goes on to step 8); five calls a second of each command of scheduled pushes, and one of
+//     each of the statistics, 60007.
 //  7. The identifier must be the administrator of the app: 90009.
 //  8. The body. Empty, not JSON or not UTF-8: 60003. Of the wrong shape: 90001. More than 100 accounts: 90018. Field
 //     names must match in case; unknown fields are ignored.

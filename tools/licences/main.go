@@ -8,6 +8,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -55,7 +56,7 @@ func run(root string, folders []string, write bool) error {
 	}
 	for m, u := range found {
 		if u.licence, err = licenceOf(u.dir); err != nil {
-			return fmt.Errorf("%s: %w", m[0], err)
+			return fmt.Errorf("%s: %w", m.path, err)
 		}
 	}
 	text, name := found.page(), filepath.Join(root, page)
@@ -100,14 +101,17 @@ func licenceOf(dir string) (string, error) {
 	return strings.Join(slices.Sorted(maps.Keys(names)), " and "), nil
 }
 
+// module is one version of a dependency.
+type module struct{ path, version string }
+
 // use is where a module is used, and where its files are.
 type use struct {
 	dir, licence string
 	by           []string // folders of the repository's modules
 }
 
-// listing has the dependencies of all published modules, by path and version.
-type listing map[[2]string]*use
+// listing has the dependencies of all published modules.
+type listing map[module]*use
 
 // add lists the dependencies of one module, in the versions that the workspace has. No user builds its examples.
 func (l listing) add(root, folder string) error {
@@ -128,7 +132,7 @@ func (l listing) add(root, folder string) error {
 		}
 		for _, line := range found {
 			f := strings.SplitN(line, " ", 3)
-			m := [2]string{f[0], f[1]}
+			m := module{f[0], f[1]}
 			if l[m] == nil {
 				l[m] = &use{dir: f[2]}
 			}
@@ -153,10 +157,12 @@ files in the modules; one that is not MIT, ISC, BSD, Apache-2.0 or MPL-2.0 fails
 | module | version | licence | linked into |
 | --- | --- | --- | --- |
 `)
-	sorted := slices.SortedFunc(maps.Keys(l), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	sorted := slices.SortedFunc(maps.Keys(l), func(a, b module) int {
+		return cmp.Or(strings.Compare(a.path, b.path), strings.Compare(a.version, b.version))
+	})
 	for _, m := range sorted {
 		names := strings.Replace(strings.Join(slices.Sorted(slices.Values(l[m].by)), ", "), ".", "timpush", 1)
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m[0], m[1], l[m].licence, names)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.path, m.version, l[m].licence, names)
 	}
 	return b.Bytes()
 }

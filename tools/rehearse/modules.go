@@ -26,8 +26,8 @@ func export(tree string) ([]string, error) {
 	if _, err := git("checkout-index", "--all", "--prefix="+tree+"/"); err != nil {
 		return nil, err
 	}
-	names, err := git("ls-files")
-	return strings.Fields(string(names)), err
+	names, err := git("ls-files", "-z")
+	return strings.Split(strings.TrimSuffix(string(names), "\x00"), "\x00"), err
 }
 
 // parseModules reads the go.mod files among the files below tree, by their folders.

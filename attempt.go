@@ -193,7 +193,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	switch {
 	case err != nil:
 		x.discard(resp)
-		return 0, nil, s.timedOut(ctx, err)
+		return 0, nil, s.failed(ctx, err)
 	case resp == nil:
 		return 0, nil, errors.New("the transport returned neither an answer nor an error")
 	}
@@ -213,7 +213,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	case err == nil && len(text) > most:
 		err = fmt.Errorf("the answer is longer than %d MiB", most>>20)
 	}
-	return resp.StatusCode, text, s.timedOut(ctx, err)
+	return resp.StatusCode, text, s.failed(ctx, err)
 }
 
 // discard closes an answer that a transport returned beside an error: whatever that says, the request may have reached the server.
@@ -277,12 +277,23 @@ func (timeout) Unwrap() error { return context.DeadlineExceeded }
 
 func (timeout) Timeout() bool { return true }
 
-// timedOut returns the error of an attempt. After the attempt's timeout a transport may report only that its context was
-// canceled; and the connection may be dead, and so may idle ones, which the next attempt must not use.
-func (s *sender) timedOut(ctx context.Context, err error) error {
-	if err == nil || context.Cause(ctx) != errAttemptTimeout { //nolint:errorlint // only this one
+// failed returns the error of an attempt. A transport may report only the cause with which a context has ended, such as the failure
+// of something else that the caller does, which must not count as one of this request.
+func (s *sender) failed(ctx context.Context, err error) error {
+	switch cause := context.Cause(ctx); {
+	case err == nil || cause == nil:
 		return err
+	case cause == errAttemptTimeout: //nolint:errorlint // only this one
+		return s.timedOut()
+	case errors.Is(err, cause) && !errors.Is(err, ctx.Err()):
+		return ended(ctx)
 	}
+	return err
+}
+
+// timedOut returns the error of an attempt that took too long, of which a transport may report only that its context was
+// canceled. The connection may be dead, and so may idle ones, which the next attempt must not use.
+func (s *sender) timedOut() error {
 	if t, ok := s.transport().(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -277,6 +278,56 @@ func TestContextsThatHaveEnded(t *testing.T) {
 			require.ErrorIs(t, timpush.NewBatcher(c).SetAttr(ctx, someUsers(1)[0]), context.Canceled)
 		}
 		assert.Zero(t, requests.Load())
+	})
+}
+
+// TestContextsThatEndWithACause: the standard transport returns the cause and nothing else. It may be the failure of something else, so
+// that it says nothing about the host, and the error matches that of the context too.
+func TestContextsThatEndWithACause(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var hosts []string
+		wait := true
+		events := &recorder{}
+		c := newClient(t, timpush.WithBackupHost(), timpush.WithObserver(events), through(func(r *http.Request) (*http.Response, error) {
+			hosts = append(hosts, r.URL.Host)
+			if !wait {
+				return alwaysOK(r)
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			return nil, context.Cause(r.Context())
+		}))
+		other := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("the database refuses")}
+		calls := map[string]func(context.Context) error{
+			"Push": func(ctx context.Context) error {
+				_, err := c.Push(ctx, timpush.Audience{Everybody: true}, hello)
+				return err
+			},
+			"PushTo":  func(ctx context.Context) error { _, err := c.PushTo(ctx, accounts(1), hello); return err },
+			"SetAttr": func(ctx context.Context) error { _, err := c.SetAttr(ctx, someUsers(1)); return err },
+		}
+		for name, call := range calls {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(other) })
+			err := call(ctx)
+			require.ErrorIs(t, err, context.Canceled, name)
+			require.ErrorIs(t, err, other, name)
+			ctx, release := context.WithTimeoutCause(t.Context(), time.Second, other)
+			err = call(ctx)
+			release()
+			require.ErrorIs(t, err, context.DeadlineExceeded, name)
+			require.ErrorIs(t, err, other, name)
+		}
+		failures := map[string]int{}
+		for _, e := range events.all() {
+			if e.Kind == timpush.AttemptEnd {
+				failures[e.Failure]++
+			}
+		}
+		assert.Equal(t, map[string]int{"canceled": 3, "timeout": 3}, failures)
+		wait = false
+		require.NoError(t, calls["SetAttr"](t.Context()))
+		assert.Equal(t, slices.Repeat([]string{timpush.RegionSingapore.Host()}, 7), hosts, "never the backup")
 	})
 }
 

@@ -59,6 +59,8 @@ type exchange struct {
 	command *command
 	sent    sent
 	used    atomic.Bool // the transport has found a connection, read the body, or asked for another copy of it
+	http2   atomic.Bool // the last connection speaks it
+	written atomic.Bool // all of the request has gone out over HTTP/2
 	trace   httptrace.ClientTrace
 	header  http.Header // of the answer
 }

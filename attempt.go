@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -234,13 +236,24 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		where.RawPath += "/" + x.command.path
 	}
 	where.RawQuery = s.query + "&usersig=" + x.sent.usersig + "&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10)
-	x.trace.GotConn = func(httptrace.GotConnInfo) { x.used.Store(true) }
+	x.trace.GotConn = func(got httptrace.GotConnInfo) {
+		x.used.Store(true)
+		x.http2.Store(overHTTP2(got.Conn))
+	}
+	x.trace.WroteRequest = func(wrote httptrace.WroteRequestInfo) { // over HTTP/1.1 it may still be in a buffer
+		if wrote.Err == nil && x.http2.Load() {
+			x.written.Store(true)
+		}
+	}
 	req := &http.Request{
 		Method: http.MethodPost, URL: &where, Host: where.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
 		Body:   plainBody(x.sent.body), ContentLength: int64(len(x.sent.body)),
 		GetBody: func() (io.ReadCloser, error) {
 			x.used.Store(true)
+			if x.written.Load() {
+				return nil, errStreamEnded
+			}
 			return plainBody(x.sent.body), nil
 		},
 	}
@@ -248,6 +261,15 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		req.Body = &watchedBody{req.Body, &x.used}
 	}
 	return req.WithContext(httptrace.WithClientTrace(ctx, &x.trace))
+}
+
+// errStreamEnded keeps a transport from sending again what has gone out. Over HTTP/2 it would do so after a PROTOCOL_ERROR, which a
+// gateway may give for the answer to a request that was applied, hundreds of times a second, without a token of the limiter.
+var errStreamEnded = errors.New("the server ended the HTTP/2 stream of the request without an answer")
+
+func overHTTP2(conn net.Conn) bool {
+	secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
 }
 
 var contentType = []string{"application/json"}

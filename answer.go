@@ -21,7 +21,7 @@ const maxAnswer = 1 << 20
 // maxListed bounds ErrorList, which names each of at most 500 accounts once.
 const maxListed = 1000
 
-var errNotNumber = errors.New("not a whole number")
+var errNotNumber = errors.New("not a number")
 
 // answer is an answer of the API. Fields may be absent or null, and numbers may be quoted; fields that are not needed here
 // are ignored (tencentcloud.com/document/product/1047/60565 and 1047/34620).

@@ -252,7 +252,7 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		GetBody: func() (io.ReadCloser, error) {
 			x.used.Store(true)
 			if x.written.Load() {
-				return nil, errStreamEnded
+				return nil, errSentAlready
 			}
 			return plainBody(x.sent.body), nil
 		},
@@ -263,9 +263,9 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 	return req.WithContext(httptrace.WithClientTrace(ctx, &x.trace))
 }
 
-// errStreamEnded keeps a transport from sending again what has gone out. Over HTTP/2 it would do so after a PROTOCOL_ERROR, which a
+// errSentAlready keeps a transport from sending again what has gone out. Over HTTP/2 it would do so after a PROTOCOL_ERROR, which a
 // gateway may give for the answer to a request that was applied, hundreds of times a second, without a token of the limiter.
-var errStreamEnded = errors.New("the server ended the HTTP/2 stream of the request without an answer")
+var errSentAlready = errors.New("the request was sent over HTTP/2 without success, and only the client may send it again")
 
 func overHTTP2(conn net.Conn) bool {
 	secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState })

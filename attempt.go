@@ -307,7 +307,7 @@ func (s *sender) failed(ctx context.Context, err error) error {
 		return err
 	case cause == errAttemptTimeout: //nolint:errorlint // only this one
 		return s.timedOut()
-	case errors.Is(err, cause) && !errors.Is(err, ctx.Err()):
+	case cause != ctx.Err() && errors.Is(err, cause): //nolint:errorlint // one that wraps it is a cause too
 		return ended(ctx)
 	}
 	return err

@@ -331,6 +331,54 @@ func TestContextsThatEndWithACause(t *testing.T) {
 	})
 }
 
+// TestCauseThatIsTheFailureOfAnotherCall: an errgroup ends the context of the calls beside one that has failed with its error, whose
+// outcomes and code are not theirs.
+func TestCauseThatIsTheFailureOfAnotherCall(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		events := &recorder{}
+		refuse := newClient(t, through(answering(`{"ActionStatus":"FAIL","ErrorCode":70009}`)))
+		c := newClient(t, timpush.WithObserver(events), timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			return nil, context.Cause(r.Context())
+		}))
+		_, other := refuse.SetAttr(t.Context(), someUsers(300))
+		require.Error(t, other)
+		began := func() context.Context {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(other) })
+			return ctx
+		}
+		all := drain(t, c.SetAttrSeq(began(), func(yield func(timpush.UserAttrs, error) bool) {
+			for i := 0; yield(userIn(account(i), "x"), nil); i++ {
+				time.Sleep(time.Millisecond)
+			}
+		}))
+		require.Len(t, all.others, 1)
+		early := all.others[0]
+		assert.Empty(t, timpush.Remaining(early, []timpush.UserAttrs(nil)))
+		_, push := c.Push(began(), timpush.Audience{Everybody: true}, hello)
+		b := timpush.NewBatcher(c)
+		one := b.SetAttr(began(), someUsers(1)[0])
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.Error(t, b.Close(ended))
+		for _, err := range []error{early, push, one} {
+			require.ErrorIs(t, err, context.Canceled)
+			require.NotErrorAs(t, err, new(*timpush.PartialError))
+			require.NotErrorAs(t, err, new(timpush.Code))
+			assert.Empty(t, timpush.Remaining(err, someUsers(1)))
+		}
+		for _, e := range events.all() {
+			if e.Kind == timpush.AttemptEnd {
+				assert.Equal(t, "canceled", e.Failure)
+				assert.Zero(t, e.Code)
+			}
+		}
+		assert.Empty(t, timpush.Remaining(other, []timpush.UserAttrs(nil)), "as an error of a source")
+	})
+}
+
 // TestZeroValuesPrint: those of types that must be made by a function too.
 func TestZeroValuesPrint(t *testing.T) {
 	t.Parallel()

@@ -118,12 +118,8 @@ func (p *preflight) precheck(s *sender, items []UserAttrs, entries []entry) {
 	if s.over() {
 		return
 	}
-	ctx := s.waiting
-	if deadline, ok := ctx.Deadline(); ok { // names that do not come must leave time to send the users
-		half, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
-		defer cancel()
-		ctx = half
-	}
+	ctx, cancel := halfTheTime(s.waiting) // names that do not come must leave time to send the users
+	defer cancel()
 	switch err := p.predict(ctx, items, entries, true); codeOf(err).class() {
 	case classFatal, classCooldown:
 		s.stop(err)

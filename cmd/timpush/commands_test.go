@@ -176,8 +176,27 @@ func TestUsage(t *testing.T) {
 		assert.Equal(t, 2, w.run(args...).code, args)
 	}
 	assert.Contains(t, w.run("set-atr").err, "do you mean set-attr")
+	for _, command := range []string{"tags", "tasks", "names", "queue", "usersig"} {
+		assert.Equal(t, 2, w.run(command, "nonsense").code, command)
+	}
 	assert.Contains(t, w.run("set-attr").err, "timpush: which files? give their names")
 	assert.Contains(t, w.run("check", "--region", "mars").err, "timpush: unknown region")
+}
+
+// TestEmptyFlags: a variable of a shell that was never set does not lead to another configuration, another server or other files.
+func TestEmptyFlags(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(1))
+	for _, flag := range []string{"config", "base-url", "rate", "region", "checkpoint", "rejects", "failures", "sheet", "delimiter", "only", "account"} {
+		r := w.run("set-attr", "--"+flag+"=", "u.csv")
+		assert.Equal(t, 2, r.code, flag)
+		assert.Contains(t, r.err, "timpush: --"+flag+" is empty: give a value, or leave the flag out")
+	}
+	assert.Contains(t, w.run("set-attr", "--map", "city=", "u.csv").err, `--map city=: want column=attribute`)
+	assert.Contains(t, w.run("push", "--attr", "city=Rome", "--tags", "", "--title", "x", "--yes").err, "--tags is empty")
+	assert.Empty(t, w.fake.Calls(), "nothing was sent")
+	assert.Equal(t, 0, w.run("set-attr", "--ignore", "", "--null", "", "u.csv").code)
 }
 
 func TestHelp(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ func limitMemory() {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use: "timpush", Short: "Attributes, tags and pushes of Tencent Cloud Chat's push service", Long: about, Example: firstSteps,
-		Version: version(), SilenceErrors: true, SilenceUsage: true, Args: usageArgs(known),
+		Version: version(), SilenceErrors: true, SilenceUsage: true, Args: usageArgs(known), PersistentPreRunE: notEmpty,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -66,6 +67,18 @@ func newRoot() *cobra.Command {
 		newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual(),
 	)
 	return root
+}
+
+// notEmpty refuses flags that were given without a text, as by a variable of a shell that was never set: they would count as
+// not given, and another configuration or another server be used.
+func notEmpty(cmd *cobra.Command, _ []string) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		empty := f.Value.Type() == "string" && f.Value.String() == "" || f.Value.Type() == "stringSlice" && f.Value.String() == "[]"
+		if empty && !slices.Contains([]string{"null", "ignore", "names", "registration-names"}, f.Name) {
+			err = usage(fmt.Errorf("--%s is empty: give a value, or leave the flag out; is a variable not set?", f.Name))
+		}
+	})
+	return err
 }
 
 // known suggests commands for an unknown one.

@@ -138,7 +138,7 @@ func TestPlacesOfFaults(t *testing.T) {
 	} {
 		assert.Contains(t, r.err, want)
 	}
-	w.write("u.csv", "To_Account,city\nma\u200bry,Rome\nbob\tx,Rome\n\u00a0ann\u200b,Rome\n")
+	w.write("u.csv", "To_Account,city\nma\u200bry,Rome\nbob\tx,Rome\n\u202a\u00a0ann\u200b\u202c,Rome\n")
 	r = w.run("set-attr", "u.csv")
 	assert.Equal(t, 1, r.code)
 	assert.Equal(t, []string{"ann"}, w.fake.Accounts())
@@ -153,6 +153,8 @@ func TestPlacesOfFaults(t *testing.T) {
 	r = w.run("check", "--config", "conf")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, "conf:2:13: there is a control character (U+0001) in it")
+	w.write("conf", "region = singapore\nidentifier = administrator # of the app\n")
+	assert.Contains(t, w.run("check", "--config", "conf").err, "conf:2:13: a comment (#) needs a line of its own")
 }
 
 // Each try with a wrong key counts towards 70050.

@@ -282,6 +282,11 @@ func TestTextsForNoValue(t *testing.T) {
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("d"))
 	assert.Equal(t, "Nan", w.fake.Attrs("e")["city"], "it is a town")
 
+	for _, fault := range []string{"#SPILL!", "########"} { // of a formula, and of a column that is too narrow for its dates
+		w.write("e.csv", "To_Account,city\na,"+fault+"\n")
+		assert.Contains(t, w.run("set-attr", "e.csv").err, "e.csv:2: column city: the value is "+fault)
+	}
+
 	r = w.run("set-attr", "--null", "NULL,nan,\\N", "u.csv")
 	assert.Equal(t, 1, r.code, "an account must be one")
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("a"))

@@ -183,8 +183,9 @@ func TestUsage(t *testing.T) {
 	assert.Contains(t, w.run("check", "--region", "mars").err, "timpush: unknown region")
 }
 
-// TestEmptyFlags: a variable of a shell that was never set does not lead to another configuration, another server or other files.
-func TestEmptyFlags(t *testing.T) {
+// TestDoubtfulFlags: a variable of a shell that was never set does not lead to another configuration, another server or other files,
+// and a space after a comma not to another tag.
+func TestDoubtfulFlags(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.write("u.csv", users(1))
@@ -195,6 +196,13 @@ func TestEmptyFlags(t *testing.T) {
 	}
 	assert.Contains(t, w.run("set-attr", "--map", "city=", "u.csv").err, `--map city=: want column=attribute`)
 	assert.Contains(t, w.run("push", "--attr", "city=Rome", "--tags", "", "--title", "x", "--yes").err, "--tags is empty")
+	for _, args := range [][]string{
+		{"tags", "remove", "--tags", "gold, beta", "mary"}, {"push", "--tags-or", "gold, beta", "--title", "x", "--yes"}, {"remove-attr", "--names", "city, sex", "mary"},
+	} {
+		r := w.run(args...)
+		assert.Equal(t, 2, r.code, args)
+		assert.Contains(t, r.err, "has white space around it")
+	}
 	assert.Empty(t, w.fake.Calls(), "nothing was sent")
 	assert.Equal(t, 0, w.run("set-attr", "--ignore", "", "--null", "", "u.csv").code)
 }

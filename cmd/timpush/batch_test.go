@@ -125,6 +125,10 @@ func TestBatchReads(t *testing.T) {
 	r = w.run("batch", "--title", "Hello", "--yes", "list.txt")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, "--no-header")
+	w.write("named.txt", "\xef\xbb\xbfTo_Account\r\nmary\r\n")
+	r = w.run("batch", "--title", "Hello", "--yes", "--no-header", "named.txt")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, "named.txt: its first line names the column: leave --no-header out")
 	w.in = "mary\nbob\n"
 	for _, file := range []string{"list.txt", "-"} {
 		r = w.run("batch", "--title", "Hello", "--yes", "--no-header", "--journal", file+"1.journal", file)

@@ -211,10 +211,10 @@ func (f *pushFlags) readContent() (content timpush.TaskContent, err error) {
 // pairs reads NAME=VALUE arguments; nil if there are none.
 func pairs(flag string, texts []string) (timpush.Attrs, error) {
 	var attrs timpush.Attrs
-	for _, text := range texts {
-		name, value, ok := strings.Cut(text, "=")
-		if _, repeated := attrs[name]; !ok || repeated {
-			return nil, fmt.Errorf("%s %q: want NAME=VALUE, each name once", flag, text)
+	for _, pair := range texts {
+		name, value, _ := strings.Cut(pair, "=")
+		if _, repeated := attrs[name]; name == "" || value == "" || text.Trim(name) != name || repeated {
+			return nil, fmt.Errorf("%s %q: want NAME=VALUE, both with a text, no white space around the name, and each name once", flag, pair)
 		}
 		if attrs == nil {
 			attrs = timpush.Attrs{}

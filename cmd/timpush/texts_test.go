@@ -296,6 +296,17 @@ func TestTextsForNoValue(t *testing.T) {
 	assert.Equal(t, "NULL", w.fake.Attrs("a")["city"])
 }
 
+// TestJoinedFiles: the header of the second one is not a user.
+func TestJoinedFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", strings.Repeat("To_Account,city\nmary,Rome\n", 2))
+	r := w.run("set-attr", "u.csv")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "u.csv:3:1: it names the columns, and is no user: were files joined?")
+	assert.Equal(t, []string{"mary"}, w.fake.Accounts())
+}
+
 func TestSpacesAroundValues(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

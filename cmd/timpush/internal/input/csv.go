@@ -54,8 +54,6 @@ func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 		columns, err = c.csv.Read()
 	}
 	switch {
-	case o.NoHeader && named(plain, o.Account):
-		return nil, flagErrorf("its first line names the column: leave --no-header out")
 	case errors.Is(err, io.EOF):
 		return nil, errors.New("it is empty: the first line must name the columns")
 	case err != nil:
@@ -107,13 +105,6 @@ func (c *csvReader) delimiter(plain *bufio.Reader, o *Options) (rune, error) {
 		}
 	}
 	return found, nil
-}
-
-// named reports whether the first line is the name of the column of accounts and nothing else.
-func named(plain *bufio.Reader, account string) bool {
-	head, _ := plain.Peek(min(plain.Size(), len(account)+64)) // what is missing is not found
-	first, _, _ := bytes.Cut(head, []byte{'\n'})
-	return hasAccount([]string{strings.Trim(text.Trim(string(first)), `"`)}, account)
 }
 
 func hasAccount(columns []string, account string) bool {

@@ -152,6 +152,10 @@ func (l *layout) check() error {
 
 // user makes a record of the fields of a row. Empty fields leave their attributes alone.
 func (l *layout) user(fields []string, r *record) {
+	if slices.EqualFunc(fields, l.columns, func(f, c string) bool { return strings.EqualFold(text.Trim(f), c) }) {
+		r.reason = "it names the columns, and is no user: were files joined?"
+		return
+	}
 	account := text.Trim(fields[l.account])
 	reason := l.unreadable(account, text.AccountFault)
 	switch {

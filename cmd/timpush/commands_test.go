@@ -114,6 +114,11 @@ func TestUserSig(t *testing.T) {
 	assert.Contains(t, w.run("usersig", "inspect").out, "not checked")
 	w.in = "nonsense"
 	assert.Equal(t, 3, w.run("usersig", "inspect").code)
+	for _, ttl := range []string{"0s", "999999h"} {
+		r = w.run("usersig", "--ttl", ttl)
+		assert.Equal(t, 2, r.code)
+		assert.Contains(t, r.err, "--ttl: want a second or more, and at most 68 years")
+	}
 }
 
 func TestCheck(t *testing.T) {

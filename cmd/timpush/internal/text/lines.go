@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -94,6 +95,9 @@ func Quote(text string) string {
 	switch {
 	case text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }):
 		return text
+	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }): // a terminal would do what it says
+		escaped := strconv.Quote(text)
+		return "$'" + strings.ReplaceAll(escaped[1:len(escaped)-1], "'", `\'`) + "'"
 	case !strings.ContainsAny(text, "\"$`\\!"):
 		return `"` + text + `"` // as Windows knows it, too
 	}

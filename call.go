@@ -14,7 +14,7 @@ func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (re
 	if err != nil {
 		return nil, err
 	}
-	items, itemOf, err := merge(e, input)
+	items, itemOf, err := merge(e, input, b)
 	if err != nil {
 		return nil, err
 	}

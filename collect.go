@@ -208,7 +208,7 @@ func (c *collector[T, K]) start(b *batch[T, K], in *call) {
 // separate postpones items until the rest can be merged: the items of an account may be more than one request can hold for it.
 func (b *batch[T, K]) separate(e *endpoint[T]) {
 	for b.accounts < len(b.items) {
-		_, _, err := merge(e, b.items)
+		_, _, err := merge(e, b.items, new(buffer))
 		faulty, ok := errors.AsType[*InputErrors](err)
 		if !ok {
 			return

@@ -80,11 +80,12 @@ func (p *preflight) newSetAttr(precheck, escaped bool) *endpoint[UserAttrs] {
 // It costs one or two calls of get_attr_name. The names are kept for ten minutes, but read again before a user is reported,
 // unless they were read in the last five seconds; and they are dropped when the server contradicts them.
 func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
-	written, err := validate(c.setAttr, users, new(buffer))
+	b := new(buffer)
+	written, err := validate(c.setAttr, users, b)
 	if err != nil {
 		return err
 	}
-	items, itemOf, err := merge(c.setAttr, users)
+	items, itemOf, err := merge(c.setAttr, users, b)
 	if err != nil {
 		return err
 	}

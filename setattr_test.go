@@ -118,7 +118,7 @@ func FuzzMergeAndSplit(f *testing.F) {
 			}
 			maps.Copy(model[account], users[i].Attrs)
 		}
-		items, itemOf, err := merge(&setAttr, users)
+		items, itemOf, err := merge(&setAttr, users, new(buffer))
 		require.NoError(t, err)
 		written, err := validate(&setAttr, users, new(buffer))
 		require.NoError(t, err)

@@ -28,11 +28,12 @@ var verifyPauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecon
 //
 // API: tencentcloud.com/document/product/1047/60564.
 func (c *Client) Verify(ctx context.Context, users []UserAttrs) (*Result, error) {
-	written, err := validate(&setAttr, users, new(buffer))
+	b := new(buffer)
+	written, err := validate(&setAttr, users, b)
 	if err != nil {
 		return nil, err
 	}
-	items, itemOf, err := merge(&setAttr, users)
+	items, itemOf, err := merge(&setAttr, users, b)
 	if err != nil {
 		return nil, err
 	}

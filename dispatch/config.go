@@ -139,11 +139,11 @@ func (q *Queue) checkConfig(ctx context.Context) error {
 	checked, fault := q.config.checked, q.config.fault
 	q.config.Unlock()
 	if time.Since(checked) >= checkEvery {
-		fault = q.lookAtConfig(ctx, fault)
+		fault, checked = q.lookAtConfig(ctx, fault), time.Now()
 	}
 	q.config.Lock()
 	defer q.config.Unlock()
-	q.config.checked, q.config.fault, q.config.checking = time.Now(), fault, false
+	q.config.checked, q.config.fault, q.config.checking = checked, fault, false
 	return fault
 }
 

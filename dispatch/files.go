@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"hash/crc32"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -31,8 +30,8 @@ type ackFile struct {
 	acks
 }
 
-func openAckFile(dir string) (*ackFile, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "acknowledged"), os.O_CREATE|os.O_RDWR, 0o600)
+func openAckFile(path string) (*ackFile, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ type asset struct {
 
 // configFault returns what is wrong with the streams now, or nil. Those that cannot be asked are left out.
 func (q *Queue) configFault(ctx context.Context) error {
-	var faults []error
+	faults := []error{q.acknowledged.removed()}
 	for _, a := range q.assets {
 		info, err := q.info(ctx, a)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {

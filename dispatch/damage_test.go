@@ -405,6 +405,42 @@ func TestRemovedDataIsCounted(t *testing.T) {
 	}
 }
 
+// TestFolderRemovedWhileOpen: the server goes on without its files, and must not acknowledge what is gone with the process.
+func TestFolderRemovedWhileOpen(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"", "jetstream"} {
+		var log records
+		fake, dir := timpushtest.Start(t), filepath.Join(t.TempDir(), "queue")
+		q := open(t, dir, quick, dispatch.WithLogger(log.logger()))
+		storeMessages(t, q, 0, 20)
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, part)))
+		if part == "" {
+			open(t, dir) // by another process, which knows nothing of this one
+		}
+		eventually(t, "it is noticed", func() bool { return strings.Contains(stats(t, q).Paused, "removed") })
+		require.ErrorContains(t, q.SetAttr(t.Context(), user("mary", "Rome")), "the data in "+dir+" was removed")
+		assert.Contains(t, log.text(), "no updates are taken")
+		run(t, q, quickClient(fake))
+		drained(t, q)
+		assert.Len(t, fake.Accounts(), 20, "what it still has is sent")
+	}
+}
+
+// TestProcessChangesFolder: the folder of a queue is the one that it was when it was opened.
+func TestProcessChangesFolder(t *testing.T) {
+	first, second := t.TempDir(), t.TempDir()
+	t.Chdir(first)
+	fake, q := timpushtest.Start(t), open(t, "queue", quick)
+	t.Chdir(second)
+	run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 20)
+	drained(t, q)
+	assert.Empty(t, stats(t, q).Paused)
+	files, err := os.ReadDir(second)
+	require.NoError(t, err)
+	assert.Empty(t, files)
+}
+
 // TestFolderOfAnotherApp: the wrong SDKAppID opens a folder. What it finds is not damage, and it leaves the other queue as it is.
 func TestFolderOfAnotherApp(t *testing.T) {
 	t.Parallel()

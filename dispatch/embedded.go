@@ -33,6 +33,9 @@ func OpenEmbedded(ctx context.Context, dir string, sdkAppID int, opts ...Option)
 	if err != nil {
 		return nil, err
 	}
+	if dir, err = filepath.Abs(dir); err != nil { // the process may go to another folder
+		return nil, fmt.Errorf("dispatch: %w", err)
+	}
 	unlock, err := lock(dir)
 	if err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)

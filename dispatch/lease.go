@@ -37,6 +37,8 @@ type record struct {
 	Marks       []mark    `json:"marks,omitempty"`   // floors of the last minutes, the oldest first
 	Later       []parked  `json:"later,omitempty"`   // accounts that fail while others do not
 	Paused      string    `json:"paused,omitempty"`  // why nothing is sent at the moment
+
+	written time.Time // to the bucket, by the clock of the server
 }
 
 // position is a message by its sequence and the time at which it was stored, so that another one which has got the same
@@ -177,6 +179,7 @@ func (l *lease) loadBucket(ctx context.Context) error {
 	if err := json.Unmarshal(entry.Value(), &l.record); err != nil {
 		return fmt.Errorf("the record in the bucket cannot be read: %w", err)
 	}
+	l.record.written = entry.Created()
 	return nil
 }
 

@@ -91,6 +91,14 @@ func TestOpenRefusesStreamsThatLoseOrRefuse(t *testing.T) {
 	require.ErrorContains(t, err, "sealed")
 }
 
+// TestSmallMessagesAreRefused: single updates would be stored, and those that come together would not.
+func TestSmallMessagesAreRefused(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir(), func(o *server.Options) { o.MaxPayload = 256 << 10 })
+	_, err := dispatch.Open(t.Context(), js, appID)
+	require.ErrorContains(t, err, "max_payload")
+}
+
 func TestReplicasAreChecked(t *testing.T) {
 	t.Parallel()
 	js, _ := startServer(t, t.TempDir())

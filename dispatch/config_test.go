@@ -2,6 +2,8 @@ package dispatch_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,22 @@ func TestSmallMessagesAreRefused(t *testing.T) {
 	js, _ := startServer(t, t.TempDir(), func(o *server.Options) { o.MaxPayload = 256 << 10 })
 	_, err := dispatch.Open(t.Context(), js, appID)
 	require.ErrorContains(t, err, "max_payload")
+}
+
+// TestAccountThatWantsLimits: hosted accounts take no stream without a limit of its bytes.
+func TestAccountThatWantsLimits(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "server.conf")
+	require.NoError(t, os.WriteFile(path, []byte(`accounts { A { jetstream { max_bytes_required: true }, users [ { user: a, password: a } ] } }, no_auth_user: a`), 0o600))
+	js, _ := startServer(t, t.TempDir(), func(o *server.Options) {
+		config, err := server.ProcessConfigFile(path)
+		require.NoError(t, err)
+		o.Accounts, o.Users, o.NoAuthUser = config.Accounts, config.Users, config.NoAuthUser
+	})
+	fake, q := timpushtest.Start(t), openOn(t, js)
+	set(t, q, user("mary", "Rome"))
+	run(t, q, quickClient(fake))
+	drained(t, q)
 }
 
 func TestReplicasAreChecked(t *testing.T) {

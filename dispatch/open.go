@@ -86,6 +86,7 @@ func (q *Queue) make(ctx context.Context, config jetstream.StreamConfig, r role)
 	if r.bucket {
 		_, err = q.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: q.name, Replicas: q.settings.replicas, Description: "who sends the updates, and how far it has come",
+			MaxBytes: leastBucket, // some accounts take no stream without
 		})
 	} else {
 		_, err = q.js.CreateStream(ctx, config)

@@ -101,6 +101,24 @@ func TestSmallMessagesAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "max_payload")
 }
 
+// TestMissingPermissionsAreNamed: the server does not answer a request that it does not permit.
+func TestMissingPermissionsAreNamed(t *testing.T) {
+	t.Parallel()
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	js, _ := startServer(t, dir)
+	require.NoError(t, openOn(t, js).Close()) // by another user
+	for deny, want := range map[string]string{"$JS.API.CONSUMER.CREATE.>": "$JS.API.CONSUMER.CREATE.", "$KV.*.dispatcher": "$KV."} {
+		var log records
+		js, _ := startServer(t, copyQueue(t, dir), func(o *server.Options) {
+			permissions := &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{deny}}}
+			o.NoAuthUser, o.Users = "a", []*server.User{{Username: "a", Permissions: permissions}}
+		})
+		run(t, openOn(t, js, dispatch.WithLogger(log.logger()), dispatch.WithLease(time.Second)), quickClient(fake))
+		eventually(t, "it is named", func() bool { return strings.Contains(log.text(), want) })
+		assert.NotContains(t, log.text(), "may be damaged")
+	}
+}
+
 // TestAccountThatWantsLimits: hosted accounts take no stream without a limit of its bytes.
 func TestAccountThatWantsLimits(t *testing.T) {
 	t.Parallel()

@@ -111,11 +111,12 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 		if refused++; !free || !errors.Is(err, errLeaseLost) {
 			refused = 0
 		}
-		if refused == badBucket {
+		denied := q.denied()
+		if refused == badBucket && denied == nil {
 			q.logBadBucket(ctx, "nothing is sent: the bucket of the record takes no writes")
 		}
-		if err != nil && !errors.Is(err, errLeaseLost) && ctx.Err() == nil {
-			q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", err)
+		if err != nil && (denied != nil || !errors.Is(err, errLeaseLost)) && ctx.Err() == nil {
+			q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", errors.Join(err, denied))
 		}
 		if !sleep(ctx, l.length/10) {
 			return nil, ctx.Err()

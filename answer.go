@@ -21,7 +21,7 @@ const maxAnswer = 1 << 20
 // maxListed bounds ErrorList, which names each of at most 500 accounts once.
 const maxListed = 1000
 
-var errNotNumber = errors.New("not a whole number")
+var errNotNumber = errors.New("not a number")
 
 // answer is an answer of the API. Fields may be absent or null, and numbers may be quoted; fields that are not needed here
 // are ignored (tencentcloud.com/document/product/1047/60565 and 1047/34620).
@@ -59,6 +59,8 @@ type exchange struct {
 	command *command
 	sent    sent
 	used    atomic.Bool // the transport has found a connection, read the body, or asked for another copy of it
+	http2   atomic.Bool // the last connection speaks it
+	written atomic.Bool // all of the request has gone out over HTTP/2
 	trace   httptrace.ClientTrace
 	header  http.Header // of the answer
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -193,7 +195,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	switch {
 	case err != nil:
 		x.discard(resp)
-		return 0, nil, s.timedOut(ctx, err)
+		return 0, nil, s.failed(ctx, err)
 	case resp == nil:
 		return 0, nil, errors.New("the transport returned neither an answer nor an error")
 	}
@@ -213,7 +215,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	case err == nil && len(text) > most:
 		err = fmt.Errorf("the answer is longer than %d MiB", most>>20)
 	}
-	return resp.StatusCode, text, s.timedOut(ctx, err)
+	return resp.StatusCode, text, s.failed(ctx, err)
 }
 
 // discard closes an answer that a transport returned beside an error: whatever that says, the request may have reached the server.
@@ -234,13 +236,24 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		where.RawPath += "/" + x.command.path
 	}
 	where.RawQuery = s.query + "&usersig=" + x.sent.usersig + "&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10)
-	x.trace.GotConn = func(httptrace.GotConnInfo) { x.used.Store(true) }
+	x.trace.GotConn = func(got httptrace.GotConnInfo) {
+		x.used.Store(true)
+		x.http2.Store(overHTTP2(got.Conn))
+	}
+	x.trace.WroteRequest = func(wrote httptrace.WroteRequestInfo) { // over HTTP/1.1 it may still be in a buffer
+		if wrote.Err == nil && x.http2.Load() {
+			x.written.Store(true)
+		}
+	}
 	req := &http.Request{
 		Method: http.MethodPost, URL: &where, Host: where.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
 		Body:   plainBody(x.sent.body), ContentLength: int64(len(x.sent.body)),
 		GetBody: func() (io.ReadCloser, error) {
 			x.used.Store(true)
+			if x.written.Load() {
+				return nil, errSentAlready
+			}
 			return plainBody(x.sent.body), nil
 		},
 	}
@@ -248,6 +261,15 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		req.Body = &watchedBody{req.Body, &x.used}
 	}
 	return req.WithContext(httptrace.WithClientTrace(ctx, &x.trace))
+}
+
+// errSentAlready keeps a transport from sending again what has gone out. Over HTTP/2 it would do so after a PROTOCOL_ERROR, which a
+// gateway may give for the answer to a request that was applied, hundreds of times a second, without a token of the limiter.
+var errSentAlready = errors.New("the request was sent over HTTP/2 without success, and only the client may send it again")
+
+func overHTTP2(conn net.Conn) bool {
+	secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
 }
 
 var contentType = []string{"application/json"}
@@ -277,12 +299,23 @@ func (timeout) Unwrap() error { return context.DeadlineExceeded }
 
 func (timeout) Timeout() bool { return true }
 
-// timedOut returns the error of an attempt. After the attempt's timeout a transport may report only that its context was
-// canceled; and the connection may be dead, and so may idle ones, which the next attempt must not use.
-func (s *sender) timedOut(ctx context.Context, err error) error {
-	if err == nil || context.Cause(ctx) != errAttemptTimeout { //nolint:errorlint // only this one
+// failed returns the error of an attempt. A transport may report only the cause with which a context has ended, such as the failure
+// of something else that the caller does, which must not count as one of this request.
+func (s *sender) failed(ctx context.Context, err error) error {
+	switch cause := context.Cause(ctx); {
+	case err == nil || cause == nil:
 		return err
+	case cause == errAttemptTimeout: //nolint:errorlint // only this one
+		return s.timedOut()
+	case cause != ctx.Err() && errors.Is(err, cause): //nolint:errorlint // one that wraps it is a cause too
+		return ended(ctx)
 	}
+	return err
+}
+
+// timedOut returns the error of an attempt that took too long, of which a transport may report only that its context was
+// canceled. The connection may be dead, and so may idle ones, which the next attempt must not use.
+func (s *sender) timedOut() error {
 	if t, ok := s.transport().(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}

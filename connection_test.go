@@ -134,6 +134,62 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 	}
 }
 
+// TestStreamThatIsReset: over HTTP/2 the transport repeats by itself what was reset with PROTOCOL_ERROR, although the server may have
+// applied it, and without a quota.
+func TestStreamThatIsReset(t *testing.T) {
+	t.Parallel()
+	const protocolError, refusedStream = 1, 7
+	for _, code := range []byte{protocolError, refusedStream} {
+		var received atomic.Int64
+		s := httptest.NewUnstartedServer(nil)
+		s.TLS = &tls.Config{NextProtos: []string{"h2"}}
+		s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(_ *http.Server, conn *tls.Conn, _ http.Handler) {
+			defer func() { _ = conn.Close() }()
+			resetStreams(conn, code, &received)
+		}}
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		transport, ok := s.Client().Transport.(*http.Transport)
+		require.True(t, ok)
+		transport.ForceAttemptHTTP2 = true
+		c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithHTTPClient(s.Client()), timpush.WithAttemptTimeout(time.Second), timpush.WithMaxAttempts(2))
+
+		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+		var call *timpush.CallError
+		require.ErrorAs(t, err, &call)
+		assert.Equal(t, timpush.Unknown, call.Outcome)
+		assert.Equal(t, int64(1), received.Load(), "nothing that may have gone out is repeated")
+		result, err := c.SetAttr(t.Context(), someUsers(1))
+		require.Error(t, err)
+		assert.Equal(t, timpush.Result{Unknown: 1, Requests: 2}, *result)
+		assert.Equal(t, int64(3), received.Load(), "each has a token")
+	}
+}
+
+// resetStreams is an HTTP/2 server that answers the end of each request with RST_STREAM.
+func resetStreams(conn io.ReadWriter, code byte, received *atomic.Int64) {
+	const data, settings, endStream, ack = 0, 4, 1, 1
+	preface := make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+	if _, err := io.ReadFull(conn, preface); err != nil {
+		return
+	}
+	_, _ = conn.Write([]byte{0, 0, 0, settings, 0, 0, 0, 0, 0})
+	for {
+		var head [9]byte // length, type, flags, stream
+		if _, err := io.ReadFull(conn, head[:]); err != nil {
+			return
+		}
+		_, _ = io.CopyN(io.Discard, conn, int64(head[0])<<16|int64(head[1])<<8|int64(head[2]))
+		switch {
+		case head[3] == settings && head[4]&ack == 0:
+			_, _ = conn.Write([]byte{0, 0, 0, settings, ack, 0, 0, 0, 0})
+		case head[3] == data && head[4]&endStream != 0:
+			received.Add(1)
+			_, _ = conn.Write([]byte{0, 0, 4, 3, 0, head[5], head[6], head[7], head[8], 0, 0, 0, code})
+		}
+	}
+}
+
 // countedConn counts what is written to a connection.
 type countedConn struct {
 	net.Conn

@@ -171,6 +171,15 @@ func (c *call) waitingContext(ctx context.Context) (waiting context.Context, rel
 	}
 }
 
+// halfTheTime returns a context for what a call can do without, which leaves half of the time to a deadline for the rest.
+func halfTheTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
+}
+
 // stopped returns why the sender goes no further, or nil: its context has ended, or the call was stopped.
 func (s *sender) stopped() error {
 	if err := ended(s.ctx); err != nil {

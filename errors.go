@@ -224,7 +224,8 @@ func (e *PartialError) Unwrap() []error {
 // is not Done: [PartialError.Users] names it. [*InputErrors] leave the items
 // without a fault, and none if a fault is not of one item. Any other error leaves none.
 //
-// Remaining panics if the input is shorter than that of the call.
+// Remaining panics if the input is shorter than that of the call, but leaves none of none: the error of a step of a stream without users
+// may be one of its source.
 func Remaining[T any](err error, input []T) []T {
 	if partial, ok := errors.AsType[*PartialError](err); ok {
 		return remaining(partial, input)
@@ -236,6 +237,9 @@ func Remaining[T any](err error, input []T) []T {
 }
 
 func remaining[T any](e *PartialError, input []T) (again []T) {
+	if len(input) == 0 {
+		return nil
+	}
 	_ = input[:e.result.users()]
 	for _, u := range e.failed {
 		if u.again {
@@ -246,6 +250,9 @@ func remaining[T any](e *PartialError, input []T) (again []T) {
 }
 
 func withoutFault[T any](e *InputErrors, input []T) (valid []T) {
+	if len(input) == 0 {
+		return nil
+	}
 	faulty := make([]bool, len(input))
 	for _, fault := range e.Faults {
 		if fault.Index < 0 {
@@ -328,9 +335,31 @@ func ended(ctx context.Context) error {
 		return nil
 	}
 	if cause := context.Cause(ctx); !errors.Is(cause, err) {
-		return fmt.Errorf("%w: %w", err, cause)
+		return &endedError{err, cause}
 	}
 	return err
+}
+
+// endedError says why a context has ended. It matches the cause, which may be the failure of another call that runs beside this one, as
+// golang.org/x/sync/errgroup has it: then errors.As must not take the outcomes and the code of that call for those of this one.
+type endedError struct{ err, cause error }
+
+// Error returns the texts of both.
+func (e *endedError) Error() string { return fmt.Sprintf("%v: %v", e.err, e.cause) }
+
+// Unwrap returns the error of the context.
+func (e *endedError) Unwrap() error { return e.err }
+
+// Is reports whether the cause matches.
+func (e *endedError) Is(target error) bool { return errors.Is(e.cause, target) }
+
+// As finds an error in the cause that is not of a call.
+func (e *endedError) As(target any) bool {
+	switch target.(type) {
+	case **PartialError, **InputErrors, **CallError, **UserError, **InputError, **APIError, **HTTPError, *Code:
+		return false
+	}
+	return errors.As(e.cause, target)
 }
 
 // ErrNotStored is the cause if a user is Rejected by [Client.Verify]: the server does not have the attributes as given.

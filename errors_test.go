@@ -94,6 +94,9 @@ func TestErrorTexts(t *testing.T) {
 	assert.Equal(t, "HTTP status 502 Bad Gateway: <html> oops", (&timpush.HTTPError{StatusCode: 502, Snippet: "<html>\n\n oops"}).Error())
 	assert.Equal(t, "HTTP status 502 Bad Gateway", (&timpush.HTTPError{StatusCode: 502}).Error())
 	assert.Equal(t, "HTTP status 200 with a body that is not an answer of the API: hello", (&timpush.HTTPError{StatusCode: 200, Snippet: "hello"}).Error())
+	hostile := "a\x1b[2J b\u009b2J\u0085c\u2028d\u202ee \x9b 字"
+	assert.Equal(t, "HTTP status 502 Bad Gateway: a [2J b 2J c d e \uFFFD 字", (&timpush.HTTPError{StatusCode: 502, Snippet: hostile}).Error())
+	assert.Contains(t, (&timpush.APIError{Code: 90009, Info: hostile}).Error(), "(server: a [2J b 2J c d e \uFFFD 字)")
 	assert.Equal(t, "HTTP status 302 Found (redirects are not followed; check the base URL)", (&timpush.HTTPError{StatusCode: 302}).Error())
 	assert.Equal(t, `user 2 "a" attribute "city": too long`, (&timpush.InputError{Index: 2, ToAccount: "a", Attr: "city", Reason: "too long"}).Error())
 	_, err := newClient(t).SetAttr(t.Context(), []timpush.UserAttrs{userIn("", "Rome")})

@@ -129,6 +129,35 @@ func TestNumbersOfANotification(t *testing.T) {
 	}
 }
 
+// TestNumbersOfTheStandardLibrary: what its decoder has read with UseNumber, such as a state that comes from a database, is sent as it was.
+func TestNumbersOfTheStandardLibrary(t *testing.T) {
+	t.Parallel()
+	const text = `{"big":9007199254740993,"list":[1,-2.50],"text":"5"}`
+	decoder := stdjson.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	var state map[string]any
+	require.NoError(t, decoder.Decode(&state))
+	n := Notification{
+		Title: "t", TemplateParam: state, Android: &Android{OPPOPrivateTitleParameters: state},
+		APNs: &APNs{LiveActivity: &LiveActivity{ContentState: state}}, Extra: Extra{"New": state},
+	}
+	p := Push{Notification: n, Extra: Extra{"OnlineOnlyFlag": stdjson.Number("1"), "New": state}}
+	require.Empty(t, p.faults(""))
+	push, err := (&p).request("administrator").encode()
+	require.NoError(t, err)
+	at, err := (&Schedule{TaskContent: TaskContent{Push: p}}).encode(1400000000, "administrator")
+	require.NoError(t, err)
+	revoked, err := revokeBody("task", &n)
+	require.NoError(t, err)
+	for body, times := range map[string]int{string(push): 5, string(at): 5, string(revoked): 4} {
+		assert.Equal(t, times, strings.Count(body, text), body)
+	}
+	assert.Contains(t, string(push), `"OnlineOnlyFlag":1`)
+	for _, bad := range []stdjson.Number{"", "x", "true", "1,2", `"1"`} {
+		assert.Len(t, (&Push{Notification: n, Extra: Extra{"New": bad}}).faults(""), 1, bad)
+	}
+}
+
 func TestNotificationIsZero(t *testing.T) {
 	t.Parallel()
 	assert.True(t, (&Notification{}).isZero())

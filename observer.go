@@ -93,7 +93,7 @@ func failureOf(err error) (Code, string) {
 		return 0, "canceled"
 	case notDialled(err):
 		return 0, "unreachable"
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return 0, "timeout"
 	}
 	return 0, "connection"

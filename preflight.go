@@ -18,7 +18,8 @@ const namesRetry = time.Minute
 
 // WithPreflight lets [Client.SetAttr], [Client.SetAttrSeq] and [Batcher.SetAttr] run [Client.Preflight] first: users that
 // the server is certain to refuse are Rejected without being sent. That saves the calls that are needed to find the
-// users at fault in a refused request. If the names cannot be read, all users are sent. If not given, nothing is predicted.
+// users at fault in a refused request. If the names cannot be read, in half of the time that ctx leaves, all users are sent. If not
+// given, nothing is predicted.
 func WithPreflight() Option { return func(s *settings) { s.preflight = true } }
 
 // WithAccountTypes gives the client the type of an account, or AccountTypeUnknown, so that [Client.Preflight] can
@@ -118,7 +119,9 @@ func (p *preflight) precheck(s *sender, items []UserAttrs, entries []entry) {
 	if s.over() {
 		return
 	}
-	switch err := p.predict(s.waiting, items, entries, true); codeOf(err).class() {
+	ctx, cancel := halfTheTime(s.waiting) // names that do not come must leave time to send the users
+	defer cancel()
+	switch err := p.predict(ctx, items, entries, true); codeOf(err).class() {
 	case classFatal, classCooldown:
 		s.stop(err)
 	}

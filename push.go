@@ -57,7 +57,7 @@ func (p *Push) request(from string) pushRequest {
 	return r
 }
 
-func (r pushRequest) encode() ([]byte, error) { return json.Marshal(r, json.Deterministic(true)) }
+func (r pushRequest) encode() ([]byte, error) { return json.Marshal(r, asIs) }
 
 // faults returns the faults of the push, which is in the given field of the input, or is the input.
 func (p *Push) faults(field string) []*InputError {
@@ -192,7 +192,7 @@ func revokeBody(taskID string, replacement *Notification) ([]byte, error) {
 	return json.Marshal(struct {
 		TaskID          string `json:"TaskId"`
 		OfflinePushInfo *Notification
-	}{taskID, replacement}, json.Deterministic(true))
+	}{taskID, replacement}, asIs)
 }
 
 // readTaskID reads the TaskID of a push, which is that of all accounts of a request.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -228,9 +229,11 @@ func (e *opaqueError) Is(target error) bool { return e.is(target) }
 // quote quotes an account or a name for an error text and bounds its length.
 func quote(s string) string { return fmt.Sprintf("%q", clip(s, 64)) }
 
-// oneLine makes one bounded line of a text of unknown origin.
+// oneLine makes one bounded line of a text of unknown origin, without what a terminal may obey: control characters are not only those of
+// ASCII.
 func oneLine(s string) string {
-	return clip(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }), " "), 200)
+	words := strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) })
+	return clip(strings.Join(words, " "), 200)
 }
 
 // clip bounds s to n bytes and does not cut a character.

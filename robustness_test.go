@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -277,6 +278,104 @@ func TestContextsThatHaveEnded(t *testing.T) {
 			require.ErrorIs(t, timpush.NewBatcher(c).SetAttr(ctx, someUsers(1)[0]), context.Canceled)
 		}
 		assert.Zero(t, requests.Load())
+	})
+}
+
+// TestContextsThatEndWithACause: the standard transport returns the cause and nothing else. It may be the failure of something else, so
+// that it says nothing about the host, and the error matches that of the context too.
+func TestContextsThatEndWithACause(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var hosts []string
+		wait := true
+		events := &recorder{}
+		c := newClient(t, timpush.WithBackupHost(), timpush.WithObserver(events), through(func(r *http.Request) (*http.Response, error) {
+			hosts = append(hosts, r.URL.Host)
+			if !wait {
+				return alwaysOK(r)
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			return nil, context.Cause(r.Context())
+		}))
+		other := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("the database refuses")}
+		calls := map[string]func(context.Context) error{
+			"Push": func(ctx context.Context) error {
+				_, err := c.Push(ctx, timpush.Audience{Everybody: true}, hello)
+				return err
+			},
+			"PushTo":  func(ctx context.Context) error { _, err := c.PushTo(ctx, accounts(1), hello); return err },
+			"SetAttr": func(ctx context.Context) error { _, err := c.SetAttr(ctx, someUsers(1)); return err },
+		}
+		for name, call := range calls {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(other) })
+			err := call(ctx)
+			require.ErrorIs(t, err, context.Canceled, name)
+			require.ErrorIs(t, err, other, name)
+			ctx, release := context.WithTimeoutCause(t.Context(), time.Second, other)
+			err = call(ctx)
+			release()
+			require.ErrorIs(t, err, context.DeadlineExceeded, name)
+			require.ErrorIs(t, err, other, name)
+		}
+		failures := map[string]int{}
+		for _, e := range events.all() {
+			if e.Kind == timpush.AttemptEnd {
+				failures[e.Failure]++
+			}
+		}
+		assert.Equal(t, map[string]int{"canceled": 3, "timeout": 3}, failures)
+		wait = false
+		require.NoError(t, calls["SetAttr"](t.Context()))
+		assert.Equal(t, slices.Repeat([]string{timpush.RegionSingapore.Host()}, 7), hosts, "never the backup")
+	})
+}
+
+// TestCauseThatIsTheFailureOfAnotherCall: an errgroup ends the context of the calls beside one that has failed with its error, whose
+// outcomes and code are not theirs.
+func TestCauseThatIsTheFailureOfAnotherCall(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		events := &recorder{}
+		refuse := newClient(t, through(answering(`{"ActionStatus":"FAIL","ErrorCode":70009}`)))
+		c := newClient(t, timpush.WithObserver(events), timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			return nil, context.Cause(r.Context())
+		}))
+		_, other := refuse.SetAttr(t.Context(), someUsers(300))
+		require.Error(t, other)
+		began := func() context.Context {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(other) })
+			return ctx
+		}
+		all := drain(t, c.SetAttrSeq(began(), func(yield func(timpush.UserAttrs, error) bool) {
+			for i := 0; yield(userIn(account(i), "x"), nil); i++ {
+				time.Sleep(time.Millisecond)
+			}
+		}))
+		require.Len(t, all.others, 1)
+		early := all.others[0]
+		assert.Empty(t, timpush.Remaining(early, []timpush.UserAttrs(nil)))
+		_, push := c.Push(began(), timpush.Audience{Everybody: true}, hello)
+		b := timpush.NewBatcher(c)
+		one := b.SetAttr(began(), someUsers(1)[0])
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.Error(t, b.Close(ended))
+		for _, err := range []error{early, push, one} {
+			require.ErrorIs(t, err, context.Canceled)
+			require.NotErrorAs(t, err, new(*timpush.PartialError))
+			require.NotErrorAs(t, err, new(timpush.Code))
+			assert.Empty(t, timpush.Remaining(err, someUsers(1)))
+		}
+		for _, e := range events.all() {
+			if e.Kind == timpush.AttemptEnd {
+				assert.Equal(t, "canceled", e.Failure)
+				assert.Zero(t, e.Code)
+			}
+		}
+		assert.Empty(t, timpush.Remaining(other, []timpush.UserAttrs(nil)), "as an error of a source")
 	})
 }
 

@@ -368,7 +368,7 @@ func (c *TaskContent) request(from string) *pushRequest {
 	return &r
 }
 
-func (r taskRequest) encode() ([]byte, error) { return json.Marshal(r, json.Deterministic(true)) }
+func (r taskRequest) encode() ([]byte, error) { return json.Marshal(r, asIs) }
 
 func (s *Schedule) encode(app int, from string) ([]byte, error) {
 	return taskRequest{SDKAppID: app, Type: s.taskType(), SchedAt: utc(s.At), Content: s.request(from)}.encode()

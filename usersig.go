@@ -82,11 +82,15 @@ func (u *userSigs) get(ctx context.Context, expired string) (string, error) {
 	if usersig, usable, fresh = u.last(expired); fresh {
 		return usersig, nil
 	}
-	renewed, err := u.renew(ctx)
-	if err != nil && usable {
-		return usersig, nil // renewal begins early: a fifth of its lifetime is left
+	if !usable {
+		return u.renew(ctx)
 	}
-	return renewed, err
+	ctx, cancel := halfTheTime(ctx) // renewal begins early: a fifth of the lifetime is left, and the call can do without
+	defer cancel()
+	if renewed, err := u.renew(ctx); err == nil {
+		return renewed, nil
+	}
+	return usersig, nil
 }
 
 // last returns the last UserSig, whether it is valid, and whether it need not be renewed yet.

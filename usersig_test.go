@@ -192,6 +192,12 @@ func TestSlowRenewalDelaysNoCall(t *testing.T) {
 		_, err = c.SetAttr(t.Context(), someUsers(1))
 		require.NoError(t, err)
 		assert.Equal(t, 10*time.Second, time.Since(began), "it is not called again at once")
+
+		time.Sleep(5 * time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err = c.SetAttr(ctx, someUsers(1))
+		require.NoError(t, err, "a call with a deadline has time left for the last UserSig")
 	})
 }
 

@@ -188,9 +188,6 @@ func resultFile(name string) error {
 }
 
 func (b *batch) readPush() error {
-	if err := b.pushSource.check(); err != nil {
-		return err
-	}
 	if b.file == "" {
 		b.push.Notification = timpush.Notification{Title: b.title, Desc: b.desc}
 		return nil

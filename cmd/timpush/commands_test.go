@@ -114,6 +114,11 @@ func TestUserSig(t *testing.T) {
 	assert.Contains(t, w.run("usersig", "inspect").out, "not checked")
 	w.in = "nonsense"
 	assert.Equal(t, 3, w.run("usersig", "inspect").code)
+	for _, ttl := range []string{"0s", "999999h"} {
+		r = w.run("usersig", "--ttl", ttl)
+		assert.Equal(t, 2, r.code)
+		assert.Contains(t, r.err, "--ttl: want a second or more, and at most 68 years")
+	}
 }
 
 func TestCheck(t *testing.T) {
@@ -176,8 +181,35 @@ func TestUsage(t *testing.T) {
 		assert.Equal(t, 2, w.run(args...).code, args)
 	}
 	assert.Contains(t, w.run("set-atr").err, "do you mean set-attr")
+	for _, command := range []string{"tags", "tasks", "names", "queue", "usersig"} {
+		assert.Equal(t, 2, w.run(command, "nonsense").code, command)
+	}
 	assert.Contains(t, w.run("set-attr").err, "timpush: which files? give their names")
 	assert.Contains(t, w.run("check", "--region", "mars").err, "timpush: unknown region")
+}
+
+// TestDoubtfulFlags: a variable of a shell that was never set does not lead to another configuration, another server or other files,
+// and a space after a comma not to another tag.
+func TestDoubtfulFlags(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(1))
+	for _, flag := range []string{"config", "base-url", "rate", "region", "checkpoint", "rejects", "failures", "sheet", "delimiter", "only", "account"} {
+		r := w.run("set-attr", "--"+flag+"=", "u.csv")
+		assert.Equal(t, 2, r.code, flag)
+		assert.Contains(t, r.err, "timpush: --"+flag+" is empty: give a value, or leave the flag out")
+	}
+	assert.Contains(t, w.run("set-attr", "--map", "city=", "u.csv").err, `--map city=: want column=attribute`)
+	assert.Contains(t, w.run("push", "--attr", "city=Rome", "--tags", "", "--title", "x", "--yes").err, "--tags is empty")
+	for _, args := range [][]string{
+		{"tags", "remove", "--tags", "gold, beta", "mary"}, {"push", "--tags-or", "gold, beta", "--title", "x", "--yes"}, {"remove-attr", "--names", "city, sex", "mary"},
+	} {
+		r := w.run(args...)
+		assert.Equal(t, 2, r.code, args)
+		assert.Contains(t, r.err, "has white space around it")
+	}
+	assert.Empty(t, w.fake.Calls(), "nothing was sent")
+	assert.Equal(t, 0, w.run("set-attr", "--ignore", "", "--null", "", "u.csv").code)
 }
 
 func TestHelp(t *testing.T) {

@@ -285,6 +285,15 @@ func TestExcelWithDamagedParts(t *testing.T) {
 	const sheet, texts = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
 	row := func(cell string) string { return `<row r="2">` + inline("A2", "a") + cell + `</row>` }
 	good := sheetXML(row(inline("B2", "Rome")) + `<row r="3">` + inline("A3", "b") + inline("B3", "Oslo") + `</row>`)
+	// Excel in a browser gives the part that lists the sheets other names.
+	moved := func(text string) map[string]string {
+		return map[string]string{
+			sheet: text, "xl/workbook.xml": "", "xl/_rels/workbook.xml.rels": "",
+			"xl/workbook2.xml":            `<?xml version="1.0"?><workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="Users" sheetId="1" r:id="rId1"/></sheets></workbook>`,
+			"xl/_rels/workbook2.xml.rels": `<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="/xl/worksheets/sheet1.xml"/></Relationships>`,
+			"_rels/.rels":                 `<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="xl/workbook2.xml"/></Relationships>`,
+		}
+	}
 	oneText := `<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>Rome</t></si></sst>`
 	shared := func(index string) map[string]string {
 		return map[string]string{sheet: sheetXML(row(`<c r="B2" t="s"><v>` + index + `</v></c>`)), texts: oneText}
@@ -306,8 +315,13 @@ func TestExcelWithDamagedParts(t *testing.T) {
 		"shared texts that are cut off": {map[string]string{sheet: good, texts: oneText[:len(oneText)-20]}, "its texts: XML syntax error"},
 		"formula with a result":         {map[string]string{sheet: sheetXML(row(`<c r="B2" t="str"><f>CONCAT("Ro","me")</f><v>Rome</v></c>`))}, ""},
 		"formula without a result":      {map[string]string{sheet: sheetXML(row(`<c r="B2"><f>CONCAT("Ro","me")</f></c>`))}, `the column "city" has a formula without a result, in B2`},
-		"cell that unpacks to much":     {map[string]string{sheet: sheetXML(row(inline("B2", strings.Repeat(" ", 2<<20))))}, "near row 2: a text of more than 1024 KiB"},
-		"picture that unpacks to much":  {map[string]string{sheet: good, "xl/media/a.png": strings.Repeat("\x00", 257<<20)}, "beside its sheets it unpacks to more than 256 MiB"},
+		"long number as an account": {map[string]string{sheet: sheetXML(`<row r="2"><c r="A2" s="1"><v>1234567890123456</v></c>` + inline("B2", "Rome") + `</row>`)},
+			"the account in A2 is a number of more than 15 digits"},
+		"long number as a text":                 {map[string]string{sheet: sheetXML(row(inline("B2", "Rome")) + `<row r="3">` + inline("A3", "1234567890123456") + inline("B3", "Rome") + `</row>`)}, ""},
+		"workbook by another name":              {moved(good), ""},
+		"workbook by another name, and cut off": {moved(good[:strings.Index(good, "Oslo")]), "near row 3: XML syntax error"},
+		"cell that unpacks to much":             {map[string]string{sheet: sheetXML(row(inline("B2", strings.Repeat(" ", 2<<20))))}, "near row 2: a text of more than 1024 KiB"},
+		"picture that unpacks to much":          {map[string]string{sheet: good, "xl/media/a.png": strings.Repeat("\x00", 257<<20)}, "beside its sheets it unpacks to more than 256 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -48,14 +48,6 @@ func (p *pushSource) flags() {
 
 func (p *pushSource) described() bool { return p.title != "" || p.desc != "" }
 
-// check refuses the name of a file that is empty, as a variable of a shell may be that was never set.
-func (p *pushSource) check() error {
-	if p.file == "" && p.cmd.Flags().Changed("file") {
-		return errors.New("--file: the name of the file is empty")
-	}
-	return nil
-}
-
 // pushFlags are the flags of a push.
 type pushFlags struct {
 	pushSource
@@ -170,9 +162,6 @@ func (f *pushFlags) given() bool {
 
 // read returns the audience and the push of the flags or of the file.
 func (f *pushFlags) read() (content timpush.TaskContent, err error) {
-	if err := f.check(); err != nil {
-		return content, err
-	}
 	if f.file != "" {
 		if f.described() || f.conditions() || f.accounts != nil {
 			return content, errors.New("give either --file or flags that describe the push, not both")
@@ -222,10 +211,10 @@ func (f *pushFlags) readContent() (content timpush.TaskContent, err error) {
 // pairs reads NAME=VALUE arguments; nil if there are none.
 func pairs(flag string, texts []string) (timpush.Attrs, error) {
 	var attrs timpush.Attrs
-	for _, text := range texts {
-		name, value, ok := strings.Cut(text, "=")
-		if _, repeated := attrs[name]; !ok || repeated {
-			return nil, fmt.Errorf("%s %q: want NAME=VALUE, each name once", flag, text)
+	for _, pair := range texts {
+		name, value, _ := strings.Cut(pair, "=")
+		if _, repeated := attrs[name]; name == "" || value == "" || text.Trim(name) != name || repeated {
+			return nil, fmt.Errorf("%s %q: want NAME=VALUE, both with a text, no white space around the name, and each name once", flag, pair)
 		}
 		if attrs == nil {
 			attrs = timpush.Attrs{}

@@ -61,6 +61,8 @@ func TestPushByAccident(t *testing.T) {
 		"no JSON":                          {`{`, []string{"--file", "-", "--yes"}, "JSON"},
 		"no notification":                  {"", []string{"--tags", "gold", "--yes"}, "Notification"},
 		"attribute without a value":        {"", []string{"--attr", "level", "--title", "x", "--yes"}, "want NAME=VALUE"},
+		"attribute of an unset variable":   {"", []string{"--attr", "level=", "--title", "x", "--yes"}, "want NAME=VALUE"},
+		"attribute with a space":           {"", []string{"--attr", "level = gold", "--title", "x", "--yes"}, "no white space around the name"},
 	} {
 		w.in = test.in
 		r := w.run(append([]string{"push"}, test.args...)...)

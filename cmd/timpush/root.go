@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"github.com/timpush/timpush-go"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 const about = `Timpush sets, reads and removes attributes and tags of users of Tencent Cloud Chat's push service, and sends pushes.
@@ -53,7 +55,7 @@ func limitMemory() {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use: "timpush", Short: "Attributes, tags and pushes of Tencent Cloud Chat's push service", Long: about, Example: firstSteps,
-		Version: version(), SilenceErrors: true, SilenceUsage: true, Args: usageArgs(known),
+		Version: version(), SilenceErrors: true, SilenceUsage: true, Args: usageArgs(known), PersistentPreRunE: checkFlags,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -68,16 +70,37 @@ func newRoot() *cobra.Command {
 	return root
 }
 
+// checkFlags refuses flags that were given without a text, as by a variable of a shell that was never set: they would count as
+// not given, and another configuration or another server be used. It refuses "gold, beta" too, whose second tag begins with a space.
+func checkFlags(cmd *cobra.Command, _ []string) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		empty := f.Value.Type() == "string" && f.Value.String() == "" || f.Value.Type() == "stringSlice" && f.Value.String() == "[]"
+		if empty && !slices.Contains([]string{"null", "ignore", "names", "registration-names"}, f.Name) {
+			err = usage(fmt.Errorf("--%s is empty: give a value, or leave the flag out; is a variable not set?", f.Name))
+		}
+		list, ok := f.Value.(pflag.SliceValue)
+		if !ok || f.Value.Type() != "stringSlice" {
+			return
+		}
+		for _, value := range list.GetSlice() {
+			if text.Trim(value) != value {
+				err = usage(fmt.Errorf("--%s: %q has white space around it: give a,b without any", f.Name, value))
+			}
+		}
+	})
+	return err
+}
+
 // known suggests commands for an unknown one.
 func known(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("there is no command %q", args[0])
+	what := fmt.Sprintf("there is no command %q", args[0])
 	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
-		text += "; do you mean " + strings.Join(like, " or ") + "?"
+		what += "; do you mean " + strings.Join(like, " or ") + "?"
 	}
-	return errors.New(text)
+	return errors.New(what)
 }
 
 // usageArgs turns wrong arguments into a usage error.

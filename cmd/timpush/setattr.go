@@ -270,6 +270,11 @@ func (j *job) check() error {
 	if key, _ := j.cmd.Flags().GetString(settings.SecretKeyFile); key == "-" && slices.Contains(j.args, input.Stdin) {
 		return errors.New("standard input cannot be both the users and the secret key")
 	}
+	for column, name := range j.names {
+		if name == "" {
+			return fmt.Errorf("--map %s=: want column=attribute", printable(column))
+		}
+	}
 	if j.giveUp < 0 {
 		return errors.New("--give-up: want 0 or more")
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/assert"
@@ -226,6 +227,30 @@ func TestResultFilesOfEarlierRuns(t *testing.T) {
 	rejects, err := filepath.Glob(filepath.Join(w.dir, "u.csv.rejected.*Z*.ndjson"))
 	require.NoError(t, err)
 	assert.Len(t, rejects, 3)
+}
+
+// TestTwoRunsWithTheSameResultFiles: without a checkpoint, as for standard input, they hold the second run back. It would remove the
+// files of the first one at its end, with the rows that are written to them later.
+func TestTwoRunsWithTheSameResultFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	held := make(chan struct{})
+	w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if strings.HasSuffix(c.Path, "/set_attr") {
+			<-held
+		}
+		return timpushtest.Fault{}
+	})
+	w.write("u.csv", "To_Account,city\na,NULL\nb,Rome\n")
+	cmd, text := w.started("set-attr", "--no-checkpoint", "u.csv")
+	require.Eventually(t, func() bool { return len(w.fake.Calls()) > 1 || w.has("u.csv.rejected.ndjson") }, 20*time.Second, time.Millisecond)
+	r := w.run("set-attr", "--no-checkpoint", "u.csv")
+	close(held)
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "another run is writing it")
+	_, code, errs := ended(cmd, text)
+	assert.Equal(t, 1, code, errs)
+	assert.Len(t, lines(t, w.read("u.csv.rejected.ndjson")), 1)
 }
 
 // A later row of an account that failed must not be undone by feeding the earlier one in.

@@ -77,19 +77,21 @@ func showStats(cmd *cobra.Command, client *timpush.Client, from, to time.Time, t
 	if err != nil {
 		return fatal(err)
 	}
-	return missingFigures(cmd, figures, taskIDs)
+	return missingFigures(figures, taskIDs)
 }
 
-// missingFigures says which TaskIDs the service has left out.
-func missingFigures(cmd *cobra.Command, figures []pushFigures, taskIDs []string) error {
-	missing := false
+// missingFigures returns an error that names the TaskIDs which the service has left out, or nil.
+func missingFigures(figures []pushFigures, taskIDs []string) error {
+	var missing []string
 	for _, id := range taskIDs {
 		if !slices.ContainsFunc(figures, func(f pushFigures) bool { return f.TaskID == id }) {
-			missing = true
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "timpush: the service has no figures of the push %s in this time\n", printable(id))
+			missing = append(missing, printable(id))
 		}
 	}
-	return exitStatus(missing)
+	if len(missing) == 0 {
+		return nil
+	}
+	return &exitError{exitSome, fmt.Errorf("the service has no figures in this time of the push %s", strings.Join(missing, ", "))}
 }
 
 // readFigures asks for the figures, and returns what it has with an error.

@@ -35,8 +35,8 @@ func TestStats(t *testing.T) {
 		says string
 		args []string
 	}{
-		{1, "no figures of the push batch_ [2J in this time", []string{id, "batch_\x1b[2J"}},
-		{1, "no figures of the push " + id, []string{"--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z", id}},
+		{1, "no figures in this time of the push batch_ [2J", []string{id, "batch_\x1b[2J"}},
+		{1, "no figures in this time of the push " + id, []string{"--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z", id}},
 		{2, "more than 30 days", []string{"--from", "2020-01-01T00:00:00Z", id}},
 		{2, "taskIDs[0]", []string{""}},
 		{2, "a time with its zone", []string{"--to", "now", id}},
@@ -46,6 +46,9 @@ func TestStats(t *testing.T) {
 		assert.Contains(t, r.err, test.says)
 		assert.NotContains(t, r.err+r.out, "\x1b")
 	}
+	events := lines(t, w.run("stats", "--json", id, "other").out)
+	require.Len(t, events, 2, "a program reads that there is no figure of the other")
+	assert.Equal(t, map[string]any{"exit_code": 1.0, "message": "the service has no figures in this time of the push other"}, events[1]["error"])
 }
 
 // TestStatsThatAreNoNumbers: what the service gets wrong is shown as unknown.

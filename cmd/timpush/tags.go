@@ -18,6 +18,7 @@ func newTags() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "tags", Short: "Add, replace, remove, read and clear tags of accounts",
 		Long: "Add, replace, remove, read and clear tags of accounts, given as arguments or in a file with one on each line.",
+		Args: usageArgs(known), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Example: "  timpush tags add --tags gold,beta mary bob\n  timpush tags get --file accounts.txt\n" +
 			"  timpush tags clear mary",
 	}

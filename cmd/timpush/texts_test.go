@@ -138,7 +138,7 @@ func TestPlacesOfFaults(t *testing.T) {
 	} {
 		assert.Contains(t, r.err, want)
 	}
-	w.write("u.csv", "To_Account,city\nma\u200bry,Rome\nbob\tx,Rome\n\u00a0ann\u200b,Rome\n")
+	w.write("u.csv", "To_Account,city\nma\u200bry,Rome\nbob\tx,Rome\n\u202a\u00a0ann\u200b\u202c,Rome\n")
 	r = w.run("set-attr", "u.csv")
 	assert.Equal(t, 1, r.code)
 	assert.Equal(t, []string{"ann"}, w.fake.Accounts())
@@ -153,6 +153,8 @@ func TestPlacesOfFaults(t *testing.T) {
 	r = w.run("check", "--config", "conf")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, "conf:2:13: there is a control character (U+0001) in it")
+	w.write("conf", "region = singapore\nidentifier = administrator # of the app\n")
+	assert.Contains(t, w.run("check", "--config", "conf").err, "conf:2:13: a comment (#) needs a line of its own")
 }
 
 // Each try with a wrong key counts towards 70050.
@@ -280,6 +282,11 @@ func TestTextsForNoValue(t *testing.T) {
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("d"))
 	assert.Equal(t, "Nan", w.fake.Attrs("e")["city"], "it is a town")
 
+	for _, fault := range []string{"#SPILL!", "########"} { // of a formula, and of a column that is too narrow for its dates
+		w.write("e.csv", "To_Account,city\na,"+fault+"\n")
+		assert.Contains(t, w.run("set-attr", "e.csv").err, "e.csv:2: column city: the value is "+fault)
+	}
+
 	r = w.run("set-attr", "--null", "NULL,nan,\\N", "u.csv")
 	assert.Equal(t, 1, r.code, "an account must be one")
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("a"))
@@ -287,6 +294,17 @@ func TestTextsForNoValue(t *testing.T) {
 	r = w.run("set-attr", "--null=", "u.csv")
 	assert.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, "NULL", w.fake.Attrs("a")["city"])
+}
+
+// TestJoinedFiles: the header of the second one is not a user.
+func TestJoinedFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", strings.Repeat("To_Account,city\nmary,Rome\n", 2))
+	r := w.run("set-attr", "u.csv")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "u.csv:3:1: it names the columns, and is no user: were files joined?")
+	assert.Equal(t, []string{"mary"}, w.fake.Accounts())
 }
 
 func TestSpacesAroundValues(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -31,8 +32,8 @@ func newUserSig() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "usersig", Short: "Make or inspect a UserSig", Long: usersigLong, Example: usersigExample, Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if ttl < time.Second {
-				return usage(errors.New("--ttl: want a second or more"))
+			if ttl < time.Second || ttl/time.Second > math.MaxInt32 {
+				return usage(errors.New("--ttl: want a second or more, and at most 68 years"))
 			}
 			_, s, err := newClient(cmd)
 			if err != nil {

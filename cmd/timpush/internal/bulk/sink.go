@@ -31,6 +31,9 @@ func SetAside(name string) (string, error) {
 	case !info.Mode().IsRegular() || info.Size() == 0:
 		return "", nil
 	}
+	if err := inUse(name); err != nil {
+		return "", err
+	}
 	base := strings.TrimSuffix(name, ".ndjson")
 	for n := 1; ; n++ {
 		aside := base + info.ModTime().UTC().Format(".20060102T150405Z")
@@ -44,6 +47,24 @@ func SetAside(name string) (string, error) {
 			return "", err
 		}
 	}
+}
+
+// inUse returns an error if a run is writing the file. One that cannot be read can still be renamed: it is another user's.
+func inUse(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	return lock(f)
+}
+
+// lock locks a result file for this run. Where files cannot be locked, it does nothing.
+func lock(f *os.File) error {
+	if err := checkpoint.Lock(f); errors.Is(err, checkpoint.ErrLocked) {
+		return fmt.Errorf("%s: another run is writing it", f.Name())
+	}
+	return nil
 }
 
 // OpenSink opens a file, or creates it. Of the file of an interrupted run it keeps what the checkpoint refers to.
@@ -60,7 +81,9 @@ func OpenSink(name string, resumed bool, known checkpoint.Extent) (*Sink, error)
 	case !resumed && info.Size() > 0:
 		err = fmt.Errorf("%s: another run is writing it", name)
 	default:
-		err = f.Truncate(known.Size)
+		if err = lock(f); err == nil {
+			err = f.Truncate(known.Size)
+		}
 		if err == nil {
 			_, err = f.Seek(0, io.SeekEnd)
 		}

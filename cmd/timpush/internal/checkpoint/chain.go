@@ -31,7 +31,7 @@ func lock(name, what string) (*os.File, error) {
 			_ = f.Close()
 			return nil, fmt.Errorf("%s: a %s must be a regular file", name, what)
 		}
-		if err := lockFile(f); err != nil {
+		if err := Lock(f); err != nil {
 			_ = f.Close()
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile locks a file until it is closed, also by the end of the process.
-func lockFile(f *os.File) error {
+// Lock locks a file until it is closed, also by the end of the process. It returns [ErrLocked] if another process, or another opening of the file, has locked it.
+func Lock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == unix.EWOULDBLOCK {
 		return ErrLocked

@@ -30,7 +30,7 @@ const (
 type book struct {
 	name    string
 	file    *excelize.File
-	missing map[string]map[int]string // by the names of the sheets that were checked, and by column: see checkSheet
+	checked map[string]*sheetCheck // by the names of the sheets
 }
 
 func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
@@ -45,20 +45,20 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 	if err != nil {
 		return fmt.Errorf("damaged workbook: %w", err)
 	}
-	b.name, b.file, b.missing = f.Name(), file, map[string]map[int]string{}
+	b.name, b.file, b.checked = f.Name(), file, map[string]*sheetCheck{}
 	return nil
 }
 
 // check checks a sheet, once.
 func (b *book) check(archive *zip.Reader, sheet, part string) error {
-	if _, ok := b.missing[sheet]; ok {
+	if _, ok := b.checked[sheet]; ok {
 		return nil
 	}
 	c := newSheetCheck(b.file.CharsetReader)
 	if err := c.check(archive, part); err != nil {
 		return err
 	}
-	b.missing[sheet] = c.missing
+	b.checked[sheet] = c
 	return nil
 }
 
@@ -125,7 +125,7 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 		e.cols, err = newLayout(header, o, notes)
 	}
 	if err == nil {
-		err = e.cols.checkFormulas(b.missing[e.name])
+		err = e.cols.checkSheet(b.checked[e.name])
 	}
 	return err
 }
@@ -231,23 +231,54 @@ func partOf(archive *zip.Reader, sheet string) string {
 			ID   string `xml:"id,attr"`
 		} `xml:"sheets>sheet"`
 	}
-	var relations struct {
-		All []struct {
-			ID     string `xml:"Id,attr"`
-			Target string `xml:"Target,attr"`
-		} `xml:"Relationship"`
-	}
-	if readXML(archive, "xl/workbook.xml", &workbook) != nil || readXML(archive, "xl/_rels/workbook.xml.rels", &relations) != nil {
+	main := workbookPart(archive)
+	if readXML(archive, main, &workbook) != nil {
 		return ""
 	}
 	for _, s := range workbook.Sheets {
-		for _, r := range relations.All {
+		for _, r := range relationsOf(archive, main) {
 			if s.Name == sheet && s.ID == r.ID {
-				return strings.TrimPrefix(path.Join("/xl", strings.TrimPrefix(r.Target, "/xl")), "/")
+				return target(main, r.Target)
 			}
 		}
 	}
 	return ""
+}
+
+// workbookPart returns the name of the part that lists the sheets. Excel in a browser calls it xl/workbook2.xml or the like.
+func workbookPart(archive *zip.Reader) string {
+	for _, r := range relationsOf(archive, "") {
+		if strings.HasSuffix(r.Type, "/officeDocument") {
+			return target("", r.Target)
+		}
+	}
+	return "xl/workbook.xml"
+}
+
+// relation is what a part says about another one.
+type relation struct {
+	ID     string `xml:"Id,attr"`
+	Type   string `xml:"Type,attr"`
+	Target string `xml:"Target,attr"`
+}
+
+// relationsOf returns the relations of a part, or of the whole archive.
+func relationsOf(archive *zip.Reader, part string) []relation {
+	var relations struct {
+		All []relation `xml:"Relationship"`
+	}
+	if readXML(archive, path.Join(path.Dir(part), "_rels", path.Base("/"+part)+".rels"), &relations) != nil {
+		return nil
+	}
+	return relations.All
+}
+
+// target returns the name of the part that a relation of a part names.
+func target(part, name string) string {
+	if !strings.HasPrefix(name, "/") {
+		name = path.Join("/", path.Dir(part), name)
+	}
+	return strings.TrimPrefix(path.Clean(name), "/")
 }
 
 func readXML(archive *zip.Reader, name string, v any) error {

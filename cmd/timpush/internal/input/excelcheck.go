@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -67,11 +68,13 @@ type sheetCheck struct {
 	formula  bool           // it has one
 	value    bool           // it has a value
 	content  []byte         // of its element
+	number   bool           // its value is a number
 	missing  map[int]string // first cell of each column whose formula has no result
+	long     map[int]string // first cell of each column with a number of more digits than a spreadsheet keeps
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
-	return &sheetCheck{decode: decode, missing: map[int]string{}}
+	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}}
 }
 
 // check reads a sheet and the texts that it may share to their end.
@@ -79,7 +82,9 @@ func (c *sheetCheck) check(archive *zip.Reader, sheet string) error {
 	if err := c.part(archive, partTexts, c.text); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("damaged workbook: its texts: %w", err)
 	}
-	if err := c.part(archive, sheet, c.token); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := c.part(archive, sheet, c.token); errors.Is(err, os.ErrNotExist) {
+		return errors.New("damaged workbook: the sheet is not there: open it in Excel and save it")
+	} else if err != nil {
 		return fmt.Errorf("damaged workbook: near row %d: %w", c.row, err)
 	}
 	return nil
@@ -148,7 +153,8 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 		}
 	case "c":
 		last := c.col
-		c.cell, c.shared, c.formula, c.value = attr(t, "r"), attr(t, "t") == "s", false, false
+		kind := attr(t, "t")
+		c.cell, c.shared, c.number, c.formula, c.value = attr(t, "r"), kind == "s", kind == "" || kind == "n", false, false
 		if c.col++; c.cell != "" {
 			c.col, _, err = excelize.CellNameToCoordinates(c.cell)
 		}
@@ -173,6 +179,9 @@ func (c *sheetCheck) end(element string) error {
 		if i, err := strconv.Atoi(text); c.shared && text != "" && (err != nil || i < 0 || i >= c.texts) {
 			return fmt.Errorf("the cell %s has the text %s of %d", c.cell, strconv.Quote(text), c.texts)
 		}
+		if c.number && c.long[c.col] == "" && isLong(text) {
+			c.long[c.col] = c.cell
+		}
 	case "c":
 		if c.formula && !c.value && c.missing[c.col] == "" {
 			c.missing[c.col] = c.cell
@@ -180,6 +189,12 @@ func (c *sheetCheck) end(element string) error {
 		c.cell = ""
 	}
 	return nil
+}
+
+// isLong reports whether a number has more than 15 digits before the point.
+func isLong(number string) bool {
+	n, err := strconv.ParseFloat(number, 64)
+	return err == nil && math.Abs(n) >= 1e15
 }
 
 func attr(t xml.StartElement, name string) string {

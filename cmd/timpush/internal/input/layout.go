@@ -60,12 +60,16 @@ func newLayout(names []string, o *Options, notes *Notes) (*layout, error) {
 	return l, l.check()
 }
 
-// checkFormulas refuses columns in use that have formulas without a result, which would be taken for empty cells.
-func (l *layout) checkFormulas(missing map[int]string) error {
+// checkSheet refuses columns in use that have formulas without a result, which would be taken for empty cells, and accounts that
+// have lost digits.
+func (l *layout) checkSheet(sheet *sheetCheck) error {
 	for i, c := range l.columns {
-		if cell := missing[i+1]; cell != "" && (i == l.account || l.attrs[i] != "") {
+		if cell := sheet.missing[i+1]; cell != "" && (i == l.account || l.attrs[i] != "") {
 			return fmt.Errorf("the column %q has a formula without a result, in %s: open the workbook in Excel and save it, which calculates them", c, cell)
 		}
+	}
+	if cell := sheet.long[l.account+1]; cell != "" {
+		return fmt.Errorf("the account in %s is a number of more than 15 digits, and a spreadsheet keeps 15 of them: format the column as text, and enter the accounts once more", cell)
 	}
 	return nil
 }
@@ -148,6 +152,10 @@ func (l *layout) check() error {
 
 // user makes a record of the fields of a row. Empty fields leave their attributes alone.
 func (l *layout) user(fields []string, r *record) {
+	if slices.EqualFunc(fields, l.columns, func(f, c string) bool { return strings.EqualFold(text.Trim(f), c) }) {
+		r.reason = "it names the columns, and is no user: were files joined?"
+		return
+	}
 	account := text.Trim(fields[l.account])
 	reason := l.unreadable(account, text.AccountFault)
 	switch {
@@ -155,10 +163,10 @@ func (l *layout) user(fields []string, r *record) {
 		reason = "the account is empty"
 	case isNull(account, l.options.Null):
 		reason = fmt.Sprintf("the account is %s, which means that there is none", account)
-	case l.options.AccountsOnly && l.options.Null == nil && slices.Contains(doubtful, account):
+	case l.options.AccountsOnly && l.options.Null == nil && doubtful(account):
 		reason = fmt.Sprintf("the account is %s, which may mean that there is none: give --null= to send it", account)
 	case shortened(account):
-		reason = "the account is a number that a spreadsheet has shortened, such as 4.91512E+12: format the column as a number without decimals, or as text before the numbers are entered, and save the file again"
+		reason = "the account is a number that a spreadsheet has shortened, such as 4.91512E+12: format the column as text before the numbers are entered, or, if they have at most 15 digits, as a number without decimals, and save the file again"
 	case reason == "" && account != fields[l.account]:
 		l.notes.Accounts++
 	}
@@ -213,7 +221,7 @@ func (l *layout) value(field string) (value, reason string) {
 	case trimmed == "", isNull(trimmed, l.options.Null):
 		l.notes.Empty++
 		return "", ""
-	case l.options.Null == nil && slices.Contains(doubtful, trimmed):
+	case l.options.Null == nil && doubtful(trimmed):
 		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, trimmed)
 	case shortened(trimmed):
 		l.notes.Shortened++
@@ -233,8 +241,16 @@ func shortened(field string) bool {
 
 var scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?E\+[0-9]{2,3}$`)
 
-// doubtful are texts that programs write where there is no value, or an error, and that can be values too.
-var doubtful = []string{"NULL", "null", "nan", "NaN", "<NA>", "#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!"}
+// doubtful reports whether a text is one that programs write where there is no value, an error, or a column that is too narrow,
+// and that can be a value too.
+func doubtful(text string) bool {
+	return slices.Contains(noValue, text) || len(text) >= 3 && strings.Trim(text, "#") == ""
+}
+
+var noValue = []string{
+	"NULL", "null", "nan", "NaN", "<NA>",
+	"#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#GETTING_DATA",
+}
 
 // isNull reports whether a text means that there is no value. \N does where nothing else is said: databases write it.
 func isNull(field string, null []string) bool {

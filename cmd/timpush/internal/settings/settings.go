@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -377,7 +378,10 @@ func (s *Source) readLine(line text.Line) error {
 	if !slices.Contains(keys, key) {
 		return line.Fault(0, fmt.Sprintf("there is no setting %q, but %s", key, strings.Join(keys, ", ")))
 	}
-	value = unquoted(value)
+	plain := text.Trim(value)
+	if value = unquoted(value); value == plain && comment.MatchString(value) {
+		return line.Fault(strings.Index(line.Text, "=")+1, "a comment (#) needs a line of its own")
+	}
 	if reason, _ := text.AccountFault(value); reason != "" {
 		return line.Fault(strings.Index(line.Text, "=")+1, reason)
 	}
@@ -387,6 +391,9 @@ func (s *Source) readLine(line text.Line) error {
 	s.file[key] = value
 	return nil
 }
+
+// comment is how a shell knows a comment at the end of a line. Taken for a part of the value, it would lead to a wrong app or administrator.
+var comment = regexp.MustCompile(`\s#`)
 
 // settingOf returns the setting that a name stands for, as it is in the file or in the environment.
 func settingOf(name string) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -94,6 +95,9 @@ func Quote(text string) string {
 	switch {
 	case text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }):
 		return text
+	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }): // a terminal would do what it says
+		escaped := strconv.Quote(text)
+		return "$'" + strings.ReplaceAll(escaped[1:len(escaped)-1], "'", `\'`) + "'"
 	case !strings.ContainsAny(text, "\"$`\\!"):
 		return `"` + text + `"` // as Windows knows it, too
 	}
@@ -108,10 +112,10 @@ func invisible(r rune) bool { return unicode.IsSpace(r) || zeroWidth(r) }
 // zeroWidth reports whether a character only marks a place. Those that join letters are not among them: words need them.
 func zeroWidth(r rune) bool {
 	switch r {
-	case '\u200b', '\u200e', '\u200f', '\u2060', '\ufeff':
+	case '\u00ad', '\u061c', '\u200b', '\u200e', '\u200f', '\u2060', '\ufeff':
 		return true
 	}
-	return false
+	return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' // direction of writing: copied phone numbers have them
 }
 
 // NotUTF8 is the reason of a text in another encoding.

@@ -133,6 +133,15 @@ func TestAccountFault(t *testing.T) {
 	}
 }
 
+func TestQuote(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"city=Rome": "city=Rome", "": `""`, "a b": `"a b"`, `a"b`: `'a"b'`, "it's $5": `'it'\''s $5'`, "\x1b[31m'\n": `$'\x1b[31m\'\n'`,
+	} {
+		assert.Equal(t, want, text.Quote(in))
+	}
+}
+
 // FuzzReader checks that any bytes are read to their end, that lines are as the whole text has them, and that what is valid
 // stays valid in each encoding.
 func FuzzReader(f *testing.F) {

@@ -302,15 +302,10 @@ func (timeout) Timeout() bool { return true }
 // failed returns the error of an attempt. A transport may report only the cause with which a context has ended, such as the failure
 // of something else that the caller does, which must not count as one of this request.
 func (s *sender) failed(ctx context.Context, err error) error {
-	switch cause := context.Cause(ctx); {
-	case err == nil || cause == nil:
-		return err
-	case cause == errAttemptTimeout: //nolint:errorlint // only this one
+	if err != nil && context.Cause(ctx) == errAttemptTimeout { //nolint:errorlint // only this one
 		return s.timedOut()
-	case cause != ctx.Err() && errors.Is(err, cause): //nolint:errorlint // one that wraps it is a cause too
-		return ended(ctx)
 	}
-	return err
+	return withoutCause(ctx, err)
 }
 
 // timedOut returns the error of an attempt that took too long, of which a transport may report only that its context was

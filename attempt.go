@@ -186,6 +186,8 @@ func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
 func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int, []byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.attemptTimeout, errAttemptTimeout)
 	defer cancel()
+	ctx, connected := s.untilConnected(ctx, x)
+	defer connected()
 	req := s.newRequest(ctx, x, host)
 	if err := beforesend.Check(ctx); err != nil {
 		return 0, nil, &withheldError{err}
@@ -216,6 +218,25 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		err = fmt.Errorf("the answer is longer than %d MiB", most>>20)
 	}
 	return resp.StatusCode, text, s.failed(ctx, err)
+}
+
+// untilConnected leaves half of the time to another host if no connection comes, where there is one: a host that drops packets would
+// take all of it.
+func (s *sender) untilConnected(ctx context.Context, x *exchange) (context.Context, func()) {
+	deadline, ok := ctx.Deadline()
+	if !ok || s.hosts.backup == nil || !s.standardTransport() {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(time.Until(deadline)/2, func() {
+		if !x.used.Load() {
+			cancel(errNoConnection)
+		}
+	})
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // discard closes an answer that a transport returned beside an error: whatever that says, the request may have reached the server.
@@ -289,7 +310,10 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-var errAttemptTimeout error = timeout{}
+var (
+	errAttemptTimeout error = timeout{}
+	errNoConnection   error = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("no connection in half of the time")}
+)
 
 type timeout struct{}
 
@@ -302,8 +326,13 @@ func (timeout) Timeout() bool { return true }
 // failed returns the error of an attempt. A transport may report only the cause with which a context has ended, such as the failure
 // of something else that the caller does, which must not count as one of this request.
 func (s *sender) failed(ctx context.Context, err error) error {
-	if err != nil && context.Cause(ctx) == errAttemptTimeout { //nolint:errorlint // only this one
+	switch cause := context.Cause(ctx); {
+	case err == nil:
+		return nil
+	case cause == errAttemptTimeout: //nolint:errorlint // only this one
 		return s.timedOut()
+	case cause == errNoConnection: //nolint:errorlint // as above
+		return errNoConnection
 	}
 	return withoutCause(ctx, err)
 }

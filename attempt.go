@@ -167,6 +167,11 @@ func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
 	e.Kind = AttemptStart
 	ctx := s.observe(s.ctx, e)
 	began := time.Now()
+	e.Kind, e.Failure = AttemptEnd, "panic" // of the transport, unless it returns
+	defer func() {
+		e.Duration = time.Since(began)
+		s.observe(ctx, e)
+	}()
 	host := s.hosts.choose()
 	status, text, err := s.roundTrip(ctx, x, host)
 	if err != nil {
@@ -175,9 +180,8 @@ func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
 		s.hosts.note(host, true)
 		a, v = x.interpret(status, text)
 	}
-	e.Kind, e.Duration, e.Status = AttemptEnd, time.Since(began), status
+	e.Status = status
 	e.Code, e.Failure = failureOf(v.err)
-	s.observe(ctx, e)
 	return a, v
 }
 

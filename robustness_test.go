@@ -331,6 +331,21 @@ func TestContextsThatEndWithACause(t *testing.T) {
 	})
 }
 
+// TestAttemptEndsWithAPanicOfTheTransport: what an Observer counts as under way must not remain so.
+func TestAttemptEndsWithAPanicOfTheTransport(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		events := &recorder{}
+		c := newClient(t, timpush.WithObserver(events), through(func(*http.Request) (*http.Response, error) { panic("the transport") }))
+		assert.PanicsWithValue(t, "the transport", func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
+		kinds := map[timpush.EventKind]string{}
+		for _, e := range events.all() {
+			kinds[e.Kind] += e.Failure
+		}
+		assert.Equal(t, "panic", kinds[timpush.AttemptEnd])
+		assert.Equal(t, "panic", kinds[timpush.CallEnd])
+	})
+}
+
 // waitingForTheCause is a Limiter and a Signer that return the cause with which their context ends.
 type waitingForTheCause struct{}
 

@@ -167,6 +167,11 @@ func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
 	e.Kind = AttemptStart
 	ctx := s.observe(s.ctx, e)
 	began := time.Now()
+	e.Kind, e.Failure = AttemptEnd, "panic" // of the transport, unless it returns
+	defer func() {
+		e.Duration = time.Since(began)
+		s.observe(ctx, e)
+	}()
 	host := s.hosts.choose()
 	status, text, err := s.roundTrip(ctx, x, host)
 	if err != nil {
@@ -175,9 +180,8 @@ func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
 		s.hosts.note(host, true)
 		a, v = x.interpret(status, text)
 	}
-	e.Kind, e.Duration, e.Status = AttemptEnd, time.Since(began), status
+	e.Status = status
 	e.Code, e.Failure = failureOf(v.err)
-	s.observe(ctx, e)
 	return a, v
 }
 
@@ -186,6 +190,8 @@ func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
 func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int, []byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.attemptTimeout, errAttemptTimeout)
 	defer cancel()
+	ctx, connected := s.untilConnected(ctx, x)
+	defer connected()
 	req := s.newRequest(ctx, x, host)
 	if err := beforesend.Check(ctx); err != nil {
 		return 0, nil, &withheldError{err}
@@ -216,6 +222,25 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		err = fmt.Errorf("the answer is longer than %d MiB", most>>20)
 	}
 	return resp.StatusCode, text, s.failed(ctx, err)
+}
+
+// untilConnected leaves half of the time to another host if no connection comes, where there is one: a host that drops packets would
+// take all of it.
+func (s *sender) untilConnected(ctx context.Context, x *exchange) (context.Context, func()) {
+	deadline, ok := ctx.Deadline()
+	if !ok || s.hosts.backup == nil || !s.standardTransport() {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(time.Until(deadline)/2, func() {
+		if !x.used.Load() {
+			cancel(errNoConnection)
+		}
+	})
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // discard closes an answer that a transport returned beside an error: whatever that says, the request may have reached the server.
@@ -289,7 +314,10 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-var errAttemptTimeout error = timeout{}
+var (
+	errAttemptTimeout error = timeout{}
+	errNoConnection   error = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("no connection in half of the time")}
+)
 
 type timeout struct{}
 
@@ -303,14 +331,14 @@ func (timeout) Timeout() bool { return true }
 // of something else that the caller does, which must not count as one of this request.
 func (s *sender) failed(ctx context.Context, err error) error {
 	switch cause := context.Cause(ctx); {
-	case err == nil || cause == nil:
-		return err
+	case err == nil:
+		return nil
 	case cause == errAttemptTimeout: //nolint:errorlint // only this one
 		return s.timedOut()
-	case cause != ctx.Err() && errors.Is(err, cause): //nolint:errorlint // one that wraps it is a cause too
-		return ended(ctx)
+	case cause == errNoConnection: //nolint:errorlint // as above
+		return errNoConnection
 	}
-	return err
+	return withoutCause(ctx, err)
 }
 
 // timedOut returns the error of an attempt that took too long, of which a transport may report only that its context was

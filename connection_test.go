@@ -495,6 +495,38 @@ func TestBackupHost(t *testing.T) {
 	})
 }
 
+// TestBackupHostWithinTheDeadline: a host that drops packets must not take all of the time that a call has, neither before that is known
+// nor when it is tried again.
+func TestBackupHostWithinTheDeadline(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		standard := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if strings.HasPrefix(address, timpush.RegionSingapore.BackupHost()) {
+				return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("refused")}
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+		defer standard.CloseIdleConnections()
+		events := &recorder{}
+		c := newClient(t, timpush.WithBackupHost(), timpush.WithObserver(events), timpush.WithMaxAttempts(2),
+			timpush.WithHTTPClient(&http.Client{Transport: standard}))
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			_, err := c.SetAttr(ctx, someUsers(1))
+			cancel()
+			require.ErrorContains(t, err, timpush.RegionSingapore.BackupHost())
+			require.ErrorContains(t, err, "1 not sent")
+			assert.NotErrorIs(t, err, context.DeadlineExceeded)
+			time.Sleep(time.Minute)
+		}
+		for _, e := range events.all() {
+			if e.Kind == timpush.AttemptEnd {
+				assert.Equal(t, "unreachable", e.Failure)
+			}
+		}
+	})
+}
+
 // TestNoBackupHost: without the option nothing goes elsewhere.
 func TestNoBackupHost(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

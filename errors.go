@@ -340,6 +340,15 @@ func ended(ctx context.Context) error {
 	return err
 }
 
+// withoutCause returns an error of something that the caller has given the client, such as a transport or a Signer. It may be only the
+// cause with which ctx has ended, or hold it.
+func withoutCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && cause != ctx.Err() && errors.Is(err, cause) { //nolint:errorlint // one that wraps it is a cause too
+		return ended(ctx)
+	}
+	return err
+}
+
 // endedError says why a context has ended. It matches the cause, which may be the failure of another call that runs beside this one, as
 // golang.org/x/sync/errgroup has it: then errors.As must not take the outcomes and the code of that call for those of this one.
 type endedError struct{ err, cause error }
@@ -350,8 +359,13 @@ func (e *endedError) Error() string { return fmt.Sprintf("%v: %v", e.err, e.caus
 // Unwrap returns the error of the context.
 func (e *endedError) Unwrap() error { return e.err }
 
-// Is reports whether the cause matches.
-func (e *endedError) Is(target error) bool { return errors.Is(e.cause, target) }
+// Is reports whether the cause matches, but for what says how a call ended.
+func (e *endedError) Is(target error) bool {
+	if _, code := target.(Code); code || target == ErrNotStored || target == ErrNotAnswered {
+		return false
+	}
+	return errors.Is(e.cause, target)
+}
 
 // As finds an error in the cause that is not of a call.
 func (e *endedError) As(target any) bool {

@@ -200,7 +200,7 @@ func TestLowPriorityLeavesTimeForTheWait(t *testing.T) {
 			}
 			cancel()
 		}
-		assert.InDelta(t, 30, failed, 10, "three a minute")
+		assert.Zero(t, failed, "the pauses to measure take no time that they need")
 	})
 }
 

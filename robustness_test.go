@@ -331,6 +331,33 @@ func TestContextsThatEndWithACause(t *testing.T) {
 	})
 }
 
+// TestAttemptEndsWithAPanicOfTheTransport: what an Observer counts as under way must not remain so.
+func TestAttemptEndsWithAPanicOfTheTransport(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		events := &recorder{}
+		c := newClient(t, timpush.WithObserver(events), through(func(*http.Request) (*http.Response, error) { panic("the transport") }))
+		assert.PanicsWithValue(t, "the transport", func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
+		kinds := map[timpush.EventKind]string{}
+		for _, e := range events.all() {
+			kinds[e.Kind] += e.Failure
+		}
+		assert.Equal(t, "panic", kinds[timpush.AttemptEnd])
+		assert.Equal(t, "panic", kinds[timpush.CallEnd])
+	})
+}
+
+// waitingForTheCause is a Limiter and a Signer that return the cause with which their context ends.
+type waitingForTheCause struct{}
+
+func (waitingForTheCause) Wait(ctx context.Context) error {
+	<-ctx.Done()
+	return fmt.Errorf("the service: %w", context.Cause(ctx))
+}
+
+func (w waitingForTheCause) UserSig(ctx context.Context) (string, time.Time, error) {
+	return "", time.Time{}, w.Wait(ctx)
+}
+
 // TestCauseThatIsTheFailureOfAnotherCall: an errgroup ends the context of the calls beside one that has failed with its error, whose
 // outcomes and code are not theirs.
 func TestCauseThatIsTheFailureOfAnotherCall(t *testing.T) {
@@ -363,10 +390,17 @@ func TestCauseThatIsTheFailureOfAnotherCall(t *testing.T) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.Error(t, b.Close(ended))
-		for _, err := range []error{early, push, one} {
+		waits := waitingForTheCause{}
+		_, limited := newClient(t, timpush.WithLimiter(waits)).SetAttr(began(), someUsers(1))
+		_, unsigned := newClient(t, timpush.WithSigner(waits)).SetAttr(began(), someUsers(1))
+		for _, err := range []error{early, push, one, limited, unsigned} {
 			require.ErrorIs(t, err, context.Canceled)
-			require.NotErrorAs(t, err, new(*timpush.PartialError))
+			require.ErrorIs(t, err, other)
+			require.NotErrorIs(t, err, timpush.ErrUserSigMismatch)
 			require.NotErrorAs(t, err, new(timpush.Code))
+		}
+		for _, err := range []error{early, push, one} {
+			require.NotErrorAs(t, err, new(*timpush.PartialError))
 			assert.Empty(t, timpush.Remaining(err, someUsers(1)))
 		}
 		for _, e := range events.all() {

@@ -114,7 +114,7 @@ func (u *userSigs) renew(ctx context.Context) (string, error) {
 	now := time.Now().Round(0)
 	if err != nil {
 		u.renewAt = now.Add(renewPause)
-		return "", &signerError{err}
+		return "", &signerError{withoutCause(ctx, err)}
 	}
 	u.usersig, u.expires = renewed, expires.Round(0)
 	u.renewAt = now.Add(u.expires.Sub(now) / 5 * 4)

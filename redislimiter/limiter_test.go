@@ -231,6 +231,45 @@ func TestSilentRedis(t *testing.T) {
 	})
 }
 
+// TestSilentRedisForHurriedCallers: none has as much time as Redis may take, and yet they find that it is down and use the fallback.
+func TestSilentRedisForHurriedCallers(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		var silent atomic.Bool
+		m.ask = func(context.Context) error {
+			if silent.Load() {
+				time.Sleep(time.Minute)
+				return errors.New("too late")
+			}
+			return nil
+		}
+		l := newLimiter(t, m, redislimiter.WithFallback(0.5))
+		require.NoError(t, l.Wait(t.Context()))
+		silent.Store(true)
+		hurried := func(d time.Duration) (calls, failed int) {
+			for began := time.Now(); time.Since(began) < d; {
+				if l.Wait(within(t, 300*time.Millisecond)) == nil {
+					calls++
+				} else {
+					failed++
+					time.Sleep(50 * time.Millisecond)
+				}
+			}
+			return calls, failed
+		}
+		calls, _ := hurried(2 * time.Second)
+		assert.Positive(t, calls)
+		calls, failed := hurried(10 * time.Second)
+		assert.Greater(t, calls, 300)
+		assert.Zero(t, failed, "also of those that try Redis again")
+		silent.Store(false)
+		time.Sleep(time.Minute)
+		calls, failed = hurried(10 * time.Second)
+		assert.Greater(t, calls, 850)
+		assert.LessOrEqual(t, failed, 20, "a second without calls for the others to notice")
+	})
+}
+
 func TestFallbackKeepsToItsShare(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {

@@ -135,41 +135,67 @@ type answer struct {
 // wait is how far ahead the slot was when the script ran.
 func (a answer) wait() time.Duration { return time.Duration(a.at-a.now) * time.Microsecond }
 
-// ask runs the script and learns from the answer. An error that is not of ctx means that Redis cannot be used.
+// ask runs the script and learns from the answer. An error that is not of ctx means that Redis cannot be used. If ctx ends first, the
+// question goes on: where no caller has as much time as the timeout, they must learn all the same that Redis does not answer.
 func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
-	defer cancel()
+	question, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.patienceWithRedis(ctx))
 	type result struct {
 		answer
 		err      error
+		late     bool
 		panicked any
 	}
 	results := make(chan result, 1)
 	args := l.arguments(r)
-	go func() { // since go-redis does not stop reading when ctx ends
+	go func() { // since go-redis does not stop reading when its context ends
 		var r result
 		defer func() {
 			r.panicked = recover() // of a hook of the client, for instance: it is the caller's
 			results <- r
 		}()
-		r.answer, r.err = l.run(ctx, args)
+		r.answer, r.err = l.run(question, args)
+		r.late = question.Err() != nil
 	}()
-	dialed, stop := l.dialIfSlow(ctx)
-	defer stop()
+	dialed, stop := l.dialIfSlow(question)
 	select {
+	case <-ctx.Done():
+		context.AfterFunc(question, func() {
+			defer cancel()
+			select {
+			case r := <-results:
+				if r.err == nil {
+					return
+				}
+			default:
+			}
+			l.failed(l.silence(dialed))
+		})
+		return answer{}, ctx.Err()
 	case r := <-results:
-		if r.panicked != nil {
+		cancel()
+		stop()
+		switch {
+		case r.panicked != nil:
 			panic(r.panicked)
-		}
-		if r.err == nil {
+		case r.err == nil:
 			return l.learn(r.answer), nil
-		}
-		if ctx.Err() == nil {
+		case !r.late:
 			return answer{}, l.explain(r.err)
 		}
-	case <-ctx.Done():
+	case <-question.Done():
+		cancel()
 	}
 	return answer{}, l.silence(dialed)
+}
+
+// patienceWithRedis is how long to wait for an answer. While Redis is down, half of the time to a deadline is left to go on without it.
+func (l *Limiter) patienceWithRedis(ctx context.Context) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down != nil && l.alone.calls > 0 {
+		return min(l.timeout, patience(ctx)/2)
+	}
+	return l.timeout
 }
 
 // dialIfSlow tries to connect to a Redis that has not answered for half of the timeout, and sends the outcome: go-redis

@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -33,9 +34,15 @@ type image struct {
 // copyQueue copies the folder of a queue as it is: while the queue is open, that is what a crash leaves.
 func copyQueue(t *testing.T, from string) string {
 	t.Helper()
-	to := t.TempDir()
-	require.NoError(t, os.CopyFS(to, os.DirFS(from)))
-	return to
+	for {
+		to := t.TempDir()
+		err := os.CopyFS(to, os.DirFS(from))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a file was renamed under the copy
+		}
+		require.NoError(t, err)
+		return to
+	}
 }
 
 // queueImages makes a queue of some messages with an update each, and returns images of it: after a crash and after Close, with

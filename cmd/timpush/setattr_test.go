@@ -110,6 +110,28 @@ func TestNDJSON(t *testing.T) {
 	assert.Len(t, w.fake.Accounts(), 3)
 }
 
+// Which of two members is the account must not depend on which comes first, or is null.
+func TestNDJSONWithTwoAccounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.ndjson", `{"uid":"a","city":"Rome"}
+{"uid":"b","To_Account":"x","city":"Rome"}
+{"To_Account":"x","uid":"c","city":"Rome"}
+{"uid":null,"To_Account":"x","city":"Rome"}
+{"To_Account":"d","Attrs":{"city":"Rome"}}
+`)
+	r := w.run("set-attr", "--account", "uid", "u.ndjson")
+	assert.Equal(t, 1, r.code, r.err)
+	assert.Equal(t, []string{"a", "d"}, w.fake.Accounts())
+	for _, reject := range lines(t, w.read("u.ndjson.rejected.ndjson")) {
+		assert.Equal(t, `"uid" and "To_Account" are both in it: which is the account? --ignore To_Account leaves the latter out`, reject["reason"])
+	}
+	r = w.run("set-attr", "--account", "uid", "--ignore", "To_Account", "u.ndjson")
+	assert.Equal(t, 1, r.code, r.err)
+	assert.Equal(t, []string{"a", "b", "c", "d"}, w.fake.Accounts())
+	assert.Len(t, lines(t, w.read("u.ndjson.rejected.ndjson")), 2, "the fourth and the fifth row have no account")
+}
+
 func TestCompression(t *testing.T) {
 	t.Parallel()
 	var gz, zst bytes.Buffer

@@ -251,6 +251,18 @@ func TestResultFilesOfEarlierRuns(t *testing.T) {
 	assert.Len(t, rejects, 3)
 }
 
+// A run that is refused as nothing was done leaves the result files of the run before where its summary said.
+func TestResultFilesAfterARefusal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,nosuch\na,Rome\n")
+	w.write("u.csv.failed.ndjson", `{"To_Account":"b","Attrs":{"city":"Rome"}}`)
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 2, r.code, r.err)
+	assert.True(t, w.has("u.csv.failed.ndjson"))
+	assert.False(t, w.has("u.csv.checkpoint"))
+}
+
 // TestTwoRunsWithTheSameResultFiles: without a checkpoint, as for standard input, they hold the second run back. It would remove the
 // files of the first one at its end, with the rows that are written to them later.
 func TestTwoRunsWithTheSameResultFiles(t *testing.T) {

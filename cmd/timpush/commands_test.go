@@ -73,7 +73,7 @@ func TestNames(t *testing.T) {
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, timpushtest.AttrName{Index: 5, Name: "model", RegistrationID: true}, w.fake.AttrNames()[2])
 	assert.Contains(t, w.run("names", "get", "--json").out, `{"index":5,"name":"model","type":"registrationid"}`)
-	for _, bad := range []string{"town", "10=town", "x=town", "=town", "1=", "6=os:registration", "6=os:", "6=:userid"} {
+	for _, bad := range []string{"1= town", "1=town :userid", "town", "10=town", "x=town", "=town", "1=", "6=os:registration", "6=os:", "6=:userid"} {
 		assert.Equal(t, 2, w.run("names", "set", "--yes", bad).code, bad)
 	}
 	require.Len(t, w.fake.AttrNames(), 3)

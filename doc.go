@@ -58,7 +58,7 @@
 // The API answers HTTP 200 to nearly everything, so the code in the body decides (see [Code.Retryable]):
 //
 //   - Throttle codes (60007, 60011, 60018, 60019) pause all calls of the client that use the same [Quota] (60011: all calls) for
-//     0.1 s, or for 1 s up to 16 s if they go on, and then let them continue at a lower rate that recovers within seconds.
+//     0.1 to 0.3 s, or for 1 s up to 16 s if they go on, and then let them continue at a lower rate that recovers within seconds.
 //   - Transient faults (91000, timeouts, 5xx, a lost connection) are retried after a random pause of at most 0.2 s, 0.4 s,
 //     0.8 s and so on up to 20 s. Accounts that ErrorList names with such a code are sent again alone.
 //   - After a 429 or 503 with Retry-After the client waits as long as that says, at most 60 s ([HTTPError.RetryAfter]).

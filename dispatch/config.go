@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	consumerLife  = time.Minute    // of a consumer that is no longer used
-	maxConsumers  = 10             // that are left over within consumerLife, when dispatchers change often
-	maxStoredSize = 512 << 10      // bytes that a message can have
-	checkEvery    = time.Second    // of the configuration, by Stats and while it is wrong
-	checkGood     = 5 * checkEvery // of the configuration while it is right and updates are stored: many processes may store
+	consumerLife  = time.Minute       // of a consumer that is no longer used
+	maxConsumers  = 10                // that are left over within consumerLife, when dispatchers change often
+	maxStoredSize = 512 << 10         // bytes that a message can have
+	leastBucket   = 8 * maxStoredSize // bytes of the bucket with the record
+	checkEvery    = time.Second       // of the configuration, by Stats and while it is wrong
+	checkGood     = 5 * checkEvery    // of the configuration while it is right and updates are stored: many processes may store
 )
 
 // role is what a stream is for: it says what its configuration has to be.
@@ -75,7 +76,7 @@ func (r role) refusing(c *jetstream.StreamConfig) []setting {
 		{c.Mirror == nil && !slices.Equal(c.Subjects, []string{r.subject}), subjects, "--subjects='" + r.subject + "'"},
 		{c.MaxMsgs > 0, fmt.Sprintf("it holds %d messages at most, want no limit", c.MaxMsgs), "--max-msgs=-1"},
 		{c.MaxMsgSize > 0 && c.MaxMsgSize < maxStoredSize, fmt.Sprintf("a message has %d bytes at most, want no limit", c.MaxMsgSize), "--max-msg-size=-1"},
-		{r.bucket && c.MaxBytes > 0 && c.MaxBytes < 8*maxStoredSize, fmt.Sprintf("it holds %d bytes at most, want no limit", c.MaxBytes), "--max-bytes=-1"},
+		{r.bucket && c.MaxBytes > 0 && c.MaxBytes < leastBucket, fmt.Sprintf("it holds %d bytes at most, want no limit", c.MaxBytes), "--max-bytes=-1"},
 		{c.AllowMsgCounter, "it counts instead of storing messages", ""},
 		{r.updates && c.MaxConsumers > 0 && c.MaxConsumers < maxConsumers, fmt.Sprintf("it has %d consumers at most, want no limit", c.MaxConsumers), ""},
 		{r.updates && c.ConsumerLimits.InactiveThreshold > 0 && c.ConsumerLimits.InactiveThreshold < consumerLife,
@@ -93,7 +94,7 @@ type asset struct {
 
 // configFault returns what is wrong with the streams now, or nil. Those that cannot be asked are left out.
 func (q *Queue) configFault(ctx context.Context) error {
-	var faults []error
+	faults := []error{q.acknowledged.removed()}
 	for _, a := range q.assets {
 		info, err := q.info(ctx, a)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -139,11 +140,11 @@ func (q *Queue) checkConfig(ctx context.Context) error {
 	checked, fault := q.config.checked, q.config.fault
 	q.config.Unlock()
 	if time.Since(checked) >= checkEvery {
-		fault = q.lookAtConfig(ctx, fault)
+		fault, checked = q.lookAtConfig(ctx, fault), time.Now()
 	}
 	q.config.Lock()
 	defer q.config.Unlock()
-	q.config.checked, q.config.fault, q.config.checking = time.Now(), fault, false
+	q.config.checked, q.config.fault, q.config.checking = checked, fault, false
 	return fault
 }
 

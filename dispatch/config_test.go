@@ -2,6 +2,8 @@ package dispatch_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +93,48 @@ func TestOpenRefusesStreamsThatLoseOrRefuse(t *testing.T) {
 	require.ErrorContains(t, err, "sealed")
 }
 
+// TestSmallMessagesAreRefused: single updates would be stored, and those that come together would not.
+func TestSmallMessagesAreRefused(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir(), func(o *server.Options) { o.MaxPayload = 256 << 10 })
+	_, err := dispatch.Open(t.Context(), js, appID)
+	require.ErrorContains(t, err, "max_payload")
+}
+
+// TestMissingPermissionsAreNamed: the server does not answer a request that it does not permit.
+func TestMissingPermissionsAreNamed(t *testing.T) {
+	t.Parallel()
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	js, _ := startServer(t, dir)
+	require.NoError(t, openOn(t, js).Close()) // by another user
+	for deny, want := range map[string]string{"$JS.API.CONSUMER.CREATE.>": "$JS.API.CONSUMER.CREATE.", "$KV.*.dispatcher": "$KV."} {
+		var log records
+		js, _ := startServer(t, copyQueue(t, dir), func(o *server.Options) {
+			permissions := &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{deny}}}
+			o.NoAuthUser, o.Users = "a", []*server.User{{Username: "a", Permissions: permissions}}
+		})
+		run(t, openOn(t, js, dispatch.WithLogger(log.logger()), dispatch.WithLease(time.Second)), quickClient(fake))
+		eventually(t, "it is named", func() bool { return strings.Contains(log.text(), want) })
+		assert.NotContains(t, log.text(), "may be damaged")
+	}
+}
+
+// TestAccountThatWantsLimits: hosted accounts take no stream without a limit of its bytes.
+func TestAccountThatWantsLimits(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "server.conf")
+	require.NoError(t, os.WriteFile(path, []byte(`accounts { A { jetstream { max_bytes_required: true }, users [ { user: a, password: a } ] } }, no_auth_user: a`), 0o600))
+	js, _ := startServer(t, t.TempDir(), func(o *server.Options) {
+		config, err := server.ProcessConfigFile(path)
+		require.NoError(t, err)
+		o.Accounts, o.Users, o.NoAuthUser = config.Accounts, config.Users, config.NoAuthUser
+	})
+	fake, q := timpushtest.Start(t), openOn(t, js)
+	set(t, q, user("mary", "Rome"))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+}
+
 func TestReplicasAreChecked(t *testing.T) {
 	t.Parallel()
 	js, _ := startServer(t, t.TempDir())
@@ -122,6 +166,7 @@ func TestStreamEditedUnderWay(t *testing.T) {
 		}
 	}
 	eventually(t, "no updates are taken", func() bool {
+		_ = stats(t, q) // often, as for several dashboards
 		if err = q.SetAttr(t.Context(), user(fmt.Sprint("late", acknowledged), "1")); err == nil {
 			acknowledged++
 		}

@@ -152,7 +152,7 @@ func TestDamagedBucketRepeatsNothing(t *testing.T) {
 		"last":      func(data []byte, _ string) { data[len(data)-100] ^= 1 },
 		"copy too": func(data []byte, dir string) {
 			data[len(data)-100] ^= 1
-			assert.NoError(t, os.WriteFile(filepath.Join(dir, "record"), nil, 0o600))
+			assert.NoError(t, os.WriteFile(filepath.Join(dir, streamName+".record"), nil, 0o600))
 		},
 	} {
 		dir := copyQueue(t, settled.dir)
@@ -362,8 +362,8 @@ func TestDamagedFilesBesideTheData(t *testing.T) {
 	stop()
 	storeMessages(t, q, 20, 40)
 	require.NoError(t, q.Close())
-	for _, name := range []string{"acknowledged", "record"} {
-		path := filepath.Join(dir, name)
+	for _, name := range []string{".acknowledged", ".record"} {
+		path := filepath.Join(dir, streamName+name)
 		data, err := os.ReadFile(path)
 		require.NoError(t, err)
 		data[3] ^= 0xff
@@ -374,6 +374,96 @@ func TestDamagedFilesBesideTheData(t *testing.T) {
 	drained(t, q)
 	assert.Len(t, fake.Accounts(), 40)
 	assert.Zero(t, stats(t, q).Lost)
+}
+
+// TestRemovedDataIsCounted: an operator, or a repair of the file system, has taken the data and left the files beside it.
+func TestRemovedDataIsCounted(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"", "$G", "$G/streams", "$G/streams/" + streamName} {
+		fake, dir := timpushtest.Start(t), t.TempDir()
+		q := open(t, dir, quick)
+		stop := run(t, q, quickClient(fake))
+		storeMessages(t, q, 0, 20)
+		drained(t, q)
+		stop()
+		storeMessages(t, q, 20, 50)
+		require.NoError(t, q.Close())
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "jetstream", part)))
+		for range 2 {
+			q = open(t, dir, quick)
+			s := stats(t, q)
+			assert.Equal(t, 30, s.Lost, part)
+			assert.Equal(t, "21-50", s.LostAt, part)
+			require.NoError(t, q.Close())
+		}
+		q = open(t, dir, quick)
+		run(t, q, quickClient(fake))
+		storeMessages(t, q, 50, 60)
+		drained(t, q)
+		assert.Len(t, fake.Accounts(), 30, part)
+		assert.Equal(t, 30, stats(t, q).Lost, part)
+	}
+}
+
+// TestFolderRemovedWhileOpen: the server goes on without its files, and must not acknowledge what is gone with the process.
+func TestFolderRemovedWhileOpen(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"", "jetstream"} {
+		var log records
+		fake, dir := timpushtest.Start(t), filepath.Join(t.TempDir(), "queue")
+		q := open(t, dir, quick, dispatch.WithLogger(log.logger()))
+		storeMessages(t, q, 0, 20)
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, part)))
+		if part == "" {
+			open(t, dir) // by another process, which knows nothing of this one
+		}
+		eventually(t, "it is noticed", func() bool { return strings.Contains(stats(t, q).Paused, "removed") })
+		require.ErrorContains(t, q.SetAttr(t.Context(), user("mary", "Rome")), "the data in "+dir+" was removed")
+		assert.Contains(t, log.text(), "no updates are taken")
+		run(t, q, quickClient(fake))
+		drained(t, q)
+		assert.Len(t, fake.Accounts(), 20, "what it still has is sent")
+	}
+}
+
+// TestProcessChangesFolder: the folder of a queue is the one that it was when it was opened.
+func TestProcessChangesFolder(t *testing.T) {
+	first, second := t.TempDir(), t.TempDir()
+	t.Chdir(first)
+	fake, q := timpushtest.Start(t), open(t, "queue", quick)
+	t.Chdir(second)
+	run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 20)
+	drained(t, q)
+	assert.Empty(t, stats(t, q).Paused)
+	files, err := os.ReadDir(second)
+	require.NoError(t, err)
+	assert.Empty(t, files)
+}
+
+// TestFolderOfAnotherApp: the wrong SDKAppID opens a folder. What it finds is not damage, and it leaves the other queue as it is.
+func TestFolderOfAnotherApp(t *testing.T) {
+	t.Parallel()
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	q := open(t, dir, quick)
+	js, subject := q.JetStream()
+	_, err := js.Publish(t.Context(), subject+".set.1", []byte("not of this package"))
+	require.NoError(t, err)
+	stop := run(t, q, quickClient(fake))
+	eventually(t, "it is a dead letter", func() bool { return stats(t, q).DeadLetters == 1 })
+	stop()
+	storeMessages(t, q, 0, 20)
+	require.NoError(t, q.Close())
+	for range 2 {
+		q, err = dispatch.OpenEmbedded(t.Context(), dir, appID+1)
+		require.NoError(t, err)
+		assert.Zero(t, stats(t, q).Lost)
+		require.NoError(t, q.Close())
+		q = open(t, dir)
+		s := stats(t, q)
+		assert.Equal(t, []int{20, 1, 0}, []int{s.Backlog, s.DeadLetters, s.Lost})
+		require.NoError(t, q.Close())
+	}
 }
 
 func TestDamageWhileOpen(t *testing.T) {

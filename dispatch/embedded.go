@@ -27,11 +27,14 @@ const readyTimeout = 30 * time.Second
 // [Stats].Paused says why. Both end by themselves within seconds when there is space again; nothing that was stored is lost.
 //
 // Beside the data are two small files with which OpenEmbedded finds out whether the data was damaged: what is missing is
-// counted in [Stats].Lost.
+// counted in [Stats].Lost, unless they are gone with it.
 func OpenEmbedded(ctx context.Context, dir string, sdkAppID int, opts ...Option) (*Queue, error) {
 	s, err := newSettings(sdkAppID, opts)
 	if err != nil {
 		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil { // the process may go to another folder
+		return nil, fmt.Errorf("dispatch: %w", err)
 	}
 	unlock, err := lock(dir)
 	if err != nil {
@@ -164,14 +167,19 @@ func lock(dir string) (unlock func() error, err error) {
 // recoverFiles takes over from the process that had the folder before: it has ended, or the folder would be locked. It compares
 // the data with the files beside it, and counts what was acknowledged and is missing.
 func (q *Queue) recoverFiles(ctx context.Context, dir string) (err error) {
-	if q.acknowledged, err = openAckFile(dir); err != nil {
+	beside := filepath.Join(dir, q.name) // of each app, in case that one is opened by mistake
+	if q.acknowledged, err = openAckFile(beside + ".acknowledged"); err != nil {
 		return err
 	}
 	info, err := q.info(ctx, q.stream, jetstream.WithSubjectFilter(">"))
 	if err != nil {
 		return err
 	}
-	q.kept = &copyFile{filepath.Join(dir, "record"), info.Created}
+	acks, created := &q.acknowledged.read, info.Created
+	if acks.Created != 0 {
+		created = time.Unix(0, acks.Created) // of the stream before, if it is another: the copy says what was settled in it
+	}
+	q.kept = &copyFile{beside + ".record", created}
 	l := q.newLease()
 	if err := l.load(ctx); err != nil {
 		return err
@@ -183,7 +191,7 @@ func (q *Queue) recoverFiles(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	acks, letters := &q.acknowledged.read, dead.State.Msgs
+	letters := dead.State.Msgs
 	counted := l.record.Counted == acks.Generation // before a crash
 	q.countEnd(ctx, &l.record, info)
 	if missing := acks.Letters - int64(letters); missing > 0 && !counted {
@@ -194,6 +202,7 @@ func (q *Queue) recoverFiles(ctx context.Context, dir string) (err error) {
 	if err := q.saveFirst(ctx, l); err != nil {
 		return err
 	}
+	q.kept.created = info.Created
 	return q.acknowledged.begin(info.Created, info.State.LastSeq, letters)
 }
 

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -31,8 +34,8 @@ type ackFile struct {
 	acks
 }
 
-func openAckFile(dir string) (*ackFile, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "acknowledged"), os.O_CREATE|os.O_RDWR, 0o600)
+func openAckFile(path string) (*ackFile, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +83,27 @@ func (a *ackFile) letters(more int64) {
 	defer a.mu.Unlock()
 	a.Letters += more
 	_ = a.write()
+}
+
+// removed returns an error if the folder of the file, or the data beside it, was removed or replaced: the server would go on, and what it
+// stores would be gone with the process.
+func (a *ackFile) removed() error {
+	if a == nil {
+		return nil
+	}
+	mine, err := a.file.Stat()
+	if err != nil {
+		return nil //nolint:nilerr // it is closed
+	}
+	dir := filepath.Dir(a.file.Name())
+	there, err := os.Stat(a.file.Name())
+	if err == nil {
+		_, err = os.Stat(filepath.Join(dir, "jetstream"))
+	}
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(mine, there) {
+		return fmt.Errorf("the data in %s was removed or replaced under the running queue: what it has outlives no restart; restart the process once the backlog is sent", dir)
+	}
+	return nil
 }
 
 func (a *ackFile) write() error {

@@ -37,6 +37,8 @@ type record struct {
 	Marks       []mark    `json:"marks,omitempty"`   // floors of the last minutes, the oldest first
 	Later       []parked  `json:"later,omitempty"`   // accounts that fail while others do not
 	Paused      string    `json:"paused,omitempty"`  // why nothing is sent at the moment
+
+	written time.Time // to the bucket, by the clock of the server
 }
 
 // position is a message by its sequence and the time at which it was stored, so that another one which has got the same
@@ -109,11 +111,12 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 		if refused++; !free || !errors.Is(err, errLeaseLost) {
 			refused = 0
 		}
-		if refused == badBucket {
+		denied := q.denied()
+		if refused == badBucket && denied == nil {
 			q.logBadBucket(ctx, "nothing is sent: the bucket of the record takes no writes")
 		}
-		if err != nil && !errors.Is(err, errLeaseLost) && ctx.Err() == nil {
-			q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", err)
+		if err != nil && (denied != nil || !errors.Is(err, errLeaseLost)) && ctx.Err() == nil {
+			q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", errors.Join(err, denied))
 		}
 		if !sleep(ctx, l.length/10) {
 			return nil, ctx.Err()
@@ -177,6 +180,7 @@ func (l *lease) loadBucket(ctx context.Context) error {
 	if err := json.Unmarshal(entry.Value(), &l.record); err != nil {
 		return fmt.Errorf("the record in the bucket cannot be read: %w", err)
 	}
+	l.record.written = entry.Created()
 	return nil
 }
 

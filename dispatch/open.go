@@ -26,6 +26,9 @@ func (q *Queue) prepare(ctx context.Context) error {
 		all.Go(func() { streams[k], faults[k] = q.ensure(ctx, config, roles[k]) })
 	}
 	all.Wait()
+	if size := q.js.Conn().MaxPayload(); size < maxStoredSize && !q.settings.existing {
+		faults = append(faults, fmt.Errorf("the NATS server takes messages of %d bytes at most, want %d or more (max_payload in its configuration)", size, maxStoredSize))
+	}
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
@@ -83,6 +86,7 @@ func (q *Queue) make(ctx context.Context, config jetstream.StreamConfig, r role)
 	if r.bucket {
 		_, err = q.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: q.name, Replicas: q.settings.replicas, Description: "who sends the updates, and how far it has come",
+			MaxBytes: leastBucket, // some accounts take no stream without
 		})
 	} else {
 		_, err = q.js.CreateStream(ctx, config)

@@ -218,7 +218,7 @@ func open(ctx context.Context, js jetstream.JetStream, sdkAppID int, s settings,
 		return nil, ErrNoQueue
 	}
 	if err != nil {
-		return nil, fmt.Errorf("dispatch: %w", err)
+		return nil, fmt.Errorf("dispatch: %w", errors.Join(err, q.denied()))
 	}
 	return q, nil
 }
@@ -390,9 +390,9 @@ func (q *Queue) explain(failure error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	info, err := q.stream.Info(ctx)
-	denied := q.js.Conn().LastError()
+	denied := q.denied()
 	switch {
-	case errors.Is(denied, nats.ErrPermissionViolation) && strings.Contains(denied.Error(), q.subject+".set."):
+	case denied != nil && strings.Contains(denied.Error(), q.subject+".set."):
 		return fmt.Errorf("%w: %w", denied, failure)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("stream %s does not exist any more: %s: %w", q.name, q.assets[0].afterwards(), failure)
@@ -401,6 +401,15 @@ func (q *Queue) explain(failure error) error {
 		return fmt.Errorf("%s: %w", silentText, failure)
 	}
 	return failure
+}
+
+// denied returns what the server last said that it does not permit, if it was for the queue: the request itself gets no answer.
+func (q *Queue) denied() error {
+	err := q.js.Conn().LastError()
+	if errors.Is(err, nats.ErrPermissionViolation) && (strings.Contains(err.Error(), q.name) || strings.Contains(err.Error(), q.subject+".")) {
+		return err
+	}
+	return nil
 }
 
 const silentText = "the NATS server answers requests but stores nothing: its disk is full or has failed " +

@@ -34,7 +34,7 @@ func (r *reader) read(ctx context.Context) error {
 			return err
 		}
 		if ctx.Err() == nil {
-			r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", err)
+			r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", errors.Join(err, r.queue.denied()))
 		}
 		if !sleep(ctx, 100*time.Millisecond) {
 			return ctx.Err()

@@ -20,11 +20,13 @@ import (
 var streamName = fmt.Sprintf("TIMPUSH_%d", appID)
 
 // startServer starts a NATS server of one's own, with its data in a folder.
-func startServer(t *testing.T, dir string) (js jetstream.JetStream, url string) {
+func startServer(t *testing.T, dir string, change ...func(*server.Options)) (js jetstream.JetStream, url string) {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir, SyncAlways: true,
-	})
+	o := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir, SyncAlways: true}
+	for _, f := range change {
+		f(o)
+	}
+	s, err := server.NewServer(o)
 	require.NoError(t, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })

@@ -379,6 +379,15 @@ func TestStandbyTakesOver(t *testing.T) {
 	assert.Equal(t, "3", fake.Attrs("mary")["city"])
 }
 
+// TestDeadProcessIsNotActive: no other process takes over, and an operator has to see that none sends.
+func TestDeadProcessIsNotActive(t *testing.T) {
+	t.Parallel()
+	q := open(t, t.TempDir(), dispatch.WithLease(200*time.Millisecond))
+	require.NoError(t, q.Steal(t.Context()))
+	assert.Equal(t, "thief", stats(t, q).Active)
+	eventually(t, "it is not shown any more", func() bool { return stats(t, q).Active == "" })
+}
+
 func TestNothingGoesBackAfterACrash(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)

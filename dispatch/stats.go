@@ -22,7 +22,7 @@ type Stats struct {
 	LostAt      string // the last of their sequences in the stream, such as "17, 20-31", or "dead letters"
 	Bytes       int64  // that the stream of updates takes, which can be MaxBytes at most
 	MaxBytes    int64  // as the stream has it
-	Active      string // the host of the process that sends, and its name there; "" if none does
+	Active      string // the host of the process that sends, and its name there; "" if none does, and 30 s after one has died (10 times WithLease)
 	Paused      string // why nothing is sent, or no updates are taken, at the moment; "": neither
 }
 
@@ -65,6 +65,9 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 	}
 	if !r.Created.Equal(info.Created) || r.Floor > info.State.LastSeq { // the record is of another stream: all of this one will be sent
 		r.rewind(info)
+	}
+	if !r.written.IsZero() && info.TimeStamp.Sub(r.written) > 10*q.settings.lease { // it is written each quarter of a lease
+		r.Owner = ""
 	}
 	s := Stats{
 		Backlog: stored(info.State.Subjects) - int(r.Passed-r.Purged), Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),

@@ -287,6 +287,9 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 		first := true
 		for line, err := range text.Lines(r, maxAccount) {
 			header := first && strings.EqualFold(line.Text, "To_Account")
+			if first && !header && strings.Contains(strings.ToLower(line.Text), "to_account") {
+				err = errors.New("it is CSV or NDJSON, and a list has the account alone on each line")
+			}
 			first = false
 			if reason, at := text.AccountFault(line.Text); err == nil && reason != "" {
 				err = line.Fault(at, reason)

@@ -39,6 +39,22 @@ func TestGetAndRemoveAttr(t *testing.T) {
 	assert.Equal(t, 3, w.run("get-attr", "--file", "missing").code)
 }
 
+// The files of set-attr and the output of get-attr are no lists: a whole row would count as an account.
+func TestListsThatHaveMoreThanAccounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\nmary,Rome\n")
+	w.write("u.ndjson", `{"To_Account":"mary","Attrs":{"city":"Rome"}}`+"\n")
+	for _, command := range []string{"get-attr", "remove-attr --names city", "tags add --tags gold", "tags get"} {
+		for _, file := range []string{"u.csv", "u.ndjson"} {
+			r := w.run(append(strings.Fields(command), "--file", file)...)
+			assert.Equal(t, 3, r.code, command)
+			assert.Equal(t, "timpush: "+file+": it is CSV or NDJSON, and a list has the account alone on each line\n", r.err)
+		}
+	}
+	assert.Empty(t, w.fake.Calls())
+}
+
 func TestNames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, timpushtest.WithAttrNames("sex", "city"))
@@ -57,7 +73,7 @@ func TestNames(t *testing.T) {
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, timpushtest.AttrName{Index: 5, Name: "model", RegistrationID: true}, w.fake.AttrNames()[2])
 	assert.Contains(t, w.run("names", "get", "--json").out, `{"index":5,"name":"model","type":"registrationid"}`)
-	for _, bad := range []string{"town", "10=town", "x=town", "=town", "1=", "6=os:registration", "6=os:", "6=:userid"} {
+	for _, bad := range []string{"1= town", "1=town :userid", "town", "10=town", "x=town", "=town", "1=", "6=os:registration", "6=os:", "6=:userid"} {
 		assert.Equal(t, 2, w.run("names", "set", "--yes", bad).code, bad)
 	}
 	require.Len(t, w.fake.AttrNames(), 3)

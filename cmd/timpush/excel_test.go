@@ -318,6 +318,7 @@ func TestExcelWithDamagedParts(t *testing.T) {
 		"long number as an account": {map[string]string{sheet: sheetXML(`<row r="2"><c r="A2" s="1"><v>1234567890123456</v></c>` + inline("B2", "Rome") + `</row>`)},
 			"the account in A2 is a number of more than 15 digits"},
 		"long number as a text":                 {map[string]string{sheet: sheetXML(row(inline("B2", "Rome")) + `<row r="3">` + inline("A3", "1234567890123456") + inline("B3", "Rome") + `</row>`)}, ""},
+		"date of the strict format":             {map[string]string{sheet: sheetXML(row(`<c r="B2" t="d"><v>2026-11-28T00:00:00</v></c>`))}, `the column "city" has a date in B2 as only a Strict Open XML Spreadsheet has it`},
 		"workbook by another name":              {moved(good), ""},
 		"workbook by another name, and cut off": {moved(good[:strings.Index(good, "Oslo")]), "near row 3: XML syntax error"},
 		"cell that unpacks to much":             {map[string]string{sheet: sheetXML(row(inline("B2", strings.Repeat(" ", 2<<20))))}, "near row 2: a text of more than 1024 KiB"},

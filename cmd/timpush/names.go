@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 const namesLong = `The attributes of an app: at most 10, by an index from 0 to 9. Each is for one type of accounts, UserIDs or RegistrationIDs,
@@ -96,6 +98,9 @@ func parseNames(args []string) (names []timpush.AttrName, err error) {
 			if n.AccountType, ok = accountTypes[strings.ToLower(name[i+1:])]; !ok {
 				return nil, fmt.Errorf("%q: %q is no type, want userid or registrationid; a name with a colon needs its type behind it", arg, name[i+1:])
 			}
+		}
+		if text.Trim(n.Name) != n.Name {
+			return nil, fmt.Errorf("%q: there is white space around the name, and no column of a file would have it", arg)
 		}
 		if slices.ContainsFunc(names, func(earlier timpush.AttrName) bool { return earlier.Index == n.Index }) {
 			return nil, fmt.Errorf("%q: the index %d has a name already", arg, n.Index)

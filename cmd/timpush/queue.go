@@ -106,16 +106,25 @@ func withQueue(do func(cmd *cobra.Command, q openQueue, args []string) error) fu
 		if err != nil {
 			return usage(err)
 		}
-		conn, err := connectNATS(source)
+		ctx, cancel := context.WithCancelCause(cmd.Context())
+		defer cancel(nil)
+		conn, err := connectNATS(source, cancel)
 		if err != nil {
 			return err
 		}
 		defer conn.Close()
-		q, err := existingQueue(cmd.Context(), conn, app)
-		if err != nil {
-			return fatal(err)
+		cmd.SetContext(ctx)
+		q, err := existingQueue(ctx, conn, app)
+		if err == nil {
+			err = do(cmd, openQueue{q, app, conn}, args)
 		}
-		return do(cmd, openQueue{q, app, conn}, args)
+		if refusal := context.Cause(ctx); err != nil && errors.Is(refusal, nats.ErrPermissionViolation) {
+			return fatal(fmt.Errorf("the NATS server does not permit this to its user: %w\n%w", refusal, err))
+		}
+		if _, ok := errors.AsType[*exitError](err); ok {
+			return err
+		}
+		return fatal(err)
 	}
 }
 
@@ -131,8 +140,9 @@ func existingQueue(ctx context.Context, conn *nats.Conn, app int) (*dispatch.Que
 	return q, err
 }
 
-// connectNATS connects to the server of the flags or the environment.
-func connectNATS(source settings.Source) (*nats.Conn, error) {
+// connectNATS connects to the server of the flags or the environment. It calls refused when the server does not permit a request, which
+// then has no answer.
+func connectNATS(source settings.Source, refused func(error)) (*nats.Conn, error) {
 	servers, fromFlag := source.Flags["nats"]
 	if !fromFlag {
 		servers = source.Env("TIMPUSH_NATS")
@@ -143,7 +153,11 @@ func connectNATS(source settings.Source) (*nats.Conn, error) {
 	if err := checkServers(servers, fromFlag); err != nil {
 		return nil, usage(err)
 	}
-	options := []nats.Option{nats.Name("timpush-cli/" + version()), nats.Timeout(connectTimeout)}
+	options := []nats.Option{nats.Name("timpush-cli/" + version()), nats.Timeout(connectTimeout), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			refused(err)
+		}
+	})}
 	creds, ok := source.Flags["nats-creds"]
 	if !ok {
 		creds = source.Env("TIMPUSH_NATS_CREDS")

@@ -25,7 +25,10 @@ func natsServer(t *testing.T, w *world) jetstream.JetStream {
 	const user, password = "operator", "correct-horse"
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
-		Username: user, Password: password,
+		Users: []*server.User{
+			{Username: user, Password: password},
+			{Username: "nobody", Password: password, Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{">"}}}},
+		},
 	})
 	require.NoError(t, err)
 	s.Start()
@@ -67,6 +70,24 @@ func sendAll(t *testing.T, w *world, q *dispatch.Queue) {
 	}, 30*time.Second, 20*time.Millisecond)
 	cancel()
 	require.NoError(t, <-ended)
+}
+
+// A request that is not permitted has no answer. The command must not wait for one, and standard error has one text.
+func TestQueueWithoutPermission(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	openTestQueue(t, w, natsServer(t, w))
+	for i, v := range w.env {
+		w.env[i] = strings.Replace(v, "nats://operator:", "nats://nobody:", 1)
+	}
+	began := time.Now()
+	r := w.run("queue")
+	assert.Equal(t, 3, r.code)
+	assert.Less(t, time.Since(began), 10*time.Second, "the timeout is 20 s")
+	assert.True(t, strings.HasPrefix(r.err, "timpush: the NATS server does not permit this to its user: nats: permissions violation"), r.err)
+	r = w.run("queue", "dead", "--json")
+	assert.Empty(t, r.err)
+	assert.Equal(t, "error", lines(t, r.out)[0]["event"])
 }
 
 func TestQueueShowsTheBacklog(t *testing.T) {

@@ -240,6 +240,9 @@ func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.
 		return err
 	}
 	if !j.dryRun {
+		if err := j.openResults(r, reporter); err != nil {
+			return suggestFlags(err, "--failures, --rejects and --checkpoint")
+		}
 		reporter.rejects = j.rejects
 	}
 	stopped := context.AfterFunc(ctx, r.Stop)

@@ -110,6 +110,28 @@ func TestNDJSON(t *testing.T) {
 	assert.Len(t, w.fake.Accounts(), 3)
 }
 
+// Which of two members is the account must not depend on which comes first, or is null.
+func TestNDJSONWithTwoAccounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.ndjson", `{"uid":"a","city":"Rome"}
+{"uid":"b","To_Account":"x","city":"Rome"}
+{"To_Account":"x","uid":"c","city":"Rome"}
+{"uid":null,"To_Account":"x","city":"Rome"}
+{"To_Account":"d","Attrs":{"city":"Rome"}}
+`)
+	r := w.run("set-attr", "--account", "uid", "u.ndjson")
+	assert.Equal(t, 1, r.code, r.err)
+	assert.Equal(t, []string{"a", "d"}, w.fake.Accounts())
+	for _, reject := range lines(t, w.read("u.ndjson.rejected.ndjson")) {
+		assert.Equal(t, `"uid" and "To_Account" are both in it: which is the account? --ignore To_Account leaves the latter out`, reject["reason"])
+	}
+	r = w.run("set-attr", "--account", "uid", "--ignore", "To_Account", "u.ndjson")
+	assert.Equal(t, 1, r.code, r.err)
+	assert.Equal(t, []string{"a", "b", "c", "d"}, w.fake.Accounts())
+	assert.Len(t, lines(t, w.read("u.ndjson.rejected.ndjson")), 2, "the fourth and the fifth row have no account")
+}
+
 func TestCompression(t *testing.T) {
 	t.Parallel()
 	var gz, zst bytes.Buffer
@@ -227,6 +249,18 @@ func TestResultFilesOfEarlierRuns(t *testing.T) {
 	rejects, err := filepath.Glob(filepath.Join(w.dir, "u.csv.rejected.*Z*.ndjson"))
 	require.NoError(t, err)
 	assert.Len(t, rejects, 3)
+}
+
+// A run that is refused as nothing was done leaves the result files of the run before where its summary said.
+func TestResultFilesAfterARefusal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,nosuch\na,Rome\n")
+	w.write("u.csv.failed.ndjson", `{"To_Account":"b","Attrs":{"city":"Rome"}}`)
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 2, r.code, r.err)
+	assert.True(t, w.has("u.csv.failed.ndjson"))
+	assert.False(t, w.has("u.csv.checkpoint"))
 }
 
 // TestTwoRunsWithTheSameResultFiles: without a checkpoint, as for standard input, they hold the second run back. It would remove the

@@ -13,8 +13,7 @@ import (
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 )
 
-// openState opens the checkpoint and the result files of a run. The result files of an earlier run are set aside: the run
-// that is beginning may be one of every night, and must not stop for them.
+// openState opens the checkpoint of a run.
 func (j *job) openState(r *bulk.Run, s *settings.Settings, reporter *reporter) (err error) {
 	if err := j.checkResultFiles(); err != nil {
 		return err
@@ -24,18 +23,22 @@ func (j *job) openState(r *bulk.Run, s *settings.Settings, reporter *reporter) (
 			return err
 		}
 	}
-	known, resumed := []checkpoint.Extent{{}, {}}, false
 	if !j.noCheckpoint {
 		if r.Log, err = j.openLog(s, reporter); err != nil {
 			return suggestFlags(err, "--checkpoint")
 		}
-		known, resumed = r.Log.Last.Extents, r.Log.Resumed
 		j.reportResumed(r.Log, reporter)
 	}
-	return suggestFlags(j.openResults(r, resumed, known, reporter), "--failures, --rejects and --checkpoint")
+	return nil
 }
 
-func (j *job) openResults(r *bulk.Run, resumed bool, known []checkpoint.Extent, reporter *reporter) (err error) {
+// openResults opens the result files of a run, once nothing is left that would refuse it. Those of an earlier run are set aside:
+// the run that is beginning may be one of every night, and must not stop for them.
+func (j *job) openResults(r *bulk.Run, reporter *reporter) (err error) {
+	known, resumed := []checkpoint.Extent{{}, {}}, false
+	if r.Log != nil {
+		known, resumed = r.Log.Last.Extents, r.Log.Resumed
+	}
 	if !resumed {
 		for _, name := range []string{j.failures, j.rejects} {
 			aside, err := bulk.SetAside(name)

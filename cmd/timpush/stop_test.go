@@ -123,6 +123,7 @@ func TestRefusalsInJSON(t *testing.T) {
 	for args, code := range map[string]int{
 		"set-attr --json nothing.csv": 3, "set-attr --json --map x=y u.csv": 2, "set-attr --json --nonsense u.csv": 2, "set-attr --json": 2,
 		"set-attr u.csv --json --ignore city": 3, "names get --json --region mars": 2, "set-attr --json --rate 0 u.csv": 2, "queue --json": 2,
+		"set-attr --json=1 nothing.csv": 3, "set-attr --json=maybe u.csv": 2,
 	} {
 		r := w.run(strings.Fields(args)...)
 		assert.Equal(t, code, r.code, args)

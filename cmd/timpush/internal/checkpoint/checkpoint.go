@@ -12,8 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +24,8 @@ var ErrLocked = errors.New("another run is using it")
 
 // ErrOtherInput is why a checkpoint cannot be resumed: its files have changed, or are others.
 var ErrOtherInput = errors.New("it was begun with another file")
+
+var errVersion = errors.New("it is not a checkpoint of this version of the tool: finish that run with the version that began it, or give --restart to begin again")
 
 const version = 1
 
@@ -106,7 +108,7 @@ func (l *Log) load(job Job, results []string) error {
 	}
 	var h header
 	if err := json.Unmarshal(text, &h); err != nil || h.Version != version {
-		return fmt.Errorf("it is not a checkpoint of this version of the tool: give --restart to begin again")
+		return errVersion
 	}
 	if err := h.Job.differs(job); err != nil {
 		return err
@@ -153,7 +155,9 @@ func (j Job) differs(now Job) error {
 	switch {
 	case j.App != now.App:
 		return fmt.Errorf("it belongs to the app %s, not to %s%s", j.App, now.App, hint)
-	case !reflect.DeepEqual(j.Reading, now.Reading):
+	case !slices.Equal(slices.Sorted(maps.Keys(j.Reading)), slices.Sorted(maps.Keys(now.Reading))):
+		return errVersion // it has other flags
+	case !maps.Equal(j.Reading, now.Reading):
 		return fmt.Errorf("it was begun with other flags: %s%s", difference(j.Reading, now.Reading), hint)
 	case len(j.Inputs) != len(now.Inputs):
 		return fmt.Errorf("%w: there were %d, and there are %d", ErrOtherInput, len(j.Inputs), len(now.Inputs))

@@ -121,3 +121,17 @@ func TestFilesThatAreNoLog(t *testing.T) {
 		require.NoError(t, l.Close())
 	}
 }
+
+// A version of the tool with other flags has read the rows in another way, and no flag of today's makes it the same.
+func TestLogOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "log")
+	for _, flags := range []map[string]string{{"map": ""}, {"map": "", "trim": "false", "locale": ""}} {
+		l, err := Open(name, Job{Reading: flags}, nil)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		_, err = Open(name, Job{Reading: map[string]string{"map": "", "trim": "false"}}, nil)
+		require.ErrorContains(t, err, "it is not a checkpoint of this version of the tool: finish that run with the version that began it")
+		require.NoError(t, Forget(name))
+	}
+}

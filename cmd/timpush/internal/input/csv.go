@@ -129,7 +129,7 @@ func (c *csvReader) next(skip bool) (record, error) {
 		return c.malformed(fault)
 	case errors.Is(err, errTooLong):
 		line, _ := c.csv.FieldPos(0)
-		return record{}, fmt.Errorf("after line %d: %w", line+c.before, err)
+		return record{}, fmt.Errorf("at line %d or after it: %w", line+c.before, err)
 	case err != nil:
 		return record{}, err
 	}

@@ -71,10 +71,11 @@ type sheetCheck struct {
 	number   bool           // its value is a number
 	missing  map[int]string // first cell of each column whose formula has no result
 	long     map[int]string // first cell of each column with a number of more digits than a spreadsheet keeps
+	dates    map[int]string // first cell of each column with a date that is a text of ISO 8601
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
-	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}}
+	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, dates: map[int]string{}}
 }
 
 // check reads a sheet and the texts that it may share to their end.
@@ -163,6 +164,9 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 		}
 		if c.cell == "" {
 			c.cell, _ = excelize.CoordinatesToCellName(c.col, c.row)
+		}
+		if kind == "d" && c.dates[c.col] == "" {
+			c.dates[c.col] = c.cell
 		}
 	case "f":
 		c.formula = true

@@ -64,7 +64,13 @@ func newLayout(names []string, o *Options, notes *Notes) (*layout, error) {
 // have lost digits.
 func (l *layout) checkSheet(sheet *sheetCheck) error {
 	for i, c := range l.columns {
-		if cell := sheet.missing[i+1]; cell != "" && (i == l.account || l.attrs[i] != "") {
+		if i != l.account && l.attrs[i] == "" {
+			continue
+		}
+		if cell := sheet.dates[i+1]; cell != "" {
+			return fmt.Errorf("the column %q has a date in %s as only a Strict Open XML Spreadsheet has it, which is not read as the sheet shows it: save it as an Excel Workbook", c, cell)
+		}
+		if cell := sheet.missing[i+1]; cell != "" {
 			return fmt.Errorf("the column %q has a formula without a result, in %s: open the workbook in Excel and save it, which calculates them", c, cell)
 		}
 	}

@@ -31,6 +31,8 @@ type ndjsonReader struct {
 	buf     []byte
 	source  bytes.Reader
 	decoder *jsontext.Decoder
+
+	hasAccount bool // the row
 }
 
 func newNDJSON(plain *bufio.Reader, o *Options) *ndjsonReader {
@@ -90,6 +92,7 @@ func (n *ndjsonReader) parse(text []byte, r *record) {
 	}
 	n.source.Reset(text)
 	n.decoder.Reset(&n.source)
+	n.hasAccount = false
 	r.attrs = timpush.Attrs{}
 	if err := n.object(r); err != nil {
 		r.position = int(n.decoder.InputOffset()) + 1
@@ -143,7 +146,11 @@ func (n *ndjsonReader) member(name string, r *record) error {
 	switch {
 	case name == "Attrs" && n.decoder.PeekKind() == '{' && !n.options.AccountsOnly:
 		return n.members(func(name string) error { return n.attr(name, name, r) })
-	case name == n.options.Account || name == toAccount && r.account == "":
+	case name == n.options.Account || name == toAccount && !n.named(toAccount):
+		if n.hasAccount {
+			r.column, r.reason = name, fmt.Sprintf("%q and %q are both in it: which is the account? --ignore %s leaves the latter out", n.options.Account, toAccount, toAccount)
+		}
+		n.hasAccount = true
 		value, _, err := n.value(name, r)
 		r.account = plaintext.Trim(value)
 		return err
@@ -155,6 +162,12 @@ func (n *ndjsonReader) member(name string, r *record) error {
 		name = mapped
 	}
 	return n.attr(column, name, r)
+}
+
+// named reports whether a flag says what the member is.
+func (n *ndjsonReader) named(member string) bool {
+	_, mapped := n.options.Names[member]
+	return mapped || slices.Contains(n.options.Ignore, member)
 }
 
 func (n *ndjsonReader) attr(column, name string, r *record) error {

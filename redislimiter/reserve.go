@@ -136,7 +136,7 @@ type answer struct {
 func (a answer) wait() time.Duration { return time.Duration(a.at-a.now) * time.Microsecond }
 
 // ask runs the script and learns from the answer. An error that is not of ctx means that Redis cannot be used. If ctx ends first, the
-// question goes on: where no caller has as much time as the timeout, they must learn all the same that Redis does not answer.
+// question goes on: also callers that have less time than the timeout must learn that Redis does not answer.
 func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 	question, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.patienceWithRedis(ctx))
 	type result struct {

@@ -27,7 +27,7 @@ func natsServer(t *testing.T, w *world) jetstream.JetStream {
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
 		Users: []*server.User{
 			{Username: user, Password: password},
-			{Username: "nobody", Password: password, Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{">"}}}},
+			{Username: "guest", Password: password, Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{">"}}}},
 		},
 	})
 	require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestQueueWithoutPermission(t *testing.T) {
 	w := newWorld(t)
 	openTestQueue(t, w, natsServer(t, w))
 	for i, v := range w.env {
-		w.env[i] = strings.Replace(v, "nats://operator:", "nats://nobody:", 1)
+		w.env[i] = strings.Replace(v, "nats://operator:", "nats://guest:", 1)
 	}
 	began := time.Now()
 	r := w.run("queue")

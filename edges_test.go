@@ -171,6 +171,9 @@ func TestErrorTextsAtTheirBounds(t *testing.T) {
 
 	cause := errors.New("x")
 	assert.Equal(t, `user 0 "a" rejected: x`, (&timpush.UserError{ToAccount: "a", Outcome: timpush.Rejected, Err: cause}).Error())
+	fault := &timpush.InputError{Index: 3, ToAccount: "a", Attr: "city", Reason: "x"}
+	assert.Equal(t, `user 3 "a" rejected: attribute "city": x`, (&timpush.UserError{Index: 3, ToAccount: "a", Outcome: timpush.Rejected, Err: fault}).Error(), "the user is printed once")
+	assert.Equal(t, `user 3 "a" attribute "city": x`, fault.Error(), "alone it names the user")
 	account := func(n int) string {
 		return (&timpush.UserError{ToAccount: strings.Repeat("a", n), Err: cause}).Error()
 	}
@@ -454,6 +457,7 @@ func TestVerifyWaitsForAnAccountThatIsNotKnownYet(t *testing.T) {
 		result, err = client(s).Verify(t.Context(), users)
 		p = partial(t, users, result, err)
 		assert.Equal(t, users[2:], p.Remaining(users))
+		require.ErrorContains(t, err, "timpush: v4/timpush/get_attr: 1 of 3 users", "the endpoint that was called")
 	})
 }
 

@@ -151,6 +151,11 @@ type UserError struct {
 func (e *UserError) Error() string { return e.text(fmt.Sprint(e.Err)) }
 
 func (e *UserError) text(cause string) string {
+	if fault, ok := e.Err.(*InputError); ok { //nolint:errorlint // so that the user is printed once
+		withoutUser := *fault
+		withoutUser.Index, withoutUser.ToAccount = -1, ""
+		cause = withoutUser.Error()
+	}
 	who := fmt.Sprintf("user %d %s", e.Index, quote(e.ToAccount))
 	if e.Index < 0 {
 		who = "account " + quote(e.ToAccount) + ", which was not in the request,"
@@ -240,7 +245,9 @@ func remaining[T any](e *PartialError, input []T) (again []T) {
 	if len(input) == 0 {
 		return nil
 	}
-	_ = input[:e.result.users()]
+	if n := e.result.users(); len(input) < n {
+		panic(fmt.Sprintf("timpush: Remaining: %d items, want the input of the call, which had %d", len(input), n))
+	}
 	for _, u := range e.failed {
 		if u.again {
 			again = append(again, input[u.place])

@@ -467,6 +467,11 @@ func TestRemainingOfEachKindOfInput(t *testing.T) {
 		s.Inject(timpushtest.CutAfter())
 		_, err = c.SetAttr(t.Context(), someUsers(3))
 		assert.Panics(t, func() { timpush.Remaining(err, someUsers(2)) }, "shorter than the input of the call")
+		assert.Panics(t, func() { timpush.Remaining(err, someUsers(3)[:2]) }, "likewise, though the array is long enough")
+		s.Inject(timpushtest.AccountCode(91000, "user-0"))
+		_, err = c.SetAttr(t.Context(), someUsers(3))
+		want := "timpush: Remaining: 2 items, want the input of the call, which had 3"
+		assert.PanicsWithValue(t, want, func() { timpush.Remaining(err, someUsers(3)[:2]) }, "though only the first is worth sending again")
 	})
 }
 

@@ -49,7 +49,9 @@ func (c *Client) Verify(ctx context.Context, users []UserAttrs) (*Result, error)
 		}
 		open = v.read(ctx, open)
 	}
-	return gather(&setAttr, users, v.entries, itemOf, v.requests)
+	reading := setAttr
+	reading.path = getAttr.path // the error names the endpoint that was called
+	return gather(&reading, users, v.entries, itemOf, v.requests)
 }
 
 // verification is a Verify that is running.

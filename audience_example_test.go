@@ -20,6 +20,6 @@ func ExampleAudience() {
 	fmt.Println(len(server.Calls()), "requests")
 	// Output:
 	// timpush: invalid input, nothing was sent: Audience: is empty, want Everybody, tags or attributes
-	// timpush: invalid input, nothing was sent: Audience.TagsOr: is empty but not nil
+	// timpush: invalid input, nothing was sent: Audience.TagsOr: is empty but not nil, want tags, or nil for no condition
 	// 0 requests
 }

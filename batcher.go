@@ -56,8 +56,8 @@ func WithLinger(d time.Duration) BatcherOption {
 	return func(s *batcherSettings) { s.linger = max(d, 0) }
 }
 
-// WithMaxWaiting bounds how many users can be in the Batcher, waiting or in flight; at least 1. A call that finds it full
-// waits for room. If not given, it is 20,000: what the quota lets through in two seconds.
+// WithMaxWaiting bounds how many users can be in the Batcher, waiting or in flight; less than 1 counts as 1. A call that
+// finds it full waits for room. If not given, it is 20,000: what the quota lets through in two seconds.
 func WithMaxWaiting(n int) BatcherOption {
 	return func(s *batcherSettings) { s.maxWaiting = max(n, 1) }
 }

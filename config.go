@@ -109,11 +109,11 @@ func (c Config) keyFaults() []error {
 	case strings.Contains(c.SecretKey, "\x00") || !utf8.ValidString(c.SecretKey):
 		fault = "is not UTF-8 text: the file that it was read from may be in UTF-16"
 	case strings.TrimSpace(c.SecretKey) != c.SecretKey:
-		fault = "begins or ends with white space"
+		fault = "begins or ends with white space, want the key alone"
 	case strings.ContainsAny(c.SecretKey, "{}"):
 		fault = "has braces: is it JSON? want the key alone"
 	case strings.Trim(c.SecretKey, "\"'") != c.SecretKey:
-		fault = "begins or ends with a quotation mark"
+		fault = "begins or ends with a quotation mark, want the key alone"
 	case strings.Contains(c.SecretKey, "="):
 		fault = "has an equals sign: is it a line NAME=KEY of a file? want the key alone"
 	case strings.ContainsFunc(c.SecretKey, func(r rune) bool { return r <= ' ' || r > '~' }):

@@ -103,7 +103,7 @@ func (f *faultList) at(part string) string { return strings.TrimPrefix(f.field+p
 func (f *faultList) addTags(part string, tags []string) {
 	switch n := len(tags); {
 	case tags != nil && n == 0:
-		f.add(part, "is empty but not nil")
+		f.add(part, "is empty but not nil, want tags, or nil for no condition")
 	case n > maxAudienceTags:
 		f.add(part, "has %d tags, at most %d are allowed", n, maxAudienceTags)
 	}
@@ -122,7 +122,7 @@ func (f *faultList) addTags(part string, tags []string) {
 func (f *faultList) addAttrs(part string, attrs Attrs) {
 	switch n := len(attrs); {
 	case attrs != nil && n == 0:
-		f.add(part, "is empty but not nil")
+		f.add(part, "is empty but not nil, want attributes, or nil for no condition")
 	case n > MaxAttrsPerUser:
 		f.add(part, "has %d attributes, at most %d can exist", n, MaxAttrsPerUser)
 	}

@@ -27,7 +27,7 @@ type SeqOption func(*seqSettings)
 type seqSettings struct{ maxInvalid int }
 
 // WithMaxInvalid ends the stream with [ErrTooManyInvalid] when more than n of its users are invalid: the input may be the
-// wrong one. If not given, there is no limit.
+// wrong one. Less than 0 counts as 0. If not given, there is no limit.
 func WithMaxInvalid(n int) SeqOption { return func(s *seqSettings) { s.maxInvalid = max(n, 0) } }
 
 // BatchResult has the outcomes of some users of a stream: those of one request, or one that was not valid.

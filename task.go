@@ -237,7 +237,7 @@ func (c *TaskContent) faults(field string) []*InputError {
 	case !c.To.isZero():
 		f.add(".To", "is set beside Accounts, want one of them")
 	case n == 0:
-		f.add(".Accounts", "is empty but not nil")
+		f.add(".Accounts", "is empty but not nil, want accounts, or nil and To")
 	case n > maxAccountsPerTask:
 		f.add(".Accounts", "has %d accounts, at most %d are allowed", n, maxAccountsPerTask)
 	}

@@ -30,9 +30,9 @@
 //
 // # Outcomes
 //
-// A user is [Done] if the server said so, [Rejected] if it said no, [Unknown] if it was sent and no clear answer came, so that
-// it may or may not have been applied, and [NotSent] if nothing reached the server. The error of a call is nil exactly
-// if every user is Done:
+// A user is [Done] if the server said so, [Rejected] if it said no or a user in a stream is not valid, [Unknown] if it was sent
+// and no clear answer came, so that it may or may not have been applied, and [NotSent] if nothing reached the server. The
+// error of a call is nil exactly if every user is Done:
 //
 //	var partial *timpush.PartialError
 //	switch {

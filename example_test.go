@@ -144,7 +144,7 @@ func ExampleClient_SetAttrSeq() {
 			for user := range partial.Users() {
 				fmt.Println(user.Index, user.ToAccount, user.Outcome)
 			}
-		case err != nil: // what users yielded, or why the stream has ended early
+		case err != nil: // an error that users yielded, or why the stream has ended early
 			fmt.Println(err)
 		}
 		fmt.Println(batch.Progress.Done, "done; another run would begin at user", batch.Checkpoint())

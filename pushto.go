@@ -33,7 +33,8 @@ func (r PushToResult) String() string { return r.Result.String() }
 // share its outcome. [Done] means that the service took the push for the account, and not that it has been delivered.
 //
 // The whole input is checked first: if there is a fault the result is nil, the error is an [*InputErrors], and nothing was
-// sent. Otherwise the result is not nil, and the error, if any, is a [*PartialError].
+// sent. Otherwise the result is not nil, and the error, if any, is a [*PartialError]. An input without accounts is no error:
+// nothing is sent, and never to everybody.
 //
 // What may have gone out is never repeated, so that no one gets a push twice: PushTo tries again only if nothing left this
 // machine, after a throttle code, and after an expired UserSig; and [Remaining] leaves out what is Unknown. For those, check the

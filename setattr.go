@@ -37,7 +37,7 @@ var setAttr = endpoint[UserAttrs]{
 
 // SetAttr sets attributes for users. It takes any number of them, sends requests of at most [MaxUsersPerRequest] in
 // parallel, at the rate of the limiter, and returns when the outcome of every user is known. The error is nil exactly
-// if every user is [Done].
+// if every user is [Done]. An input without users is no error: nothing is sent.
 //
 // Before anything is sent the whole input is checked. If there is a fault the Result is nil and the error is an
 // [*InputErrors] with every fault; nothing was sent. Otherwise the Result is not nil, and the error, if any, is a

@@ -127,7 +127,7 @@ func WithKnownAccounts(accounts ...string) Option {
 // port does not matter. The certificate is valid for this host too. Default: any host will do.
 func WithRegionHost(host string) Option { return func(set *settings) { set.regionHost = host } }
 
-// WithPlainHTTP serves without TLS.
+// WithPlainHTTP serves without TLS, so that any HTTP client can be used without the certificate of the fake.
 func WithPlainHTTP() Option { return func(set *settings) { set.plain = true } }
 
 // WithHTTP2 offers HTTP/2: over TLS beside HTTP/1.1, otherwise alone and with prior knowledge.

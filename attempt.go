@@ -130,6 +130,9 @@ func (s *sender) waitQuota(accounts int) (epoch int, err error) {
 // notAdmitted is the verdict of a request that was not handed to the transport. If the call has a deadline, and the limiter
 // says that it comes too early, no further request has time either.
 func (s *sender) notAdmitted(err error) verdict {
+	if cause := s.stopCause(); cause != nil && s.ctx.Err() == nil && s.waiting.Err() != nil && errors.Is(err, context.Canceled) {
+		err = cause // it is the wait that was canceled, and not the caller's context
+	}
 	v := verdict{class: classTransient, outcome: NotSent, err: err}
 	_, cooling := errors.AsType[*cooldownError](err)
 	_, signing := errors.AsType[*signerError](err)

@@ -441,6 +441,41 @@ func TestFullBatcherThatFailsFast(t *testing.T) {
 	})
 }
 
+// TestStoppedCallIsNotCanceled: requests that wait when a code stops the call have that code as their cause. context.Canceled would say
+// that the caller's context has ended.
+func TestStoppedCallIsNotCanceled(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for _, opts := range [][]timpush.Option{nil, {timpush.WithMaxInFlight(1)}, {timpush.WithMaxInFlight(2)}} {
+			s := fake(t)
+			c := client(s, opts...)
+			users := someUsers(500)
+			s.Inject(timpushtest.ErrorCode(90009))
+			result, err := c.SetAttr(t.Context(), users)
+			for user := range partial(t, users, result, err).Users() {
+				require.ErrorIs(t, user, timpush.ErrNotAdmin)
+				require.NotErrorIs(t, user, context.Canceled)
+				require.NotContains(t, user.Error(), "then:")
+			}
+
+			s.Inject(timpushtest.ErrorCode(90009))
+			for _, err := range c.SetAttrSeq(t.Context(), from(users)) {
+				require.NotErrorIs(t, err, context.Canceled)
+			}
+
+			s.Inject(timpushtest.ErrorCode(90009))
+			b := timpush.NewBatcher(c)
+			var wg sync.WaitGroup
+			for _, user := range users {
+				wg.Go(func() {
+					assert.NotErrorIs(t, b.SetAttr(t.Context(), user), context.Canceled)
+				})
+			}
+			wg.Wait()
+			require.NoError(t, b.Close(t.Context()))
+		}
+	})
+}
+
 // TestRemainingOfEachKindOfInput.
 func TestRemainingOfEachKindOfInput(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

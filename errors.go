@@ -341,7 +341,7 @@ func ended(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if cause := context.Cause(ctx); !errors.Is(cause, err) {
+	if cause := context.Cause(ctx); cause != err { //nolint:errorlint // one that wraps it is a cause too
 		return &endedError{err, cause}
 	}
 	return err

@@ -317,6 +317,10 @@ func TestContextsThatEndWithACause(t *testing.T) {
 			release()
 			require.ErrorIs(t, err, context.DeadlineExceeded, name)
 			require.ErrorIs(t, err, other, name)
+			stopping := fmt.Errorf("the program stops: %w", context.Canceled)
+			ctx, cancel = context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(stopping) })
+			require.ErrorIs(t, call(ctx), stopping, name)
 		}
 		failures := map[string]int{}
 		for _, e := range events.all() {
@@ -324,10 +328,10 @@ func TestContextsThatEndWithACause(t *testing.T) {
 				failures[e.Failure]++
 			}
 		}
-		assert.Equal(t, map[string]int{"canceled": 3, "timeout": 3}, failures)
+		assert.Equal(t, map[string]int{"canceled": 6, "timeout": 3}, failures)
 		wait = false
 		require.NoError(t, calls["SetAttr"](t.Context()))
-		assert.Equal(t, slices.Repeat([]string{timpush.RegionSingapore.Host()}, 7), hosts, "never the backup")
+		assert.Equal(t, slices.Repeat([]string{timpush.RegionSingapore.Host()}, 10), hosts, "never the backup")
 	})
 }
 

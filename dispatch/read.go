@@ -137,7 +137,7 @@ func (r *reader) checkTail(ctx context.Context) error {
 
 // checkStream reports whether the stream of a new consumer is the one that was read so far.
 func (r *reader) checkStream(ctx context.Context) error {
-	info, err := r.queue.infoWith(ctx, r.created, r.next-1)
+	info, err := r.queue.infoWith(ctx, r.created, r.next-1, func(context.Context) error { return nil }) // the dispatcher renews the lease
 	if err != nil {
 		return err
 	}

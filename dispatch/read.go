@@ -15,7 +15,10 @@ var (
 	errChanged = errors.New("the stream has been replaced or has lost its end")
 )
 
-const idleTime = 2 * time.Second // after which the reader looks whether something was not delivered
+const (
+	idleTime = 2 * time.Second // after which the reader looks whether something was not delivered
+	logEvery = 5 * time.Second // of a fault that is tried again many times a second
+)
 
 // reader reads the stream in order, and finds out which messages are missing.
 type reader struct {
@@ -24,6 +27,7 @@ type reader struct {
 	next    uint64    // the sequence to be read next
 	last    position  // what was read last
 	feed    chan<- *message
+	logged  time.Time // when it last said that it starts over
 }
 
 // read reads until ctx ends or the stream turns out to be another one.
@@ -33,7 +37,8 @@ func (r *reader) read(ctx context.Context) error {
 		if errors.Is(err, errChanged) {
 			return err
 		}
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && time.Since(r.logged) >= logEvery {
+			r.logged = time.Now()
 			r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", errors.Join(err, r.queue.denied()))
 		}
 		if !sleep(ctx, 100*time.Millisecond) {

@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,6 +34,31 @@ func goodConfig(t *testing.T, js jetstream.JetStream, name string) jetstream.Str
 	s, err := js.Stream(t.Context(), name)
 	require.NoError(t, err)
 	return s.CachedInfo().Config
+}
+
+// TestOtherPermissionsAreNotNamed: what another call may not do is no cause of what happens to the reader.
+func TestOtherPermissionsAreNotNamed(t *testing.T) {
+	t.Parallel()
+	var log records
+	js, _ := startServer(t, t.TempDir(), func(o *server.Options) {
+		permissions := &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.MSG.DELETE.>"}}}
+		o.NoAuthUser, o.Users = "a", []*server.User{{Username: "a", Permissions: permissions}}
+	})
+	fake, q := timpushtest.Start(t), openOn(t, js, dispatch.WithLogger(log.logger()))
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "Rome"))
+	drained(t, q)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	require.Error(t, q.Discard(ctx, 1))
+	require.ErrorIs(t, js.Conn().LastError(), nats.ErrPermissionViolation)
+	s, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	for name := range s.ConsumerNames(t.Context()).Name() {
+		require.NoError(t, s.DeleteConsumer(t.Context(), name))
+	}
+	eventually(t, "reading starts over", func() bool { return strings.Contains(log.text(), "starts over") })
+	assert.NotContains(t, strings.ToLower(log.text()), "violation")
 }
 
 func goodInfo(t *testing.T, js jetstream.JetStream) *jetstream.StreamInfo {

@@ -112,7 +112,7 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 		if refused++; !free || !errors.Is(err, errLeaseLost) {
 			refused = 0
 		}
-		denied := q.denied()
+		denied := q.denied("$KV."+q.name, "KV_"+q.name)
 		if refused == badBucket && denied == nil {
 			q.logBadBucket(ctx, "nothing is sent: the bucket of the record takes no writes")
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -219,7 +220,7 @@ func open(ctx context.Context, js jetstream.JetStream, sdkAppID int, s settings,
 		return nil, ErrNoQueue
 	}
 	if err != nil {
-		return nil, fmt.Errorf("dispatch: %w", errors.Join(err, q.denied()))
+		return nil, fmt.Errorf("dispatch: %w", errors.Join(err, q.denied(q.name, q.subject+".")))
 	}
 	return q, nil
 }
@@ -390,7 +391,7 @@ func (q *Queue) explain(failure error, waited bool) error {
 	if err := q.disk.refuse(0); err != nil {
 		return fmt.Errorf("the disk was full: %w", failure)
 	}
-	if denied := q.denied(); denied != nil && strings.Contains(denied.Error(), q.subject+".set.") {
+	if denied := q.denied(q.subject + ".set."); denied != nil {
 		return fmt.Errorf("%w: %w", denied, failure)
 	}
 	if !waited {
@@ -409,10 +410,11 @@ func (q *Queue) explain(failure error, waited bool) error {
 	return failure
 }
 
-// denied returns what the server last said that it does not permit, if it was for the queue: the request itself gets no answer.
-func (q *Queue) denied() error {
+// denied returns what the server last said that it does not permit, if its subject contains one of some parts: the request itself gets
+// no answer. What other calls may not do says nothing.
+func (q *Queue) denied(parts ...string) error {
 	err := q.js.Conn().LastError()
-	if errors.Is(err, nats.ErrPermissionViolation) && (strings.Contains(err.Error(), q.name) || strings.Contains(err.Error(), q.subject+".")) {
+	if errors.Is(err, nats.ErrPermissionViolation) && slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(err.Error(), p) }) {
 		return err
 	}
 	return nil

@@ -39,12 +39,17 @@ func (r *reader) read(ctx context.Context) error {
 		}
 		if ctx.Err() == nil && time.Since(r.logged) >= logEvery {
 			r.logged = time.Now()
-			r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", errors.Join(err, r.queue.denied()))
+			r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", errors.Join(err, r.queue.deniedToRead()))
 		}
 		if !sleep(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
+}
+
+// deniedToRead returns what a reader may not do.
+func (q *Queue) deniedToRead() error {
+	return q.denied("CONSUMER.CREATE."+q.name, "CONSUMER.MSG.NEXT."+q.name, "STREAM.MSG.GET."+q.name, "STREAM.INFO."+q.name+`"`)
 }
 
 // readOn reads with one consumer until something is wrong. An ordered consumer of the library does this too, but that one waits

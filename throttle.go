@@ -9,7 +9,7 @@ import (
 
 // How a throttle works: after a throttle code no call starts for firstPause. Then calls start at firstStep of the rate that
 // was refused, and speed up along a cubic curve, slower the nearer they are to the goal, which they reach after shortRecovery.
-// Beyond it they speed up along another cubic curve, up to the whole quota within a quarter of that: then others have
+// Beyond it they speed up along another cubic curve, up to the whole quota within a third of that: then others have
 // stopped using the quota, and the throttle ends. If a call that started less than soon after a pause is refused, the pause
 // was too short: the next is nextPause, doubles up to maxPause, and the rate falls to nextStep. If manyEarly refusals in a row come
 // before the goal, others send irregularly, and longPause and longRecovery take the place of firstPause and shortRecovery until one
@@ -17,7 +17,7 @@ import (
 //
 // Measured with others that send half of the quota and requests that take 20 to 40 ms to arrive. Evenly: 93 % of what they
 // leave was used, 0.2 to 0.3 % of the calls were refused, and all of the quota was used again at most 13 s after they stopped.
-// At random: 62 to 67 %, 0.3 to 0.7 % and 27 s. If refused calls count and answers take 100 ms or more, 1 to 2 % are refused:
+// At random: 62 to 67 %, 0.3 to 0.6 % and 28 s. If refused calls count and answers take 100 ms or more, 1 to 2 % are refused:
 // all those sent until the first answer comes.
 const (
 	firstPause    = 100 * time.Millisecond
@@ -27,10 +27,10 @@ const (
 	soon          = 1500 * time.Millisecond
 	firstStep     = 0.95 // of the rate that was refused, as are the next two
 	nextStep      = 0.7
-	goal          = 0.98
+	goal          = 0.985
 	lowestRate    = 0.1 // of the quota
 	shortRecovery = 9 * time.Second
-	longRecovery  = 22 * time.Second
+	longRecovery  = 21 * time.Second
 	manyEarly     = 3
 )
 
@@ -138,7 +138,7 @@ func (t *throttle) rate(now time.Duration) float64 {
 	if x < 0 {
 		return t.ceiling + (t.ceiling-t.floor)*x*x*x
 	}
-	return t.ceiling + t.quota*math.Pow(4*x, 3)
+	return t.ceiling + t.quota*math.Pow(3*x, 3)
 }
 
 func (t *throttle) recovery() time.Duration {

@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,6 +34,38 @@ func goodConfig(t *testing.T, js jetstream.JetStream, name string) jetstream.Str
 	s, err := js.Stream(t.Context(), name)
 	require.NoError(t, err)
 	return s.CachedInfo().Config
+}
+
+// TestOtherPermissionsAreNotNamed: what another call may not do is no cause of what happens to the reader.
+func TestOtherPermissionsAreNotNamed(t *testing.T) {
+	t.Parallel()
+	var log records
+	js, _ := startServer(t, t.TempDir(), func(o *server.Options) {
+		permissions := &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.MSG.DELETE.>"}}}
+		o.NoAuthUser, o.Users = "a", []*server.User{{Username: "a", Permissions: permissions}}
+	})
+	fake, q := timpushtest.Start(t), openOn(t, js, dispatch.WithLogger(log.logger()))
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "Rome"))
+	drained(t, q)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	require.Error(t, q.Discard(ctx, 1))
+	require.ErrorIs(t, js.Conn().LastError(), nats.ErrPermissionViolation)
+	s, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	for name := range s.ConsumerNames(t.Context()).Name() {
+		require.NoError(t, s.DeleteConsumer(t.Context(), name))
+	}
+	eventually(t, "reading starts over", func() bool { return strings.Contains(log.text(), "starts over") })
+	assert.NotContains(t, strings.ToLower(log.text()), "violation")
+}
+
+func goodInfo(t *testing.T, js jetstream.JetStream) *jetstream.StreamInfo {
+	t.Helper()
+	s, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	return s.CachedInfo()
 }
 
 func TestOpenRefusesStreamsThatLoseOrRefuse(t *testing.T) {
@@ -119,20 +152,77 @@ func TestMissingPermissionsAreNamed(t *testing.T) {
 	}
 }
 
-// TestAccountThatWantsLimits: hosted accounts take no stream without a limit of its bytes.
-func TestAccountThatWantsLimits(t *testing.T) {
+// TestPermissionsOfTheREADME: a user who has no others makes a queue and does all there is to do with it.
+func TestPermissionsOfTheREADME(t *testing.T) {
 	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, block, _ := strings.Cut(string(readme), "```text\npermissions")
+	block, _, _ = strings.Cut(block, "```")
 	path := filepath.Join(t.TempDir(), "server.conf")
-	require.NoError(t, os.WriteFile(path, []byte(`accounts { A { jetstream { max_bytes_required: true }, users [ { user: a, password: a } ] } }, no_auth_user: a`), 0o600))
+	users := "no_auth_user: a, authorization { users: [ { user: a, password: a, permissions" + block + "} ] }"
+	require.NoError(t, os.WriteFile(path, []byte(users), 0o600))
+	config, err := server.ProcessConfigFile(path)
+	require.NoError(t, err)
+	js, _ := startServer(t, t.TempDir(), func(o *server.Options) { o.Users, o.NoAuthUser = config.Users, config.NoAuthUser })
+	fake, q := timpushtest.Start(t), openOn(t, js, dispatch.WithDuplicateWindow(100*time.Millisecond))
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70107) })
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "Rome"), user("anna", "Oslo"))
+	require.NoError(t, q.SetAttrOnce(t.Context(), "1", user("john", "Lima")))
+	eventually(t, "they are dead", func() bool { return len(letters(t, q)) == 3 })
+	fake.Handle(nil)
+	require.NoError(t, q.PutBack(t.Context(), 1))
+	require.NoError(t, q.Discard(t.Context(), 2))
+	require.NoError(t, q.Resume(t.Context()))
+	drained(t, q)
+	_, err = dispatch.OpenExisting(t.Context(), js, appID)
+	require.NoError(t, err)
+	eventually(t, "messages are deleted", func() bool {
+		set(t, q, user("mary", "Bern"))
+		return goodInfo(t, js).State.FirstSeq > 4
+	})
+	require.NoError(t, js.Conn().LastError())
+}
+
+// accountWith starts a server whose only account has some limits of its JetStream.
+func accountWith(t *testing.T, limits string) jetstream.JetStream {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "server.conf")
+	require.NoError(t, os.WriteFile(path, []byte(`accounts { A { jetstream { `+limits+` }, users [ { user: a, password: a } ] } }, no_auth_user: a`), 0o600))
 	js, _ := startServer(t, t.TempDir(), func(o *server.Options) {
 		config, err := server.ProcessConfigFile(path)
 		require.NoError(t, err)
 		o.Accounts, o.Users, o.NoAuthUser = config.Accounts, config.Users, config.NoAuthUser
 	})
-	fake, q := timpushtest.Start(t), openOn(t, js)
+	return js
+}
+
+// TestAccountThatWantsLimits: hosted accounts take no stream without a limit of its bytes.
+func TestAccountThatWantsLimits(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), openOn(t, accountWith(t, "max_bytes_required: true"))
 	set(t, q, user("mary", "Rome"))
 	run(t, q, quickClient(fake))
 	drained(t, q)
+}
+
+// TestAccountWithOneConsumer: that of the dispatcher before is there for a minute, while reading is tried ten times a second.
+func TestAccountWithOneConsumer(t *testing.T) {
+	t.Parallel()
+	var log records
+	fake, q := timpushtest.Start(t), openOn(t, accountWith(t, "max_consumers: 1"), dispatch.WithLogger(log.logger()))
+	for _, city := range []string{"Rome", "Oslo"} {
+		set(t, q, user("mary", city))
+		stop := run(t, q, quickClient(fake))
+		if city == "Rome" {
+			drained(t, q)
+			stop()
+		}
+	}
+	eventually(t, "it is named", func() bool { return strings.Contains(log.text(), "maximum consumers limit reached") })
+	time.Sleep(500 * time.Millisecond)
+	assert.Equal(t, 1, strings.Count(log.text(), "starts over"))
 }
 
 func TestReplicasAreChecked(t *testing.T) {

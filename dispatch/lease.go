@@ -95,6 +95,7 @@ func (q *Queue) newLease() *lease {
 func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 	seen, since := q.seen.revision, q.seen.since
 	refused := 0 // writes in a row, although the lease was free
+	var logged time.Time
 	for {
 		l := q.newLease()
 		err := l.load(ctx)
@@ -111,11 +112,12 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 		if refused++; !free || !errors.Is(err, errLeaseLost) {
 			refused = 0
 		}
-		denied := q.denied()
+		denied := q.denied("$KV."+q.name, "KV_"+q.name)
 		if refused == badBucket && denied == nil {
 			q.logBadBucket(ctx, "nothing is sent: the bucket of the record takes no writes")
 		}
-		if err != nil && (denied != nil || !errors.Is(err, errLeaseLost)) && ctx.Err() == nil {
+		if err != nil && (denied != nil || !errors.Is(err, errLeaseLost)) && ctx.Err() == nil && time.Since(logged) >= logEvery {
+			logged = time.Now()
 			q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", errors.Join(err, denied))
 		}
 		if !sleep(ctx, l.length/10) {

@@ -72,7 +72,7 @@ func (q *Queue) logLost(ctx context.Context, from, to uint64, cause string) {
 func (d *dispatcher) checkStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	r := &d.record
 	known := max(r.Read.Seq, r.Floor)
-	info, err := d.queue.infoWith(ctx, r.Created, known)
+	info, err := d.queue.infoWith(ctx, r.Created, known, d.save)
 	if err != nil {
 		return nil, err
 	}
@@ -147,8 +147,8 @@ func (q *Queue) firstAfter(ctx context.Context, info *jetstream.StreamInfo, p po
 }
 
 // infoWith returns the state of the stream. While it is the one that is known and ends before a message that it had, it asks
-// again for some time: a server that has just been elected may have to catch up.
-func (q *Queue) infoWith(ctx context.Context, created time.Time, known uint64) (*jetstream.StreamInfo, error) {
+// again for some time: a server that has just been elected may have to catch up. That is longer than a lease, which is renewed meanwhile.
+func (q *Queue) infoWith(ctx context.Context, created time.Time, known uint64, renew func(context.Context) error) (*jetstream.StreamInfo, error) {
 	began := time.Now()
 	for {
 		info, err := q.info(ctx, q.stream, jetstream.WithDeletedDetails(true))
@@ -157,6 +157,9 @@ func (q *Queue) infoWith(ctx context.Context, created time.Time, known uint64) (
 		}
 		if !sleep(ctx, 200*time.Millisecond) {
 			return nil, ctx.Err()
+		}
+		if err := renew(ctx); err != nil {
+			return nil, err
 		}
 	}
 }

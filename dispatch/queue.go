@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,10 +36,11 @@ var (
 )
 
 const (
-	requestTimeout = time.Second      // of one request to a server, and of one attempt to store a message
-	makeTimeout    = 15 * time.Second // of a request that makes or changes a stream
-	openTimeout    = 20 * time.Second // of servers that are electing a leader, with a vote that is repeated
-	noStorage      = 10047            // the code of JetStream for storage that is used up
+	requestTimeout = time.Second        // of one request to a server, and of one attempt to store a message
+	explainTimeout = requestTimeout / 5 // to find out why a message was not stored in its time
+	makeTimeout    = 15 * time.Second   // of a request that makes or changes a stream
+	openTimeout    = 20 * time.Second   // of servers that are electing a leader, with a vote that is repeated
+	noStorage      = 10047              // the code of JetStream for storage that is used up
 	maxGroup       = timpush.MaxUsersPerRequest
 	maxUpdateBytes = 64 << 10 // as stored; a server takes messages of 1 MiB
 )
@@ -218,7 +220,7 @@ func open(ctx context.Context, js jetstream.JetStream, sdkAppID int, s settings,
 		return nil, ErrNoQueue
 	}
 	if err != nil {
-		return nil, fmt.Errorf("dispatch: %w", errors.Join(err, q.denied()))
+		return nil, fmt.Errorf("dispatch: %w", errors.Join(err, q.denied(q.name, q.subject+".")))
 	}
 	return q, nil
 }
@@ -364,7 +366,7 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
 	if err := q.lastFault(); err != nil {
 		return fmt.Errorf("dispatch: not stored: %w", err)
 	}
-	for {
+	for waited := false; ; {
 		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
 		ack, err := q.js.PublishMsg(attempt, m, jetstream.WithMsgID(id), jetstream.WithExpectStream(q.name))
 		cancel()
@@ -376,24 +378,29 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
 		if err, final := refused(err); final {
 			return err
 		}
+		waited = waited || ctx.Err() == nil
 		if q.disk.giveUp(q.isClosed()) || !sleep(ctx, 100*time.Millisecond) {
-			return fmt.Errorf("dispatch: not known to be stored: %w", q.explain(err))
+			return fmt.Errorf("dispatch: not known to be stored: %w", q.explain(err, waited))
 		}
 	}
 }
 
-// explain adds to the last failure to store a message what is known of its cause.
-func (q *Queue) explain(failure error) error {
+// explain adds to the last failure to store a message what is known of its cause. Where no try was waited for, since the caller
+// had no time for it, nothing says that the server is at fault.
+func (q *Queue) explain(failure error, waited bool) error {
 	if err := q.disk.refuse(0); err != nil {
 		return fmt.Errorf("the disk was full: %w", failure)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	if denied := q.denied(q.subject + ".set."); denied != nil {
+		return fmt.Errorf("%w: %w", denied, failure)
+	}
+	if !waited {
+		return failure
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), explainTimeout)
 	defer cancel()
 	info, err := q.stream.Info(ctx)
-	denied := q.denied()
 	switch {
-	case denied != nil && strings.Contains(denied.Error(), q.subject+".set."):
-		return fmt.Errorf("%w: %w", denied, failure)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("stream %s does not exist any more: %s: %w", q.name, q.assets[0].afterwards(), failure)
 	case err == nil && (info.Cluster == nil || info.Cluster.Leader != ""):
@@ -403,10 +410,11 @@ func (q *Queue) explain(failure error) error {
 	return failure
 }
 
-// denied returns what the server last said that it does not permit, if it was for the queue: the request itself gets no answer.
-func (q *Queue) denied() error {
+// denied returns what the server last said that it does not permit, if its subject contains one of some parts: the request itself gets
+// no answer. What other calls may not do says nothing.
+func (q *Queue) denied(parts ...string) error {
 	err := q.js.Conn().LastError()
-	if errors.Is(err, nats.ErrPermissionViolation) && (strings.Contains(err.Error(), q.name) || strings.Contains(err.Error(), q.subject+".")) {
+	if errors.Is(err, nats.ErrPermissionViolation) && slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(err.Error(), p) }) {
 		return err
 	}
 	return nil

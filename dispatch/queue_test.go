@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -154,4 +155,22 @@ func TestOpenExistingMakesAndChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, int64(1<<20), stats(t, q).MaxBytes)
 	require.NoError(t, q.Close())
+}
+
+// TestCallerWithoutTimeSaysNothingOfTheServer: a deadline that ends while the server stores.
+func TestCallerWithoutTimeSaysNothingOfTheServer(t *testing.T) {
+	t.Parallel()
+	q := open(t, t.TempDir())
+	short := 50 * time.Microsecond
+	eventually(t, "it ends under way", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), short)
+		defer cancel()
+		short += 10 * time.Microsecond
+		err := q.SetAttrOnce(ctx, short.String(), user("mary", "Rome"))
+		if err == nil || !strings.Contains(err.Error(), "not known") {
+			return false
+		}
+		assert.NotContains(t, err.Error(), "stores nothing")
+		return assert.Empty(t, stats(t, q).Paused)
+	})
 }

@@ -15,7 +15,10 @@ var (
 	errChanged = errors.New("the stream has been replaced or has lost its end")
 )
 
-const idleTime = 2 * time.Second // after which the reader looks whether something was not delivered
+const (
+	idleTime = 2 * time.Second // after which the reader looks whether something was not delivered
+	logEvery = 5 * time.Second // of a fault that is tried again many times a second
+)
 
 // reader reads the stream in order, and finds out which messages are missing.
 type reader struct {
@@ -24,6 +27,7 @@ type reader struct {
 	next    uint64    // the sequence to be read next
 	last    position  // what was read last
 	feed    chan<- *message
+	logged  time.Time // when it last said that it starts over
 }
 
 // read reads until ctx ends or the stream turns out to be another one.
@@ -33,13 +37,19 @@ func (r *reader) read(ctx context.Context) error {
 		if errors.Is(err, errChanged) {
 			return err
 		}
-		if ctx.Err() == nil {
-			r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", errors.Join(err, r.queue.denied()))
+		if ctx.Err() == nil && time.Since(r.logged) >= logEvery {
+			r.logged = time.Now()
+			r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", errors.Join(err, r.queue.deniedToRead()))
 		}
 		if !sleep(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
+}
+
+// deniedToRead returns what a reader may not do.
+func (q *Queue) deniedToRead() error {
+	return q.denied("CONSUMER.CREATE."+q.name, "CONSUMER.MSG.NEXT."+q.name, "STREAM.MSG.GET."+q.name, "STREAM.INFO."+q.name+`"`)
 }
 
 // readOn reads with one consumer until something is wrong. An ordered consumer of the library does this too, but that one waits
@@ -137,7 +147,7 @@ func (r *reader) checkTail(ctx context.Context) error {
 
 // checkStream reports whether the stream of a new consumer is the one that was read so far.
 func (r *reader) checkStream(ctx context.Context) error {
-	info, err := r.queue.infoWith(ctx, r.created, r.next-1)
+	info, err := r.queue.infoWith(ctx, r.created, r.next-1, func(context.Context) error { return nil }) // the dispatcher renews the lease
 	if err != nil {
 		return err
 	}

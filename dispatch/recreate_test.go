@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,6 +78,40 @@ func TestShortenedStreamIsReadOn(t *testing.T) {
 			assert.Zero(t, stats(t, q).Lost, "all that is missing was sent")
 		})
 	}
+}
+
+// replicated answers as a server does whose streams have three replicas.
+func replicated(t *testing.T, js jetstream.JetStream) jetstream.JetStream {
+	t.Helper()
+	conn := js.Conn()
+	_, err := conn.Subscribe("replicated.>", func(m *nats.Msg) {
+		to := strings.TrimPrefix(m.Subject, "replicated.")
+		if !strings.HasPrefix(to, "$KV.") {
+			to = "$JS.API." + to
+		}
+		if !strings.Contains(to, "STREAM.INFO") {
+			assert.NoError(t, conn.PublishMsg(&nats.Msg{Subject: to, Reply: m.Reply, Data: m.Data, Header: m.Header}))
+			return
+		}
+		answer, err := conn.Request(to, m.Data, soon)
+		if assert.NoError(t, err) {
+			assert.NoError(t, m.Respond([]byte(strings.ReplaceAll(string(answer.Data), `"num_replicas":1`, `"num_replicas":3`))))
+		}
+	})
+	require.NoError(t, err)
+	js, err = jetstream.NewWithAPIPrefix(conn, "replicated")
+	require.NoError(t, err)
+	return js
+}
+
+// TestEndLostByAllReplicas: a new leader is given more time to catch up than a lease has.
+func TestEndLostByAllReplicas(t *testing.T) {
+	t.Parallel()
+	fake := timpushtest.Start(t)
+	q := openOn(t, replicated(t, shortened(t, fake)), dispatch.WithLease(time.Second))
+	set(t, q, user("mary", "Rome"))
+	run(t, q, quickClient(fake))
+	eventually(t, "it is sent", func() bool { return fake.Attrs("mary")["city"] == "Rome" })
 }
 
 func TestUnreadMessagesAreLostWithTheEnd(t *testing.T) {

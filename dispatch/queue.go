@@ -36,11 +36,10 @@ var (
 )
 
 const (
-	requestTimeout = time.Second        // of one request to a server, and of one attempt to store a message
-	explainTimeout = requestTimeout / 5 // to find out why a message was not stored in its time
-	makeTimeout    = 15 * time.Second   // of a request that makes or changes a stream
-	openTimeout    = 20 * time.Second   // of servers that are electing a leader, with a vote that is repeated
-	noStorage      = 10047              // the code of JetStream for storage that is used up
+	requestTimeout = time.Second      // of one request to a server, and of one attempt to store a message
+	makeTimeout    = 15 * time.Second // of a request that makes or changes a stream
+	openTimeout    = 20 * time.Second // of servers that are electing a leader, with a vote that is repeated
+	noStorage      = 10047            // the code of JetStream for storage that is used up
 	maxGroup       = timpush.MaxUsersPerRequest
 	maxUpdateBytes = 64 << 10 // as stored; a server takes messages of 1 MiB
 )
@@ -397,7 +396,7 @@ func (q *Queue) explain(failure error, waited bool) error {
 	if !waited {
 		return failure
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), explainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	info, err := q.stream.Info(ctx)
 	switch {

@@ -96,12 +96,7 @@ func (g *gate) untilStopped(ctx context.Context, say func(string), do func(conte
 	defer cancel()
 	ended := make(chan struct{})
 	defer close(ended)
-	go func() {
-		select {
-		case <-ctx.Done():
-		case <-ended:
-			return
-		}
+	defer context.AfterFunc(ctx, func() { // not when ctx ends after do
 		survive()
 		second := nextSignal()
 		g.close()
@@ -112,7 +107,7 @@ func (g *gate) untilStopped(ctx context.Context, say func(string), do func(conte
 		case <-g.idle(ended):
 		}
 		cancel()
-	}()
+	})()
 	return do(running)
 }
 

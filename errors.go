@@ -229,9 +229,12 @@ func (e *PartialError) Unwrap() []error {
 // is not Done: [PartialError.Users] names it. [*InputErrors] leave the items
 // without a fault, and none if a fault is not of one item. Any other error leaves none.
 //
-// Remaining panics if the input is shorter than that of the call, but leaves none of none: the error of a step of a stream without users
-// may be one of its source.
+// Remaining panics if the input is shorter than that of the call, but not if it is empty: a step of a stream without users may have
+// an error of the source, which can be one of another call.
 func Remaining[T any](err error, input []T) []T {
+	if len(input) == 0 {
+		return nil
+	}
 	if partial, ok := errors.AsType[*PartialError](err); ok {
 		return remaining(partial, input)
 	}
@@ -242,9 +245,6 @@ func Remaining[T any](err error, input []T) []T {
 }
 
 func remaining[T any](e *PartialError, input []T) (again []T) {
-	if len(input) == 0 {
-		return nil
-	}
 	if n := e.result.users(); len(input) < n {
 		panic(fmt.Sprintf("timpush: Remaining: %d items, want the input of the call, which had %d", len(input), n))
 	}
@@ -257,9 +257,6 @@ func remaining[T any](e *PartialError, input []T) (again []T) {
 }
 
 func withoutFault[T any](e *InputErrors, input []T) (valid []T) {
-	if len(input) == 0 {
-		return nil
-	}
 	faulty := make([]bool, len(input))
 	for _, fault := range e.Faults {
 		if fault.Index < 0 {

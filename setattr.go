@@ -158,4 +158,4 @@ func appendUserAttrs(dst []byte, user UserAttrs) ([]byte, bool) {
 func withoutComma(json []byte) []byte { return bytes.TrimSuffix(json, []byte(",")) }
 
 // Remaining returns those of users that are worth sending again: see [Remaining], which is the same for every kind of input.
-func (e *PartialError) Remaining(users []UserAttrs) []UserAttrs { return remaining(e, users) }
+func (e *PartialError) Remaining(users []UserAttrs) []UserAttrs { return Remaining(e, users) }

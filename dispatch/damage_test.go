@@ -358,17 +358,25 @@ func TestUnreadableStreamIsNotReplaced(t *testing.T) {
 	assert.Equal(t, 10, stats(t, open(t, dir, quick)).Backlog)
 }
 
+// partlySent returns the folder of a closed queue of messages, of which the first have been sent.
+func partlySent(t *testing.T, fake *timpushtest.Server, sent, messages int) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	q := open(t, dir, quick)
+	stop := run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, sent)
+	drained(t, q)
+	stop()
+	storeMessages(t, q, sent, messages)
+	require.NoError(t, q.Close())
+	return dir
+}
+
 // TestDamagedFilesBesideTheData: the files with which damage is found are damaged themselves.
 func TestDamagedFilesBesideTheData(t *testing.T) {
 	t.Parallel()
-	fake, dir := timpushtest.Start(t), t.TempDir()
-	q := open(t, dir, quick)
-	stop := run(t, q, quickClient(fake))
-	storeMessages(t, q, 0, 20)
-	drained(t, q)
-	stop()
-	storeMessages(t, q, 20, 40)
-	require.NoError(t, q.Close())
+	fake := timpushtest.Start(t)
+	dir := partlySent(t, fake, 20, 40)
 	for _, name := range []string{".acknowledged", ".record"} {
 		path := filepath.Join(dir, streamName+name)
 		data, err := os.ReadFile(path)
@@ -376,7 +384,7 @@ func TestDamagedFilesBesideTheData(t *testing.T) {
 		data[3] ^= 0xff
 		require.NoError(t, os.WriteFile(path, data[:len(data)-1], 0o600))
 	}
-	q = open(t, dir, quick)
+	q := open(t, dir, quick)
 	run(t, q, quickClient(fake))
 	drained(t, q)
 	assert.Len(t, fake.Accounts(), 40)
@@ -387,23 +395,17 @@ func TestDamagedFilesBesideTheData(t *testing.T) {
 func TestRemovedDataIsCounted(t *testing.T) {
 	t.Parallel()
 	for _, part := range []string{"", "$G", "$G/streams", "$G/streams/" + streamName} {
-		fake, dir := timpushtest.Start(t), t.TempDir()
-		q := open(t, dir, quick)
-		stop := run(t, q, quickClient(fake))
-		storeMessages(t, q, 0, 20)
-		drained(t, q)
-		stop()
-		storeMessages(t, q, 20, 50)
-		require.NoError(t, q.Close())
+		fake := timpushtest.Start(t)
+		dir := partlySent(t, fake, 20, 50)
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, "jetstream", part)))
 		for range 2 {
-			q = open(t, dir, quick)
+			q := open(t, dir, quick)
 			s := stats(t, q)
 			assert.Equal(t, 30, s.Lost, part)
 			assert.Equal(t, "21-50", s.LostAt, part)
 			require.NoError(t, q.Close())
 		}
-		q = open(t, dir, quick)
+		q := open(t, dir, quick)
 		run(t, q, quickClient(fake))
 		storeMessages(t, q, 50, 60)
 		drained(t, q)

@@ -101,7 +101,7 @@ func (a *ackFile) removed() error {
 		_, err = os.Stat(filepath.Join(dir, "jetstream"))
 	}
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(mine, there) {
-		return fmt.Errorf("the data in %s was removed or replaced under the running queue: what it has outlives no restart; restart the process once the backlog is sent", dir)
+		return fmt.Errorf("the data in %s was removed or replaced under the running queue: a restart loses what it holds; restart the process once the backlog is sent", dir)
 	}
 	return nil
 }

@@ -62,10 +62,12 @@ func inUse(name string) error {
 // lock locks a result file for this run. Where files cannot be locked, it does nothing.
 func lock(f *os.File) error {
 	if err := checkpoint.Lock(f); errors.Is(err, checkpoint.ErrLocked) {
-		return fmt.Errorf("%s: another run is writing it", f.Name())
+		return errInUse(f.Name())
 	}
 	return nil
 }
+
+func errInUse(name string) error { return fmt.Errorf("%s: another run is writing it", name) }
 
 // OpenSink opens a file, or creates it. Of the file of an interrupted run it keeps what the checkpoint refers to.
 func OpenSink(name string, resumed bool, known checkpoint.Extent) (*Sink, error) {
@@ -79,7 +81,7 @@ func OpenSink(name string, resumed bool, known checkpoint.Extent) (*Sink, error)
 	case err != nil:
 	case !info.Mode().IsRegular():
 	case !resumed && info.Size() > 0:
-		err = fmt.Errorf("%s: another run is writing it", name)
+		err = errInUse(name)
 	default:
 		if err = lock(f); err == nil {
 			err = f.Truncate(known.Size)

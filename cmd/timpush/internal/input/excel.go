@@ -235,8 +235,9 @@ func partOf(archive *zip.Reader, sheet string) string {
 	if readXML(archive, main, &workbook) != nil {
 		return ""
 	}
+	relations := relationsOf(archive, main)
 	for _, s := range workbook.Sheets {
-		for _, r := range relationsOf(archive, main) {
+		for _, r := range relations {
 			if s.Name == sheet && s.ID == r.ID {
 				return target(main, r.Target)
 			}

@@ -22,7 +22,7 @@ type test struct {
 	hits map[int]bool // numbers of mutants
 }
 
-// few is how many tests are tried first, the fastest: most mutants are killed by one of them.
+// few is how many tests are tried first: most mutants are killed by one of them.
 const few = 12
 
 // runner runs a test program with one mutant switched on.
@@ -73,11 +73,14 @@ func (r *runner) record(scratch string, workers int) error {
 		})
 	}
 	err = all.Wait()
-	slices.SortFunc(r.tests, func(a, b test) int { return cmp.Compare(a.took, b.took) })
+	slices.SortFunc(r.tests, func(a, b test) int { return cmp.Compare(a.cost(), b.cost()) })
 	return err
 }
 
-// try runs the tests that reach a mutant.
+// cost is low for a fast test, and for one that reaches little, which looks at that more closely.
+func (t test) cost() float64 { return t.took.Seconds() * float64(len(t.hits)) }
+
+// try runs the tests that reach a mutant, the cheapest first, and each time twice as many.
 func (r *runner) try(id int) outcome {
 	var reach []test
 	for _, t := range r.tests {
@@ -85,19 +88,19 @@ func (r *runner) try(id int) outcome {
 			reach = append(reach, t)
 		}
 	}
-	n := min(few, len(reach))
-	if r.fails(id, reach[:n]) || r.fails(id, reach[n:]) {
-		return killed
+	for size := few; len(reach) > 0; size *= 2 {
+		n := min(size, len(reach))
+		if r.fails(id, reach[:n]) {
+			return killed
+		}
+		reach = reach[n:]
 	}
 	return survived
 }
 
-// fails reports whether one of some tests fails with a mutant twice in a row: once may be due to a busy machine. A test that
-// does not end fails.
+// fails reports whether one of some tests fails with a mutant twice in a row, since once may be due to a busy machine, or does not
+// end.
 func (r *runner) fails(id int, tests []test) bool {
-	if len(tests) == 0 {
-		return false
-	}
 	limit := 5 * time.Second
 	var names []string
 	for _, t := range tests {
@@ -107,9 +110,10 @@ func (r *runner) fails(id int, tests []test) bool {
 	for range 2 {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		err := r.command(ctx, id, "-test.failfast", "-test.run", "^("+strings.Join(names, "|")+")$").Run()
+		endless := ctx.Err() != nil
 		cancel()
-		if err == nil {
-			return false
+		if err == nil || endless {
+			return endless
 		}
 	}
 	return true

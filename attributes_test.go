@@ -589,6 +589,19 @@ func TestPreflightThatFailsDoesNotSlowDown(t *testing.T) {
 	})
 }
 
+// TestPreflightTriesAgainAfterAReasonToStop tries a single stray code, which stops one call and not those after it.
+func TestPreflightTriesAgainAfterAReasonToStop(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(100*time.Millisecond, 0))
+		s.Inject(timpushtest.ErrorCode(60002))
+		c := client(s, timpush.WithPreflight())
+		result, err := c.SetAttr(t.Context(), someUsers(1))
+		require.ErrorIs(t, partial(t, someUsers(1), result, err), timpush.ErrBadRequest)
+		_, err = c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+	})
+}
+
 // TestPreflightThatGetsNoAnswer leaves time to send the users, also those who wait for another to read the names.
 func TestPreflightThatGetsNoAnswer(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

@@ -47,6 +47,15 @@ type knownNames struct {
 	failed error // why they could not be read
 }
 
+// retry reports whether a call that began then reads the names again, after they could not be read. A reason to stop is one for those
+// that waited for the answer: later calls may find it corrected.
+func (k *knownNames) retry(began time.Time) bool {
+	if stops(k.failed) {
+		return !k.read.After(began)
+	}
+	return time.Since(k.read) >= namesRetry
+}
+
 func newPreflight(e *engine, typeOf func(account string) AccountType) *preflight {
 	return &preflight{engine: e, typeOf: typeOf, lock: make(chan struct{}, 1)}
 }
@@ -121,10 +130,15 @@ func (p *preflight) precheck(s *sender, items []UserAttrs, entries []entry) {
 	}
 	ctx, cancel := halfTheTime(s.waiting) // names that do not come must leave time to send the users
 	defer cancel()
-	switch err := p.predict(ctx, items, entries, true); codeOf(err).class() {
-	case classFatal, classCooldown:
+	if err := p.predict(ctx, items, entries, true); stops(err) {
 		s.stop(err)
 	}
+}
+
+// stops reports whether set_attr would be refused for the same reason.
+func stops(err error) bool {
+	c := codeOf(err).class()
+	return c == classFatal || c == classCooldown
 }
 
 // predict returns an error if the names cannot be read. In a hurry it tries once, and not again for a minute.
@@ -148,6 +162,7 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []en
 
 // known returns the names, not older than life. One call at a time reads them, for all that wait.
 func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (*knownNames, error) {
+	began := time.Now()
 	select {
 	case p.lock <- struct{}{}:
 		defer func() { <-p.lock }()
@@ -159,7 +174,7 @@ func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (
 		switch {
 		case known != nil && known.failed == nil && time.Since(known.read) <= life:
 			return known, nil
-		case known != nil && known.failed != nil && time.Since(known.read) < namesRetry && hurry:
+		case known != nil && known.failed != nil && hurry && !known.retry(began):
 			return nil, known.failed
 		}
 		if read, err := p.read(ctx, hurry); err != nil && ctx.Err() != nil {
@@ -176,7 +191,9 @@ func (p *preflight) read(ctx context.Context, hurry bool) (*knownNames, error) {
 	call.hurry = hurry
 	known := &knownNames{types: map[string]AccountType{}, read: time.Now()}
 	a, err := call.ask(ctx, &getAttrName, []byte("{}"))
-	known.failed = err
+	if known.failed = err; err != nil {
+		known.read = time.Now()
+	}
 	names, _ := a.value.([]AttrName)
 	for _, n := range names {
 		known.types[n.Name] = n.AccountType

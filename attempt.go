@@ -22,17 +22,11 @@ import (
 
 // history is what has happened to a request. Its halves inherit it, so that halving does not add retries.
 type history struct {
-	began         time.Time
+	began         time.Time // when the first attempt had waited for its quota
 	attempts      int
 	failures      int    // attempts that failed with transient faults
 	accountChecks int    // of these, answered with 60004 or 60005
 	expired       string // the UserSig that the server called expired
-}
-
-func (h *history) begin() {
-	if h.attempts++; h.attempts == 1 {
-		h.began = time.Now()
-	}
 }
 
 // newRandom returns any number but 0, which some endpoints take for none.
@@ -40,9 +34,12 @@ func newRandom() uint32 { return max(rand.Uint32(), 1) }
 
 // attempt sends the body of a request once, and returns the answer and what it means for the accounts that the answer does not name.
 func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict) {
-	h.begin()
+	h.attempts++
 	e := Event{Endpoint: s.command.path, Users: accounts, Attempt: h.attempts}
 	usersig, epoch, err := s.admit(h, e)
+	if h.attempts == 1 {
+		h.began = time.Now()
+	}
 	if err != nil {
 		return answer{}, s.notAdmitted(err)
 	}

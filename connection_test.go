@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -452,6 +453,19 @@ func TestRetryBudgetAlone(t *testing.T) {
 		result, err = newClient(t, through(answer), timpush.WithRetryBudget(time.Hour), timpush.WithMaxAttempts(2)).SetAttr(t.Context(), users)
 		partial(t, users, result, err)
 		assert.Equal(t, 2, result.Requests)
+	})
+}
+
+// TestRetryBudgetBeginsWithTheAttempt tries requests that wait longer for their quota than the budget: the wait is no part of it.
+func TestRetryBudgetBeginsWithTheAttempt(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(slices.Repeat([]timpushtest.Fault{timpushtest.ErrorCode(91000)}, 32)...)
+		users := someUsers(3200)
+		c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)), timpush.WithRetryBudget(20*time.Second))
+		result, err := c.SetAttr(t.Context(), users)
+		requireSum(t, users, result, err)
+		require.NoError(t, err)
 	})
 }
 

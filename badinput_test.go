@@ -74,6 +74,7 @@ var badConfigs = []struct {
 	{input: "backup host of a region without one", change: func(c *timpush.Config) { c.Region = timpush.RegionSaudiArabia }, option: timpush.WithBackupHost(), want: "has no documented backup host"},
 	{input: "limiter with a burst of 0", option: timpush.WithLimiter(rate.NewLimiter(100, 0)), want: "a burst of 0 lets nothing through"},
 	{input: "limiter with a rate of 0", option: timpush.WithQuota(timpush.QuotaPush, timpush.NewLimiter(0)), want: "WithQuota: a rate that is not above 0 lets nothing through"},
+	{input: "LowPriority of a limiter with a rate of 0", option: timpush.WithLimiter(timpush.LowPriority(timpush.NewLimiter(0))), want: "WithLimiter: a rate that is not above 0 lets nothing through"},
 	{input: "limiter with a rate that is no number", option: timpush.WithLimiter(timpush.NewLimiter(math.NaN())), want: "WithLimiter: a rate that is not above 0 lets nothing through"},
 	{input: "Signer that is nil", option: timpush.WithSigner(nil), want: "WithSigner(nil)"},
 	{input: "logger that is nil", option: timpush.WithLogger(nil), want: "WithLogger(nil)"},

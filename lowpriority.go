@@ -44,6 +44,17 @@ func LowPriority(l Limiter) Limiter {
 	return low
 }
 
+// behind returns the Limiter that lets the callers of l through: l, or the one that l gives way to.
+func behind(l Limiter) Limiter {
+	switch low := l.(type) {
+	case *lowPriority:
+		return behind(low.limiter)
+	case lowPriorityN:
+		return behind(low.limiter)
+	}
+	return l
+}
+
 // lowPriority is a queue in front of a Limiter: only as many wait for that as it takes to use it, most often one.
 //
 // A Limiter that asks a distant machine makes each wait for the answer, so one at a time would leave most of the quota unused.

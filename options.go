@@ -97,7 +97,7 @@ func (s *settings) limit(option string, q Quota, l Limiter) {
 	s.require(l != nil, option+"(nil): want a Limiter, such as NewLimiter(97.5); without the option the client has its own")
 	_, waitsN := l.(nWaiter)
 	s.require(l == nil || q != QuotaRecipients || waitsN, option+": for QuotaRecipients the Limiter needs a method WaitN(ctx, n)")
-	r, ok := l.(interface {
+	r, ok := behind(l).(interface {
 		Burst() int
 		Limit() rate.Limit
 	})

@@ -25,7 +25,7 @@ type history struct {
 	began         time.Time // when the first attempt had waited for its quota
 	attempts      int
 	failures      int    // attempts that failed with transient faults
-	accountChecks int    // of these, answered with 60004 or 60005
+	accountChecks int    // of these, the last in a row that were answered with 60004 or 60005
 	expired       string // the UserSig that the server called expired
 }
 
@@ -148,6 +148,9 @@ func (s *sender) notAdmitted(err error) verdict {
 func (s *sender) learn(h *history, v *verdict, usersig string) {
 	if code, ok := errors.AsType[Code](v.err); ok && code.aboutUserSig() {
 		s.signing.drop(usersig)
+	}
+	if v.class != classAccountCheck {
+		h.accountChecks = 0
 	}
 	switch v.class {
 	case classExpired:

@@ -124,7 +124,7 @@ const (
 	classData               // an account's fault: find out whose
 	classMalformed          // the request's fault, perhaps through one account: find out whose
 	classOther              // not expected: the request fails, the call goes on
-	classAccountCheck       // transient twice, then fatal
+	classAccountCheck       // transient twice in a row, then fatal
 	classExpired            // sign again and retry, once
 	classCooldown           // stop the call, and send nothing for a minute
 	classFatal              // stop the call

@@ -469,6 +469,23 @@ func TestRetryBudgetBeginsWithTheAttempt(t *testing.T) {
 	})
 }
 
+// TestAccountChecksOfALongOutage tries 60004 now and then among other failures: only several in a row mean a wrong configuration.
+func TestAccountChecksOfALongOutage(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		requests := 0
+		answer := func(r *http.Request) (*http.Response, error) {
+			if requests++; requests > 40 {
+				return alwaysOK(r)
+			} else if requests%10 == 0 {
+				return response(http.StatusOK, `{"ActionStatus":"FAIL","ErrorCode":60004}`), nil
+			}
+			return response(http.StatusBadGateway, ""), nil
+		}
+		_, err := newClient(t, through(answer), timpush.WithRetryBudget(time.Hour)).SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+	})
+}
+
 // TestBackupHost: requests that could not reach the region's host go to the backup host, and come back.
 func TestBackupHost(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

@@ -114,6 +114,30 @@ func TestExcel(t *testing.T) {
 	assert.Contains(t, w.run("set-attr", "-").err, "xlsx must be a plain file")
 }
 
+// LibreOffice and East Asian Excel and WPS refer to formats that Excel elsewhere does not use. A number keeps its digits in a
+// style that is not the first, and a date does not become a number.
+func TestExcelOfOtherPrograms(t *testing.T) {
+	t.Parallel()
+	styles := `<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><numFmts><numFmt numFmtId="164" formatCode="General"/><numFmt numFmtId="57" formatCode="yyyy/m"/></numFmts><cellXfs>` +
+		`<xf numFmtId="164"/><xf numFmtId="164" fontId="4"/><xf numFmtId="0" fontId="4"/><xf fontId="4"/><xf numFmtId="31"/><xf numFmtId="32"/><xf numFmtId="57"/></cellXfs></styleSheet>`
+	rows := ""
+	wants := []struct{ style, value, shown string }{
+		{"0", "4915112345678", "4915112345678"}, {"1", "4915112345678", "4915112345678"}, {"2", "46354.604166667", "46354.604166667"},
+		{"3", "0.30000000000000004", "0.3"}, {"4", "46354", "2026-11-28"}, {"5", "0.604166667", "14:30:00"}, {"6", "46354", "2026/11"},
+	}
+	for i, w := range wants {
+		rows += fmt.Sprintf(`<row r="%d"><c r="A%d" s="1"><v>%d</v></c><c r="B%d" s="%s"><v>%s</v></c></row>`, i+2, i+2, 123456789012+i, i+2, w.style, w.value)
+	}
+	w := newWorld(t)
+	w.write("u.xlsx", withParts(t, map[string]string{"xl/styles.xml": styles, "xl/worksheets/sheet1.xml": sheetXML(rows)}))
+	r := w.run("set-attr", "u.xlsx")
+	require.Equal(t, 0, r.code, r.err)
+	assert.NotContains(t, r.out+r.err, "4.91512E+12")
+	for i, want := range wants {
+		assert.Equal(t, want.shown, w.fake.Attrs(fmt.Sprint(123456789012 + i))["city"])
+	}
+}
+
 // writeWorkbook writes a workbook of n users as Excel does, with the texts in a part of their own. It keeps nothing in memory:
 // what this process takes would be counted as the tool's.
 func writeWorkbook(t *testing.T, name string, n int) {

@@ -45,8 +45,43 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 	if err != nil {
 		return fmt.Errorf("damaged workbook: %w", err)
 	}
+	correctFormats(file)
 	b.name, b.file, b.checked = f.Name(), file, map[string]*sheetCheck{}
 	return nil
+}
+
+// correctFormats changes the formats that the library does not show as spreadsheets do. Of numbers in the format General it
+// shows ten digits, unless they are in the first of the styles; LibreOffice gives that format a number of its own. Formats whose
+// text depends on the reader's country, and which East Asian programs use without defining them, it shows as the bare number.
+func correctFormats(file *excelize.File) {
+	asStored, date, clock := -1, 14, 21
+	formats := map[int]*int{0: &asStored}
+	for id := 27; id <= 58; id++ {
+		switch {
+		case id <= 31, id == 36, id >= 50:
+			formats[id] = &date
+		case id <= 35:
+			formats[id] = &clock
+		}
+	}
+	if defined := file.Styles.NumFmts; defined != nil {
+		for _, f := range defined.NumFmt {
+			if delete(formats, f.NumFmtID); strings.EqualFold(f.FormatCode, "general") {
+				formats[f.NumFmtID] = &asStored
+			}
+		}
+	}
+	if file.Styles.CellXfs == nil {
+		return
+	}
+	for i := range file.Styles.CellXfs.Xf {
+		style := &file.Styles.CellXfs.Xf[i]
+		if style.NumFmtID == nil {
+			style.NumFmtID = &asStored
+		} else if other, ok := formats[*style.NumFmtID]; ok {
+			style.NumFmtID = other
+		}
+	}
 }
 
 // check checks a sheet, once.

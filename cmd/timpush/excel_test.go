@@ -318,6 +318,10 @@ func TestExcelWithDamagedParts(t *testing.T) {
 			"_rels/.rels":                 `<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="xl/workbook2.xml"/></Relationships>`,
 		}
 	}
+	book := func(more, hidden string) string {
+		return `<?xml version="1.0"?><workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets>` +
+			hidden + `<sheet name="Users" sheetId="1" r:id="rId1"/></sheets>` + more + `</workbook>`
+	}
 	oneText := `<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>Rome</t></si></sst>`
 	shared := func(index string) map[string]string {
 		return map[string]string{sheet: sheetXML(row(`<c r="B2" t="s"><v>` + index + `</v></c>`)), texts: oneText}
@@ -338,6 +342,10 @@ func TestExcelWithDamagedParts(t *testing.T) {
 		"shared text without a number":  {shared("x"), `near row 2: the cell B2 has the text "x" of 1`},
 		"shared texts that are cut off": {map[string]string{sheet: good, texts: oneText[:len(oneText)-20]}, "its texts: XML syntax error"},
 		"formula with a result":         {map[string]string{sheet: sheetXML(row(`<c r="B2" t="str"><f>CONCAT("Ro","me")</f><v>Rome</v></c>`))}, ""},
+		"formula that the program that wrote it has not calculated": {map[string]string{"xl/workbook.xml": book(`<calcPr fullCalcOnLoad="1"/>`, ""), sheet: sheetXML(row(`<c r="B2"><f>CONCAT("Ro","me")</f><v>0</v></c>`))},
+			`the column "city" has a formula without a result, in B2`},
+		"no formula to be calculated":   {map[string]string{"xl/workbook.xml": book(`<calcPr fullCalcOnLoad="1"/>`, ""), sheet: good}, ""},
+		"hidden sheet before the first": {map[string]string{"xl/workbook.xml": book("", `<sheet name="Old" sheetId="2" state="veryHidden" r:id="rId2"/>`), sheet: good}, ""},
 		"formula without a result":      {map[string]string{sheet: sheetXML(row(`<c r="B2"><f>CONCAT("Ro","me")</f></c>`))}, `the column "city" has a formula without a result, in B2`},
 		"long number as an account": {map[string]string{sheet: sheetXML(`<row r="2"><c r="A2" s="1"><v>1234567890123456</v></c>` + inline("B2", "Rome") + `</row>`)},
 			"the account in A2 is a number of more than 15 digits"},

@@ -90,6 +90,8 @@ func (b *book) check(archive *zip.Reader, sheet, part string) error {
 		return nil
 	}
 	c := newSheetCheck(b.file.CharsetReader)
+	calculation, err := b.file.GetCalcProps()
+	c.stale = err == nil && calculation.FullCalcOnLoad != nil && *calculation.FullCalcOnLoad
 	if err := c.check(archive, part); err != nil {
 		return err
 	}
@@ -138,7 +140,7 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	if err = b.open(f, size, archive); err != nil {
 		return err
 	}
-	if e.name, err = sheetOf(b.file.GetSheetList(), o.Sheet); err != nil {
+	if e.name, err = sheetOf(b.file, o.Sheet); err != nil {
 		return err
 	}
 	part := partOf(archive, e.name)
@@ -165,13 +167,19 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	return err
 }
 
-// sheetOf finds a sheet by its name; without one it is the first.
-func sheetOf(sheets []string, wanted string) (string, error) {
+// sheetOf finds a sheet by its name; without one it is the first that is not hidden.
+func sheetOf(file *excelize.File, wanted string) (string, error) {
+	sheets := file.GetSheetList()
+	hidden := func(sheet string) bool {
+		visible, err := file.GetSheetVisible(sheet)
+		return err == nil && !visible
+	}
+	shown := slices.DeleteFunc(slices.Clone(sheets), hidden)
 	switch {
 	case len(sheets) == 0:
 		return "", fmt.Errorf("there is no sheet in it")
 	case wanted == "":
-		return sheets[0], nil
+		return append(shown, sheets...)[0], nil
 	case slices.Contains(sheets, wanted):
 		return wanted, nil
 	}

@@ -62,6 +62,7 @@ func openPart(archive *zip.Reader, name string) (io.ReadCloser, error) {
 type sheetCheck struct {
 	decode   func(charset string, r io.Reader) (io.Reader, error)
 	texts    int            // that are shared
+	stale    bool           // no formula has been calculated since the workbook was written, whatever it has as its result
 	row, col int            // of the cell
 	cell     string         // its name, or "" outside of cells
 	shared   bool           // it is one of the shared texts
@@ -187,7 +188,7 @@ func (c *sheetCheck) end(element string) error {
 			c.long[c.col] = c.cell
 		}
 	case "c":
-		if c.formula && !c.value && c.missing[c.col] == "" {
+		if c.formula && (!c.value || c.stale) && c.missing[c.col] == "" {
 			c.missing[c.col] = c.cell
 		}
 		c.cell = ""

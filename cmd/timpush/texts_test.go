@@ -282,7 +282,7 @@ func TestTextsForNoValue(t *testing.T) {
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("d"))
 	assert.Equal(t, "Nan", w.fake.Attrs("e")["city"], "it is a town")
 
-	for _, fault := range []string{"#SPILL!", "########"} { // of a formula, and of a column that is too narrow for its dates
+	for _, fault := range []string{"#SPILL!", "########", "Err:502", "None", "NaT", "(null)", "<null>", "[NULL]", "undefined"} { // of formulas, a column that is too narrow for its dates, and other programs
 		w.write("e.csv", "To_Account,city\na,"+fault+"\n")
 		assert.Contains(t, w.run("set-attr", "e.csv").err, "e.csv:2: column city: the value is "+fault)
 	}

@@ -250,11 +250,11 @@ var scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?E\+[0-9]{2,3}$`)
 // doubtful reports whether a text is one that programs write where there is no value, an error, or a column that is too narrow,
 // and that can be a value too.
 func doubtful(text string) bool {
-	return slices.Contains(noValue, text) || len(text) >= 3 && strings.Trim(text, "#") == ""
+	return slices.Contains(noValue, text) || len(text) >= 3 && strings.Trim(text, "#") == "" || strings.HasPrefix(text, "Err:5") // of LibreOffice
 }
 
 var noValue = []string{
-	"NULL", "null", "nan", "NaN", "<NA>",
+	"NULL", "null", "nan", "NaN", "NaT", "<NA>", "None", "(null)", "<null>", "[NULL]", "undefined",
 	"#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#GETTING_DATA",
 }
 

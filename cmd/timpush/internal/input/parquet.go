@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 	"os"
 	"strconv"
@@ -231,9 +232,20 @@ func (c *columnReader) next() (string, error) {
 		}
 		return string(v.ByteArray()), nil
 	case v.Kind() == parquet.Double:
-		return strconv.FormatFloat(v.Double(), 'g', -1, 64), nil
+		return number(v.Double(), 1<<53, 64), nil
+	case v.Kind() == parquet.Float:
+		return number(float64(v.Float()), 1<<24, 32), nil
 	}
 	return v.String(), nil
+}
+
+// number returns a number as people write it: whole numbers come as such where another column has empty cells. From limit on not
+// every whole number can be told from the next one, and these have an exponent, as no account does.
+func number(f, limit float64, bits int) string {
+	if math.Abs(f) >= limit {
+		return strconv.FormatFloat(f, 'e', -1, bits)
+	}
+	return strconv.FormatFloat(f, 'f', -1, bits)
 }
 
 func (c *columnReader) fill() error {

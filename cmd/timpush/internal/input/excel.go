@@ -31,6 +31,7 @@ type book struct {
 	name    string
 	file    *excelize.File
 	checked map[string]*sheetCheck // by the names of the sheets
+	first   bool                   // the first of the styles has a format, which the library leaves out
 }
 
 func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
@@ -45,7 +46,7 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 	if err != nil {
 		return fmt.Errorf("damaged workbook: %w", err)
 	}
-	correctFormats(file)
+	b.first = correctFormats(file)
 	b.name, b.file, b.checked = f.Name(), file, map[string]*sheetCheck{}
 	return nil
 }
@@ -53,9 +54,10 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 // correctFormats changes the formats that the library does not show as spreadsheets do. Of numbers in the format General it
 // shows ten digits, unless they are in the first of the styles; LibreOffice gives that format a number of its own. Formats whose
 // text depends on the reader's country, and which East Asian programs use without defining them, it shows as the bare number.
-func correctFormats(file *excelize.File) {
+// It reports whether the first of the styles has a format, which is left out of all cells with it.
+func correctFormats(file *excelize.File) (first bool) {
 	asStored, date, clock := -1, 14, 21
-	formats := map[int]*int{0: &asStored}
+	formats := map[int]*int{0: &asStored, 49: &asStored} // General, and texts
 	for id := 27; id <= 58; id++ {
 		switch {
 		case id <= 31, id == 36, id >= 50:
@@ -66,13 +68,13 @@ func correctFormats(file *excelize.File) {
 	}
 	if defined := file.Styles.NumFmts; defined != nil {
 		for _, f := range defined.NumFmt {
-			if delete(formats, f.NumFmtID); strings.EqualFold(f.FormatCode, "general") {
+			if delete(formats, f.NumFmtID); f.FormatCode == "@" || strings.EqualFold(f.FormatCode, "general") {
 				formats[f.NumFmtID] = &asStored
 			}
 		}
 	}
 	if file.Styles.CellXfs == nil {
-		return
+		return false
 	}
 	for i := range file.Styles.CellXfs.Xf {
 		style := &file.Styles.CellXfs.Xf[i]
@@ -81,7 +83,9 @@ func correctFormats(file *excelize.File) {
 		} else if other, ok := formats[*style.NumFmtID]; ok {
 			style.NumFmtID = other
 		}
+		first = first || i == 0 && style.NumFmtID != &asStored
 	}
+	return first
 }
 
 // check checks a sheet, once.
@@ -90,6 +94,7 @@ func (b *book) check(archive *zip.Reader, sheet, part string) error {
 		return nil
 	}
 	c := newSheetCheck(b.file.CharsetReader)
+	c.first = b.first
 	calculation, err := b.file.GetCalcProps()
 	c.stale = err == nil && calculation.FullCalcOnLoad != nil && *calculation.FullCalcOnLoad
 	if err := c.check(archive, part); err != nil {

@@ -66,8 +66,8 @@ func (l *layout) checkSheet(sheet *sheetCheck) error {
 		if i != l.account && l.attrs[i] == "" {
 			continue
 		}
-		if cell := sheet.dates[i+1]; cell != "" {
-			return fmt.Errorf("the column %q has a date in %s as only a Strict Open XML Spreadsheet has it, which is not read as the sheet shows it: save it as an Excel Workbook", c, cell)
+		if cell := sheet.unshown[i+1]; cell != "" {
+			return fmt.Errorf("the column %q has a number or a date in %s whose format is not read as the sheet shows it, such as a date of a Strict Open XML Spreadsheet: save the sheet as CSV (UTF-8)", c, cell)
 		}
 		if cell := sheet.missing[i+1]; cell != "" {
 			return fmt.Errorf("the column %q has a formula without a result, in %s: open the workbook in Excel and save it, which calculates them", c, cell)

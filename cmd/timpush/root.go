@@ -63,15 +63,18 @@ func newRoot() *cobra.Command {
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("timpush {{.Version}}\n")
-	root.AddCommand(
+	commands := []*cobra.Command{
 		newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newTags(), newPush(), newBatch(), newRevoke(), newTasks(), newStats(), newCallbacks(), newNames(), newCheck(), newProbe(),
 		newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual(),
-	)
-	refuseLines(root)
+	}
+	for _, cmd := range commands { // before cobra sorts them: suggestions come in this order
+		refuseLines(cmd)
+	}
+	root.AddCommand(commands...)
 	return root
 }
 
-// refuseLines makes the lists among the flags of all commands refuse a text of several lines, as of "$(cat tags.txt)".
+// refuseLines makes the lists among the flags of a command and of those below it refuse a text of several lines, as of "$(cat tags.txt)".
 func refuseLines(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if kind := f.Value.Type(); kind == "stringSlice" || kind == "stringToString" {

@@ -199,7 +199,7 @@ func TestUsage(t *testing.T) {
 		assert.Equal(t, 2, w.run(args...).code, args)
 	}
 	assert.Contains(t, w.run("set-atr").err, "do you mean set-attr")
-	for _, command := range []string{"tags", "tasks", "names", "queue", "usersig"} {
+	for _, command := range []string{"tags", "tasks", "names", "queue", "usersig", "completion"} {
 		assert.Equal(t, 2, w.run(command, "nonsense").code, command)
 	}
 	assert.Contains(t, w.run("set-attr").err, "timpush: which files? give their names")

@@ -71,6 +71,10 @@ func newRoot() *cobra.Command {
 		refuseLines(cmd)
 	}
 	root.AddCommand(commands...)
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil { // for a shell that it does not know it would print help, with exit code 0
+		completion.Args, completion.RunE = usageArgs(known), root.RunE
+	}
 	return root
 }
 

@@ -436,7 +436,7 @@ func TestNumbersWithFractions(t *testing.T) {
 		assert.Contains(t, r.err, "the account is a number that a spreadsheet or another program has shortened", name)
 		assert.Equal(t, "2000.0", w.fake.Attrs("1.0")["city"])
 	}
-	w.write("accounts.txt", "4915112345678.0\n1.2345678901234568e+17\n")
+	w.write("accounts.txt", "4915112345678.0\n4915112345678,0\n1.2345678901234568e+17\n")
 	assert.Equal(t, 1, w.run("tags", "add", "--tags", "gold", "--file", "accounts.txt").code)
 	assert.Len(t, w.fake.Accounts(), 1)
 }

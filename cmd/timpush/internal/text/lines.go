@@ -180,5 +180,5 @@ func Shortened(text string) bool {
 
 var (
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
-	fraction   = regexp.MustCompile(`^[0-9]{4,}\.0+$`)
+	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
 )

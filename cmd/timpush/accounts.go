@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -280,6 +281,9 @@ func (l *accountList) arguments(yield func(string, error) bool) {
 	}
 }
 
+// quotedOrMore is a line of CSV: its text is in quotation marks, or a delimiter follows it.
+var quotedOrMore = regexp.MustCompile(`^".*"$|[,;]$`)
+
 // lines returns the accounts of a file. A line that is not one is printed, and the others follow.
 func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 	name, say := display(l.file), func(format string, args ...any) { _, _ = fmt.Fprintf(l.cmd.ErrOrStderr(), format+"\n", args...) }
@@ -287,12 +291,15 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 		first := true
 		for line, err := range text.Lines(r, maxAccount) {
 			header := first && strings.EqualFold(line.Text, "To_Account")
-			if first && !header && strings.Contains(strings.ToLower(line.Text), "to_account") {
+			if first && !header && (strings.Contains(strings.ToLower(line.Text), "to_account") || quotedOrMore.MatchString(line.Text)) {
 				err = errors.New("it is CSV or NDJSON, and a list has the account alone on each line")
 			}
 			first = false
 			if reason, at := text.AccountFault(line.Text); err == nil && reason != "" {
 				err = line.Fault(at, reason)
+			}
+			if reason := text.NumberFault(line.Text); err == nil && reason != "" {
+				err = line.Fault(0, reason)
 			}
 			_, isFault := errors.AsType[*text.Error](err)
 			switch {

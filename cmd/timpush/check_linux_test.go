@@ -99,3 +99,17 @@ func TestCheckTriesBothHosts(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckHidesThePasswordOfAProxy: also of one that is not escaped, whose slash makes it the path of the URL.
+func TestCheckHidesThePasswordOfAProxy(t *testing.T) {
+	t.Parallel()
+	for _, password := range []string{"s3cret", "s3/s3cret", "s3#s3cret"} {
+		t.Run(password, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t).without("TIMPUSH_BASE_URL")
+			r := w.with("HTTPS_PROXY=http://ops:" + password + "@127.0.0.1:1").run("check")
+			assert.Equal(t, 3, r.code)
+			assert.NotContains(t, r.out+r.err, "s3cret")
+		})
+	}
+}

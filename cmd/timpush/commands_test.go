@@ -45,8 +45,10 @@ func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 	w := newWorld(t)
 	w.write("u.csv", "To_Account,city\nmary,Rome\n")
 	w.write("u.ndjson", `{"To_Account":"mary","Attrs":{"city":"Rome"}}`+"\n")
+	w.write("quoted.csv", "\"mary\"\n\"bob\"\n")
+	w.write("wide.csv", "mary,\nbob,\n")
 	for _, command := range []string{"get-attr", "remove-attr --names city", "tags add --tags gold", "tags get"} {
-		for _, file := range []string{"u.csv", "u.ndjson"} {
+		for _, file := range []string{"u.csv", "u.ndjson", "quoted.csv", "wide.csv"} {
 			r := w.run(append(strings.Fields(command), "--file", file)...)
 			assert.Equal(t, 3, r.code, command)
 			assert.Equal(t, "timpush: "+file+": it is CSV or NDJSON, and a list has the account alone on each line\n", r.err)
@@ -197,7 +199,7 @@ func TestUsage(t *testing.T) {
 		assert.Equal(t, 2, w.run(args...).code, args)
 	}
 	assert.Contains(t, w.run("set-atr").err, "do you mean set-attr")
-	for _, command := range []string{"tags", "tasks", "names", "queue", "usersig"} {
+	for _, command := range []string{"tags", "tasks", "names", "queue", "usersig", "completion"} {
 		assert.Equal(t, 2, w.run(command, "nonsense").code, command)
 	}
 	assert.Contains(t, w.run("set-attr").err, "timpush: which files? give their names")
@@ -224,7 +226,16 @@ func TestDoubtfulFlags(t *testing.T) {
 		assert.Equal(t, 2, r.code, args)
 		assert.Contains(t, r.err, "has white space around it")
 	}
+	for _, args := range [][]string{ // as of "$(cat FILE)"
+		{"push", "--tags", "a", "--tags-not", "blocked\nleft", "--title", "x", "--yes"}, {"tags", "add", "--tags", "gold\r\nbeta", "mary"},
+		{"tasks", "add", "--accounts", "mary\nbob", "--in", "1h", "--title", "x", "--yes"}, {"set-attr", "--map", "a=b\nc=d", "u.csv"},
+	} {
+		r := w.run(args...)
+		assert.Equal(t, 2, r.code, args)
+		assert.Contains(t, r.err, "it has several lines: put commas between the values")
+	}
 	assert.Empty(t, w.fake.Calls(), "nothing was sent")
+	assert.Equal(t, 0, w.run("tags", "add", "--tags", "gold\n", "mary").code)
 	assert.Equal(t, 0, w.run("set-attr", "--ignore", "", "--null", "", "u.csv").code)
 }
 

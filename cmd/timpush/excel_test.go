@@ -114,6 +114,30 @@ func TestExcel(t *testing.T) {
 	assert.Contains(t, w.run("set-attr", "-").err, "xlsx must be a plain file")
 }
 
+// LibreOffice and East Asian Excel and WPS refer to formats that Excel elsewhere does not use. A number keeps its digits in a
+// style that is not the first, and a date does not become a number.
+func TestExcelOfOtherPrograms(t *testing.T) {
+	t.Parallel()
+	styles := `<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><numFmts><numFmt numFmtId="164" formatCode="General"/><numFmt numFmtId="57" formatCode="yyyy/m"/></numFmts><cellXfs>` +
+		`<xf numFmtId="164"/><xf numFmtId="164" fontId="4"/><xf numFmtId="0" fontId="4"/><xf fontId="4"/><xf numFmtId="31"/><xf numFmtId="32"/><xf numFmtId="57"/></cellXfs></styleSheet>`
+	rows := ""
+	wants := []struct{ style, value, shown string }{
+		{"0", "4915112345678", "4915112345678"}, {"1", "4915112345678", "4915112345678"}, {"2", "46354.604166667", "46354.604166667"},
+		{"3", "0.30000000000000004", "0.3"}, {"4", "46354", "2026-11-28"}, {"5", "0.604166667", "14:30:00"}, {"6", "46354", "2026/11"},
+	}
+	for i, w := range wants {
+		rows += fmt.Sprintf(`<row r="%d"><c r="A%d" s="1"><v>%d</v></c><c r="B%d" s="%s"><v>%s</v></c></row>`, i+2, i+2, 123456789012+i, i+2, w.style, w.value)
+	}
+	w := newWorld(t)
+	w.write("u.xlsx", withParts(t, map[string]string{"xl/styles.xml": styles, "xl/worksheets/sheet1.xml": sheetXML(rows)}))
+	r := w.run("set-attr", "u.xlsx")
+	require.Equal(t, 0, r.code, r.err)
+	assert.NotContains(t, r.out+r.err, "4.91512E+12")
+	for i, want := range wants {
+		assert.Equal(t, want.shown, w.fake.Attrs(fmt.Sprint(123456789012 + i))["city"])
+	}
+}
+
 // writeWorkbook writes a workbook of n users as Excel does, with the texts in a part of their own. It keeps nothing in memory:
 // what this process takes would be counted as the tool's.
 func writeWorkbook(t *testing.T, name string, n int) {
@@ -294,6 +318,10 @@ func TestExcelWithDamagedParts(t *testing.T) {
 			"_rels/.rels":                 `<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="xl/workbook2.xml"/></Relationships>`,
 		}
 	}
+	book := func(more, hidden string) string {
+		return `<?xml version="1.0"?><workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets>` +
+			hidden + `<sheet name="Users" sheetId="1" r:id="rId1"/></sheets>` + more + `</workbook>`
+	}
 	oneText := `<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>Rome</t></si></sst>`
 	shared := func(index string) map[string]string {
 		return map[string]string{sheet: sheetXML(row(`<c r="B2" t="s"><v>` + index + `</v></c>`)), texts: oneText}
@@ -314,11 +342,17 @@ func TestExcelWithDamagedParts(t *testing.T) {
 		"shared text without a number":  {shared("x"), `near row 2: the cell B2 has the text "x" of 1`},
 		"shared texts that are cut off": {map[string]string{sheet: good, texts: oneText[:len(oneText)-20]}, "its texts: XML syntax error"},
 		"formula with a result":         {map[string]string{sheet: sheetXML(row(`<c r="B2" t="str"><f>CONCAT("Ro","me")</f><v>Rome</v></c>`))}, ""},
+		"formula that the program that wrote it has not calculated": {map[string]string{"xl/workbook.xml": book(`<calcPr fullCalcOnLoad="1"/>`, ""), sheet: sheetXML(row(`<c r="B2"><f>CONCAT("Ro","me")</f><v>0</v></c>`))},
+			`the column "city" has a formula without a result, in B2`},
+		"no formula to be calculated":   {map[string]string{"xl/workbook.xml": book(`<calcPr fullCalcOnLoad="1"/>`, ""), sheet: good}, ""},
+		"hidden sheet before the first": {map[string]string{"xl/workbook.xml": book("", `<sheet name="Old" sheetId="2" state="veryHidden" r:id="rId2"/>`), sheet: good}, ""},
 		"formula without a result":      {map[string]string{sheet: sheetXML(row(`<c r="B2"><f>CONCAT("Ro","me")</f></c>`))}, `the column "city" has a formula without a result, in B2`},
 		"long number as an account": {map[string]string{sheet: sheetXML(`<row r="2"><c r="A2" s="1"><v>1234567890123456</v></c>` + inline("B2", "Rome") + `</row>`)},
 			"the account in A2 is a number of more than 15 digits"},
-		"long number as a text":                 {map[string]string{sheet: sheetXML(row(inline("B2", "Rome")) + `<row r="3">` + inline("A3", "1234567890123456") + inline("B3", "Rome") + `</row>`)}, ""},
-		"date of the strict format":             {map[string]string{sheet: sheetXML(row(`<c r="B2" t="d"><v>2026-11-28T00:00:00</v></c>`))}, `the column "city" has a date in B2 as only a Strict Open XML Spreadsheet has it`},
+		"long number as a text":     {map[string]string{sheet: sheetXML(row(inline("B2", "Rome")) + `<row r="3">` + inline("A3", "1234567890123456") + inline("B3", "Rome") + `</row>`)}, ""},
+		"date of the strict format": {map[string]string{sheet: sheetXML(row(`<c r="B2" t="d"><v>2026-11-28T00:00:00</v></c>`))}, `the column "city" has a number or a date in B2 whose format is not read as the sheet shows it`},
+		"date in the first style": {map[string]string{sheet: sheetXML(`<row r="2">` + inline("A2", "a") + `<c r="B2"/></row><row r="3">` + inline("A3", "a") + `<c r="B3" s="0"><v>46354</v></c></row>`), "xl/styles.xml": `<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><cellXfs><xf numFmtId="14"/></cellXfs></styleSheet>`},
+			`the column "city" has a number or a date in B3 whose format is not read as the sheet shows it`},
 		"workbook by another name":              {moved(good), ""},
 		"workbook by another name, and cut off": {moved(good[:strings.Index(good, "Oslo")]), "near row 3: XML syntax error"},
 		"cell that unpacks to much":             {map[string]string{sheet: sheetXML(row(inline("B2", strings.Repeat(" ", 2<<20))))}, "near row 2: a text of more than 1024 KiB"},

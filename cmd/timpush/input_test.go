@@ -52,6 +52,44 @@ func TestParquet(t *testing.T) {
 	assert.Contains(t, r.err, "neither compressed once more nor standard input")
 }
 
+// TestParquetWithoutSign: ClickHouse and pandas write accounts so.
+func TestParquetWithoutSign(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		Account uint64 `parquet:"To_Account"`
+		City    uint32 `parquet:"city"`
+		Country *uint8 `parquet:"country,optional"`
+		Sex     int8   `parquet:"sex"`
+	}
+	country := uint8(200)
+	var b bytes.Buffer
+	require.NoError(t, parquet.Write(&b, []row{{18446744073709551615, 4000000000, &country, -5}, {7, 0, nil, 0}}))
+	w := newWorld(t)
+	w.write("u.parquet", b.String())
+	r := w.run("set-attr", "u.parquet")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "4000000000", "country": "200", "sex": "-5"}, w.fake.Attrs("18446744073709551615"))
+	assert.Equal(t, map[string]string{"city": "0", "sex": "0"}, w.fake.Attrs("7"))
+}
+
+// TestParquetFloats: a column of whole numbers with empty cells is one of floating-point numbers in pandas.
+func TestParquetFloats(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		Account float64 `parquet:"To_Account"`
+		City    float64 `parquet:"city"`
+		Country float32 `parquet:"country"`
+	}
+	var b bytes.Buffer
+	require.NoError(t, parquet.Write(&b, []row{{4915112345678, 1234567.25, 1234567}, {123456789012345680, 1, 1}}))
+	w := newWorld(t)
+	w.write("u.parquet", b.String())
+	r := w.run("set-attr", "u.parquet")
+	assert.Equal(t, 1, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "1234567.25", "country": "1234567"}, w.fake.Attrs("4915112345678"))
+	assert.Contains(t, r.err, "u.parquet:2: column To_Account: the account is a number that a spreadsheet or another program has shortened")
+}
+
 func TestParquetColumnsThatAreNoTexts(t *testing.T) {
 	t.Parallel()
 	type row struct {

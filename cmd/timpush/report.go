@@ -63,7 +63,7 @@ func newReporter(out, err io.Writer, asJSON, quiet bool) *reporter {
 	if f, ok := err.(*os.File); ok && !asJSON && !quiet && term.IsTerminal(int(f.Fd())) {
 		r.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(err), progressbar.OptionSetWidth(10),
 			progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(false),
-			progressbar.OptionSetTheme(progressbar.ThemeASCII), progressbar.OptionUseANSICodes(runtime.GOOS != "windows")) // else a ^C stays
+			progressbar.OptionSetTheme(progressbar.ThemeASCII), progressbar.OptionUseANSICodes(runtime.GOOS != "windows" && os.Getenv("TERM") != "dumb")) // without them a ^C stays
 		r.next = now
 	}
 	return r

@@ -63,11 +63,43 @@ func newRoot() *cobra.Command {
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("timpush {{.Version}}\n")
-	root.AddCommand(
+	commands := []*cobra.Command{
 		newSetAttr(), newPreflight(), newGetAttr(), newRemoveAttr(), newTags(), newPush(), newBatch(), newRevoke(), newTasks(), newStats(), newCallbacks(), newNames(), newCheck(), newProbe(),
 		newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual(),
-	)
+	}
+	for _, cmd := range commands { // before cobra sorts them: suggestions come in this order
+		refuseLines(cmd)
+	}
+	root.AddCommand(commands...)
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil { // for a shell that it does not know it would print help, with exit code 0
+		completion.Args, completion.RunE = usageArgs(known), root.RunE
+	}
 	return root
+}
+
+// refuseLines makes the lists among the flags of a command and of those below it refuse a text of several lines, as of "$(cat tags.txt)".
+func refuseLines(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if kind := f.Value.Type(); kind == "stringSlice" || kind == "stringToString" {
+			f.Value = oneLine{f.Value}
+			f.DefValue = strings.TrimSuffix(f.DefValue, "[]") // help shows that of its own lists only
+		}
+	})
+	for _, sub := range cmd.Commands() {
+		refuseLines(sub)
+	}
+}
+
+// oneLine is a list whose values are separated by commas. Of a text with several lines pflag takes the first and leaves out the others.
+type oneLine struct{ pflag.Value }
+
+// Set adds the values of a text.
+func (v oneLine) Set(list string) error {
+	if strings.ContainsAny(strings.TrimRight(list, "\r\n"), "\r\n") {
+		return errors.New("it has several lines: put commas between the values")
+	}
+	return v.Value.Set(list)
 }
 
 // checkFlags refuses flags that were given without a text, as by a variable of a shell that was never set: they would count as
@@ -78,8 +110,9 @@ func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 		if empty && !slices.Contains([]string{"null", "ignore", "names", "registration-names"}, f.Name) {
 			err = usage(fmt.Errorf("--%s is empty: give a value, or leave the flag out; is a variable not set?", f.Name))
 		}
-		list, ok := f.Value.(pflag.SliceValue)
-		if !ok || f.Value.Type() != "stringSlice" {
+		flag, _ := f.Value.(oneLine)
+		list, ok := flag.Value.(pflag.SliceValue)
+		if !ok {
 			return
 		}
 		for _, value := range list.GetSlice() {

@@ -26,7 +26,7 @@ const setAttrLong = `Set attributes of the users in files: CSV, NDJSON, Parquet,
 zstd, and in UTF-8 or UTF-16. - is standard input.
 
 CSV and Excel: the first row names the columns. One is the account, the others are attributes; an empty cell leaves its
-attribute unchanged. Of a workbook the first sheet is read, or --sheet, with numbers and dates as the sheet shows them.
+attribute unchanged. Of a workbook the first visible sheet is read, or --sheet, with numbers and dates as it shows them.
 NDJSON: each line is an object, {"To_Account":"mary","city":"Rome"}; null leaves the attribute unchanged, "" is sent. The form
 of the API, {"To_Account":"mary","Attrs":{"city":"Rome"}}, is read as well. Parquet: as CSV.
 
@@ -64,7 +64,7 @@ func (f *fileFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.format, "format", "auto", "`format`: csv, ndjson, parquet or xlsx; if not given, by the content and the name of the file")
 	flags.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of CSV, or tab; if not given, by the first line")
 	flags.StringVar(&f.encoding, "encoding", "", "`encoding` of CSV, such as windows-1252 or gbk; if not given, UTF-8 or UTF-16, by the content")
-	flags.StringVar(&f.reading.Sheet, "sheet", "", "`name` of the sheet of a workbook; if not given, the first")
+	flags.StringVar(&f.reading.Sheet, "sheet", "", "`name` of the sheet of a workbook; if not given, the first that is not hidden")
 	flags.StringSliceVar(&f.null, "null", nil, "`texts` such as NULL that count as an empty cell; --null= for none")
 }
 

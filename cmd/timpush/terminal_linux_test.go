@@ -122,6 +122,17 @@ func TestBar(t *testing.T) {
 	}
 }
 
+// TestBarOnADumbTerminal: that of Emacs shows the codes of others as they are.
+func TestBarOnADumbTerminal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).with("TERM=dumb")
+	w.write("u.csv", users(300))
+	text := terminal(t, w.command("set-attr", "u.csv"), 80, 0)
+	assert.Contains(t, text, "users/s")
+	assert.NotContains(t, text, "\x1b")
+	assert.Contains(t, screen(text), "300 done")
+}
+
 // The message for Ctrl-C is on a line of its own.
 func TestBarAndCtrlC(t *testing.T) {
 	t.Parallel()

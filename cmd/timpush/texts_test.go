@@ -282,7 +282,7 @@ func TestTextsForNoValue(t *testing.T) {
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("d"))
 	assert.Equal(t, "Nan", w.fake.Attrs("e")["city"], "it is a town")
 
-	for _, fault := range []string{"#SPILL!", "########"} { // of a formula, and of a column that is too narrow for its dates
+	for _, fault := range []string{"#SPILL!", "########", "Err:502", "None", "NaT", "(null)", "<null>", "[NULL]", "undefined"} { // of formulas, a column that is too narrow for its dates, and other programs
 		w.write("e.csv", "To_Account,city\na,"+fault+"\n")
 		assert.Contains(t, w.run("set-attr", "e.csv").err, "e.csv:2: column city: the value is "+fault)
 	}
@@ -418,8 +418,27 @@ func TestShortenedNumbers(t *testing.T) {
 	r := w.run("set-attr", "u.csv")
 	assert.Equal(t, 1, r.code)
 	assert.Contains(t, r.out, "2 done\n2 rejected")
-	assert.Contains(t, r.out, "2  the account is a number that a spreadsheet has shortened")
+	assert.Contains(t, r.out, "2  the account is a number that a spreadsheet or another program has shortened")
 	assert.Contains(t, r.out, "1 value such as 4.91512E+12")
+}
+
+// TestNumbersWithFractions: Python makes floating-point numbers of the whole numbers of a column with empty cells. An account of
+// them is another one, or has lost digits.
+func TestNumbersWithFractions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\n4915112345678.00,a\n1.2345678901234568e+17,b\n1.0,2000.0\n")
+	w.write("u.ndjson", "{\"To_Account\":4915112345678.0,\"city\":\"a\"}\n{\"To_Account\":1.2345678901234568e+17,\"city\":\"b\"}\n{\"To_Account\":\"1.0\",\"city\":2000.0}\n")
+	for _, name := range []string{"u.csv", "u.ndjson"} {
+		r := w.run("set-attr", name)
+		assert.Equal(t, 1, r.code)
+		assert.Contains(t, r.err, "the account is a number with a fraction, such as 4915112345678.0", name)
+		assert.Contains(t, r.err, "the account is a number that a spreadsheet or another program has shortened", name)
+		assert.Equal(t, "2000.0", w.fake.Attrs("1.0")["city"])
+	}
+	w.write("accounts.txt", "4915112345678.0\n4915112345678,0\n1.2345678901234568e+17\n")
+	assert.Equal(t, 1, w.run("tags", "add", "--tags", "gold", "--file", "accounts.txt").code)
+	assert.Len(t, w.fake.Accounts(), 1)
 }
 
 // A dry run without a configuration compares nothing; one with a wrong configuration says so.

@@ -31,6 +31,7 @@ type book struct {
 	name    string
 	file    *excelize.File
 	checked map[string]*sheetCheck // by the names of the sheets
+	first   bool                   // the first of the styles has a format, which the library leaves out
 }
 
 func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
@@ -45,8 +46,46 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 	if err != nil {
 		return fmt.Errorf("damaged workbook: %w", err)
 	}
+	b.first = correctFormats(file)
 	b.name, b.file, b.checked = f.Name(), file, map[string]*sheetCheck{}
 	return nil
+}
+
+// correctFormats changes the formats that the library does not show as spreadsheets do. Of numbers in the format General it
+// shows ten digits, unless they are in the first of the styles; LibreOffice gives that format a number of its own. Formats whose
+// text depends on the reader's country, and which East Asian programs use without defining them, it shows as the bare number.
+// It reports whether the first of the styles has a format, which is left out of all cells with it.
+func correctFormats(file *excelize.File) (first bool) {
+	asStored, date, clock := -1, 14, 21
+	formats := map[int]*int{0: &asStored, 49: &asStored} // General, and texts
+	for id := 27; id <= 58; id++ {
+		switch {
+		case id <= 31, id == 36, id >= 50:
+			formats[id] = &date
+		case id <= 35:
+			formats[id] = &clock
+		}
+	}
+	if defined := file.Styles.NumFmts; defined != nil {
+		for _, f := range defined.NumFmt {
+			if delete(formats, f.NumFmtID); f.FormatCode == "@" || strings.EqualFold(f.FormatCode, "general") {
+				formats[f.NumFmtID] = &asStored
+			}
+		}
+	}
+	if file.Styles.CellXfs == nil {
+		return false
+	}
+	for i := range file.Styles.CellXfs.Xf {
+		style := &file.Styles.CellXfs.Xf[i]
+		if style.NumFmtID == nil {
+			style.NumFmtID = &asStored
+		} else if other, ok := formats[*style.NumFmtID]; ok {
+			style.NumFmtID = other
+		}
+		first = first || i == 0 && style.NumFmtID != &asStored
+	}
+	return first
 }
 
 // check checks a sheet, once.
@@ -55,6 +94,9 @@ func (b *book) check(archive *zip.Reader, sheet, part string) error {
 		return nil
 	}
 	c := newSheetCheck(b.file.CharsetReader)
+	c.first = b.first
+	calculation, err := b.file.GetCalcProps()
+	c.stale = err == nil && calculation.FullCalcOnLoad != nil && *calculation.FullCalcOnLoad
 	if err := c.check(archive, part); err != nil {
 		return err
 	}
@@ -103,7 +145,7 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	if err = b.open(f, size, archive); err != nil {
 		return err
 	}
-	if e.name, err = sheetOf(b.file.GetSheetList(), o.Sheet); err != nil {
+	if e.name, err = sheetOf(b.file, o.Sheet); err != nil {
 		return err
 	}
 	part := partOf(archive, e.name)
@@ -130,13 +172,19 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	return err
 }
 
-// sheetOf finds a sheet by its name; without one it is the first.
-func sheetOf(sheets []string, wanted string) (string, error) {
+// sheetOf finds a sheet by its name; without one it is the first that is not hidden.
+func sheetOf(file *excelize.File, wanted string) (string, error) {
+	sheets := file.GetSheetList()
+	hidden := func(sheet string) bool {
+		visible, err := file.GetSheetVisible(sheet)
+		return err == nil && !visible
+	}
+	shown := slices.DeleteFunc(slices.Clone(sheets), hidden)
 	switch {
 	case len(sheets) == 0:
 		return "", fmt.Errorf("there is no sheet in it")
 	case wanted == "":
-		return sheets[0], nil
+		return append(shown, sheets...)[0], nil
 	case slices.Contains(sheets, wanted):
 		return wanted, nil
 	}

@@ -62,6 +62,8 @@ func openPart(archive *zip.Reader, name string) (io.ReadCloser, error) {
 type sheetCheck struct {
 	decode   func(charset string, r io.Reader) (io.Reader, error)
 	texts    int            // that are shared
+	first    bool           // the first of the styles has a format, which is not shown
+	stale    bool           // no formula has been calculated since the workbook was written, whatever it has as its result
 	row, col int            // of the cell
 	cell     string         // its name, or "" outside of cells
 	shared   bool           // it is one of the shared texts
@@ -69,13 +71,14 @@ type sheetCheck struct {
 	value    bool           // it has a value
 	content  []byte         // of its element
 	number   bool           // its value is a number
+	other    bool           // it does not come as the sheet shows it
 	missing  map[int]string // first cell of each column whose formula has no result
 	long     map[int]string // first cell of each column with a number of more digits than a spreadsheet keeps
-	dates    map[int]string // first cell of each column with a date that is a text of ISO 8601
+	unshown  map[int]string // first cell of each column with a number or a date that does not come as the sheet shows it
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
-	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, dates: map[int]string{}}
+	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}}
 }
 
 // check reads a sheet and the texts that it may share to their end.
@@ -165,9 +168,7 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 		if c.cell == "" {
 			c.cell, _ = excelize.CoordinatesToCellName(c.col, c.row)
 		}
-		if kind == "d" && c.dates[c.col] == "" {
-			c.dates[c.col] = c.cell
-		}
+		c.other = kind == "d" || c.first && c.number && (attr(t, "s") == "" || attr(t, "s") == "0")
 	case "f":
 		c.formula = true
 	case "v", "is":
@@ -187,8 +188,11 @@ func (c *sheetCheck) end(element string) error {
 			c.long[c.col] = c.cell
 		}
 	case "c":
-		if c.formula && !c.value && c.missing[c.col] == "" {
+		if c.formula && (!c.value || c.stale) && c.missing[c.col] == "" {
 			c.missing[c.col] = c.cell
+		}
+		if c.other && c.value && c.unshown[c.col] == "" {
+			c.unshown[c.col] = c.cell
 		}
 		c.cell = ""
 	}

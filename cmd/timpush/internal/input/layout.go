@@ -2,7 +2,6 @@ package input
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -67,8 +66,8 @@ func (l *layout) checkSheet(sheet *sheetCheck) error {
 		if i != l.account && l.attrs[i] == "" {
 			continue
 		}
-		if cell := sheet.dates[i+1]; cell != "" {
-			return fmt.Errorf("the column %q has a date in %s as only a Strict Open XML Spreadsheet has it, which is not read as the sheet shows it: save it as an Excel Workbook", c, cell)
+		if cell := sheet.unshown[i+1]; cell != "" {
+			return fmt.Errorf("the column %q has a number or a date in %s whose format is not read as the sheet shows it, such as a date of a Strict Open XML Spreadsheet: save the sheet as CSV (UTF-8)", c, cell)
 		}
 		if cell := sheet.missing[i+1]; cell != "" {
 			return fmt.Errorf("the column %q has a formula without a result, in %s: open the workbook in Excel and save it, which calculates them", c, cell)
@@ -171,8 +170,8 @@ func (l *layout) user(fields []string, r *record) {
 		reason = fmt.Sprintf("the account is %s, which means that there is none", account)
 	case l.options.AccountsOnly && l.options.Null == nil && doubtful(account):
 		reason = fmt.Sprintf("the account is %s, which may mean that there is none: give --null= to send it", account)
-	case shortened(account):
-		reason = "the account is a number that a spreadsheet has shortened, such as 4.91512E+12: format the column as text before the numbers are entered, or, if they have at most 15 digits, as a number without decimals, and save the file again"
+	case reason == "" && text.NumberFault(account) != "":
+		reason = text.NumberFault(account)
 	case reason == "" && account != fields[l.account]:
 		l.notes.Accounts++
 	}
@@ -229,7 +228,7 @@ func (l *layout) value(field string) (value, reason string) {
 		return "", ""
 	case l.options.Null == nil && doubtful(trimmed):
 		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, trimmed)
-	case shortened(trimmed):
+	case text.Shortened(trimmed):
 		l.notes.Shortened++
 	case trimmed == field:
 	case l.options.Trim:
@@ -240,21 +239,14 @@ func (l *layout) value(field string) (value, reason string) {
 	return field, ""
 }
 
-// shortened reports whether a text is a number as spreadsheets show it that has no room: what was cut off is lost in CSV.
-func shortened(field string) bool {
-	return strings.Contains(field, "E+") && scientific.MatchString(field)
-}
-
-var scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?E\+[0-9]{2,3}$`)
-
 // doubtful reports whether a text is one that programs write where there is no value, an error, or a column that is too narrow,
 // and that can be a value too.
 func doubtful(text string) bool {
-	return slices.Contains(noValue, text) || len(text) >= 3 && strings.Trim(text, "#") == ""
+	return slices.Contains(noValue, text) || len(text) >= 3 && strings.Trim(text, "#") == "" || strings.HasPrefix(text, "Err:5") // of LibreOffice
 }
 
 var noValue = []string{
-	"NULL", "null", "nan", "NaN", "<NA>",
+	"NULL", "null", "nan", "NaN", "NaT", "<NA>", "None", "(null)", "<null>", "[NULL]", "undefined",
 	"#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#GETTING_DATA",
 }
 

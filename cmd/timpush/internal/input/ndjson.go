@@ -3,6 +3,7 @@ package input
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -107,7 +108,8 @@ func (n *ndjsonReader) parse(text []byte, r *record) {
 	case r.account == "":
 		r.column, r.reason = n.options.Account, "the account is missing or empty"
 	default:
-		if reason, _ := plaintext.AccountFault(r.account); reason != "" {
+		reason, _ := plaintext.AccountFault(r.account)
+		if reason = cmp.Or(reason, plaintext.NumberFault(r.account)); reason != "" {
 			r.column, r.reason = n.options.Account, reason
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 	"os"
 	"strconv"
@@ -199,18 +200,24 @@ func (p *parquetReader) nextGroup() error {
 			p.columns = append(p.columns, nil)
 			continue
 		}
-		p.columns = append(p.columns, &columnReader{pages: chunks[leaf].Pages()})
+		p.columns = append(p.columns, &columnReader{pages: chunks[leaf].Pages(), unsigned: unsigned(chunks[leaf].Type())})
 	}
 	return nil
 }
 
 // columnReader reads the values of a column one by one.
 type columnReader struct {
-	pages  parquet.Pages
-	page   parquet.Page
-	values parquet.ValueReader
-	buf    [valueBatch]parquet.Value
-	ready  []parquet.Value
+	pages    parquet.Pages
+	page     parquet.Page
+	values   parquet.ValueReader
+	buf      [valueBatch]parquet.Value
+	ready    []parquet.Value
+	unsigned bool // its whole numbers are not negative, though the library takes them for such
+}
+
+// unsigned reports whether a type is INT(BITS,SIGNED) without a sign.
+func unsigned(t parquet.Type) bool {
+	return strings.HasSuffix(t.String(), ",false)") && strings.HasPrefix(t.String(), "INT(")
 }
 
 // next returns a value as a text; "" if there is none.
@@ -230,10 +237,25 @@ func (c *columnReader) next() (string, error) {
 			return "", fmt.Errorf("a value of more than %d KiB", maxRecord>>10)
 		}
 		return string(v.ByteArray()), nil
+	case c.unsigned && v.Kind() == parquet.Int32:
+		return strconv.FormatUint(uint64(v.Uint32()), 10), nil
+	case c.unsigned && v.Kind() == parquet.Int64:
+		return strconv.FormatUint(v.Uint64(), 10), nil
 	case v.Kind() == parquet.Double:
-		return strconv.FormatFloat(v.Double(), 'g', -1, 64), nil
+		return number(v.Double(), 1<<53, 64), nil
+	case v.Kind() == parquet.Float:
+		return number(float64(v.Float()), 1<<24, 32), nil
 	}
 	return v.String(), nil
+}
+
+// number returns a number as people write it: whole numbers come as such where another column has empty cells. From limit on not
+// every whole number can be told from the next one, and these have an exponent, as no account does.
+func number(f, limit float64, bits int) string {
+	if math.Abs(f) >= limit {
+		return strconv.FormatFloat(f, 'e', -1, bits)
+	}
+	return strconv.FormatFloat(f, 'f', -1, bits)
 }
 
 func (c *columnReader) fill() error {

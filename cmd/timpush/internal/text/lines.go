@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -160,3 +161,24 @@ func AccountFault(text string) (reason string, at int) {
 	}
 	return fmt.Sprintf("there is a control character (%U) in it", r), at
 }
+
+// NumberFault says why a text cannot be an account, though it can be a text: it is a number that a program has written in another form.
+func NumberFault(text string) string {
+	switch {
+	case Shortened(text):
+		return "the account is a number that a spreadsheet or another program has shortened, such as 4.91512E+12: format the column as text before the numbers are entered, or, if they have at most 15 digits, as a number without decimals, and save the file again"
+	case strings.HasSuffix(text, "0") && fraction.MatchString(text):
+		return "the account is a number with a fraction, such as 4915112345678.0, which pandas makes of the whole numbers of a column with empty cells: make the column a text, or a whole number (Int64)"
+	}
+	return ""
+}
+
+// Shortened reports whether a text is a number as programs show it that has no room: what was cut off is lost.
+func Shortened(text string) bool {
+	return strings.Contains(text, "+") && scientific.MatchString(text)
+}
+
+var (
+	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
+	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
+)

@@ -162,7 +162,7 @@ func (r *reader) checkStream(ctx context.Context) error {
 }
 
 // consume makes a consumer that remembers nothing: a lost server is noticed within a second, and the next consumer begins
-// where this one has ended.
+// where this one has ended. It has few bytes on their way: what renews the lease is answered behind them.
 func (q *Queue) consume(ctx context.Context, from uint64) (jetstream.MessagesContext, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -173,5 +173,6 @@ func (q *Queue) consume(ctx context.Context, from uint64) (jetstream.MessagesCon
 	if err != nil {
 		return nil, err
 	}
-	return consumer.Messages(jetstream.PullMaxMessages(500), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
+	largest := int(q.js.Conn().MaxPayload()) + 8<<10 // with its subjects
+	return consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(500, largest), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
 }

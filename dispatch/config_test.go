@@ -185,6 +185,32 @@ func TestPermissionsOfTheREADME(t *testing.T) {
 	require.NoError(t, js.Conn().LastError())
 }
 
+// TestLettersOfAMirroredStream: a mirror, such as a backup, keeps the letters that were discarded, and answers requests for them.
+func TestLettersOfAMirroredStream(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	fake, q := timpushtest.Start(t), openOn(t, js)
+	mirror, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BACKUP", Mirror: &jetstream.StreamSource{Name: streamName + "_DEAD"}})
+	require.NoError(t, err)
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70107) })
+	run(t, q, quickClient(fake))
+	for n := range 3 {
+		set(t, q, user(fmt.Sprint("user", n), "Rome"))
+		eventually(t, "it is dead", func() bool { return len(letters(t, q)) == n+1 })
+	}
+	eventually(t, "the mirror has them", func() bool {
+		info, err := mirror.Info(t.Context())
+		return err == nil && info.State.Msgs == 3
+	})
+	require.NoError(t, q.Discard(t.Context(), 2))
+	for range 30 { // one of the streams answers each
+		require.Len(t, letters(t, q), 2)
+		require.ErrorIs(t, q.PutBack(t.Context(), 2), dispatch.ErrNoLetter)
+	}
+	assert.Zero(t, stats(t, q).Backlog)
+	assert.Len(t, letters(t, q), 2)
+}
+
 // accountWith starts a server whose only account has some limits of its JetStream.
 func accountWith(t *testing.T, limits string) jetstream.JetStream {
 	t.Helper()

@@ -106,6 +106,7 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 		if err == nil && (free || time.Since(since) > l.length+l.length/4) {
 			l.record.Owner = owner
 			if err = l.save(ctx); err == nil {
+				q.idle.Store(nil)
 				return l, nil
 			}
 		}
@@ -113,12 +114,22 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 			refused = 0
 		}
 		denied := q.denied("$KV."+q.name, "KV_"+q.name)
-		if refused == badBucket && denied == nil {
+		known := denied != nil || full(err)
+		if refused == badBucket && !known {
 			q.logBadBucket(ctx, "nothing is sent: the bucket of the record takes no writes")
 		}
-		if err != nil && (denied != nil || !errors.Is(err, errLeaseLost)) && ctx.Err() == nil && time.Since(logged) >= logEvery {
-			logged = time.Now()
-			q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", errors.Join(err, denied))
+		switch {
+		case q.js.Conn().IsClosed():
+			return nil, errors.Join(errConnClosed, denied)
+		case err == nil:
+			q.idle.Store(nil)
+		case ctx.Err() == nil && (known || !errors.Is(err, errLeaseLost)):
+			err = errors.Join(err, denied)
+			q.idle.Store(&err)
+			if time.Since(logged) >= logEvery {
+				logged = time.Now()
+				q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", err)
+			}
 		}
 		if !sleep(ctx, l.length/10) {
 			return nil, ctx.Err()

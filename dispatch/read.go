@@ -37,9 +37,12 @@ func (r *reader) read(ctx context.Context) error {
 		if errors.Is(err, errChanged) {
 			return err
 		}
-		if ctx.Err() == nil && time.Since(r.logged) >= logEvery {
-			r.logged = time.Now()
-			r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", errors.Join(err, r.queue.deniedToRead()))
+		if err = errors.Join(err, r.queue.deniedToRead()); ctx.Err() == nil {
+			r.queue.idle.Store(&err)
+			if time.Since(r.logged) >= logEvery {
+				r.logged = time.Now()
+				r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", err)
+			}
 		}
 		if !sleep(ctx, 100*time.Millisecond) {
 			return ctx.Err()
@@ -63,6 +66,7 @@ func (r *reader) readOn(ctx context.Context) error {
 	if err := r.checkStream(ctx); err != nil {
 		return err
 	}
+	r.queue.idle.Store(nil)
 	for expected := uint64(1); ; {
 		m, err := nextMessage(ctx, messages, expected)
 		switch {

@@ -101,6 +101,7 @@ func TestOpenRefusesStreamsThatLoseOrRefuse(t *testing.T) {
 		{[]string{updates}, func(c *jetstream.StreamConfig) { c.MaxConsumers = 1 }, "consumers"},
 		{[]string{updates}, func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = time.Second }, "consumers"},
 		{[]string{bucket}, func(c *jetstream.StreamConfig) { c.MaxBytes = 1000 }, "--max-bytes=-1"},
+		{[]string{bucket}, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 64 }, "--max-msgs-per-subject=1"},
 		{[]string{updates}, func(c *jetstream.StreamConfig) {
 			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: ">", Destination: "x.>"}
 		}, "subjects"},

@@ -110,12 +110,12 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 				return l, nil
 			}
 		}
-		if refused++; !free || !errors.Is(err, errLeaseLost) {
-			refused = 0
-		}
 		denied := q.denied("$KV."+q.name, "KV_"+q.name)
 		known := denied != nil || full(err)
-		if refused == badBucket && !known {
+		if refused++; known || !free || !errors.Is(err, errLeaseLost) {
+			refused = 0
+		}
+		if refused == badBucket {
 			q.logBadBucket(ctx, "nothing is sent: the bucket of the record takes no writes")
 		}
 		switch {
@@ -218,6 +218,7 @@ func (l *lease) store(ctx context.Context, value []byte) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	var cause error
 	for first, known := time.Now(), l.revision; ; {
 		began, silent := time.Now(), 0
 		revision, err := l.write(ctx, value)
@@ -233,8 +234,11 @@ func (l *lease) store(ctx context.Context, value []byte) error {
 		if errors.Is(err, errLeaseLost) {
 			return err
 		}
+		if cause == nil || ctx.Err() == nil { // the last try may have been cut off
+			cause = err
+		}
 		if !sleep(ctx, 20*time.Millisecond) {
-			return fmt.Errorf("%w: %w", errLeaseLost, err)
+			return fmt.Errorf("%w: %w", errLeaseLost, cause)
 		}
 	}
 }

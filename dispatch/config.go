@@ -77,6 +77,8 @@ func (r role) refusing(c *jetstream.StreamConfig) []setting {
 		{c.MaxMsgs > 0, fmt.Sprintf("it holds %d messages at most, want no limit", c.MaxMsgs), "--max-msgs=-1"},
 		{c.MaxMsgSize > 0 && c.MaxMsgSize < maxStoredSize, fmt.Sprintf("a message has %d bytes at most, want no limit", c.MaxMsgSize), "--max-msg-size=-1"},
 		{r.bucket && c.MaxBytes > 0 && c.MaxBytes < leastBucket, fmt.Sprintf("it holds %d bytes at most, want no limit", c.MaxBytes), "--max-bytes=-1"},
+		{r.bucket && (c.MaxMsgsPerSubject < 1 || c.MaxBytes > 0 && c.MaxBytes < c.MaxMsgsPerSubject*maxStoredSize),
+			fmt.Sprintf("it keeps %d values of a key, which fill it, want 1", c.MaxMsgsPerSubject), "--max-msgs-per-subject=1"},
 		{c.AllowMsgCounter, "it counts instead of storing messages", ""},
 		{r.updates && c.MaxConsumers > 0 && c.MaxConsumers < maxConsumers, fmt.Sprintf("it has %d consumers at most, want no limit", c.MaxConsumers), ""},
 		{r.updates && c.ConsumerLimits.InactiveThreshold > 0 && c.ConsumerLimits.InactiveThreshold < consumerLife,

@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,6 +101,7 @@ func TestOpenRefusesStreamsThatLoseOrRefuse(t *testing.T) {
 		{[]string{updates}, func(c *jetstream.StreamConfig) { c.MaxConsumers = 1 }, "consumers"},
 		{[]string{updates}, func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = time.Second }, "consumers"},
 		{[]string{bucket}, func(c *jetstream.StreamConfig) { c.MaxBytes = 1000 }, "--max-bytes=-1"},
+		{[]string{bucket}, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 64 }, "--max-msgs-per-subject=1"},
 		{[]string{updates}, func(c *jetstream.StreamConfig) {
 			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: ">", Destination: "x.>"}
 		}, "subjects"},
@@ -185,6 +187,32 @@ func TestPermissionsOfTheREADME(t *testing.T) {
 	require.NoError(t, js.Conn().LastError())
 }
 
+// TestLettersOfAMirroredStream: a mirror, such as a backup, keeps the letters that were discarded, and answers requests for them.
+func TestLettersOfAMirroredStream(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	fake, q := timpushtest.Start(t), openOn(t, js)
+	mirror, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BACKUP", Mirror: &jetstream.StreamSource{Name: streamName + "_DEAD"}})
+	require.NoError(t, err)
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70107) })
+	run(t, q, quickClient(fake))
+	for n := range 3 {
+		set(t, q, user(fmt.Sprint("user", n), "Rome"))
+		eventually(t, "it is dead", func() bool { return len(letters(t, q)) == n+1 })
+	}
+	eventually(t, "the mirror has them", func() bool {
+		info, err := mirror.Info(t.Context())
+		return err == nil && info.State.Msgs == 3
+	})
+	require.NoError(t, q.Discard(t.Context(), 2))
+	for range 30 { // one of the streams answers each
+		require.Len(t, letters(t, q), 2)
+		require.ErrorIs(t, q.PutBack(t.Context(), 2), dispatch.ErrNoLetter)
+	}
+	assert.Zero(t, stats(t, q).Backlog)
+	assert.Len(t, letters(t, q), 2)
+}
+
 // accountWith starts a server whose only account has some limits of its JetStream.
 func accountWith(t *testing.T, limits string) jetstream.JetStream {
 	t.Helper()
@@ -221,8 +249,86 @@ func TestAccountWithOneConsumer(t *testing.T) {
 		}
 	}
 	eventually(t, "it is named", func() bool { return strings.Contains(log.text(), "maximum consumers limit reached") })
+	assert.Contains(t, stats(t, q).Paused, "maximum consumers limit reached")
 	time.Sleep(500 * time.Millisecond)
 	assert.Equal(t, 1, strings.Count(log.text(), "starts over"))
+}
+
+// TestAccountWithoutSpace: another stream takes all that the account may store. The record cannot be written either, which is no damage.
+func TestAccountWithoutSpace(t *testing.T) {
+	t.Parallel()
+	var log records
+	js := accountWith(t, "max_file: 16M")
+	fake, q := timpushtest.Start(t), openOn(t, js, dispatch.WithMaxBytes(1<<20), dispatch.WithLogger(log.logger()), dispatch.WithLease(time.Second))
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "Rome"))
+	drained(t, q)
+	other, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}})
+	require.NoError(t, err)
+	for size := 1 << 19; size > 10; {
+		if _, err = js.Publish(t.Context(), "other", make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	require.ErrorIs(t, q.SetAttr(t.Context(), user("mary", "Oslo")), dispatch.ErrFull)
+	eventually(t, "it is said", func() bool { return strings.Contains(stats(t, q).Paused, "limits exceeded for account") })
+	time.Sleep(4 * time.Second) // more tries than make a bucket count as damaged
+	assert.NotContains(t, log.text(), "damaged")
+
+	require.NoError(t, other.Purge(t.Context()))
+	set(t, q, user("mary", "Lima"))
+	drained(t, q)
+	assert.Equal(t, "Lima", fake.Attrs("mary")["city"])
+	assert.Empty(t, stats(t, q).Paused)
+}
+
+// TestRefusedCredentials: a client of NATS closes a connection for good when its credentials are refused twice, unless it is told not to.
+func TestRefusedCredentials(t *testing.T) {
+	t.Parallel()
+	dir, port := t.TempDir(), server.RANDOM_PORT
+	serve := func(password string) (url string, stop func()) {
+		s, err := server.NewServer(&server.Options{
+			Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir,
+			Users: []*server.User{{Username: "app", Password: password}},
+		})
+		require.NoError(t, err)
+		s.Start()
+		stop = func() { s.Shutdown(); s.WaitForShutdown() }
+		t.Cleanup(stop)
+		require.True(t, s.ReadyForConnections(soon))
+		port = s.Addr().(*net.TCPAddr).Port
+		return s.ClientURL(), stop
+	}
+	url, stop := serve("1")
+	fake := timpushtest.Start(t)
+	start := func(log *records, options ...nats.Option) (*dispatch.Queue, <-chan error) {
+		options = append(options, nats.UserInfo("app", "1"), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		conn, err := nats.Connect(url, options...)
+		require.NoError(t, err)
+		t.Cleanup(conn.Close)
+		js, err := jetstream.New(conn)
+		require.NoError(t, err)
+		q, ended := openOn(t, js, dispatch.WithLogger(log.logger()), dispatch.WithLease(200*time.Millisecond)), make(chan error, 1)
+		go func() { ended <- q.Run(t.Context(), quickClient(fake)) }()
+		return q, ended
+	}
+	var log records
+	closed, closedEnded := start(&log)
+	q, ended := start(&log, nats.IgnoreAuthErrorAbort())
+
+	stop()
+	_, stop = serve("2")
+	for err := range map[error]bool{<-closedEnded: true, closed.SetAttr(t.Context(), user("mary", "Oslo")): true} {
+		require.ErrorIs(t, err, nats.ErrConnectionClosed)
+		require.ErrorContains(t, err, "IgnoreAuthErrorAbort")
+	}
+	eventually(t, "it is named", func() bool { return strings.Contains(log.text(), "Authorization Violation") })
+
+	stop()
+	serve("1")
+	set(t, q, user("mary", "Rome"))
+	drained(t, q)
+	assert.Empty(t, ended)
 }
 
 func TestReplicasAreChecked(t *testing.T) {

@@ -102,7 +102,7 @@ func (q *Queue) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {
 var ErrNoLetter = errors.New("dispatch: no such dead letter")
 
 func (q *Queue) deadLetter(ctx context.Context, id uint64) (DeadLetter, error) {
-	m, err := q.dead.GetMsg(ctx, id)
+	m, err := q.fetch(ctx, q.name+"_DEAD", id)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return DeadLetter{}, ErrNoLetter

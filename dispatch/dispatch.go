@@ -39,8 +39,8 @@ const (
 // Run sends what is stored until ctx ends; then it waits at most 2 s for the requests in flight and returns nil. Any number
 // of processes may run it: one is active, the others stand by, and one of them takes over at once when Run returns, and
 // within twice the time of [WithLease] when the process of the active one is gone or cut off. Give each the same app's
-// Client; they need no shared limiter for this, since only one of them sends. A Client of another app than the queue's is
-// an error at once, the only one that Run returns.
+// Client; they need no shared limiter for this, since only one of them sends. Run returns two errors: a Client of another app than
+// the queue's, and a connection to NATS that is closed (see [Open]).
 //
 // What happens to an update, after all attempts of the Client:
 //
@@ -65,15 +65,19 @@ func (q *Queue) Run(ctx context.Context, c *timpush.Client) error {
 		return fmt.Errorf("dispatch: the queue is of app %d, and the Client of app %d", q.app, app)
 	}
 	owner := newOwner()
+	defer q.idle.Store(nil)
 	for {
 		l, err := q.acquire(ctx, owner)
-		if err != nil {
-			return nil //nolint:nilerr // ctx has ended, as it should
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("dispatch: nothing can be sent any more: %w", err)
 		}
 		q.settings.logger.InfoContext(ctx, "dispatch: this process sends", "owner", owner)
 		err = q.send(ctx, c, l)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // what is not settled stays in the stream
+			return nil // what is not settled stays in the stream
 		}
 		q.settings.logger.WarnContext(ctx, "dispatch: this process stops sending and stands by", "owner", owner, "error", err)
 		if !sleep(ctx, l.length/10) {

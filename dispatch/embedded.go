@@ -30,6 +30,9 @@ const readyTimeout = 30 * time.Second
 // counted in [Stats].Lost, unless they are gone with it.
 func OpenEmbedded(ctx context.Context, dir string, sdkAppID int, opts ...Option) (*Queue, error) {
 	s, err := newSettings(sdkAppID, opts)
+	if err == nil && dir == "" { // of a variable that is not set: it would be the folder in which the process was started
+		err = errors.New(`dispatch: the path of the folder is ""`)
+	}
 	if err != nil {
 		return nil, err
 	}

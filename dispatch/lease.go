@@ -106,19 +106,30 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 		if err == nil && (free || time.Since(since) > l.length+l.length/4) {
 			l.record.Owner = owner
 			if err = l.save(ctx); err == nil {
+				q.idle.Store(nil)
 				return l, nil
 			}
 		}
-		if refused++; !free || !errors.Is(err, errLeaseLost) {
+		denied := q.denied("$KV."+q.name, "KV_"+q.name)
+		known := denied != nil || full(err)
+		if refused++; known || !free || !errors.Is(err, errLeaseLost) {
 			refused = 0
 		}
-		denied := q.denied("$KV."+q.name, "KV_"+q.name)
-		if refused == badBucket && denied == nil {
+		if refused == badBucket {
 			q.logBadBucket(ctx, "nothing is sent: the bucket of the record takes no writes")
 		}
-		if err != nil && (denied != nil || !errors.Is(err, errLeaseLost)) && ctx.Err() == nil && time.Since(logged) >= logEvery {
-			logged = time.Now()
-			q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", errors.Join(err, denied))
+		switch {
+		case q.js.Conn().IsClosed():
+			return nil, errors.Join(errConnClosed, denied)
+		case err == nil:
+			q.idle.Store(nil)
+		case ctx.Err() == nil && (known || !errors.Is(err, errLeaseLost)):
+			err = errors.Join(err, denied)
+			q.idle.Store(&err)
+			if time.Since(logged) >= logEvery {
+				logged = time.Now()
+				q.settings.logger.WarnContext(ctx, "dispatch: the lease cannot be read or taken", "error", err)
+			}
 		}
 		if !sleep(ctx, l.length/10) {
 			return nil, ctx.Err()
@@ -207,6 +218,7 @@ func (l *lease) store(ctx context.Context, value []byte) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	var cause error
 	for first, known := time.Now(), l.revision; ; {
 		began, silent := time.Now(), 0
 		revision, err := l.write(ctx, value)
@@ -222,8 +234,11 @@ func (l *lease) store(ctx context.Context, value []byte) error {
 		if errors.Is(err, errLeaseLost) {
 			return err
 		}
+		if cause == nil || ctx.Err() == nil { // the last try may have been cut off
+			cause = err
+		}
 		if !sleep(ctx, 20*time.Millisecond) {
-			return fmt.Errorf("%w: %w", errLeaseLost, err)
+			return fmt.Errorf("%w: %w", errLeaseLost, cause)
 		}
 	}
 }

@@ -22,12 +22,14 @@ import (
 )
 
 var (
-	// ErrFull is why an update was not stored: the stream is as large as [WithMaxBytes] allows, or the disk is full.
-	// Nothing was dropped for it. Set it again later.
+	// ErrFull is why an update was not stored: the stream is as large as [WithMaxBytes] allows, the disk is full, or the NATS account
+	// has used up its storage. Nothing was dropped for it. Set it again later.
 	ErrFull = errors.New("dispatch: the queue is full")
 
 	// ErrClosed is why a Queue takes no update: [Queue.Close] was called.
 	ErrClosed = errors.New("dispatch: the queue is closed")
+
+	errConnClosed = fmt.Errorf("%w, and opens again only with nats.MaxReconnects(-1) and nats.IgnoreAuthErrorAbort()", nats.ErrConnectionClosed)
 
 	errWaited = errors.New("dispatch: not stored: the updates before it could not be stored in time")
 
@@ -40,6 +42,7 @@ const (
 	makeTimeout    = 15 * time.Second // of a request that makes or changes a stream
 	openTimeout    = 20 * time.Second // of servers that are electing a leader, with a vote that is repeated
 	noStorage      = 10047            // the code of JetStream for storage that is used up
+	noAccountSpace = 10002            // the same, of the account
 	maxGroup       = timpush.MaxUsersPerRequest
 	maxUpdateBytes = 64 << 10 // as stored; a server takes messages of 1 MiB
 )
@@ -70,8 +73,9 @@ type Queue struct {
 		checking bool
 		fault    error // of the streams; nil: none
 	}
-	seen   sighting    // of the record, while the Queue was opened
-	silent atomic.Bool // the server stores nothing although it answers
+	seen   sighting              // of the record, while the Queue was opened
+	silent atomic.Bool           // the server stores nothing although it answers
+	idle   atomic.Pointer[error] // why a Run of this process cannot send; nil: it can, or another process does
 
 	mu      sync.Mutex
 	groups  []*group // not being written; all but the last are full
@@ -194,8 +198,9 @@ func WithLogger(l *slog.Logger) Option {
 // How durable "stored" is, depends on the servers: with the default of JetStream a write is synced to disk within two
 // minutes, so that a power failure can take stored updates away. Set sync_interval to always. See [WithReplicas].
 //
-// While the servers elect a leader, Open waits at most 20 s. The connection stays the caller's: it must always reconnect
-// (nats.MaxReconnects(-1)) and be closed after the Queue.
+// While the servers elect a leader, Open waits at most 20 s. The connection stays the caller's, to be closed after the Queue. It must
+// always reconnect: nats.MaxReconnects(-1), and nats.IgnoreAuthErrorAbort(), without which it is closed for good when the servers refuse
+// its credentials twice, for example while they are replaced.
 func Open(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Option) (*Queue, error) {
 	s, err := newSettings(sdkAppID, opts)
 	if err != nil {
@@ -409,11 +414,17 @@ func (q *Queue) explain(failure error, waited bool) error {
 	return failure
 }
 
-// denied returns what the server last said that it does not permit, if its subject contains one of some parts: the request itself gets
-// no answer. What other calls may not do says nothing.
+// denied returns why the server takes no connection, or what it last said that it does not permit, if its subject contains one of some
+// parts: the request itself gets no answer. What other calls may not do says nothing.
 func (q *Queue) denied(parts ...string) error {
-	err := q.js.Conn().LastError()
-	if errors.Is(err, nats.ErrPermissionViolation) && slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(err.Error(), p) }) {
+	err, up := q.js.Conn().LastError(), q.js.Conn().IsConnected()
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		if up {
+			return nil
+		}
+		return err
+	}
+	if slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(err.Error(), p) }) {
 		return err
 	}
 	return nil
@@ -430,15 +441,23 @@ func (q *Queue) isClosed() bool {
 
 // refused reports whether it does not help to store the same message again.
 func refused(err error) (error, bool) {
-	const storeFailed = 10077
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	switch {
-	case ok && (api.ErrorCode == noStorage || api.ErrorCode == storeFailed && strings.Contains(api.Description, "maximum")):
+	case full(err):
 		return fmt.Errorf("%w: %w", ErrFull, err), true
-	case ok && api.Code < 500, errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed):
+	case errors.Is(err, nats.ErrConnectionClosed):
+		return fmt.Errorf("dispatch: not stored: %w", errConnClosed), true
+	case ok && api.Code < 500, errors.Is(err, nats.ErrMaxPayload):
 		return fmt.Errorf("dispatch: not stored: %w", err), true
 	}
 	return err, false
+}
+
+// full reports whether a message was not stored since there is no room.
+func full(err error) bool {
+	const storeFailed = 10077
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (api.ErrorCode == noStorage || api.ErrorCode == noAccountSpace || api.ErrorCode == storeFailed && strings.Contains(api.Description, "maximum"))
 }
 
 // Close takes no more updates and returns when those that are being stored are. End every [Queue.Run] before. It stops

@@ -64,7 +64,9 @@ func TestFolderServesOneProcess(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	t.Parallel()
-	_, err := dispatch.OpenEmbedded(t.Context(), t.TempDir(), 0, dispatch.WithReplicas(0), dispatch.WithMaxBytes(1), dispatch.WithMaxAge(0),
+	_, err := dispatch.OpenEmbedded(t.Context(), "", appID)
+	require.ErrorContains(t, err, `the folder is ""`)
+	_, err = dispatch.OpenEmbedded(t.Context(), t.TempDir(), 0, dispatch.WithReplicas(0), dispatch.WithMaxBytes(1), dispatch.WithMaxAge(0),
 		dispatch.WithDuplicateWindow(0), dispatch.WithLease(0), dispatch.WithLogger(nil))
 	require.Error(t, err)
 	assert.Len(t, strings.Split(err.Error(), "\n"), 7, "%v", err)

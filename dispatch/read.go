@@ -37,9 +37,12 @@ func (r *reader) read(ctx context.Context) error {
 		if errors.Is(err, errChanged) {
 			return err
 		}
-		if ctx.Err() == nil && time.Since(r.logged) >= logEvery {
-			r.logged = time.Now()
-			r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", errors.Join(err, r.queue.deniedToRead()))
+		if err = errors.Join(err, r.queue.deniedToRead()); ctx.Err() == nil {
+			r.queue.idle.Store(&err)
+			if time.Since(r.logged) >= logEvery {
+				r.logged = time.Now()
+				r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", err)
+			}
 		}
 		if !sleep(ctx, 100*time.Millisecond) {
 			return ctx.Err()
@@ -63,6 +66,7 @@ func (r *reader) readOn(ctx context.Context) error {
 	if err := r.checkStream(ctx); err != nil {
 		return err
 	}
+	r.queue.idle.Store(nil)
 	for expected := uint64(1); ; {
 		m, err := nextMessage(ctx, messages, expected)
 		switch {
@@ -162,7 +166,7 @@ func (r *reader) checkStream(ctx context.Context) error {
 }
 
 // consume makes a consumer that remembers nothing: a lost server is noticed within a second, and the next consumer begins
-// where this one has ended.
+// where this one has ended. It has few bytes on their way: what renews the lease is answered behind them.
 func (q *Queue) consume(ctx context.Context, from uint64) (jetstream.MessagesContext, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -173,5 +177,6 @@ func (q *Queue) consume(ctx context.Context, from uint64) (jetstream.MessagesCon
 	if err != nil {
 		return nil, err
 	}
-	return consumer.Messages(jetstream.PullMaxMessages(500), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
+	largest := int(q.js.Conn().MaxPayload()) + 8<<10 // with its subjects
+	return consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(500, largest), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -485,4 +487,64 @@ func TestCorrectedMistakeIsNoticed(t *testing.T) {
 	eventually(t, "it pauses at its longest", func() bool { return strings.Count(log.text(), "for=150ms") >= 2 })
 	fake.Handle(nil)
 	drained(t, q)
+}
+
+// slowLink forwards connections to a server with some bytes a second, each way.
+func slowLink(t *testing.T, server string, rate int) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	forward := func(to, from net.Conn) {
+		defer to.Close()
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := from.Read(buffer)
+			if _, failed := to.Write(buffer[:n]); err != nil || failed != nil {
+				return
+			}
+			time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
+		}
+	}
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", strings.TrimPrefix(server, "nats://")) //nolint:noctx // a numeric loopback address never waits
+			if err != nil {
+				_ = near.Close()
+				return
+			}
+			go forward(near, far)
+			go forward(far, near)
+		}
+	}()
+	return "nats://" + l.Addr().String()
+}
+
+// TestBacklogOverASlowLink: to read it takes longer than a lease, and what renews the lease is answered behind what is being read.
+func TestBacklogOverASlowLink(t *testing.T) {
+	t.Parallel()
+	js, url := startServer(t, t.TempDir(), func(o *server.Options) { o.SyncAlways = false })
+	q := openOn(t, js)
+	update := user("", strings.Repeat("x", timpush.MaxValueBytes))
+	names := []string{"city"}
+	for n := range timpush.MaxAttrsPerUser - 1 {
+		name := fmt.Sprint(strings.Repeat("x", timpush.MaxNameBytes-1), n)
+		names, update.Attrs[name] = append(names, name), update.Attrs["city"]
+	}
+	concurrently(80*timpush.MaxUsersPerRequest, func(k int) {
+		u := update
+		u.ToAccount = fmt.Sprint("user", k%timpush.MaxUsersPerRequest)
+		assert.NoError(t, q.SetAttr(t.Context(), u))
+	})
+	conn, js, err := connect(slowLink(t, url, 5_000_000))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	fake := timpushtest.Start(t, timpushtest.WithAttrNames(names...))
+	run(t, openOn(t, js, dispatch.WithLease(time.Second)), quickClient(fake))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), timpush.MaxUsersPerRequest)
 }

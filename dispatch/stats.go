@@ -36,6 +36,9 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	if err != nil && s.Paused == "" {
 		return Stats{}, fmt.Errorf("dispatch: %w", err)
 	}
+	if why := q.idle.Load(); why != nil && s.Paused == "" {
+		s.Paused = "nothing is sent: " + oneLine(*why)
+	}
 	return s, nil
 }
 

@@ -213,6 +213,8 @@ func rightsOfAUser(t *testing.T) {
 	ours := newLimiter(t, login("push"), redislimiter.WithKeyPrefix("ours:"))
 	assert.ErrorContains(t, ours.Wait(t.Context()), "the Redis user lacks rights, it needs ~ours:{1400000000}:all")
 	assert.ErrorContains(t, newLimiter(t, login("other")).Wait(t.Context()), "WRONGPASS")
+	do(t, rdb, "config", "set", "requirepass", "secret")
+	assert.ErrorContains(t, newLimiter(t, newClient(rdb.Options().Addr)).Wait(t.Context()), "this Redis wants a password")
 }
 
 // A full Redis that may not evict refuses to write; one that evicts the key costs a second.

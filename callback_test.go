@@ -306,7 +306,10 @@ func TestCallbacksDoNotPrintTheToken(t *testing.T) {
 	}
 	assert.NotContains(t, printed, "secret-token")
 	assert.NotContains(t, printed, fmt.Sprintf("%x", "secret-token"))
-	assert.Contains(t, printed, "1400000000")
+	for _, text := range []string{fmt.Sprint(cb), log.String()} {
+		assert.Contains(t, text, "{SDKAppID:1400000000 Token:REDACTED}")
+	}
+	assert.Contains(t, fmt.Sprint(timpush.Callbacks{}), "Token:unset")
 }
 
 func TestPushStageAndPlatformAreWords(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
 
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
@@ -249,6 +251,73 @@ func TestOwnTransport(t *testing.T) {
 	_, err = c.SetAttr(t.Context(), someUsers(1))
 	require.NoError(t, err)
 	assert.Empty(t, s.Calls()[0].Header.Values("Accept-Encoding"), "an answer is too short to be worth it")
+}
+
+// TestTimesOfTheTransport: dialing, a handshake and a dead connection end within an attempt, so that there is time for more.
+func TestTimesOfTheTransport(t *testing.T) {
+	t.Parallel()
+	var dialing time.Duration
+	base := &http.Transport{TLSHandshakeTimeout: 10 * time.Second, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		deadline, ok := ctx.Deadline()
+		require.True(t, ok)
+		dialing = time.Until(deadline).Round(100 * time.Millisecond)
+		return nil, errors.New("refused")
+	}}
+	transport := timpush.OwnTransport(base, 10*time.Second)
+	_, err := transport.DialContext(t.Context(), "tcp", "localhost:1")
+	require.Error(t, err)
+	assert.Equal(t, 4*time.Second, dialing)
+	assert.Equal(t, 4*time.Second, transport.TLSHandshakeTimeout)
+	assert.Equal(t, http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second}, *transport.HTTP2)
+	assert.Greater(t, transport.WriteBufferSize, 10_000, "a request of 100 users goes out at once")
+	short := timpush.OwnTransport(&http.Transport{TLSHandshakeTimeout: time.Second}, 10*time.Second)
+	assert.Equal(t, time.Second, short.TLSHandshakeTimeout)
+}
+
+func TestNamesOfQuotas(t *testing.T) {
+	t.Parallel()
+	for quota, name := range map[timpush.Quota]string{
+		-1: "unknown", timpush.QuotaUsers: "users", timpush.QuotaPush: "push", timpush.QuotaRecipients: "recipients",
+		timpush.QuotaRevoke: "revoke", timpush.QuotaTasks: "tasks", timpush.QuotaStats: "stats", timpush.QuotaStats + 1: "unknown",
+	} {
+		assert.Equal(t, name, quota.String())
+	}
+}
+
+// TestSmallestNumbers are accepted.
+func TestSmallestNumbers(t *testing.T) {
+	t.Parallel()
+	for _, option := range []timpush.Option{timpush.WithRecipientRate(1), timpush.WithMaxAttempts(1), timpush.WithMaxInFlight(1), timpush.WithRetryBudget(1)} {
+		_, err := timpush.NewClient(testConfig, option)
+		require.NoError(t, err)
+	}
+	_, err := timpush.NewCallbackHandler(timpush.Callbacks{SDKAppID: 1})
+	require.NoError(t, err)
+}
+
+// TestCallThatCannotGoOnEndsAtOnce: in a cooldown, and where the limiter says that the deadline comes too early, there is nothing to
+// wait for.
+func TestCallThatCannotGoOnEndsAtOnce(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		s.Inject(timpushtest.ErrorCode(70050))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		require.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+		began := time.Now()
+		result, err := c.SetAttr(t.Context(), someUsers(300))
+		require.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+		assert.Equal(t, 300, result.NotSent)
+		assert.Zero(t, time.Since(began))
+
+		slow := client(s, timpush.WithLimiter(rate.NewLimiter(rate.Every(time.Hour), 1)), timpush.WithMaxInFlight(1))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		result, err = slow.SetAttr(ctx, someUsers(300))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, timpush.Result{Done: 100, NotSent: 200, Requests: 1}, *result)
+		assert.Zero(t, time.Since(began))
+	})
 }
 
 // The Timeout of an http.Client bounds an attempt as it would one of its own requests.

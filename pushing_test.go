@@ -100,6 +100,10 @@ func TestBadPushes(t *testing.T) {
 		assert.Len(t, faulty.Faults, 3, "all at once: %v", err)
 		var input *timpush.InputError
 		require.ErrorAs(t, c.Revoke(t.Context(), "", nil), &input)
+		require.ErrorAs(t, c.Revoke(t.Context(), "\xff", nil), &input)
+		assert.Equal(t, "TaskID", input.Field)
+		require.ErrorAs(t, c.Revoke(t.Context(), "task", &timpush.Notification{}), &input)
+		assert.Equal(t, "Replacement", input.Field)
 		assert.Empty(t, s.Calls())
 	})
 }
@@ -481,9 +485,23 @@ func TestPushesHaveQuotasOfTheirOwn(t *testing.T) {
 		pushing.Wait()
 		assert.GreaterOrEqual(t, time.Since(began), 3*time.Second)
 
-		s.Inject(timpushtest.ErrorCode(60011)) // about the whole app
-		_, err = c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
-		require.NoError(t, err)
+		tenCalls := func() time.Duration {
+			began := time.Now()
+			for range 10 {
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				require.NoError(t, err)
+			}
+			return time.Since(began)
+		}
+		fast := tenCalls()
+		for code, slows := range map[int]bool{60007: false, 60011: true} { // the latter is about the whole app
+			t.Log(code)
+			time.Sleep(time.Minute)
+			s.Inject(timpushtest.ErrorCode(code))
+			_, err = c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+			require.NoError(t, err)
+			assert.Equal(t, slows, tenCalls() > fast)
+		}
 	})
 }
 

@@ -71,17 +71,21 @@ func TestStatsFaultsSendNothing(t *testing.T) {
 	c := s.client(t)
 	ctx := t.Context()
 	for name, call := range map[string]func() error{
-		"31 days":       func() error { _, err := c.PushStats(ctx, statsFrom, statsFrom.Add(31*day)); return err },
-		"8 days":        func() error { _, err := c.PushLoss(ctx, statsFrom, statsFrom.Add(8*day)); return err },
-		"chat, 31 days": func() error { _, err := c.ChatStats(ctx, statsFrom, statsFrom.Add(31*day)); return err },
-		"chat, 8 days":  func() error { _, err := c.ChatLoss(ctx, statsFrom, statsFrom.Add(8*day)); return err },
-		"task ID":       func() error { _, err := c.PushStats(ctx, statsFrom, statsTo, "a", ""); return err },
-		"trace":         func() error { _, err := c.PushTrace(ctx, "", ""); return err },
-		"chat trace":    func() error { _, err := c.ChatTrace(ctx, ""); return err },
+		"trace without a user": func() error { _, err := c.PushTrace(ctx, "task", ""); return err },
+		"trace without a task": func() error { _, err := c.PushTrace(ctx, "", "mary"); return err },
+		"31 days":              func() error { _, err := c.PushStats(ctx, statsFrom, statsFrom.Add(31*day)); return err },
+		"8 days":               func() error { _, err := c.PushLoss(ctx, statsFrom, statsFrom.Add(8*day)); return err },
+		"chat, 31 days":        func() error { _, err := c.ChatStats(ctx, statsFrom, statsFrom.Add(31*day)); return err },
+		"chat, 8 days":         func() error { _, err := c.ChatLoss(ctx, statsFrom, statsFrom.Add(8*day)); return err },
+		"task ID":              func() error { _, err := c.PushStats(ctx, statsFrom, statsTo, "a", ""); return err },
+		"trace":                func() error { _, err := c.PushTrace(ctx, "", ""); return err },
+		"chat trace":           func() error { _, err := c.ChatTrace(ctx, ""); return err },
 	} {
 		require.ErrorAs(t, call(), new(*timpush.InputErrors), name)
 	}
 	assert.Empty(t, s.sent)
+	_, err := c.PushStats(ctx, statsFrom, statsFrom.Add(31*day))
+	require.ErrorContains(t, err, "to: is more than 30 days after from")
 }
 
 func TestStatsThatFail(t *testing.T) {

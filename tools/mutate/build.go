@@ -32,7 +32,7 @@ func build(dir, scratch string) (program string, mutants []mutant, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	m := &mutator{fset: pkg.Fset, info: pkg.TypesInfo, pkg: pkg.Types, alike: map[string]int{}, conditions: map[ast.Node]bool{}}
+	m := &mutator{fset: pkg.Fset, info: pkg.TypesInfo, pkg: pkg.Types, alike: map[string]int{}, conditions: map[ast.Node]bool{}, unused: map[ast.Node]bool{}}
 	texts := map[string]string{
 		"mutant.go":           strings.Replace(support, "PACKAGE", pkg.Name, 1),
 		"mutant_main_test.go": strings.Replace(testMain, "PACKAGE", pkg.Name, 1),

@@ -99,7 +99,7 @@ func parseSurvivors(text string) map[string]string {
 func compare(results []result, known map[string]string) (r report) {
 	var lines []string
 	for _, one := range results {
-		if one.outcome == killed {
+		if one.killed {
 			r.killed++
 			continue
 		}
@@ -145,7 +145,7 @@ func mutate(dir string, pattern *regexp.Regexp, workers int) ([]result, error) {
 	all.SetLimit(workers)
 	for n, id := range ids {
 		all.Go(func() error {
-			results[n].outcome = r.try(id)
+			results[n].killed = r.try(id)
 			if n := done.Add(1); n%100 == 0 {
 				fmt.Printf("%d of %d\n", n, len(ids))
 			}

@@ -32,6 +32,7 @@ type mutator struct {
 	mutants    []mutant
 	alike      map[string]int
 	conditions map[ast.Node]bool // that are to be negated
+	unused     map[ast.Node]bool // values beside an error, which no caller looks at
 
 	name, function string // of the file and the function that are walked through
 	source         []byte
@@ -68,6 +69,12 @@ func (m *mutator) enter(c *astutil.Cursor) bool {
 		if literal, ok := n.X.(*ast.BasicLit); ok && n.Op == token.SUB {
 			c.Replace(m.number(n, literal))
 			return false
+		}
+	case *ast.ReturnStmt:
+		if last := len(n.Results) - 1; last > 0 && m.isError(n.Results[last]) {
+			for _, result := range n.Results[:last] {
+				m.unused[result] = true
+			}
 		}
 	case *ast.IfStmt:
 		m.condition(n.Cond)
@@ -111,9 +118,11 @@ func (m *mutator) expression(n ast.Expr) ast.Expr {
 	case *ast.BinaryExpr:
 		return m.binary(n)
 	case *ast.BasicLit:
-		return m.number(n, n)
+		if !m.unused[n] {
+			return m.number(n, n)
+		}
 	case *ast.Ident:
-		if m.info.Types[n].Value != nil && (n.Name == "true" || n.Name == "false") && m.info.Uses[n] == types.Universe.Lookup(n.Name) {
+		if !m.unused[n] && m.info.Types[n].Value != nil && (n.Name == "true" || n.Name == "false") && m.info.Uses[n] == types.Universe.Lookup(n.Name) {
 			return m.negate(n)
 		}
 	}
@@ -159,7 +168,7 @@ func (m *mutator) statement(c *astutil.Cursor, n ast.Stmt) {
 	switch n := n.(type) {
 	case *ast.ReturnStmt:
 		for k, result := range n.Results {
-			if ident, ok := result.(*ast.Ident); ok && types.Identical(m.info.Types[result].Type, types.Universe.Lookup("error").Type()) && ident.Name != "nil" {
+			if ident, ok := result.(*ast.Ident); ok && m.isError(result) {
 				n.Results[k] = m.call(result, "mutantNil", ident.Name, "nil", result)
 			}
 		}
@@ -174,6 +183,11 @@ func (m *mutator) statement(c *astutil.Cursor, n ast.Stmt) {
 			m.leaveOut(c, n)
 		}
 	}
+}
+
+// isError reports whether an expression is an error, and not nil.
+func (m *mutator) isError(n ast.Expr) bool {
+	return types.ExprString(n) != "nil" && types.Identical(m.info.Types[n].Type, types.Universe.Lookup("error").Type())
 }
 
 // leaveOut mutates a statement of a list.

@@ -34,6 +34,12 @@ func Below() (n int64) {
 	n = -1
 	return n
 }
+
+func Fails() (int, error) { return 0, errFails }
+
+func Succeeds() (int, error) { return 1, nil }
+
+var errFails = error(nil)
 `
 	sampleTest = `package sample
 
@@ -67,45 +73,47 @@ func TestMutate(t *testing.T) {
 	}
 	results, err := mutate(dir, regexp.MustCompile(""), 2)
 	require.NoError(t, err)
-	got := map[string]outcome{}
+	got := map[string]bool{}
 	for _, one := range results {
-		got[one.key()] = one.outcome
+		got[one.key()] = one.killed
 	}
-	assert.Equal(t, map[string]outcome{
-		"sample.go Largest: a > b → !(a > b) #1":                                             killed,
-		"sample.go Largest: a > b → a >= b #1":                                               survived, // no test has two that are equal
-		`sample.go Count: text != "" && len(text) < 10 → !(text != "" && len(text) < 10) #1`: killed,
-		`sample.go Count: text != "" && len(text) < 10 → text != "" || len(text) < 10 #1`:    killed,
-		`sample.go Count: text != "" → !(text != "") #1`:                                     killed,
-		"sample.go Count: len(text) < 10 → len(text) <= 10 #1":                               survived, // no test reaches it
-		"sample.go Count: 10 → 10+1 #1":                                                      survived,
-		"sample.go Count: n += 1 → (left out) #1":                                            killed,
-		"sample.go Count: 1 → 1+1 #1":                                                        killed,
-		"sample.go Below: n = -1 → (left out) #1":                                            killed,
-		"sample.go Below: -1 → -1+1 #1":                                                      killed,
+	assert.Equal(t, map[string]bool{
+		"sample.go Largest: a > b → !(a > b) #1":                                             true,
+		"sample.go Largest: a > b → a >= b #1":                                               false, // no test has two that are equal
+		`sample.go Count: text != "" && len(text) < 10 → !(text != "" && len(text) < 10) #1`: true,
+		`sample.go Count: text != "" && len(text) < 10 → text != "" || len(text) < 10 #1`:    true,
+		`sample.go Count: text != "" → !(text != "") #1`:                                     true,
+		"sample.go Count: len(text) < 10 → len(text) <= 10 #1":                               false, // no test reaches it
+		"sample.go Count: 10 → 10+1 #1":                                                      false,
+		"sample.go Count: n += 1 → (left out) #1":                                            true,
+		"sample.go Count: 1 → 1+1 #1":                                                        true,
+		"sample.go Below: n = -1 → (left out) #1":                                            true,
+		"sample.go Fails: errFails → nil #1":                                                 false,
+		"sample.go Succeeds: 1 → 1+1 #1":                                                     false, // beside nil it is used, beside an error it is not
+		"sample.go Below: -1 → -1+1 #1":                                                      true,
 	}, got)
 }
 
 // A test that fails now and then, for the machine, kills nothing.
 func TestOneFailureIsNoKill(t *testing.T) {
 	t.Parallel()
-	for script, want := range map[string]outcome{"exit 0": survived, "exit 1": killed, "test -e ran || ! touch ran": survived} {
+	for script, want := range map[string]bool{"exit 0": false, "exit 1": true, "test -e ran || ! touch ran": false} {
 		dir := t.TempDir()
 		program := filepath.Join(dir, "program")
 		require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700))
 		r := &runner{program: program, dir: dir, tests: []test{{"TestA", 0, map[int]bool{1: true}}}}
 		assert.Equal(t, want, r.try(1), script)
-		assert.Equal(t, survived, r.try(2), "no test reaches it")
+		assert.False(t, r.try(2), "no test reaches it")
 	}
 }
 
 func TestSurvivorsAreComparedWithTheList(t *testing.T) {
 	t.Parallel()
-	one := func(from string, o outcome) result {
-		return result{mutant{file: "a.go", function: "f", line: 3, from: from, to: "y", nth: 1}, o}
+	one := func(from string, killed bool) result {
+		return result{mutant{file: "a.go", function: "f", line: 3, from: from, to: "y", nth: 1}, killed}
 	}
 	known := parseSurvivors("a.go f: known → y #1  # it makes no difference\na.go f: gone → y #1  # old\na.go f: killed → y #1\n")
-	r := compare([]result{one("killed", killed), one("known", survived), one("new", survived)}, known)
+	r := compare([]result{one("killed", true), one("known", false), one("new", false)}, known)
 	assert.Equal(t, []string{"a.go f: new → y #1 (a.go:3)"}, r.unknown)
 	assert.Equal(t, []string{"a.go f: gone → y #1", "a.go f: killed → y #1"}, r.stale)
 	assert.InDelta(t, 33.3, r.share, 0.1)

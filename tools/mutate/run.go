@@ -22,27 +22,17 @@ type test struct {
 	hits map[int]bool // numbers of mutants
 }
 
-// few is how many tests are tried first: most mutants are killed by one of them.
-const few = 12
-
 // runner runs a test program with one mutant switched on.
 type runner struct {
 	program, dir string
 	tests        []test
 }
 
-// result is a mutant and its outcome.
+// result is a mutant and whether a test noticed it.
 type result struct {
 	mutant
-	outcome outcome
+	killed bool // it is not where no test reaches it
 }
-
-type outcome int
-
-const (
-	survived outcome = iota // as one does that no test reaches
-	killed
-)
 
 // record runs each test alone, and keeps which mutants it reaches.
 func (r *runner) record(scratch string, workers int) error {
@@ -80,22 +70,23 @@ func (r *runner) record(scratch string, workers int) error {
 // cost is low for a fast test, and for one that reaches little, which looks at that more closely.
 func (t test) cost() float64 { return t.took.Seconds() * float64(len(t.hits)) }
 
-// try runs the tests that reach a mutant, the cheapest first, and each time twice as many.
-func (r *runner) try(id int) outcome {
+// try runs the tests that reach a mutant, the cheapest first, and each time twice as many: most are killed by one of the first. It
+// reports whether one was.
+func (r *runner) try(id int) (killed bool) {
 	var reach []test
 	for _, t := range r.tests {
 		if t.hits[id] {
 			reach = append(reach, t)
 		}
 	}
-	for size := few; len(reach) > 0; size *= 2 {
+	for size := 12; len(reach) > 0; size *= 2 {
 		n := min(size, len(reach))
 		if r.fails(id, reach[:n]) {
-			return killed
+			return true
 		}
 		reach = reach[n:]
 	}
-	return survived
+	return false
 }
 
 // fails reports whether one of some tests fails with a mutant twice in a row, since once may be due to a busy machine, or does not

@@ -209,7 +209,7 @@ func TestLettersOfAMirroredStream(t *testing.T) {
 		require.Len(t, letters(t, q), 2)
 		require.ErrorIs(t, q.PutBack(t.Context(), 2), dispatch.ErrNoLetter)
 	}
-	assert.Zero(t, stats(t, q).Backlog)
+	drained(t, q)
 	assert.Len(t, letters(t, q), 2)
 }
 

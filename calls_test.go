@@ -1,0 +1,112 @@
+package timpush_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+)
+
+// someCalls has a call of each endpoint, about the account "bad" and others where it takes several.
+func someCalls(ctx context.Context, c *timpush.Client) map[string]func() error {
+	accounts := []string{"a", "b", "bad", "c"}
+	users, tags, names := make([]timpush.UserAttrs, 4), make([]timpush.UserTags, 4), make([]timpush.UserAttrNames, 4)
+	for i, account := range accounts {
+		users[i] = userIn(account, "Rome")
+		tags[i] = timpush.UserTags{ToAccount: account, Tags: []string{"vip"}}
+		names[i] = timpush.UserAttrNames{ToAccount: account, Names: []string{"marker"}}
+	}
+	now := time.Now()
+	return map[string]func() error{
+		"SetAttr":     func() error { _, err := c.SetAttr(ctx, users); return err },
+		"GetAttr":     func() error { _, err := c.GetAttr(ctx, accounts); return err },
+		"RemoveAttr":  func() error { _, err := c.RemoveAttr(ctx, names); return err },
+		"AddTags":     func() error { _, err := c.AddTags(ctx, tags); return err },
+		"ReplaceTags": func() error { _, err := c.ReplaceTags(ctx, tags); return err },
+		"RemoveTags":  func() error { _, err := c.RemoveTags(ctx, tags); return err },
+		"ClearTags":   func() error { _, err := c.ClearTags(ctx, accounts); return err },
+		"GetTags":     func() error { _, err := c.GetTags(ctx, accounts); return err },
+		"PushTo":      func() error { _, err := c.PushTo(ctx, accounts, hello); return err },
+		"SetAttrNames": func() error {
+			return c.SetAttrNames(ctx, []timpush.AttrName{{Name: "marker", AccountType: timpush.AccountTypeUserID}})
+		},
+		"AttrNames": func() error { _, err := c.AttrNames(ctx); return err },
+		"Push":      func() error { _, err := c.Push(ctx, timpush.Audience{Everybody: true}, hello); return err },
+		"Revoke":    func() error { return c.Revoke(ctx, "task", nil) },
+		"ModifyTask": func() error {
+			return c.ModifyTask(ctx, 1, timpush.TaskChange{Type: timpush.TaskAll, At: now.Add(time.Hour)})
+		},
+		"DeleteTask": func() error { return c.DeleteTask(ctx, 1, timpush.TaskAll) },
+		"Task":       func() error { _, err := c.Task(ctx, 1); return err },
+		"ChatStats":  func() error { _, err := c.ChatStats(ctx, now.Add(-time.Hour), now); return err },
+		"PushTrace":  func() error { _, err := c.PushTrace(ctx, "task", "mary"); return err },
+		"AddTask": func() error {
+			_, err := c.AddTask(ctx, timpush.Schedule{At: now.Add(time.Hour), TaskContent: timpush.TaskContent{To: timpush.Audience{Everybody: true}, Push: hello}})
+			return err
+		},
+		"Tasks": func() error {
+			for _, err := range c.Tasks(ctx, timpush.TaskQuery{BeginTime: now, EndTime: now.Add(time.Hour)}) {
+				return err
+			}
+			return nil
+		},
+	}
+}
+
+// TestEndpointsRepeatWhatDoesNoHarm: after a gateway's 502, a request that may have been applied.
+func TestEndpointsRepeatWhatDoesNoHarm(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		tries := 0
+		c := newClient(t, timpush.WithMaxAttempts(2), through(func(*http.Request) (*http.Response, error) {
+			tries++
+			return response(http.StatusBadGateway, "down"), nil
+		}))
+		for name, call := range someCalls(t.Context(), c) {
+			tries = 0
+			require.Error(t, call(), name)
+			want := 2
+			if name == "Push" || name == "PushTo" || name == "AddTask" {
+				want = 1
+			}
+			assert.Equal(t, want, tries, name)
+		}
+	})
+}
+
+// TestEndpointsLookForTheAccountAtFault: a request that is refused for it is halved, except a push, which would notify people to find it.
+func TestEndpointsLookForTheAccountAtFault(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		requests := 0
+		c := newClient(t, through(func(r *http.Request) (*http.Response, error) {
+			requests++
+			body, err := io.ReadAll(r.Body)
+			if strings.Contains(string(body), `"bad"`) {
+				return response(http.StatusOK, `{"ActionStatus":"FAIL","ErrorCode":90001,"ErrorInfo":"no such marker"}`), err
+			}
+			return response(http.StatusOK, okEnvelope+`}`), err
+		}))
+		ofAccounts := 0
+		for name, call := range someCalls(t.Context(), c) {
+			requests = 0
+			err := call()
+			var partial *timpush.PartialError
+			if !errors.As(err, &partial) {
+				continue
+			}
+			ofAccounts++
+			assert.Equal(t, name != "PushTo", requests > 2, name)
+			if name == "RemoveAttr" {
+				assert.ErrorContains(t, err, "no such marker", "the name of an attribute is not personal")
+			}
+		}
+		assert.Equal(t, 9, ofAccounts)
+	})
+}

@@ -88,6 +88,9 @@ func TestRecipientLimiterFillsEverySecond(t *testing.T) {
 						}
 					}
 					require.LessOrEqual(t, second, test.perSecond)
+					if i+1 < len(starts) {
+						require.GreaterOrEqual(t, starts[i+1].at-first.at, time.Duration(first.n)*time.Second/time.Duration(test.perSecond), "evenly")
+					}
 				}
 				assert.GreaterOrEqual(t, float64(all), test.least*float64(test.perSecond)*length.Seconds())
 			})

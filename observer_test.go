@@ -110,6 +110,7 @@ func TestCallEndTellsTheFirstFailure(t *testing.T) {
 			assert.Equal(t, timpush.CallEnd, end.Kind)
 			assert.Equal(t, test.code, end.Code, name)
 			assert.Equal(t, test.failure, end.Failure, name)
+			assert.Equal(t, name == "gateway", end.Status == 403, name)
 			assert.Contains(t, log.String(), fmt.Sprintf("code=%d failure=%s", test.code, test.failure))
 			for _, secret := range []string{"user-0", "SECRET", "usersig", "city"} {
 				assert.NotContains(t, log.String(), secret, name)

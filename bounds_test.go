@@ -100,11 +100,29 @@ func TestClockIsComparedOnlyAfterAnExpiredUserSig(t *testing.T) {
 	})
 }
 
+// TestPagesOfGateways: the header may be anything, and the page may be long.
+func TestPagesOfGateways(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for header, want := range map[string]time.Duration{"7": 7 * time.Second, "soon": 0, "99999999999999999999": (1<<31 - 1) * time.Second} {
+			c := newClient(t, timpush.WithRetryBudget(time.Second), through(func(*http.Request) (*http.Response, error) {
+				resp := response(http.StatusServiceUnavailable, strings.Repeat("busy ", 1000))
+				resp.Header = http.Header{"Retry-After": {header}}
+				return resp, nil
+			}))
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			var page *timpush.HTTPError
+			require.ErrorAs(t, err, &page)
+			assert.Equal(t, want, page.RetryAfter, header)
+			assert.Len(t, page.Snippet, 200)
+		}
+	})
+}
+
 // TestOneInvalidUserMayBeTooMany: less than 0 counts as 0.
 func TestOneInvalidUserMayBeTooMany(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		c := newClient(t, through(alwaysOK))
-		users := []timpush.UserAttrs{userIn("", "Rome"), userIn("", "Rome"), userIn("a", "Rome")}
+		users := []timpush.UserAttrs{userIn("", "Rome"), userIn("a", "Rome")}
 		var last error
 		for _, err := range c.SetAttrSeq(t.Context(), from(users), timpush.WithMaxInvalid(-1)) {
 			last = err

@@ -147,10 +147,18 @@ func TestMoreQuotasThanThereAre(t *testing.T) {
 	t.Parallel()
 	_, err := timpush.NewClient(testConfig, timpush.WithQuota(timpush.QuotaStats+1, unlimited{}))
 	require.ErrorContains(t, err, "there is no Quota")
+}
+
+func TestKeyWithTheLastCharacterOfASCII(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig
 	cfg.SecretKey = "a-key-with~"
-	_, err = timpush.NewClient(cfg)
-	require.NoError(t, err, "~ is the last of the printable characters of ASCII")
+	_, err := timpush.NewClient(cfg)
+	require.NoError(t, err)
+}
+
+func TestUserAloneHasTheIndex0(t *testing.T) {
+	t.Parallel()
 	var input *timpush.InputErrors
 	require.ErrorAs(t, userIn("", "Rome").Validate(), &input)
 	assert.Zero(t, input.Faults[0].Index)

@@ -98,8 +98,9 @@ func (c *checkup) reach(ctx context.Context) error {
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: c.base}); err != nil {
 		return c.bad("proxy", err, "Correct HTTPS_PROXY.")
 	} else if proxy != nil {
-		c.ok("proxy", "%s://%s to %s, by HTTPS_PROXY", proxy.Scheme, proxy.Host, c.base.Host) // a path would be a part of the password
-		steps = steps[2:]                                                                     // the proxy looks up the name, and connects
+		// The path is left out: where a password has a slash, it is a part of that.
+		c.ok("proxy", "%s://%s to %s, by HTTPS_PROXY", proxy.Scheme, proxy.Host, c.base.Host)
+		steps = steps[2:] // the proxy looks up the name, and connects
 	}
 	for _, step := range steps {
 		ctx, cancel := context.WithTimeout(ctx, stepTimeout)

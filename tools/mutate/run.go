@@ -31,7 +31,7 @@ type runner struct {
 // result is a mutant and whether a test noticed it.
 type result struct {
 	mutant
-	killed bool // it is not where no test reaches it
+	killed bool // false also where no test reaches it
 }
 
 // record runs each test alone, and keeps which mutants it reaches.

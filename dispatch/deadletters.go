@@ -72,6 +72,9 @@ func (q *Queue) storeLetter(i *item) (jetstream.PubAckFuture, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := q.disconnected(); err != nil {
+		return nil, err
+	}
 	m := nats.NewMsg(q.subject + ".dead")
 	m.Data = data
 	return q.js.PublishMsgAsync(m, jetstream.WithMsgID("dead-"+i.first.ID), jetstream.WithExpectStream(q.name+"_DEAD")) // it may be stored again after a crash

@@ -371,9 +371,7 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
 		return fmt.Errorf("dispatch: not stored: %w", err)
 	}
 	for waited := false; ; {
-		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
-		ack, err := q.js.PublishMsg(attempt, m, jetstream.WithMsgID(id), jetstream.WithExpectStream(q.name))
-		cancel()
+		ack, err := q.publishOnce(ctx, m, id)
 		if err == nil {
 			q.silent.Store(false)
 			q.acknowledged.advance(ack.Sequence)
@@ -387,6 +385,24 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
 			return fmt.Errorf("dispatch: not known to be stored: %w", q.explain(err, waited))
 		}
 	}
+}
+
+func (q *Queue) publishOnce(ctx context.Context, m *nats.Msg, id string) (*jetstream.PubAck, error) {
+	if err := q.disconnected(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return q.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithExpectStream(q.name))
+}
+
+// disconnected returns an error while the connection is down. The client of NATS would keep a message and store it when the connection
+// is up again: perhaps long after SetAttr has failed, and after later values that another process has stored.
+func (q *Queue) disconnected() error {
+	if q.js.Conn().IsReconnecting() {
+		return nats.ErrConnectionReconnecting
+	}
+	return nil
 }
 
 // explain adds to the last failure to store a message what is known of its cause. Where no try was waited for, since the caller

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -175,4 +179,44 @@ func TestCallerWithoutTimeSaysNothingOfTheServer(t *testing.T) {
 		assert.NotContains(t, err.Error(), "stores nothing")
 		return assert.Empty(t, stats(t, q).Paused)
 	})
+}
+
+// network is one that can be taken away.
+type network struct {
+	shut atomic.Bool
+	last net.Conn
+}
+
+func (g *network) Dial(kind, address string) (net.Conn, error) {
+	if g.shut.Load() {
+		return nil, errors.New("the network is down")
+	}
+	conn, err := net.Dial(kind, address) //nolint:noctx // the interface of the NATS client
+	g.last = conn
+	return conn, err
+}
+
+// TestFailedUpdateIsNotStoredLater: what was refused while the connection was down must not be stored when it is up again, after later
+// values of other processes.
+func TestFailedUpdateIsNotStoredLater(t *testing.T) {
+	t.Parallel()
+	_, url := startServer(t, t.TempDir())
+	g := &network{}
+	conn, err := nats.Connect(url, nats.SetCustomDialer(g), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	q := openOn(t, js, dispatch.WithStoreTimeout(50*time.Millisecond))
+
+	g.shut.Store(true)
+	require.NoError(t, g.last.Close())
+	eventually(t, "the connection is down", conn.IsReconnecting)
+	require.ErrorIs(t, q.SetAttr(t.Context(), user("mary", "Rome")), nats.ErrConnectionReconnecting)
+	require.ErrorIs(t, q.SetAttrOnce(t.Context(), "1", user("mary", "Rome")), nats.ErrConnectionReconnecting)
+
+	g.shut.Store(false)
+	eventually(t, "the connection is up", conn.IsConnected)
+	set(t, q, user("mary", "Oslo"))
+	assert.Equal(t, 1, stats(t, q).Backlog)
 }

@@ -150,6 +150,24 @@ func TestDeadLetters(t *testing.T) {
 	assert.Empty(t, letters(t, q))
 }
 
+// TestDiscardedLettersAreNotAskedFor: thousands may lie between two letters that are left, and the server may be far away.
+func TestDiscardedLettersAreNotAskedFor(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(int(timpush.ErrNoSuchAccount)) })
+	concurrently(300, func(k int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", k), "Rome"))) })
+	stop := run(t, q, quickClient(fake))
+	drained(t, q)
+	stop()
+	concurrently(298, func(k int) { assert.NoError(t, q.Discard(t.Context(), uint64(k+2))) })
+	js, _ := q.JetStream()
+	before := js.Conn().Stats().OutMsgs
+	left := letters(t, q)
+	require.Len(t, left, 2)
+	assert.Equal(t, []uint64{1, 300}, []uint64{left[0].ID, left[1].ID})
+	assert.Less(t, js.Conn().Stats().OutMsgs-before, uint64(10))
+}
+
 // TestOneFaultyUpdateOfMany: an account with many updates waiting does not send each of them alone, which would take a request's time
 // for each, and keep the queue from reading on.
 func TestOneFaultyUpdateOfMany(t *testing.T) {

@@ -11,19 +11,20 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/minio/highwayhash"
 )
 
 // A block of an embedded server is a file with records: length (4 bytes, the top bit says that it has headers), sequence (8, the
-// top bits say that a message is deleted), time (8), length of the subject (2), subject, length of the headers (4) if there are any,
-// headers, message, checksum (8).
+// top bit says that the message is erased, the next one that the record only says that a message of this sequence was deleted), time
+// (8), length of the subject (2), subject, length of the headers (4) if there are any, headers, message, checksum (8).
 const (
 	recordHeader   = 22
 	recordChecksum = 8
 	hasHeaders     = 1 << 31
-	isTombstone    = 1 << 63
-	isErased       = 1 << 62
+	isErased       = 1 << 63
+	isTombstone    = 1 << 62
 )
 
 // correctSequences corrects damaged sequences in the blocks of an embedded server, which must not run. After a gap in the sequences
@@ -38,8 +39,7 @@ func correctSequences(ctx context.Context, dir string, log *slog.Logger) error {
 		return err
 	}
 	for _, path := range paths {
-		stream := filepath.Base(filepath.Dir(filepath.Dir(path)))
-		n, err := correctBlock(filepath.Join(dir, path), stream)
+		n, err := correctBlock(filepath.Join(dir, path))
 		if err != nil {
 			return err
 		}
@@ -50,13 +50,15 @@ func correctSequences(ctx context.Context, dir string, log *slog.Logger) error {
 	return nil
 }
 
-// correctBlock corrects a block, and returns how many sequences were wrong.
-func correctBlock(path, stream string) (n int, err error) {
+// correctBlock corrects a block, and returns how many sequences were wrong. The key of its checksums is the name of the stream and the
+// number of the block.
+func correctBlock(path string) (n int, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
-	key := sha256.Sum256([]byte(stream))
+	stream, number := filepath.Base(filepath.Dir(filepath.Dir(path))), strings.TrimSuffix(filepath.Base(path), ".blk")
+	key := sha256.Sum256([]byte(stream + "-" + number))
 	sum, err := highwayhash.New64(key[:])
 	if err != nil {
 		return 0, err
@@ -70,7 +72,7 @@ func correctBlock(path, stream string) (n int, err error) {
 		record := rest[:size]
 		rest = rest[size:]
 		seq := binary.LittleEndian.Uint64(record[4:])
-		if seq&isTombstone != 0 {
+		if seq&isTombstone != 0 && size == recordHeader+recordChecksum {
 			continue
 		}
 		if last > 0 && seq != last+1 && !intact(record, sum) {

@@ -200,7 +200,8 @@ func WithLogger(l *slog.Logger) Option {
 //
 // While the servers elect a leader, Open waits at most 20 s. The connection stays the caller's, to be closed after the Queue. It must
 // always reconnect: nats.MaxReconnects(-1), and nats.IgnoreAuthErrorAbort(), without which it is closed for good when the servers refuse
-// its credentials twice, for example while they are replaced.
+// its credentials twice, for example while they are replaced. And it must notice a server that is silent, since it hangs or its machine
+// has lost power: nats.PingInterval(2*time.Second), without which SetAttr fails for up to 6 minutes before another server is used.
 func Open(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Option) (*Queue, error) {
 	s, err := newSettings(sdkAppID, opts)
 	if err != nil {

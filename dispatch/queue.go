@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -464,6 +465,8 @@ func refused(err error) (error, bool) {
 		return fmt.Errorf("%w: %w", ErrFull, err), true
 	case errors.Is(err, nats.ErrConnectionClosed):
 		return fmt.Errorf("dispatch: not stored: %w", errConnClosed), true
+	case ok && (api.Code == http.StatusConflict || api.Code == http.StatusTooManyRequests): // the try before is still being stored, or many are
+		return err, false
 	case ok && api.Code < 500, errors.Is(err, nats.ErrMaxPayload):
 		return fmt.Errorf("dispatch: not stored: %w", err), true
 	}

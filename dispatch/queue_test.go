@@ -220,3 +220,26 @@ func TestFailedUpdateIsNotStoredLater(t *testing.T) {
 	set(t, q, user("mary", "Oslo"))
 	assert.Equal(t, 1, stats(t, q).Backlog)
 }
+
+// busy is a cluster that stores an update so slowly that the next try comes before it has ended.
+type busy struct {
+	jetstream.JetStream
+	answers []*jetstream.APIError
+}
+
+func (b *busy) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	ack, err := b.JetStream.PublishMsg(ctx, m, opts...)
+	if len(b.answers) > 0 {
+		ack, err, b.answers = nil, b.answers[0], b.answers[1:]
+	}
+	return ack, err
+}
+
+// TestUpdateThatIsBeingStoredIsNotRefused: the answers say that the same message is being stored, and that there are too many.
+func TestUpdateThatIsBeingStoredIsNotRefused(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	q := openOn(t, &busy{js, []*jetstream.APIError{{Code: 409, ErrorCode: 10158}, {Code: 429, ErrorCode: 10167}}})
+	set(t, q, user("mary", "Rome"))
+	assert.Equal(t, 1, stats(t, q).Backlog)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
 )
 
 // someCalls has a call of each endpoint, about the account "bad" and others where it takes several.
@@ -108,5 +110,86 @@ func TestEndpointsLookForTheAccountAtFault(t *testing.T) {
 			}
 		}
 		assert.Equal(t, 9, ofAccounts)
+	})
+}
+
+// TestObserverSeesACallWithoutUsers: one whose first request fails, and one that is refused.
+func TestObserverSeesACallWithoutUsers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s, events := fake(t), &recorder{}
+		c := client(s, timpush.WithObserver(events))
+		s.Inject(timpushtest.ErrorCode(91000))
+		_, err := c.AttrNames(t.Context())
+		require.NoError(t, err)
+		attempt := []timpush.EventKind{timpush.WaitEnd, timpush.WaitEnd, timpush.AttemptStart, timpush.AttemptEnd}
+		assert.Equal(t, slices.Concat([]timpush.EventKind{timpush.CallStart}, attempt, []timpush.EventKind{timpush.WaitEnd}, attempt,
+			[]timpush.EventKind{timpush.CallEnd}), kindsOf(events.all()))
+		for _, e := range events.all() {
+			assert.Zero(t, e.Users)
+		}
+		end := events.all()[len(events.all())-1]
+		assert.Equal(t, timpush.Result{Requests: 2}, end.Result)
+		assert.Empty(t, end.Failure)
+
+		s.Inject(timpushtest.ErrorCode(90009))
+		_, err = c.AttrNames(t.Context())
+		require.Error(t, err)
+		end = events.all()[len(events.all())-1]
+		assert.Equal(t, timpush.CallEnd, end.Kind)
+		assert.Equal(t, timpush.Result{Requests: 1}, end.Result)
+		assert.Equal(t, timpush.ErrNotAdmin, end.Code)
+	})
+}
+
+func kindsOf(events []timpush.Event) (kinds []timpush.EventKind) {
+	for _, e := range events {
+		kinds = append(kinds, e.Kind)
+	}
+	return kinds
+}
+
+// TestCodesOfACallWithoutUsers are about other calls too.
+func TestCodesOfACallWithoutUsers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		s.Inject(timpushtest.ErrorCode(60007))
+		_, err := c.AttrNames(t.Context())
+		require.NoError(t, err)
+		s.Inject(timpushtest.ErrorCode(91000), timpushtest.ErrorCode(90001))
+		_, err = c.AttrNames(t.Context())
+		var failed *timpush.CallError
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, timpush.Rejected, failed.Outcome, "it would have been refused the first time too")
+		s.Inject(timpushtest.ErrorCode(70050))
+		_, err = c.AttrNames(t.Context())
+		require.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+		result, err := c.SetAttr(t.Context(), someUsers(1))
+		require.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+		assert.Equal(t, timpush.Result{NotSent: 1}, *result)
+	})
+}
+
+// TestThrottleCodeOfTheAppSlowsAllQuotas: 60011, and not 60007.
+func TestThrottleCodeOfTheAppSlowsAllQuotas(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for code, slow := range map[int]bool{60007: false, 60011: true} {
+			s := fake(t)
+			c := client(s, timpush.WithQuota(timpush.QuotaStats, unlimited{}))
+			s.Handle(func(call timpushtest.Call) timpushtest.Fault {
+				if strings.HasSuffix(call.Path, "set_attr") {
+					return timpushtest.ErrorCode(code)
+				}
+				return timpushtest.Fault{}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			_, err := c.SetAttr(ctx, someUsers(1))
+			require.Error(t, err)
+			began := time.Now()
+			_, err = c.ChatStats(t.Context(), began.Add(-time.Hour), began)
+			require.NoError(t, err)
+			assert.Equal(t, slow, time.Since(began) > 50*time.Millisecond, code)
+		}
 	})
 }

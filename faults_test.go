@@ -594,3 +594,38 @@ func TestCodeOfTheCallBesideAList(t *testing.T) {
 		assert.Equal(t, 200, result.NotSent)
 	})
 }
+
+// TestNothingIsSentAfterAPanic: requests that wait for the quota are not sent.
+func TestNothingIsSentAfterAPanic(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var requests atomic.Int64
+		c := newClient(t, timpush.WithLimiter(timpush.NewLimiter(1)), through(func(*http.Request) (*http.Response, error) {
+			requests.Add(1)
+			time.Sleep(100 * time.Millisecond)
+			panic("transport")
+		}))
+		assert.PanicsWithValue(t, "transport", func() { _, _ = c.SetAttr(t.Context(), someUsers(300)) })
+		assert.EqualValues(t, 1, requests.Load())
+
+		b := batcher(t, c)
+		var panicked, notSent atomic.Int64
+		var callers sync.WaitGroup
+		for _, user := range someUsers(300) {
+			callers.Go(func() {
+				defer func() {
+					if recover() != nil {
+						panicked.Add(1)
+					}
+				}()
+				var failed *timpush.UserError
+				if err := b.SetAttr(t.Context(), user); errors.As(err, &failed) && failed.Outcome == timpush.NotSent {
+					notSent.Add(1)
+				}
+			})
+		}
+		callers.Wait()
+		assert.EqualValues(t, 2, requests.Load())
+		assert.EqualValues(t, 100, panicked.Load(), "those of the request")
+		assert.EqualValues(t, 200, notSent.Load())
+	})
+}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -559,5 +560,21 @@ func TestPushesThatNameOtherAccountsAreCounted(t *testing.T) {
 		result, err := c.PushTo(t.Context(), accounts(2000), hello)
 		require.Error(t, err)
 		assert.Equal(t, timpush.Result{Unknown: 1200, NotSent: 800, Requests: 3}, result.Result)
+	})
+}
+
+// TestPushToSendsOneRequestAtATime, also where an answer takes longer than the next request has to wait.
+func TestPushToSendsOneRequestAtATime(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var inFlight atomic.Int64
+		_, c := pusher(t, through(func(r *http.Request) (*http.Response, error) {
+			assert.EqualValues(t, 1, inFlight.Add(1))
+			defer inFlight.Add(-1)
+			time.Sleep(5 * time.Second)
+			return alwaysOK(r)
+		}))
+		result, err := c.PushTo(t.Context(), accounts(1200), hello)
+		require.NoError(t, err)
+		assert.Equal(t, 3, result.Requests)
 	})
 }

@@ -256,3 +256,22 @@ func TestUserSigsAreMadeOfLettersThatNeedNoEscape(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// TestUserSigThatExpiresBeforeItIsSent: the limiter takes longer than a UserSig lasts, which is not made again for ever, and the slot
+// is free afterwards.
+func TestUserSigThatExpiresBeforeItIsSent(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		waits := 0
+		c := newClient(t, timpush.WithUserSigTTL(time.Second), timpush.WithMaxInFlight(1), through(alwaysOK), timpush.WithLimiter(limiterFunc(func(context.Context) error {
+			waits++
+			time.Sleep(2 * time.Second)
+			return nil
+		})))
+		for range 2 {
+			waits = 0
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			assert.Equal(t, 3, waits)
+		}
+	})
+}

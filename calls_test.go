@@ -3,6 +3,7 @@ package timpush_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -46,7 +47,7 @@ func someCalls(ctx context.Context, c *timpush.Client) map[string]func() error {
 		"ModifyTask": func() error {
 			return c.ModifyTask(ctx, 1, timpush.TaskChange{Type: timpush.TaskAll, At: now.Add(time.Hour)})
 		},
-		"DeleteTask": func() error { return c.DeleteTask(ctx, 1, timpush.TaskAll) },
+		"DeleteTask": func() error { return c.DeleteTask(ctx, 1, timpush.TaskUser) },
 		"Task":       func() error { _, err := c.Task(ctx, 1); return err },
 		"ChatStats":  func() error { _, err := c.ChatStats(ctx, now.Add(-time.Hour), now); return err },
 		"PushTrace":  func() error { _, err := c.PushTrace(ctx, "task", "mary"); return err },
@@ -190,6 +191,26 @@ func TestThrottleCodeOfTheAppSlowsAllQuotas(t *testing.T) {
 			_, err = c.ChatStats(t.Context(), began.Add(-time.Hour), began)
 			require.NoError(t, err)
 			assert.Equal(t, slow, time.Since(began) > 50*time.Millisecond, code)
+		}
+	})
+}
+
+// TestTextsRepeatWhatIsNotPersonal: the server repeats the whole request, as it does to name what it does not accept.
+func TestTextsRepeatWhatIsNotPersonal(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var sent string
+		c := newClient(t, through(func(r *http.Request) (*http.Response, error) {
+			body, err := io.ReadAll(r.Body)
+			sent = string(body)
+			return response(http.StatusOK, fmt.Sprintf(`{"ActionStatus":"FAIL","ErrorCode":90009,"ErrorInfo":%q}`, sent)), err
+		}))
+		personal := map[string]bool{"SetAttr": true, "Push": true, "PushTo": true, "AddTask": true}
+		for name, call := range someCalls(t.Context(), c) {
+			err := call()
+			var api *timpush.APIError
+			require.ErrorAs(t, err, &api, name)
+			assert.Equal(t, personal[name], strings.Contains(api.Info, "REDACTED"), "%s: %s", name, api.Info)
+			assert.Equal(t, !personal[name], api.Info == sent, "%s: %s", name, api.Info)
 		}
 	})
 }

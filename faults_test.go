@@ -592,6 +592,16 @@ func TestCodeOfTheCallBesideAList(t *testing.T) {
 		assert.Equal(t, 1, requests, "the others would be refused too")
 		assert.Equal(t, 100, result.Rejected)
 		assert.Equal(t, 200, result.NotSent)
+
+		answer := `{"ActionStatus":"FAIL","ErrorCode":60007,"ErrorInfo":"x","ErrorList":[` + strings.Join(list, ",") + `]}`
+		c = newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) { return answering(answer)(r) }))
+		_, err = c.SetAttr(t.Context(), someUsers(100))
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
+		answer = okAnswer
+		began := time.Now()
+		_, err = c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		assert.Greater(t, time.Since(began), 50*time.Millisecond, "the throttle code counts")
 	})
 }
 
@@ -627,5 +637,18 @@ func TestNothingIsSentAfterAPanic(t *testing.T) {
 		assert.EqualValues(t, 2, requests.Load())
 		assert.EqualValues(t, 100, panicked.Load(), "those of the request")
 		assert.EqualValues(t, 200, notSent.Load())
+	})
+}
+
+// TestLongestValueIsRedactedFirst, since another may be a part of it; numbers of four digits are values too.
+func TestLongestValueIsRedactedFirst(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, through(answering(`{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":"Rome-West-End, Rome-West, Rome, 1234"}`)))
+		_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"a": "Rome", "b": "Rome-West-End", "c": "Rome-West"}}})
+		require.ErrorContains(t, err, "(server: REDACTED, REDACTED, REDACTED, 1234)")
+		p := hello
+		p.Extra = timpush.Extra{"Number": 1234}
+		_, err = c.Push(t.Context(), timpush.Audience{Everybody: true}, p)
+		require.ErrorContains(t, err, "Rome, REDACTED)")
 	})
 }

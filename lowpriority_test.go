@@ -297,3 +297,20 @@ func TestLowPriorityGivesWayToAllWhoWait(t *testing.T) {
 		job.Wait()
 	})
 }
+
+// TestLowPriorityForgetsWhoGivesUpInAPause, which each of the first three calls has to measure.
+func TestLowPriorityForgetsWhoGivesUpInAPause(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		low := timpush.LowPriority(limiterFunc(func(context.Context) error {
+			time.Sleep(100 * time.Millisecond)
+			return nil
+		}))
+		require.NoError(t, low.Wait(t.Context()))
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		require.ErrorIs(t, low.Wait(ctx), context.Canceled)
+		began := time.Now()
+		require.NoError(t, low.Wait(t.Context()))
+		assert.Equal(t, 200*time.Millisecond, time.Since(began))
+	})
+}

@@ -262,6 +262,11 @@ func TestTooLongABodyIsHalvedAndRemembered(t *testing.T) {
 				assert.Equal(t, 8, result.Requests, "12.5 users of 118 bytes fit; no call is wasted")
 				_, err = c.SetAttr(t.Context(), short[:20])
 				require.NoError(t, err)
+				time.Sleep(10 * time.Minute)
+				s.Handle(nil)
+				result, err = c.SetAttr(t.Context(), long)
+				require.NoError(t, err)
+				assert.Equal(t, 1, result.Requests, "the limit is gone")
 			})
 		})
 	}

@@ -3,6 +3,7 @@ package timpush_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -127,7 +128,10 @@ func TestSigner(t *testing.T) {
 				sg := &signer{sign: test.sign}
 				config := testConfig
 				config.SecretKey = ""
-				c, err := timpush.NewClient(config, timpush.WithSigner(sg), timpush.WithLimiter(unlimited{}), through(alwaysOK))
+				c, err := timpush.NewClient(config, timpush.WithSigner(sg), timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+					assert.Equal(t, "sig", r.URL.Query().Get("usersig"))
+					return alwaysOK(r)
+				}))
 				require.NoError(t, err)
 				for range 2 {
 					result, err := c.SetAttr(t.Context(), users)

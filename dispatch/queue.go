@@ -120,7 +120,9 @@ func newSettings(sdkAppID int, opts []Option) (settings, error) {
 		logger: slog.New(slog.DiscardHandler),
 	}
 	for _, option := range opts {
-		option(&s)
+		if s.require(option != nil, "an Option is nil"); option != nil {
+			option(&s)
+		}
 	}
 	s.require(sdkAppID > 0, "the SDKAppID is not positive")
 	return s, errors.Join(s.faults...)

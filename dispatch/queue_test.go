@@ -71,9 +71,9 @@ func TestOptionsAreChecked(t *testing.T) {
 	_, err := dispatch.OpenEmbedded(t.Context(), "", appID)
 	require.ErrorContains(t, err, `the folder is ""`)
 	_, err = dispatch.OpenEmbedded(t.Context(), t.TempDir(), 0, dispatch.WithReplicas(0), dispatch.WithMaxBytes(1), dispatch.WithMaxAge(0),
-		dispatch.WithDuplicateWindow(0), dispatch.WithLease(0), dispatch.WithLogger(nil))
+		dispatch.WithDuplicateWindow(0), dispatch.WithLease(0), dispatch.WithLogger(nil), nil)
 	require.Error(t, err)
-	assert.Len(t, strings.Split(err.Error(), "\n"), 7, "%v", err)
+	assert.Len(t, strings.Split(err.Error(), "\n"), 8, "%v", err)
 }
 
 func TestInvalidUpdatesAreRefused(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 const (
 	recordHeader   = 22
 	recordChecksum = 8
+	emptyRecord    = recordHeader + recordChecksum // of no message
 	hasHeaders     = 1 << 31
 	isErased       = 1 << 63
 	isTombstone    = 1 << 62
@@ -52,7 +53,7 @@ func correctBlocks(ctx context.Context, dir string, log *slog.Logger) error {
 	return nil
 }
 
-// correctBlock corrects a block, and returns how many records were damaged. The key of its checksums is the name of the stream and the
+// correctBlock corrects a block, and returns how many messages were damaged. The key of its checksums is the name of the stream and the
 // number of the block.
 func correctBlock(path string) (n int, err error) {
 	data, err := os.ReadFile(path)
@@ -65,27 +66,30 @@ func correctBlock(path string) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	last, bucket := uint64(0), strings.HasPrefix(stream, "KV_")
+	last, changed, bucket := uint64(0), false, strings.HasPrefix(stream, "KV_")
 	for rest := data; len(rest) >= recordHeader; {
 		size := binary.LittleEndian.Uint32(rest) &^ hasHeaders
-		if size < recordHeader+recordChecksum || uint64(size) > uint64(len(rest)) {
+		if size < emptyRecord || uint64(size) > uint64(len(rest)) {
 			break // the server ends the block here
 		}
 		record := rest[:size]
 		rest = rest[size:]
 		seq := binary.LittleEndian.Uint64(record[4:])
 		if !intact(record, sum) {
-			n++
+			changed = true
+			if size > emptyRecord {
+				n++
+			}
 			seq = correct(record, last, bucket, sum)
 		}
 		if seq&isTombstone == 0 {
 			last = seq &^ isErased
 		}
 	}
-	if n == 0 {
+	if !changed {
 		return 0, nil
 	}
-	if !bucket { // what the server has noted beside the blocks does not hold any more: it reads them instead
+	if n > 0 && !bucket { // what the server has noted beside the blocks does not hold any more: it reads them instead
 		err = os.Remove(filepath.Join(filepath.Dir(path), "index.db"))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -96,10 +100,10 @@ func correctBlock(path string) (n int, err error) {
 
 // correct corrects a damaged record behind a sequence, which is 0 at the beginning of a block, and returns its new one.
 func correct(record []byte, last uint64, bucket bool, sum hash.Hash64) uint64 {
-	if last > 0 {
+	if last > 0 && len(record) > emptyRecord {
 		binary.LittleEndian.PutUint64(record[4:], last+1)
 	}
-	if bucket || intact(record, sum) {
+	if bucket && len(record) > emptyRecord || intact(record, sum) {
 		return binary.LittleEndian.Uint64(record[4:])
 	}
 	binary.LittleEndian.PutUint32(record, binary.LittleEndian.Uint32(record)&^hasHeaders)

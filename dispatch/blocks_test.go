@@ -76,8 +76,8 @@ func TestDamagedSequences(t *testing.T) {
 	}
 }
 
-// TestDeletionsAreNoDamage: a block notes the messages that were deleted, and goes on behind these notes. To correct them would make
-// the server drop all that follows.
+// TestDeletionsAreNoDamage: a block notes the messages that were deleted, and goes on behind these notes. To take them for damaged
+// messages, or to leave one that is damaged as it is, would make the server drop all that follows.
 func TestDeletionsAreNoDamage(t *testing.T) {
 	t.Parallel()
 	var log records
@@ -98,8 +98,18 @@ func TestDeletionsAreNoDamage(t *testing.T) {
 	set(t, q, user("user0", "1"))
 	crashed := copyQueue(t, dir)
 	require.NoError(t, q.Close())
+	damaged := copyQueue(t, crashed)
+	path := blocks(t, damaged, streamName)[0]
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	note := 0
+	for len(record(data, note)) != 30 {
+		note++
+	}
+	record(data, note)[15] ^= 1
+	require.NoError(t, os.WriteFile(path, data, 0o600))
 
-	for name, dir := range map[string]string{"crash": crashed, "close": dir} {
+	for name, dir := range map[string]string{"crash": crashed, "close": dir, "crash with a damaged note": damaged} {
 		q := open(t, dir, quick, dispatch.WithLogger(log.logger()))
 		assert.Len(t, letters(t, q), 3, name)
 		assert.Zero(t, stats(t, q).Lost, name)

@@ -141,7 +141,9 @@ func (q *Queue) Discard(ctx context.Context, id uint64) error {
 	err := q.dead.DeleteMsg(ctx, id)
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		q.acknowledged.letters(1)
-		return fmt.Errorf("%w: %w", ErrNoLetter, err)
+		if _, none := q.deadLetter(ctx, id, ""); errors.Is(none, ErrNoLetter) { // not if the disk is full, for example
+			return fmt.Errorf("%w: %w", ErrNoLetter, err)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("dispatch: %w", err)

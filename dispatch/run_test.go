@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -565,4 +566,20 @@ func TestBacklogOverASlowLink(t *testing.T) {
 	run(t, openOn(t, js, dispatch.WithLease(time.Second)), quickClient(fake))
 	drained(t, q)
 	assert.Len(t, fake.Accounts(), timpush.MaxUsersPerRequest)
+}
+
+func TestLetterThatCannotBeDeleted(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	q := openOn(t, js)
+	_, err := js.Publish(t.Context(), fmt.Sprintf("timpush.%d.dead", appID), []byte(`{"account":"john","attrs":{"city":"Oslo"}}`))
+	require.NoError(t, err)
+	config := goodConfig(t, js, streamName+"_DEAD")
+	config.DenyDelete = true
+	_, err = js.UpdateStream(t.Context(), config)
+	require.NoError(t, err)
+	err = q.Discard(t.Context(), 1)
+	require.ErrorIs(t, err, jetstream.ErrMsgDeleteUnsuccessful)
+	require.NotErrorIs(t, err, dispatch.ErrNoLetter)
+	require.ErrorIs(t, q.Discard(t.Context(), 2), dispatch.ErrNoLetter)
 }

@@ -466,7 +466,7 @@ func refused(err error) (error, bool) {
 	case full(err):
 		return fmt.Errorf("%w: %w", ErrFull, err), true
 	case errors.Is(err, nats.ErrConnectionClosed):
-		return fmt.Errorf("dispatch: not stored: %w", errConnClosed), true
+		return fmt.Errorf("dispatch: not known to be stored: %w", errConnClosed), true // it may have been closed before the answer came
 	case ok && (api.Code == http.StatusConflict || api.Code == http.StatusTooManyRequests): // the try before is still being stored, or many are
 		return err, false
 	case ok && api.Code < 500, errors.Is(err, nats.ErrMaxPayload):

@@ -224,7 +224,7 @@ func TestFailedUpdateIsNotStoredLater(t *testing.T) {
 // busy is a cluster that stores an update so slowly that the next try comes before it has ended.
 type busy struct {
 	jetstream.JetStream
-	answers []*jetstream.APIError
+	answers []error
 }
 
 func (b *busy) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
@@ -239,7 +239,16 @@ func (b *busy) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.Pu
 func TestUpdateThatIsBeingStoredIsNotRefused(t *testing.T) {
 	t.Parallel()
 	js, _ := startServer(t, t.TempDir())
-	q := openOn(t, &busy{js, []*jetstream.APIError{{Code: 409, ErrorCode: 10158}, {Code: 429, ErrorCode: 10167}}})
+	q := openOn(t, &busy{js, []error{&jetstream.APIError{Code: 409, ErrorCode: 10158}, &jetstream.APIError{Code: 429, ErrorCode: 10167}}})
 	set(t, q, user("mary", "Rome"))
+	assert.Equal(t, 1, stats(t, q).Backlog)
+}
+
+// TestConnectionThatIsClosedWhileAnUpdateIsStored: nothing tells whether it was.
+func TestConnectionThatIsClosedWhileAnUpdateIsStored(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	q := openOn(t, &busy{js, []error{nats.ErrConnectionClosed}})
+	require.ErrorContains(t, q.SetAttr(t.Context(), user("mary", "Rome")), "not known to be stored")
 	assert.Equal(t, 1, stats(t, q).Backlog)
 }

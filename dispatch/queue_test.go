@@ -200,7 +200,7 @@ func (g *network) Dial(kind, address string) (net.Conn, error) {
 // values of other processes.
 func TestFailedUpdateIsNotStoredLater(t *testing.T) {
 	t.Parallel()
-	_, url := startServer(t, t.TempDir())
+	other, url := startServer(t, t.TempDir())
 	g := &network{}
 	conn, err := nats.Connect(url, nats.SetCustomDialer(g), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
 	require.NoError(t, err)
@@ -217,7 +217,7 @@ func TestFailedUpdateIsNotStoredLater(t *testing.T) {
 
 	g.shut.Store(false)
 	eventually(t, "the connection is up", conn.IsConnected)
-	set(t, q, user("mary", "Oslo"))
+	set(t, openOn(t, other), user("mary", "Oslo"))
 	assert.Equal(t, 1, stats(t, q).Backlog)
 }
 

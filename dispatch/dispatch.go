@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,7 +41,8 @@ const (
 // of processes may run it: one is active, the others stand by, and one of them takes over at once when Run returns, and
 // within twice the time of [WithLease] when the process of the active one is gone or cut off. Give each the same app's
 // Client; they need no shared limiter for this, since only one of them sends. Run returns two errors: a Client of another app than
-// the queue's, and a connection to NATS that is closed (see [Open]).
+// the queue's, and a connection to NATS that is closed (see [Open]). A panic in a callback of the Client, such as a Signer, comes out of
+// Run.
 //
 // What happens to an update, after all attempts of the Client:
 //
@@ -106,6 +108,7 @@ type dispatcher struct {
 	replay   uint64 // nothing is sent before this sequence has been read; 0: it has
 	batches  int    // in flight
 	results  chan []item
+	panicked chan any // of a callback of the Client; nil: runtime.Goexit
 	working  sync.WaitGroup
 	purging  atomic.Bool
 	auditor  auditor
@@ -127,7 +130,7 @@ type dispatcher struct {
 func (q *Queue) send(ctx context.Context, c *timpush.Client, l *lease) error {
 	d := &dispatcher{
 		queue: q, client: c, lease: l, delay: q.settings.delay, accounts: map[string]*account{}, parked: map[*account]bool{},
-		results: make(chan []item, maxBatches), failed: make(chan error, 1), auditor: newAuditor(),
+		results: make(chan []item, maxBatches), panicked: make(chan any, maxBatches), failed: make(chan error, 1), auditor: newAuditor(),
 		resumed: resumeWatch{results: make(chan uint64, 1)},
 	}
 	d.sends, d.revoke = context.WithCancel(beforesend.With(context.WithoutCancel(ctx), d.checkLease))
@@ -190,6 +193,11 @@ func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
 			err = d.tick()
 		case a := <-d.auditor.results:
 			d.audited(a)
+		case value := <-d.panicked:
+			if value == nil {
+				runtime.Goexit()
+			}
+			panic(value)
 		case err = <-d.failed:
 		case <-d.sends.Done():
 			err = errLeaseLost
@@ -318,7 +326,14 @@ func (d *dispatcher) start() {
 	d.ready = d.ready[n:]
 	d.batches++
 	d.working.Go(func() {
+		returned := false
+		defer func() {
+			if !returned { // the end of the goroutine would be that of the process, or leave the batch without a result
+				d.panicked <- recover()
+			}
+		}()
 		d.queue.deliver(d.sends, d.client, batch)
+		returned = true
 		d.results <- batch
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -583,3 +584,36 @@ func TestLetterThatCannotBeDeleted(t *testing.T) {
 	require.NotErrorIs(t, err, dispatch.ErrNoLetter)
 	require.ErrorIs(t, q.Discard(t.Context(), 2), dispatch.ErrNoLetter)
 }
+
+// TestPanicOfACallback comes out of Run, as runtime.Goexit does, and another Run sends what was stored.
+func TestPanicOfACallback(t *testing.T) {
+	t.Parallel()
+	for name, escape := range map[string]func(){"panic": func() { panic("signer") }, "exit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake, q := timpushtest.Start(t), open(t, t.TempDir(), dispatch.WithLease(200*time.Millisecond))
+			require.NoError(t, q.SetAttr(t.Context(), user("mary", "Rome")))
+			c := fake.Client(timpush.WithSigner(signer(func() (string, time.Time, error) {
+				escape()
+				return "", time.Time{}, nil
+			})))
+			ended := make(chan any)
+			go func() {
+				defer func() { ended <- recover() }()
+				assert.NoError(t, q.Run(t.Context(), c))
+			}()
+			select {
+			case value := <-ended:
+				assert.Equal(t, name == "panic", value == "signer", value)
+			case <-time.After(soon):
+				t.Fatal("Run goes on")
+			}
+			run(t, q, quickClient(fake))
+			eventually(t, "it is sent", func() bool { return fake.Attrs("mary")["city"] == "Rome" })
+		})
+	}
+}
+
+type signer func() (string, time.Time, error)
+
+func (f signer) UserSig(context.Context) (string, time.Time, error) { return f() }

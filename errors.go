@@ -292,8 +292,12 @@ func (e *CallError) Error() string {
 // Unwrap returns the cause.
 func (e *CallError) Unwrap() error { return e.Err }
 
-// retryable reports whether what was Rejected may be Done another time.
+// retryable reports whether what was Rejected may be Done another time. What came later, such as the reason that stopped the call, did
+// not reject it.
 func retryable(err error) bool {
+	for both, ok := err.(*followed); ok; both, ok = err.(*followed) { //nolint:errorlint // made here
+		err = both.earlier
+	}
 	if errors.Is(err, ErrNotStored) {
 		return true
 	}

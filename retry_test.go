@@ -658,23 +658,28 @@ func TestRequestsInFlightFinishWhenTheCallStops(t *testing.T) {
 
 // TestUserWithATransientFailureRemains, although a code of another request stopped the call.
 func TestUserWithATransientFailureRemains(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		s := fake(t)
-		s.Handle(func(c timpushtest.Call) timpushtest.Fault {
-			if c.Accounts[0] == "user-0" {
-				return timpushtest.ErrorCode(60014)
-			}
-			return timpushtest.Delay(100*time.Millisecond, timpushtest.ErrorCode(60020))
+	t.Parallel()
+	for name, fault := range map[string]timpushtest.Fault{"code": timpushtest.ErrorCode(60014), "gateway": timpushtest.Status(429)} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Handle(func(c timpushtest.Call) timpushtest.Fault {
+					if c.Accounts[0] == "user-0" {
+						return fault
+					}
+					return timpushtest.Delay(100*time.Millisecond, timpushtest.ErrorCode(60020))
+				})
+				users := someUsers(200)
+				result, err := client(s, timpush.WithMaxAttempts(1000)).SetAttr(t.Context(), users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, 200, result.Rejected)
+				assert.Equal(t, users[:100], p.Remaining(users))
+				for u := range p.Users() {
+					require.ErrorIs(t, u, timpush.ErrUnavailable)
+				}
+			})
 		})
-		users := someUsers(200)
-		result, err := client(s, timpush.WithMaxAttempts(1000)).SetAttr(t.Context(), users)
-		p := partial(t, users, result, err)
-		assert.Equal(t, 200, result.Rejected)
-		assert.Equal(t, users[:100], p.Remaining(users))
-		for u := range p.Users() {
-			require.ErrorIs(t, u, timpush.ErrUnavailable)
-		}
-	})
+	}
 }
 
 func TestFailureBeforeTheEndIsNotForgotten(t *testing.T) {

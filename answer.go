@@ -31,7 +31,7 @@ type answer struct {
 	info   string
 	list   []listed
 	value  any  // what the command reads from it
-	taken  bool // despite its code it has signs that the request was applied: the status OK, or a TaskID
+	taken  bool // it has signs that the request was applied, whatever its code says: the status OK, or a TaskID
 }
 
 // listed is one entry of ErrorList.
@@ -286,7 +286,7 @@ func decodeAnswer(body []byte) (a answer, ok bool) {
 	if a.code == 0 && !a.ok() || len(wire.ErrorList) > maxListed {
 		return answer{}, false
 	}
-	a.taken = a.code != 0 && (strings.EqualFold(a.status, "OK") || strings.Trim(string(wire.PushID+wire.TaskID), "0") != "")
+	a.taken = strings.EqualFold(a.status, "OK") || strings.Trim(string(wire.PushID+wire.TaskID), "0") != ""
 	for _, item := range wire.ErrorList {
 		a.list = append(a.list, listed{string(item.ToAccount), item.ErrorCode.code, string(item.ErrorInfo)})
 	}

@@ -55,6 +55,9 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 // no other request has renewed it, admit starts over, but only maxSignings times: a limiter may be slower than a UserSig's lifetime. If
 // it returns no error, the caller must release the slot.
 func (s *sender) admit(h *history, e Event) (usersig string, epoch int, err error) {
+	if err = s.cooling(); err != nil { // before a shared limiter lets another request through, which would be lost
+		return "", 0, err
+	}
 	for tries := 1; ; tries++ {
 		if usersig, err = s.signing.get(s.waiting, h.expired); err != nil {
 			return "", 0, err

@@ -632,6 +632,20 @@ func TestPreflightTriesAgainAfterAReasonToStop(t *testing.T) {
 		require.ErrorIs(t, partial(t, someUsers(1), result, err), timpush.ErrBadRequest)
 		_, err = c.SetAttr(t.Context(), someUsers(1))
 		require.NoError(t, err)
+
+		s = fake(t, timpushtest.WithLatency(100*time.Millisecond, 0))
+		s.Inject(timpushtest.ErrorCode(60002))
+		c = client(s, timpush.WithPreflight())
+		var waiting sync.WaitGroup
+		for range 2 {
+			waiting.Go(func() {
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				assert.ErrorIs(t, err, timpush.ErrBadRequest)
+			})
+			time.Sleep(50 * time.Millisecond)
+		}
+		waiting.Wait()
+		assert.Len(t, s.Calls(), 1, "the code stops those too that waited for it")
 	})
 }
 

@@ -44,7 +44,7 @@ var (
 	setAttrName = command{
 		path: "v4/timpush/set_attr_name", quota: QuotaUsers, repeatable: true, refusesRepeats: true, impersonal: true,
 	}
-	getAttrName = command{path: "v4/timpush/get_attr_name", quota: QuotaUsers, repeatable: true, impersonal: true, read: readAttrNames}
+	getAttrName = command{path: "v4/timpush/get_attr_name", quota: QuotaUsers, repeatable: true, read: readAttrNames}
 )
 
 // SetAttrNames sets names of attributes of the app, all or none. A name must be set before [Client.SetAttr] can use it;
@@ -131,7 +131,7 @@ func readAttrNames(body []byte) (any, error) {
 		return nil, err
 	}
 	var types map[string]number
-	if len(wire.AttrTypes) > 0 && unmarshal(wire.AttrTypes, &types) != nil {
+	if unmarshal(wire.AttrTypes, &types) != nil { // there may be none
 		types = nil
 	}
 	var names []AttrName

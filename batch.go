@@ -15,7 +15,8 @@ func validate[T any](e *endpoint[T], input []T, b *buffer) (written []entry, err
 	written = slices.Grow(b.entries[:0], len(input))[:len(input)]
 	defer func() { b.text, b.entries = text, written }()
 	for i, item := range input {
-		from, valid := len(text), false
+		from := len(text)
+		var valid bool
 		if text, valid = e.appendJSON(text, item); !valid {
 			faults = append(faults, e.faults(i, item)...)
 		}

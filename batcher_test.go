@@ -490,3 +490,22 @@ func TestRequestThatTakesNoMoreUsers(t *testing.T) {
 		assert.LessOrEqual(t, len(s.Calls()), 4)
 	})
 }
+
+// TestFatalCodeEndsACallerThatWaitsForItsAccount, although it is the only one.
+func TestFatalCodeEndsACallerThatWaitsForItsAccount(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(time.Second, 0))
+		s.Inject(timpushtest.ErrorCode(90009))
+		b := batcher(t, client(s))
+		errs := make([]error, 2)
+		var callers sync.WaitGroup
+		for i := range errs {
+			callers.Go(func() { errs[i] = b.SetAttr(t.Context(), userIn("a", "Rome")) })
+			time.Sleep(100 * time.Millisecond)
+		}
+		callers.Wait()
+		requireUser(t, errs[0], timpush.Rejected, timpush.ErrNotAdmin)
+		requireUser(t, errs[1], timpush.NotSent, timpush.ErrNotAdmin)
+		assert.Len(t, s.Calls(), 1)
+	})
+}

@@ -163,3 +163,13 @@ func TestUserAloneHasTheIndex0(t *testing.T) {
 	require.ErrorAs(t, userIn("", "Rome").Validate(), &input)
 	assert.Zero(t, input.Faults[0].Index)
 }
+
+// TestFaultOfALongValueIsOne: that it is longer in JSON says nothing new.
+func TestFaultOfALongValueIsOne(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, timpush.WithEscapedLength(), through(alwaysOK))
+	_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn("a", strings.Repeat(`"`, 51))})
+	var input *timpush.InputErrors
+	require.ErrorAs(t, err, &input)
+	assert.Len(t, input.Faults, 1)
+}

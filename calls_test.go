@@ -3,8 +3,10 @@ package timpush_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/timpushtest"
 )
 
 // someCalls has a call of each endpoint, about the account "bad" and others where it takes several.
@@ -44,7 +47,7 @@ func someCalls(ctx context.Context, c *timpush.Client) map[string]func() error {
 		"ModifyTask": func() error {
 			return c.ModifyTask(ctx, 1, timpush.TaskChange{Type: timpush.TaskAll, At: now.Add(time.Hour)})
 		},
-		"DeleteTask": func() error { return c.DeleteTask(ctx, 1, timpush.TaskAll) },
+		"DeleteTask": func() error { return c.DeleteTask(ctx, 1, timpush.TaskUser) },
 		"Task":       func() error { _, err := c.Task(ctx, 1); return err },
 		"ChatStats":  func() error { _, err := c.ChatStats(ctx, now.Add(-time.Hour), now); return err },
 		"PushTrace":  func() error { _, err := c.PushTrace(ctx, "task", "mary"); return err },
@@ -108,5 +111,106 @@ func TestEndpointsLookForTheAccountAtFault(t *testing.T) {
 			}
 		}
 		assert.Equal(t, 9, ofAccounts)
+	})
+}
+
+// TestObserverSeesACallWithoutUsers: one whose first request fails, and one that is refused.
+func TestObserverSeesACallWithoutUsers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s, events := fake(t), &recorder{}
+		c := client(s, timpush.WithObserver(events))
+		s.Inject(timpushtest.ErrorCode(91000))
+		_, err := c.AttrNames(t.Context())
+		require.NoError(t, err)
+		attempt := []timpush.EventKind{timpush.WaitEnd, timpush.WaitEnd, timpush.AttemptStart, timpush.AttemptEnd}
+		assert.Equal(t, slices.Concat([]timpush.EventKind{timpush.CallStart}, attempt, []timpush.EventKind{timpush.WaitEnd}, attempt,
+			[]timpush.EventKind{timpush.CallEnd}), kindsOf(events.all()))
+		for _, e := range events.all() {
+			assert.Zero(t, e.Users)
+		}
+		end := events.all()[len(events.all())-1]
+		assert.Equal(t, timpush.Result{Requests: 2}, end.Result)
+		assert.Empty(t, end.Failure)
+
+		s.Inject(timpushtest.ErrorCode(90009))
+		_, err = c.AttrNames(t.Context())
+		require.Error(t, err)
+		end = events.all()[len(events.all())-1]
+		assert.Equal(t, timpush.CallEnd, end.Kind)
+		assert.Equal(t, timpush.Result{Requests: 1}, end.Result)
+		assert.Equal(t, timpush.ErrNotAdmin, end.Code)
+	})
+}
+
+func kindsOf(events []timpush.Event) (kinds []timpush.EventKind) {
+	for _, e := range events {
+		kinds = append(kinds, e.Kind)
+	}
+	return kinds
+}
+
+// TestCodesOfACallWithoutUsers are about other calls too.
+func TestCodesOfACallWithoutUsers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		s.Inject(timpushtest.ErrorCode(60007))
+		_, err := c.AttrNames(t.Context())
+		require.NoError(t, err)
+		s.Inject(timpushtest.ErrorCode(91000), timpushtest.ErrorCode(90001))
+		_, err = c.AttrNames(t.Context())
+		var failed *timpush.CallError
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, timpush.Rejected, failed.Outcome, "it would have been refused the first time too")
+		s.Inject(timpushtest.ErrorCode(70050))
+		_, err = c.AttrNames(t.Context())
+		require.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+		result, err := c.SetAttr(t.Context(), someUsers(1))
+		require.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+		assert.Equal(t, timpush.Result{NotSent: 1}, *result)
+	})
+}
+
+// TestThrottleCodeOfTheAppSlowsAllQuotas: 60011, and not 60007.
+func TestThrottleCodeOfTheAppSlowsAllQuotas(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for code, slow := range map[int]bool{60007: false, 60011: true} {
+			s := fake(t)
+			c := client(s, timpush.WithQuota(timpush.QuotaStats, unlimited{}))
+			s.Handle(func(call timpushtest.Call) timpushtest.Fault {
+				if strings.HasSuffix(call.Path, "set_attr") {
+					return timpushtest.ErrorCode(code)
+				}
+				return timpushtest.Fault{}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			_, err := c.SetAttr(ctx, someUsers(1))
+			require.Error(t, err)
+			began := time.Now()
+			_, err = c.ChatStats(t.Context(), began.Add(-time.Hour), began)
+			require.NoError(t, err)
+			assert.Equal(t, slow, time.Since(began) > 50*time.Millisecond, code)
+		}
+	})
+}
+
+// TestTextsRepeatWhatIsNotPersonal: the server repeats the whole request, as it does to name what it does not accept.
+func TestTextsRepeatWhatIsNotPersonal(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var sent string
+		c := newClient(t, through(func(r *http.Request) (*http.Response, error) {
+			body, err := io.ReadAll(r.Body)
+			sent = string(body)
+			return response(http.StatusOK, fmt.Sprintf(`{"ActionStatus":"FAIL","ErrorCode":90009,"ErrorInfo":%q}`, sent)), err
+		}))
+		personal := map[string]bool{"SetAttr": true, "Push": true, "PushTo": true, "AddTask": true}
+		for name, call := range someCalls(t.Context(), c) {
+			err := call()
+			var api *timpush.APIError
+			require.ErrorAs(t, err, &api, name)
+			assert.Equal(t, personal[name], strings.Contains(api.Info, "REDACTED"), "%s: %s", name, api.Info)
+			assert.Equal(t, !personal[name], api.Info == sent, "%s: %s", name, api.Info)
+		}
 	})
 }

@@ -657,3 +657,55 @@ func TestConnectionForEachQuota(t *testing.T) {
 	call.Wait()
 	require.NoError(t, err)
 }
+
+// TestSlowConnectionWithoutABackupHost has all the time that the call leaves.
+func TestSlowConnectionWithoutABackupHost(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		standard := s.HTTPClient().Transport.(*http.Transport).Clone()
+		dial := standard.DialContext
+		standard.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			time.Sleep(2 * time.Second)
+			return dial(ctx, network, address)
+		}
+		defer standard.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		_, err := client(s, timpush.WithMaxAttempts(1), timpush.WithHTTPClient(&http.Client{Transport: standard})).SetAttr(ctx, someUsers(1))
+		require.NoError(t, err)
+	})
+}
+
+// TestAttemptThatTakesTooLongIsATimeout by the words of package net.
+func TestAttemptThatTakesTooLongIsATimeout(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Hang())
+		_, err := client(s, timpush.WithMaxAttempts(1)).SetAttr(t.Context(), someUsers(1))
+		var failed net.Error
+		require.ErrorAs(t, err, &failed)
+		assert.True(t, failed.Timeout())
+	})
+}
+
+// TestOneRequestTriesTheHostAgain: while it waits for a connection, the others go to the backup host at once.
+func TestOneRequestTriesTheHostAgain(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		base := timpush.RegionSingapore.Host()
+		var tried atomic.Int64
+		c := newClient(t, timpush.WithBackupHost(), timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host == base {
+				tried.Add(1)
+				time.Sleep(time.Second)
+				return nil, &net.DNSError{Err: "no such host", Name: base}
+			}
+			return alwaysOK(r)
+		}))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		_, err = c.SetAttr(t.Context(), someUsers(1000))
+		require.NoError(t, err)
+		assert.EqualValues(t, 2, tried.Load())
+	})
+}

@@ -620,5 +620,63 @@ func TestCodeOfTheCallBesideAList(t *testing.T) {
 		assert.Equal(t, 1, requests, "the others would be refused too")
 		assert.Equal(t, 100, result.Rejected)
 		assert.Equal(t, 200, result.NotSent)
+
+		answer := `{"ActionStatus":"FAIL","ErrorCode":60007,"ErrorInfo":"x","ErrorList":[` + strings.Join(list, ",") + `]}`
+		c = newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) { return answering(answer)(r) }))
+		_, err = c.SetAttr(t.Context(), someUsers(100))
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
+		answer = okAnswer
+		began := time.Now()
+		_, err = c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		assert.Greater(t, time.Since(began), 50*time.Millisecond, "the throttle code counts")
+	})
+}
+
+// TestNothingIsSentAfterAPanic: requests that wait for the quota are not sent.
+func TestNothingIsSentAfterAPanic(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var requests atomic.Int64
+		c := newClient(t, timpush.WithLimiter(timpush.NewLimiter(1)), through(func(*http.Request) (*http.Response, error) {
+			requests.Add(1)
+			time.Sleep(100 * time.Millisecond)
+			panic("transport")
+		}))
+		assert.PanicsWithValue(t, "transport", func() { _, _ = c.SetAttr(t.Context(), someUsers(300)) })
+		assert.EqualValues(t, 1, requests.Load())
+
+		b := batcher(t, c)
+		var panicked, notSent atomic.Int64
+		var callers sync.WaitGroup
+		for _, user := range someUsers(300) {
+			callers.Go(func() {
+				defer func() {
+					if recover() != nil {
+						panicked.Add(1)
+					}
+				}()
+				var failed *timpush.UserError
+				if err := b.SetAttr(t.Context(), user); errors.As(err, &failed) && failed.Outcome == timpush.NotSent {
+					notSent.Add(1)
+				}
+			})
+		}
+		callers.Wait()
+		assert.EqualValues(t, 2, requests.Load())
+		assert.EqualValues(t, 100, panicked.Load(), "those of the request")
+		assert.EqualValues(t, 200, notSent.Load())
+	})
+}
+
+// TestLongestValueIsRedactedFirst, since another may be a part of it; numbers of four digits are values too.
+func TestLongestValueIsRedactedFirst(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, through(answering(`{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":"Rome-West-End, Rome-West, Rome, 1234"}`)))
+		_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"a": "Rome", "b": "Rome-West-End", "c": "Rome-West"}}})
+		require.ErrorContains(t, err, "(server: REDACTED, REDACTED, REDACTED, 1234)")
+		p := hello
+		p.Extra = timpush.Extra{"Number": 1234}
+		_, err = c.Push(t.Context(), timpush.Audience{Everybody: true}, p)
+		require.ErrorContains(t, err, "Rome, REDACTED)")
 	})
 }

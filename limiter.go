@@ -46,7 +46,7 @@ func NewLimiter(callsPerSecond float64) Limiter {
 	}
 	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
 	return &evenLimiter{
-		Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - min(slack, span/100),
+		Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - slack,
 		first: make(chan struct{}, 1), starts: make([]time.Time, calls),
 	}
 }

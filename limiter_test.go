@@ -1,8 +1,10 @@
 package timpush_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -180,5 +182,16 @@ func TestNewLimiterCountsRecipients(t *testing.T) {
 		assert.Equal(t, 500*time.Millisecond, time.Since(began))
 		require.NoError(t, timpush.WaitLimiter(t.Context(), l, false, 50))
 		assert.Equal(t, 510*time.Millisecond, time.Since(began))
+	})
+}
+
+// TestRecipientLimiterOfManyAtOnce lets one after the other through.
+func TestRecipientLimiterOfManyAtOnce(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		starts := startRequests(t, timpush.NewRecipientLimiter(100), 3*time.Second, 100, 100, 100, 100)
+		slices.SortFunc(starts, func(a, b started) int { return cmp.Compare(a.at, b.at) })
+		for i := range starts[1:] {
+			assert.Equal(t, 1010*time.Millisecond, starts[i+1].at-starts[i].at)
+		}
 	})
 }

@@ -103,7 +103,6 @@ func parseWhole(s string) (int64, bool) {
 func readTime(d *jsontext.Decoder, to *time.Time) error {
 	const year10000 = 253402300800
 	s, _, err := readScalar(d)
-	*to = time.Time{}
 	if n, ok := parseWhole(s); ok {
 		if n > 0 && n < year10000 {
 			*to = time.Unix(n, 0).UTC()

@@ -24,6 +24,7 @@ func TestUnmarshalLoose(t *testing.T) {
 		`{"Text":null,"Number":null,"Big":"","Time":null}`:                             {},
 		`{"Text":{},"Number":{},"Big":[],"Time":{}}`:                                   {"", -1, -1, time.Time{}},
 		`{"Text":true,"Number":1.5,"Big":1e99,"Time":"soon"}`:                          {"true", -1, -1, time.Time{}},
+		`{"Number":"NaN","Big":"Inf","Time":0}`:                                        {"", -1, -1, time.Time{}},
 		`{"Number":"NaN","Big":"Inf","Time":-1}`:                                       {"", -1, -1, time.Time{}},
 		`{"Time":"1747729800","Text":"a","Text":"b"}`:                                  {Text: "b", Time: at},
 		"{\"Text\":\"\xff\",\"Time\":253402300800}":                                    {Text: "\ufffd"},

@@ -91,7 +91,6 @@ func (l *lowPriority) wait(ctx context.Context, counts bool, n int) (err error) 
 		return err
 	}
 	began := time.Now()
-	err = errPanic // until the limiter returns
 	defer func() { l.leave(waiting, began, err) }()
 	if l.even != nil {
 		err = l.even.waitLast(ctx, n)
@@ -151,10 +150,7 @@ func (l *lowPriority) leave(waiting int, began time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting--
-	switch {
-	case err != nil:
-		l.took = 0 // it may have had no time for a pause
-	case l.even == nil && !began.Before(l.began):
+	if err == nil && l.even == nil && !began.Before(l.began) {
 		l.adapt(float64(waiting), time.Since(began))
 	}
 	select {

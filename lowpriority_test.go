@@ -272,3 +272,45 @@ func TestLowPriorityGoesOnAfterAPanic(t *testing.T) {
 		require.NoError(t, low.Wait(t.Context()))
 	})
 }
+
+// TestLowPriorityGivesWayToAllWhoWait: of a job that always has calls waiting, at most one comes before ten others.
+func TestLowPriorityGivesWayToAllWhoWait(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		l := timpush.NewLimiter(10)
+		low := timpush.LowPriority(l)
+		ctx, stop := context.WithCancel(t.Context())
+		var job, callers sync.WaitGroup
+		for range 20 {
+			job.Go(func() {
+				for low.Wait(ctx) == nil {
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		began := time.Now()
+		for range 10 {
+			callers.Go(func() { assert.NoError(t, l.Wait(t.Context())) })
+		}
+		callers.Wait()
+		assert.LessOrEqual(t, time.Since(began), 1100*time.Millisecond)
+		stop()
+		job.Wait()
+	})
+}
+
+// TestLowPriorityForgetsWhoGivesUpInAPause, which each of the first three calls has to measure.
+func TestLowPriorityForgetsWhoGivesUpInAPause(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		low := timpush.LowPriority(limiterFunc(func(context.Context) error {
+			time.Sleep(100 * time.Millisecond)
+			return nil
+		}))
+		require.NoError(t, low.Wait(t.Context()))
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		require.ErrorIs(t, low.Wait(ctx), context.Canceled)
+		began := time.Now()
+		require.NoError(t, low.Wait(t.Context()))
+		assert.Equal(t, 200*time.Millisecond, time.Since(began))
+	})
+}

@@ -328,3 +328,15 @@ func FuzzNotificationJSON(f *testing.F) {
 		require.Equal(t, string(once), string(twice))
 	})
 }
+
+// TestPushFlagOfAnotherNumber is kept, and the shortest sound is one.
+func TestPushFlagOfAnotherNumber(t *testing.T) {
+	t.Parallel()
+	var n Notification
+	require.NoError(t, stdjson.Unmarshal([]byte(`{"PushFlag":2,"HarmonyInfo":{"SoundDuration":1}}`), &n))
+	assert.Equal(t, Extra{"PushFlag": 2}, n.Extra)
+	assert.Empty(t, n.faults("Notification"))
+	again, err := stdjson.Marshal(n)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"PushFlag":2,"HarmonyInfo":{"SoundDuration":1}}`, string(again))
+}

@@ -177,3 +177,22 @@ func TestLogger(t *testing.T) {
 		}
 	})
 }
+
+// TestCallEndTellsThePageOfAGateway, although a user after it has a code.
+func TestCallEndTellsThePageOfAGateway(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s, events := fake(t), &recorder{}
+		s.Handle(func(call timpushtest.Call) timpushtest.Fault {
+			if call.Accounts[0] == "user-0" {
+				return timpushtest.Status(403)
+			}
+			return timpushtest.ErrorCode(90009)
+		})
+		_, err := client(s, timpush.WithObserver(events)).SetAttr(t.Context(), someUsers(200))
+		require.ErrorIs(t, err, timpush.ErrNotAdmin)
+		end := events.all()[len(events.all())-1]
+		assert.Equal(t, "http", end.Failure)
+		assert.Zero(t, end.Code)
+		assert.Equal(t, 403, end.Status)
+	})
+}

@@ -131,7 +131,8 @@ func (c *Client) Push(ctx context.Context, to Audience, p Push) (*Receipt, error
 	receipt := &Receipt{MsgRandom: p.MsgRandom}
 	found, err := ask[lookup](ctx, c, &push, body)
 	if found != nil {
-		receipt.TaskID = taskIDOf(found(""))
+		id, _ := found("")
+		receipt.TaskID, _ = id.(string)
 	}
 	return receipt, err
 }
@@ -204,9 +205,4 @@ func readTaskID(body []byte) (any, error) {
 		return nil, err
 	}
 	return lookup(func(string) (any, bool) { return string(wire.TaskID), true }), nil
-}
-
-func taskIDOf(found any, _ bool) string {
-	id, _ := found.(string)
-	return id
 }

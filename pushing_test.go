@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -560,5 +562,90 @@ func TestPushesThatNameOtherAccountsAreCounted(t *testing.T) {
 		result, err := c.PushTo(t.Context(), accounts(2000), hello)
 		require.Error(t, err)
 		assert.Equal(t, timpush.Result{Unknown: 1200, NotSent: 800, Requests: 3}, result.Result)
+	})
+}
+
+// TestPushToSendsOneRequestAtATime, also where an answer takes longer than the next request has to wait.
+func TestPushToSendsOneRequestAtATime(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var inFlight atomic.Int64
+		_, c := pusher(t, through(func(r *http.Request) (*http.Response, error) {
+			assert.EqualValues(t, 1, inFlight.Add(1))
+			defer inFlight.Add(-1)
+			time.Sleep(5 * time.Second)
+			return alwaysOK(r)
+		}))
+		result, err := c.PushTo(t.Context(), accounts(1200), hello)
+		require.NoError(t, err)
+		assert.Equal(t, 3, result.Requests)
+	})
+}
+
+// TestAccountThatMayHaveGotAPush is not sent to again with another of its request that certainly has not.
+func TestAccountThatMayHaveGotAPush(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for name, first := range map[string]string{
+			"listed":     `{"ActionStatus":"OK","ErrorCode":0,"TaskId":"t","ErrorList":[{"To_Account":"user-0","ErrorCode":91000},{"To_Account":"user-1","ErrorCode":60007}]}`,
+			"not listed": `{"ActionStatus":"OK","ErrorCode":91000,"TaskId":"t","ErrorList":[{"To_Account":"user-1","ErrorCode":60007}]}`,
+		} {
+			var bodies []string
+			_, c := pusher(t, through(func(r *http.Request) (*http.Response, error) {
+				body, err := io.ReadAll(r.Body)
+				bodies = append(bodies, string(body))
+				if len(bodies) == 1 {
+					return response(http.StatusOK, first), err
+				}
+				return response(http.StatusOK, `{"ActionStatus":"OK","ErrorCode":0,"TaskId":"t"}`), err
+			}))
+			result, err := c.PushTo(t.Context(), []string{"user-0", "user-1"}, hello)
+			require.Error(t, err, name)
+			assert.Equal(t, timpush.Result{Done: 1, Unknown: 1, Requests: 2}, result.Result, name)
+			require.Len(t, bodies, 2, name)
+			assert.NotContains(t, bodies[1], "user-0", name)
+		}
+	})
+}
+
+// TestRecipientsOfOneRequest are never more than it can have: 501 a second take two requests.
+func TestRecipientsOfOneRequest(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s, c := pusher(t, timpush.WithRecipientRate(501))
+		result, err := c.PushTo(t.Context(), accounts(501), hello)
+		require.NoError(t, err)
+		assert.Equal(t, timpush.Result{Done: 501, Requests: 3}, result.Result)
+		assert.Equal(t, []int{1, 250, 250}, sizes(s.Calls()))
+	})
+}
+
+// TestRevokeWithoutAReplacement says so with PushFlag 1.
+func TestRevokeWithoutAReplacement(t *testing.T) {
+	t.Parallel()
+	var body string
+	c := newClient(t, through(func(r *http.Request) (*http.Response, error) {
+		sent, err := io.ReadAll(r.Body)
+		body = string(sent)
+		return response(http.StatusOK, okAnswer), err
+	}))
+	require.NoError(t, c.Revoke(t.Context(), "task", nil))
+	assert.Contains(t, body, `"PushFlag":1`)
+}
+
+// TestLongestPush has as many bytes as a push may have.
+func TestLongestPush(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		longest := 0
+		c := newClient(t, timpush.WithQuota(timpush.QuotaPush, unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			longest = max(longest, int(r.ContentLength))
+			return alwaysOK(r)
+		}))
+		for n := 9_000; ; n++ {
+			long := hello
+			long.MsgRandom, long.Notification.Desc = 1, strings.Repeat("x", n)
+			if _, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, long); err != nil {
+				require.ErrorAs(t, err, new(*timpush.InputErrors))
+				break
+			}
+		}
+		assert.Equal(t, 10<<10, longest)
 	})
 }

@@ -50,7 +50,7 @@ func (c *Client) PushTo(ctx context.Context, accounts []string, p Push) (*PushTo
 		return nil, joinFaults(err, others)
 	}
 	result := &PushToResult{TaskIDs: make([]string, len(accounts))}
-	e.found = func(i int, id any) { result.TaskIDs[i] = taskIDOf(id, true) }
+	e.found = func(i int, id any) { result.TaskIDs[i], _ = id.(string) }
 	call := newCall(c.engine)
 	defer call.end()
 	counts, err := execute(ctx, call, e, accounts)

@@ -146,12 +146,10 @@ func (s *sender) next(open []*entry, v verdict, h *history, size, length int) st
 		if s.command.divisible {
 			return s.isolate(open, v, size)
 		}
-		s.reject(open, v)
 	case classTooMany, classTooLong:
 		if s.command.divisible {
 			return s.shrink(open, v, size, length)
 		}
-		s.reject(open, v)
 	default:
 		if len(open) > 0 && s.repeat(v, h, len(open)) {
 			return stepAgain

@@ -159,8 +159,11 @@ func TestThreeUnknownCodesInARowStopTheCall(t *testing.T) {
 
 func TestCooldownLastsAMinute(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		s := fake(t)
-		c := client(s)
+		s, waits := fake(t), 0
+		c := client(s, timpush.WithLimiter(limiterFunc(func(context.Context) error {
+			waits++
+			return nil
+		})))
 		s.Inject(timpushtest.ErrorCode(70050))
 		users := someUsers(1)
 		result, err := c.SetAttr(t.Context(), users)
@@ -173,6 +176,7 @@ func TestCooldownLastsAMinute(t *testing.T) {
 		assert.Zero(t, time.Since(began), "there is nothing to wait for")
 		assert.Equal(t, timpush.Result{NotSent: 1}, *result)
 		require.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+		assert.Equal(t, 1, waits, "the limiter may be shared, and what it lets through would be lost")
 		time.Sleep(2 * time.Second)
 		_, err = c.SetAttr(t.Context(), users)
 		require.NoError(t, err)
@@ -258,6 +262,11 @@ func TestTooLongABodyIsHalvedAndRemembered(t *testing.T) {
 				assert.Equal(t, 8, result.Requests, "12.5 users of 118 bytes fit; no call is wasted")
 				_, err = c.SetAttr(t.Context(), short[:20])
 				require.NoError(t, err)
+				time.Sleep(10 * time.Minute)
+				s.Handle(nil)
+				result, err = c.SetAttr(t.Context(), long)
+				require.NoError(t, err)
+				assert.Equal(t, 1, result.Requests, "the limit is gone")
 			})
 		})
 	}
@@ -1009,5 +1018,22 @@ func TestLostAnswerStaysUnknownIfTheLimiterRefusesTheNextAttempt(t *testing.T) {
 		assertStored(t, s, users...)
 		assert.Equal(t, &timpush.Result{Unknown: 1, Requests: 1}, result)
 		assert.ErrorContains(t, err, "would exceed context deadline")
+	})
+}
+
+// TestThrottleCodesInAnErrorList slow down as those of a whole request do.
+func TestThrottleCodesInAnErrorList(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		for range 4 {
+			s.Inject(timpushtest.AccountCode(60007, "user-0"))
+		}
+		_, err := client(s, timpush.WithMaxAttempts(5)).SetAttr(t.Context(), someUsers(2))
+		require.NoError(t, err)
+		calls := s.Calls()
+		require.Len(t, calls, 5)
+		for i, want := range []time.Duration{1e8, 1e9, 2e9, 4e9} {
+			assert.InDelta(t, want, calls[i+1].Time.Sub(calls[i].Time), 5e7)
+		}
 	})
 }

@@ -85,7 +85,7 @@ var (
 	// A change may be made again; the service may refuse it once the push has been sent.
 	modifyTask = command{path: "v4/timpush/modify_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true}
 	deleteTask = command{path: "v4/timpush/delete_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true, impersonal: true}
-	getTask    = command{path: "v4/timpush/get_sched_task", quota: QuotaTasks, repeatable: true, impersonal: true, read: readTask}
+	getTask    = command{path: "v4/timpush/get_sched_task", quota: QuotaTasks, repeatable: true, read: readTask}
 	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, read: readTaskPage, maxAnswer: maxTaskPage}
 )
 

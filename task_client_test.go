@@ -134,6 +134,11 @@ func TestTask(t *testing.T) {
 	assert.Nil(t, task)
 	require.ErrorIs(t, err, timpush.Code(90104))
 
+	nothing := &scripted{answers: []string{okEnvelope + `}`}}
+	task, err = nothing.client(t).Task(t.Context(), 7)
+	assert.Nil(t, task)
+	require.Error(t, err, "the answer has no task")
+
 	var input *timpush.InputErrors
 	_, err = s.client(t).Task(t.Context(), 0)
 	require.ErrorAs(t, err, &input)
@@ -166,6 +171,8 @@ func TestTasks(t *testing.T) {
 		"offset is ignored":    {[]string{page("null", 1, 2)}, []int64{1, 2}, []int{0, 2}, false},
 		"smaller than wanted":  {[]string{page(`"3"`, 1), page(3, 2), page(3, 3)}, []int64{1, 2, 3}, []int{0, 1, 2}, false},
 		"one is added":         {[]string{page(2, 2), page(3, 2), page(3, 1)}, []int64{2, 2, 1}, []int{0, 1, 2}, false},
+		"always the same page": {[]string{page(9, 1, 2)}, []int64{1, 2}, []int{0, 2}, false},
+		"always the same one":  {[]string{page("null", 1)}, []int64{1}, []int{0, 1}, false},
 		"no numbers":           {[]string{page(4, 0, 0), page(4, 0, 0)}, []int64{0, 0, 0, 0}, []int{0, 2}, false},
 		"fails":                {[]string{refusing(90104)}, nil, []int{0}, true},
 		"the second one fails": {[]string{page(3, 1, 2), refusing(90104)}, []int64{1, 2}, []int{0, 2}, true},

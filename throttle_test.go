@@ -294,3 +294,23 @@ func TestThrottleComesBackAsDocumented(t *testing.T) {
 		})
 	}
 }
+
+// TestThrottleKeepsATenthOfTheQuota, whatever is refused.
+func TestThrottleKeepsATenthOfTheQuota(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(60007) })
+		c := client(s, timpush.WithMaxAttempts(1))
+		for range 50 {
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.ErrorIs(t, err, timpush.ErrRateLimited)
+		}
+		s.Handle(nil)
+		began := time.Now()
+		for range 21 {
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+		}
+		assert.LessOrEqual(t, time.Since(began), 16*time.Second+2*time.Second, "the longest pause, and ten calls a second")
+	})
+}

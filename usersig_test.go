@@ -3,6 +3,7 @@ package timpush_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -127,7 +128,10 @@ func TestSigner(t *testing.T) {
 				sg := &signer{sign: test.sign}
 				config := testConfig
 				config.SecretKey = ""
-				c, err := timpush.NewClient(config, timpush.WithSigner(sg), timpush.WithLimiter(unlimited{}), through(alwaysOK))
+				c, err := timpush.NewClient(config, timpush.WithSigner(sg), timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+					assert.Equal(t, "sig", r.URL.Query().Get("usersig"))
+					return alwaysOK(r)
+				}))
 				require.NoError(t, err)
 				for range 2 {
 					result, err := c.SetAttr(t.Context(), users)
@@ -255,4 +259,23 @@ func TestUserSigsAreMadeOfLettersThatNeedNoEscape(t *testing.T) {
 		assert.Empty(t, strings.Trim(userSigs(s)[0], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-_"))
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// TestUserSigThatExpiresBeforeItIsSent: the limiter takes longer than a UserSig lasts, which is not made again for ever, and the slot
+// is free afterwards.
+func TestUserSigThatExpiresBeforeItIsSent(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		waits := 0
+		c := newClient(t, timpush.WithUserSigTTL(time.Second), timpush.WithMaxInFlight(1), through(alwaysOK), timpush.WithLimiter(limiterFunc(func(context.Context) error {
+			waits++
+			time.Sleep(2 * time.Second)
+			return nil
+		})))
+		for range 2 {
+			waits = 0
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			assert.Equal(t, 3, waits)
+		}
+	})
 }

@@ -11,6 +11,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/dispatch"
+	"github.com/timpush/timpush-go/timpushtest"
 )
 
 // guardMemory ends the program before it takes the memory of the machine.
@@ -70,4 +74,51 @@ func TestDamagedSequences(t *testing.T) {
 		assert.Equal(t, want, lost, name)
 		assert.Equal(t, 40-want, delivered, name)
 	}
+}
+
+// TestDeletionsAreNoDamage: a block notes the messages that were deleted, and goes on behind these notes. To take them for damaged
+// messages, or to leave one that is damaged as it is, would make the server drop all that follows.
+func TestDeletionsAreNoDamage(t *testing.T) {
+	t.Parallel()
+	var log records
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	fake.Refuse(int(timpush.ErrNoSuchAccount), "user0", "user1", "user2", "user3")
+	q := open(t, dir, quick, dispatch.WithDuplicateWindow(100*time.Millisecond))
+	stop := run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 4)
+	drained(t, q)
+	require.NoError(t, q.Discard(t.Context(), 2))
+	js, _ := q.JetStream()
+	eventually(t, "some messages are deleted", func() bool {
+		set(t, q, user("mary", "Rome"))
+		return goodInfo(t, js).State.FirstSeq > 1
+	})
+	stop()
+	storeMessages(t, q, 4, 24)
+	set(t, q, user("user0", "1"))
+	crashed := copyQueue(t, dir)
+	require.NoError(t, q.Close())
+	damaged := copyQueue(t, crashed)
+	path := blocks(t, damaged, streamName)[0]
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	note := 0
+	for len(record(data, note)) != 30 {
+		note++
+	}
+	record(data, note)[15] ^= 1
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+
+	for name, dir := range map[string]string{"crash": crashed, "close": dir, "crash with a damaged note": damaged} {
+		q := open(t, dir, quick, dispatch.WithLogger(log.logger()))
+		assert.Len(t, letters(t, q), 3, name)
+		assert.Zero(t, stats(t, q).Lost, name)
+		fake := timpushtest.Start(t)
+		run(t, q, quickClient(fake))
+		drained(t, q)
+		for n := 4; n < 24; n++ {
+			assert.NotEmpty(t, fake.Attrs(fmt.Sprint("user", n)), "%s, %d", name, n)
+		}
+	}
+	assert.NotContains(t, log.text(), "damaged")
 }

@@ -72,6 +72,9 @@ func (q *Queue) storeLetter(i *item) (jetstream.PubAckFuture, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := q.disconnected(); err != nil {
+		return nil, err
+	}
 	m := nats.NewMsg(q.subject + ".dead")
 	m.Data = data
 	return q.js.PublishMsgAsync(m, jetstream.WithMsgID("dead-"+i.first.ID), jetstream.WithExpectStream(q.name+"_DEAD")) // it may be stored again after a crash
@@ -87,13 +90,11 @@ func (q *Queue) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {
 			return
 		}
 		for id := info.State.FirstSeq; id <= info.State.LastSeq && info.State.Msgs > 0; id++ {
-			l, err := q.deadLetter(ctx, id)
-			if errors.Is(err, ErrNoLetter) {
-				continue
-			}
-			if !yield(l, err) || err != nil {
+			l, err := q.deadLetter(ctx, id, q.subject+".dead")
+			if errors.Is(err, ErrNoLetter) || !yield(l, err) || err != nil {
 				return
 			}
+			id = l.ID
 		}
 	}
 }
@@ -101,8 +102,9 @@ func (q *Queue) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {
 // ErrNoLetter says that there is no dead letter with the ID.
 var ErrNoLetter = errors.New("dispatch: no such dead letter")
 
-func (q *Queue) deadLetter(ctx context.Context, id uint64) (DeadLetter, error) {
-	m, err := q.fetch(ctx, q.name+"_DEAD", id)
+// deadLetter returns a letter, or with its subject the first one from an ID on: thousands may have been discarded between two.
+func (q *Queue) deadLetter(ctx context.Context, id uint64, subject string) (DeadLetter, error) {
+	m, err := q.fetch(ctx, q.name+"_DEAD", id, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return DeadLetter{}, ErrNoLetter
@@ -113,14 +115,14 @@ func (q *Queue) deadLetter(ctx context.Context, id uint64) (DeadLetter, error) {
 	if err := json.Unmarshal(m.Data, &l); err != nil {
 		return DeadLetter{}, fmt.Errorf("dispatch: dead letter %d: %w", id, err)
 	}
-	return DeadLetter{id, timpush.UserAttrs{ToAccount: l.Account, Attrs: l.Attrs}, l.Reason, l.Code, l.Stored, m.Time, l.Raw}, nil
+	return DeadLetter{m.Sequence, timpush.UserAttrs{ToAccount: l.Account, Attrs: l.Attrs}, l.Reason, l.Code, l.Stored, m.Time, l.Raw}, nil
 }
 
 // PutBack stores the update of a dead letter again and discards the letter. Call it once the cause is corrected. The update is
 // sent after all that has been stored for the account meanwhile, and so may replace newer values. If it fails, the letter may
 // still be there; putting it back again does not store it twice within the duplicate window.
 func (q *Queue) PutBack(ctx context.Context, id uint64) error {
-	l, err := q.deadLetter(ctx, id)
+	l, err := q.deadLetter(ctx, id, "")
 	if err != nil {
 		return err
 	}
@@ -139,7 +141,9 @@ func (q *Queue) Discard(ctx context.Context, id uint64) error {
 	err := q.dead.DeleteMsg(ctx, id)
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		q.acknowledged.letters(1)
-		return fmt.Errorf("%w: %w", ErrNoLetter, err)
+		if _, none := q.deadLetter(ctx, id, ""); errors.Is(none, ErrNoLetter) { // not if the disk is full, for example
+			return fmt.Errorf("%w: %w", ErrNoLetter, err)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("dispatch: %w", err)

@@ -133,7 +133,7 @@ func (w *diskWatch) restart() error {
 	if err := w.server.ShutdownJetStream(); err != nil {
 		return err
 	}
-	if err := correctSequences(context.Background(), w.dir, w.settings.logger); err != nil {
+	if err := correctBlocks(context.Background(), w.dir, w.settings.logger); err != nil {
 		return err
 	}
 	return w.server.EnableJetStream(&server.JetStreamConfig{

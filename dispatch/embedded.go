@@ -56,7 +56,7 @@ func OpenEmbedded(ctx context.Context, dir string, sdkAppID int, opts ...Option)
 
 func openFolder(ctx context.Context, dir string, sdkAppID int, s settings) (*Queue, func(), error) {
 	warnOfSpace(ctx, dir, s)
-	if err := correctSequences(ctx, dir, s.logger); err != nil {
+	if err := correctBlocks(ctx, dir, s.logger); err != nil {
 		return nil, nil, fmt.Errorf("dispatch: %w", err)
 	}
 	srv, conn, in, err := serve(dir)

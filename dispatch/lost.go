@@ -121,7 +121,7 @@ func (q *Queue) holds(ctx context.Context, info *jetstream.StreamInfo, p positio
 	if p.At.IsZero() || p.Seq < info.State.FirstSeq {
 		return true, nil
 	}
-	m, err := q.fetch(ctx, q.name, p.Seq)
+	m, err := q.fetch(ctx, q.name, p.Seq, "")
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return true, nil
 	}
@@ -133,7 +133,7 @@ func (q *Queue) firstAfter(ctx context.Context, info *jetstream.StreamInfo, p po
 	low, high := info.State.FirstSeq, p.Seq
 	for low < high {
 		middle := low + (high-low)/2
-		m, err := q.fetch(ctx, q.name, middle)
+		m, err := q.fetch(ctx, q.name, middle, "")
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound), err == nil && !m.Time.After(p.At):
 			low = middle + 1
@@ -172,11 +172,12 @@ func lostTop(state *jetstream.StreamState) uint64 {
 	return slices.Max(state.Lost.Msgs)
 }
 
-// fetch reads one message, on the server that leads the stream: others may not have it yet, and a mirror keeps what was deleted.
-func (q *Queue) fetch(ctx context.Context, stream string, seq uint64) (*jetstream.RawStreamMsg, error) {
+// fetch reads one message, or the next one of a subject if that is not "", on the server that leads the stream: others may not have it
+// yet, and a mirror keeps what was deleted.
+func (q *Queue) fetch(ctx context.Context, stream string, seq uint64, subject string) (*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	answer, err := q.js.Conn().RequestWithContext(ctx, q.api("STREAM.MSG.GET."+stream), fmt.Appendf(nil, `{"seq":%d}`, seq))
+	answer, err := q.js.Conn().RequestWithContext(ctx, q.api("STREAM.MSG.GET."+stream), fmt.Appendf(nil, `{"seq":%d,"next_by_subj":%q}`, seq, subject))
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +260,7 @@ func (q *Queue) find(ctx context.Context, info *jetstream.StreamInfo, seq uint64
 	if _, deleted := slices.BinarySearch(info.State.Deleted, seq); seq < info.State.FirstSeq || alone && deleted {
 		return nil, nil
 	}
-	m, err := q.fetch(ctx, q.name, seq)
+	m, err := q.fetch(ctx, q.name, seq, "")
 	for tries := 0; errors.Is(err, jetstream.ErrMsgNotFound) && !alone && tries < 2*info.Config.Replicas; tries++ {
 		m, err = q.stream.GetMsg(ctx, seq) // of any server
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -119,7 +120,9 @@ func newSettings(sdkAppID int, opts []Option) (settings, error) {
 		logger: slog.New(slog.DiscardHandler),
 	}
 	for _, option := range opts {
-		option(&s)
+		if s.require(option != nil, "an Option is nil"); option != nil {
+			option(&s)
+		}
 	}
 	s.require(sdkAppID > 0, "the SDKAppID is not positive")
 	return s, errors.Join(s.faults...)
@@ -200,7 +203,8 @@ func WithLogger(l *slog.Logger) Option {
 //
 // While the servers elect a leader, Open waits at most 20 s. The connection stays the caller's, to be closed after the Queue. It must
 // always reconnect: nats.MaxReconnects(-1), and nats.IgnoreAuthErrorAbort(), without which it is closed for good when the servers refuse
-// its credentials twice, for example while they are replaced.
+// its credentials twice, for example while they are replaced. And it must notice a server that is silent, since it hangs or its machine
+// has lost power: nats.PingInterval(2*time.Second), without which SetAttr fails for up to 6 minutes before another server is used.
 func Open(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Option) (*Queue, error) {
 	s, err := newSettings(sdkAppID, opts)
 	if err != nil {
@@ -371,9 +375,7 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
 		return fmt.Errorf("dispatch: not stored: %w", err)
 	}
 	for waited := false; ; {
-		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
-		ack, err := q.js.PublishMsg(attempt, m, jetstream.WithMsgID(id), jetstream.WithExpectStream(q.name))
-		cancel()
+		ack, err := q.publishOnce(ctx, m, id)
 		if err == nil {
 			q.silent.Store(false)
 			q.acknowledged.advance(ack.Sequence)
@@ -387,6 +389,24 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
 			return fmt.Errorf("dispatch: not known to be stored: %w", q.explain(err, waited))
 		}
 	}
+}
+
+func (q *Queue) publishOnce(ctx context.Context, m *nats.Msg, id string) (*jetstream.PubAck, error) {
+	if err := q.disconnected(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return q.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithExpectStream(q.name))
+}
+
+// disconnected returns an error while the connection is down. The client of NATS would keep a message and store it when the connection
+// is up again: perhaps long after SetAttr has failed, and after later values that another process has stored.
+func (q *Queue) disconnected() error {
+	if q.js.Conn().IsReconnecting() {
+		return nats.ErrConnectionReconnecting
+	}
+	return nil
 }
 
 // explain adds to the last failure to store a message what is known of its cause. Where no try was waited for, since the caller
@@ -446,7 +466,9 @@ func refused(err error) (error, bool) {
 	case full(err):
 		return fmt.Errorf("%w: %w", ErrFull, err), true
 	case errors.Is(err, nats.ErrConnectionClosed):
-		return fmt.Errorf("dispatch: not stored: %w", errConnClosed), true
+		return fmt.Errorf("dispatch: not known to be stored: %w", errConnClosed), true // it may have been closed before the answer came
+	case ok && (api.Code == http.StatusConflict || api.Code == http.StatusTooManyRequests): // the try before is still being stored, or many are
+		return err, false
 	case ok && api.Code < 500, errors.Is(err, nats.ErrMaxPayload):
 		return fmt.Errorf("dispatch: not stored: %w", err), true
 	}

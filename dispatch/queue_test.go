@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -67,9 +71,9 @@ func TestOptionsAreChecked(t *testing.T) {
 	_, err := dispatch.OpenEmbedded(t.Context(), "", appID)
 	require.ErrorContains(t, err, `the folder is ""`)
 	_, err = dispatch.OpenEmbedded(t.Context(), t.TempDir(), 0, dispatch.WithReplicas(0), dispatch.WithMaxBytes(1), dispatch.WithMaxAge(0),
-		dispatch.WithDuplicateWindow(0), dispatch.WithLease(0), dispatch.WithLogger(nil))
+		dispatch.WithDuplicateWindow(0), dispatch.WithLease(0), dispatch.WithLogger(nil), nil)
 	require.Error(t, err)
-	assert.Len(t, strings.Split(err.Error(), "\n"), 7, "%v", err)
+	assert.Len(t, strings.Split(err.Error(), "\n"), 8, "%v", err)
 }
 
 func TestInvalidUpdatesAreRefused(t *testing.T) {
@@ -175,4 +179,76 @@ func TestCallerWithoutTimeSaysNothingOfTheServer(t *testing.T) {
 		assert.NotContains(t, err.Error(), "stores nothing")
 		return assert.Empty(t, stats(t, q).Paused)
 	})
+}
+
+// network is one that can be taken away.
+type network struct {
+	shut atomic.Bool
+	last net.Conn
+}
+
+func (g *network) Dial(kind, address string) (net.Conn, error) {
+	if g.shut.Load() {
+		return nil, errors.New("the network is down")
+	}
+	conn, err := net.Dial(kind, address) //nolint:noctx // the interface of the NATS client
+	g.last = conn
+	return conn, err
+}
+
+// TestFailedUpdateIsNotStoredLater: what was refused while the connection was down must not be stored when it is up again, after later
+// values of other processes.
+func TestFailedUpdateIsNotStoredLater(t *testing.T) {
+	t.Parallel()
+	other, url := startServer(t, t.TempDir())
+	g := &network{}
+	conn, err := nats.Connect(url, nats.SetCustomDialer(g), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	q := openOn(t, js, dispatch.WithStoreTimeout(50*time.Millisecond))
+
+	g.shut.Store(true)
+	require.NoError(t, g.last.Close())
+	eventually(t, "the connection is down", conn.IsReconnecting)
+	require.ErrorIs(t, q.SetAttr(t.Context(), user("mary", "Rome")), nats.ErrConnectionReconnecting)
+	require.ErrorIs(t, q.SetAttrOnce(t.Context(), "1", user("mary", "Rome")), nats.ErrConnectionReconnecting)
+
+	g.shut.Store(false)
+	eventually(t, "the connection is up", conn.IsConnected)
+	set(t, openOn(t, other), user("mary", "Oslo"))
+	assert.Equal(t, 1, stats(t, q).Backlog)
+}
+
+// busy is a cluster that stores an update so slowly that the next try comes before it has ended.
+type busy struct {
+	jetstream.JetStream
+	answers []error
+}
+
+func (b *busy) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	ack, err := b.JetStream.PublishMsg(ctx, m, opts...)
+	if len(b.answers) > 0 {
+		ack, err, b.answers = nil, b.answers[0], b.answers[1:]
+	}
+	return ack, err
+}
+
+// TestUpdateThatIsBeingStoredIsNotRefused: the answers say that the same message is being stored, and that there are too many.
+func TestUpdateThatIsBeingStoredIsNotRefused(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	q := openOn(t, &busy{js, []error{&jetstream.APIError{Code: 409, ErrorCode: 10158}, &jetstream.APIError{Code: 429, ErrorCode: 10167}}})
+	set(t, q, user("mary", "Rome"))
+	assert.Equal(t, 1, stats(t, q).Backlog)
+}
+
+// TestConnectionThatIsClosedWhileAnUpdateIsStored: nothing tells whether it was.
+func TestConnectionThatIsClosedWhileAnUpdateIsStored(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	q := openOn(t, &busy{js, []error{nats.ErrConnectionClosed}})
+	require.ErrorContains(t, q.SetAttr(t.Context(), user("mary", "Rome")), "not known to be stored")
+	assert.Equal(t, 1, stats(t, q).Backlog)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -148,6 +149,24 @@ func TestDeadLetters(t *testing.T) {
 	drained(t, q)
 	assert.Equal(t, "Oslo", fake.Attrs("john")["city"])
 	assert.Empty(t, letters(t, q))
+}
+
+// TestDiscardedLettersAreNotAskedFor: thousands may lie between two letters that are left, and the server may be far away.
+func TestDiscardedLettersAreNotAskedFor(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(int(timpush.ErrNoSuchAccount)) })
+	concurrently(300, func(k int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", k), "Rome"))) })
+	stop := run(t, q, quickClient(fake))
+	drained(t, q)
+	stop()
+	concurrently(298, func(k int) { assert.NoError(t, q.Discard(t.Context(), uint64(k+2))) })
+	js, _ := q.JetStream()
+	before := js.Conn().Stats().OutMsgs
+	left := letters(t, q)
+	require.Len(t, left, 2)
+	assert.Equal(t, []uint64{1, 300}, []uint64{left[0].ID, left[1].ID})
+	assert.Less(t, js.Conn().Stats().OutMsgs-before, uint64(10))
 }
 
 // TestOneFaultyUpdateOfMany: an account with many updates waiting does not send each of them alone, which would take a request's time
@@ -547,4 +566,20 @@ func TestBacklogOverASlowLink(t *testing.T) {
 	run(t, openOn(t, js, dispatch.WithLease(time.Second)), quickClient(fake))
 	drained(t, q)
 	assert.Len(t, fake.Accounts(), timpush.MaxUsersPerRequest)
+}
+
+func TestLetterThatCannotBeDeleted(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	q := openOn(t, js)
+	_, err := js.Publish(t.Context(), fmt.Sprintf("timpush.%d.dead", appID), []byte(`{"account":"john","attrs":{"city":"Oslo"}}`))
+	require.NoError(t, err)
+	config := goodConfig(t, js, streamName+"_DEAD")
+	config.DenyDelete = true
+	_, err = js.UpdateStream(t.Context(), config)
+	require.NoError(t, err)
+	err = q.Discard(t.Context(), 1)
+	require.ErrorIs(t, err, jetstream.ErrMsgDeleteUnsuccessful)
+	require.NotErrorIs(t, err, dispatch.ErrNoLetter)
+	require.ErrorIs(t, q.Discard(t.Context(), 2), dispatch.ErrNoLetter)
 }

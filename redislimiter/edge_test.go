@@ -57,3 +57,25 @@ func TestClientThatIsNil(t *testing.T) {
 		require.ErrorContains(t, err, "rdb is nil")
 	}
 }
+
+// clusterClient counts how often it is told to look which node has what.
+type clusterClient struct {
+	*memory
+	reloads int
+}
+
+func (c *clusterClient) ReloadState(context.Context) { c.reloads++ }
+
+// TestSilentNodeOfAClusterIsReplaced: go-redis would ask it for up to a minute after another node has taken over.
+func TestSilentNodeOfAClusterIsReplaced(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		c := &clusterClient{memory: m}
+		l := newLimiter(t, c)
+		require.NoError(t, l.Wait(t.Context()))
+		assert.Zero(t, c.reloads)
+		m.ask = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		require.Error(t, l.Wait(t.Context()))
+		assert.Equal(t, 1, c.reloads)
+	})
+}

@@ -113,8 +113,8 @@ type Limiter struct {
 }
 
 // New makes a Limiter for an app. rdb is a *redis.Client (also one of redis.NewFailoverClient, for Sentinel), a
-// *redis.ClusterClient or a *redis.Ring, and stays the caller's to configure and to close; Redis 5 or later. All options
-// are checked and every fault is reported at once. Nothing is sent.
+// *redis.ClusterClient or a *redis.Ring, and stays the caller's to configure and to close; Redis 5 or later. With a Ring the
+// quota can be exceeded: see the README. All options are checked and every fault is reported at once. Nothing is sent.
 func New(rdb redis.Scripter, sdkAppID int, opts ...Option) (*Limiter, error) {
 	s := settings{quota: timpush.DefaultQPS, endpoint: "all", prefix: "timpush:", timeout: 500 * time.Millisecond}
 	s.require(!isNil(rdb), "rdb is nil")

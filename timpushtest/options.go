@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Option changes one setting of a new [Server]. Of two options for the same setting the later one holds.
+// Option changes one setting of a new [Server]. Of two options for the same setting the later one holds. A nil one changes nothing.
 type Option func(*settings)
 
 const (
@@ -52,7 +52,9 @@ func newSettings(opts []Option) *settings {
 		reach:           [3]int{100, 100, 0},
 	}
 	for _, opt := range opts {
-		opt(set)
+		if opt != nil { // so that a test can leave one out
+			opt(set)
+		}
 	}
 	set.collectNames()
 	return set

@@ -54,3 +54,10 @@ func TestCertificateIsNotTrustedByOthers(t *testing.T) {
 	}
 	require.Error(t, err)
 }
+
+func TestOptionThatIsNil(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t, nil, timpushtest.WithInMemory(), nil)
+	_, err := s.Client().AttrNames(t.Context())
+	require.NoError(t, err)
+}

@@ -223,10 +223,10 @@ func (e *PartialError) Unwrap() []error {
 // input has returned err. Wait before sending them: the client has made its retries.
 //
 // A nil error leaves none. A [*PartialError] leaves the items that are NotSent, those that are Unknown if repeating the
-// call does no harm (for a push it does), and those Rejected with a [Code.Retryable] code. It leaves out all others that
-// were Rejected, also those whose request was refused for a reason that an operator has to correct: a wrong key, an
-// identifier that is no administrator, a disabled app, a gateway that says no. Once that is corrected, send everything that
-// is not Done: [PartialError.Users] names it. [*InputErrors] leave the items
+// call does no harm (for a push it does), and those Rejected with a [Code.Retryable] code or with HTTP status 413 or 429. It
+// leaves out all others that were Rejected, also those whose request was refused for a reason that an operator has to correct:
+// a wrong key, an identifier that is no administrator, a disabled app, a gateway that says no. Once that is corrected, send
+// everything that is not Done: [PartialError.Users] names it. [*InputErrors] leave the items
 // without a fault, and none if a fault is not of one item. Any other error leaves none.
 //
 // Remaining panics if the input is shorter than that of the call, but not if it is empty: a step of a stream without users may have
@@ -305,7 +305,7 @@ func retryable(err error) bool {
 		return code.Retryable()
 	}
 	page, ok := errors.AsType[*HTTPError](err)
-	return ok && page.StatusCode == http.StatusTooManyRequests
+	return ok && (page.StatusCode == http.StatusTooManyRequests || page.StatusCode == http.StatusRequestEntityTooLarge)
 }
 
 // followedBy returns two errors that came one after the other. Both match, and errors.As finds the earlier one first.

@@ -691,6 +691,19 @@ func TestUserWithATransientFailureRemains(t *testing.T) {
 	}
 }
 
+// TestHalfThatIsNotSentAnyMoreRemains: the call ends before it has sent the other half of a request that was too large for a gateway.
+func TestHalfThatIsNotSentAnyMoreRemains(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Status(413), timpushtest.Hang())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		users := someUsers(100)
+		result, err := client(s).SetAttr(ctx, users)
+		assert.Equal(t, users, partial(t, users, result, err).Remaining(users))
+	})
+}
+
 func TestFailureBeforeTheEndIsNotForgotten(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)

@@ -71,7 +71,7 @@ var badFaults = []struct {
 	{"HTTP 403", timpushtest.Status(403), "rejected; 1 request; `*HTTPError` with status 403"},
 	{"HTTP 404", timpushtest.Status(404), "rejected; 1 request; `*HTTPError` with status 404"},
 	{"HTTP 408", timpushtest.Status(408), "unknown; 4 requests; `*HTTPError` with status 408; worth sending again"},
-	{"HTTP 413", timpushtest.Status(413), "rejected; 1 request; `*HTTPError` with status 413; worth sending again"},
+	{"HTTP 413", timpushtest.Status(413), "rejected; 1 request; `*HTTPError` with status 413"},
 	{"HTTP 429", timpushtest.Status(429), "rejected; 4 requests; `*HTTPError` with status 429; worth sending again"},
 	{"HTTP 500", timpushtest.Status(500), "unknown; 4 requests; `*HTTPError` with status 500; worth sending again"},
 	{"HTTP 502", timpushtest.Status(502), "unknown; 4 requests; `*HTTPError` with status 502; worth sending again"},

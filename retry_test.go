@@ -691,17 +691,28 @@ func TestUserWithATransientFailureRemains(t *testing.T) {
 	}
 }
 
-// TestHalfThatIsNotSentAnyMoreRemains: the call ends before it has sent the other half of a request that was too large for a gateway.
+// TestHalfThatIsNotSentAnyMoreRemains: the call ends before it has sent the other half of a request that was too large, or whose account
+// at fault was to be found.
 func TestHalfThatIsNotSentAnyMoreRemains(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		s := fake(t)
-		s.Inject(timpushtest.Status(413), timpushtest.Hang())
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		users := someUsers(100)
-		result, err := client(s).SetAttr(ctx, users)
-		assert.Equal(t, users, partial(t, users, result, err).Remaining(users))
-	})
+	t.Parallel()
+	for name, fault := range map[string]timpushtest.Fault{
+		"too many": timpushtest.ErrorCode(90018), "too large for a gateway": timpushtest.Status(413),
+		"an account at fault": timpushtest.ErrorCode(90033), "malformed": timpushtest.ErrorCode(90001),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Inject(fault, timpushtest.Hang())
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				users := someUsers(100)
+				result, err := client(s).SetAttr(ctx, users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, 50, result.Rejected)
+				assert.Len(t, p.Remaining(users), 100)
+			})
+		})
+	}
 }
 
 func TestFailureBeforeTheEndIsNotForgotten(t *testing.T) {

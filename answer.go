@@ -220,8 +220,12 @@ const maxTold = 3 // unexpected accounts, or repeated codes of one account, in a
 func (c *command) itemVerdict(item listed) verdict {
 	v := c.refusal(item.code, item.info)
 	switch v.class {
-	case classNone, classThrottle, classTransient, classTooMany, classTooLong:
+	case classNone, classThrottle, classTransient:
 		return v
+	case classTooMany, classTooLong:
+		if c.divisible {
+			return v
+		}
 	}
 	if item.code == 0 {
 		v.class, v.outcome = classTransient, Unknown

@@ -51,8 +51,8 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 }
 
 // admit returns when a request may leave: with a good UserSig, a slot, and a token of the limiter. Signing may take its time,
-// so it comes first: nothing stands between the token and the request. If the UserSig has expired in the meantime, and no other
-// request has renewed it, admit starts over, but only maxSignings times: a limiter may be slower than a UserSig's lifetime. If
+// so it comes first: nothing stands between the token and the request. If the UserSig has expired or was dropped in the meantime, and
+// no other request has renewed it, admit starts over, but only maxSignings times: a limiter may be slower than a UserSig's lifetime. If
 // it returns no error, the caller must release the slot.
 func (s *sender) admit(h *history, e Event) (usersig string, epoch int, err error) {
 	if err = s.cooling(); err != nil { // before a shared limiter lets another request through, which would be lost

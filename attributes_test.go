@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -491,6 +493,37 @@ func TestVerifyCutShort(t *testing.T) {
 		assert.Equal(t, map[string]timpush.Outcome{"a": timpush.Unknown}, outcomes(p))
 		require.ErrorIs(t, err, timpush.ErrInternal)
 	})
+}
+
+// TestVerifyThatCannotReadAgain: what was not stored is neither NotSent nor refused because it cannot be read again.
+func TestVerifyThatCannotReadAgain(t *testing.T) {
+	t.Parallel()
+	unreachable := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	for name, test := range map[string]struct {
+		again roundTripper
+		is    error
+	}{
+		"unreachable": {func(*http.Request) (*http.Response, error) { return nil, unreachable }, syscall.ECONNREFUSED},
+		"refused":     {answering(`{"ActionStatus":"FAIL","ErrorCode":60016}`), timpush.ErrAppDisabled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				calls := 0
+				c := newClient(t, timpush.WithMaxAttempts(1), through(func(r *http.Request) (*http.Response, error) {
+					if calls++; calls > 1 {
+						return test.again(r)
+					}
+					return answering(`{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":[{"To_Account":"a","Attrs":{}}]}`)(r)
+				}))
+				users := []timpush.UserAttrs{userIn("a", "Rome")}
+				result, err := c.Verify(t.Context(), users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, map[string]timpush.Outcome{"a": timpush.Unknown}, outcomes(p))
+				require.ErrorIs(t, err, timpush.ErrNotStored)
+				require.ErrorIs(t, err, test.is)
+			})
+		})
+	}
 }
 
 // FuzzFamily lets any body answer each endpoint that reads something.

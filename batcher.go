@@ -28,6 +28,8 @@ const defaultMaxWaiting = 20000 // two seconds of the whole quota
 type Batcher struct {
 	collector *collector[UserAttrs, *waiter]
 	room      chan struct{} // a place for each user in it
+	closing   context.Context
+	refuse    context.CancelFunc // ends closing
 	failFast  bool
 	stop      context.CancelCauseFunc
 	waiters   sync.Pool // to use again
@@ -76,6 +78,7 @@ func NewBatcher(c *Client, opts ...BatcherOption) *Batcher {
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	b := &Batcher{room: make(chan struct{}, s.maxWaiting), failFast: s.failFast, stop: stop}
+	b.closing, b.refuse = context.WithCancel(ctx)
 	b.waiters.New = func() any { return &waiter{make(chan userOutcome, 1)} }
 	b.collector = newCollector(ctx, c.engine, c.setAttr, s.linger, true, tellWaiters)
 	return b
@@ -133,12 +136,17 @@ func (b *Batcher) enter(ctx context.Context) error {
 		return nil
 	default:
 	}
-	if b.failFast {
+	switch {
+	case b.closing.Err() != nil:
+		return ErrBatcherClosed
+	case b.failFast:
 		return ErrBatcherFull
 	}
 	select {
 	case b.room <- struct{}{}:
 		return nil
+	case <-b.closing.Done():
+		return ErrBatcherClosed
 	case <-ctx.Done():
 		return ended(ctx)
 	}
@@ -162,6 +170,7 @@ func tellWaiters(b *batch[UserAttrs, *waiter]) {
 // matches ErrBatcherClosed, and Close returns the error of ctx. Closing again does no harm.
 func (b *Batcher) Close(ctx context.Context) error {
 	defer b.stop(ErrBatcherClosed)
+	b.refuse()
 	if b.collector.close() {
 		return nil
 	}

@@ -272,6 +272,35 @@ func TestFullBatcherBlocks(t *testing.T) {
 	})
 }
 
+// TestFullBatcherThatIsClosed refuses callers at once, those that wait for room too.
+func TestFullBatcherThatIsClosed(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]timpush.BatcherOption{"waits": nil, "fails fast": {timpush.WithFailFast()}} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t, timpushtest.WithLatency(time.Second, 0))
+				b := timpush.NewBatcher(client(s), append(opts, timpush.WithMaxWaiting(1), timpush.WithLinger(0))...)
+				var callers sync.WaitGroup
+				callers.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn("a", "x"))) })
+				synctest.Wait()
+				refused := func() {
+					requireUser(t, b.SetAttr(t.Context(), userIn("b", "x")), timpush.NotSent, timpush.ErrBatcherClosed)
+				}
+				if opts == nil {
+					callers.Go(refused) // waits for room when the Batcher is closed
+					synctest.Wait()
+				}
+				began := time.Now()
+				callers.Go(func() { assert.NoError(t, b.Close(t.Context())) })
+				synctest.Wait()
+				refused()
+				assert.Zero(t, time.Since(began))
+				callers.Wait()
+			})
+		})
+	}
+}
+
 func TestFatalCodeEndsAllCallersOfBatcher(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))

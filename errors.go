@@ -223,11 +223,11 @@ func (e *PartialError) Unwrap() []error {
 // input has returned err. Wait before sending them: the client has made its retries.
 //
 // A nil error leaves none. A [*PartialError] leaves the items that are NotSent, those that are Unknown if repeating the
-// call does no harm (for a push it does), and those Rejected with a [Code.Retryable] code. It leaves out all others that
-// were Rejected, also those whose request was refused for a reason that an operator has to correct: a wrong key, an
-// identifier that is no administrator, a disabled app, a gateway that says no. Once that is corrected, send everything that
-// is not Done: [PartialError.Users] names it. [*InputErrors] leave the items
-// without a fault, and none if a fault is not of one item. Any other error leaves none.
+// call does no harm (for a push it does), those Rejected with a [Code.Retryable] code, and those of a refused request that was
+// being halved when the call ended. It leaves out all others that were Rejected, also those whose request was refused for a
+// reason that an operator has to correct: a wrong key, an identifier that is no administrator, a disabled app, a gateway that
+// says no. Once that is corrected, send everything that is not Done: [PartialError.Users] names it. [*InputErrors] leave the
+// items without a fault, and none if a fault is not of one item. Any other error leaves none.
 //
 // Remaining panics if the input is shorter than that of the call, but not if it is empty: a step of a stream without users may have
 // an error of the source, which can be one of another call.
@@ -292,16 +292,21 @@ func (e *CallError) Error() string {
 // Unwrap returns the cause.
 func (e *CallError) Unwrap() error { return e.Err }
 
-// retryable reports whether what was Rejected may be Done another time.
+// retryable reports whether what was Rejected may be Done another time. What came later, such as the reason that stopped the call, did
+// not reject it; and if the call ended while the request was being halved, the fault need not be this item's.
 func retryable(err error) bool {
+	unfinished := false
+	for both, ok := err.(*followed); ok; both, ok = err.(*followed) { //nolint:errorlint // made here
+		err, unfinished = both.earlier, true
+	}
 	if errors.Is(err, ErrNotStored) {
 		return true
 	}
 	if code, ok := errors.AsType[Code](err); ok {
-		return code.Retryable()
+		return code.Retryable() || unfinished && code.DataFault()
 	}
 	page, ok := errors.AsType[*HTTPError](err)
-	return ok && page.StatusCode == http.StatusTooManyRequests
+	return ok && (page.StatusCode == http.StatusTooManyRequests || unfinished && page.StatusCode == http.StatusRequestEntityTooLarge)
 }
 
 // followedBy returns two errors that came one after the other. Both match, and errors.As finds the earlier one first.

@@ -401,6 +401,34 @@ func TestSignerIsAskedAgainAfterTheKeyWasChanged(t *testing.T) {
 	}
 }
 
+// TestCallsThatWaitWhenTheKeyIsChanged have a UserSig already: they are signed anew as soon as the server calls it wrong, also since
+// too many wrong ones stop the client.
+func TestCallsThatWaitWhenTheKeyIsChanged(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		began, refused := time.Now(), 0
+		changed := func() bool { return time.Since(began) > 1500*time.Millisecond }
+		sg := &signer{sign: func(int) (string, time.Time, error) {
+			return fmt.Sprint("key", changed()), time.Now().Add(24 * time.Hour), nil
+		}}
+		c := newClient(t, timpush.WithSigner(sg), timpush.WithMaxInFlight(1), timpush.WithLimiter(unlimited{}), through(
+			func(r *http.Request) (*http.Response, error) {
+				time.Sleep(time.Second)
+				if r.URL.Query().Get("usersig") == "keyfalse" && changed() {
+					refused++
+					return response(http.StatusOK, `{"ActionStatus":"FAIL","ErrorCode":70009}`), nil
+				}
+				return response(http.StatusOK, `{"ActionStatus":"OK","ErrorCode":0}`), nil
+			}))
+		var callers sync.WaitGroup
+		for range 10 {
+			callers.Go(func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
+		}
+		callers.Wait()
+		assert.Equal(t, 1, refused)
+		assert.Equal(t, 2, sg.calls)
+	})
+}
+
 // TestWrongClockIsNamed: with 70001 the Date of the answer tells by how much.
 func TestWrongClockIsNamed(t *testing.T) {
 	t.Parallel()

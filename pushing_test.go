@@ -282,6 +282,7 @@ func TestPushToGoesOnAndStops(t *testing.T) {
 		"an item with a throttle code":    {[]timpushtest.Fault{timpushtest.AccountCode(60007, first[:3]...)}, timpush.Result{Done: 2400, Requests: 7}},
 		"all items with a throttle code":  {[]timpushtest.Fault{timpushtest.AccountCode(60007, first...)}, timpush.Result{Done: 2400, Requests: 7}},
 		"an item with a transient code":   {[]timpushtest.Fault{timpushtest.AccountCode(91000, first[:3]...)}, timpush.Result{Unknown: 3, Done: 2397, Requests: 6}},
+		"an item with too many accounts":  {[]timpushtest.Fault{timpushtest.AccountCode(90018, first[:3]...)}, timpush.Result{Rejected: 3, Done: 2397, Requests: 6}},
 		"another refusal":                 {[]timpushtest.Fault{{}, timpushtest.ErrorCode(60999)}, timpush.Result{Done: 400, Rejected: 400, NotSent: 1600, Requests: 2}},
 		"a malformed request":             {[]timpushtest.Fault{timpushtest.ErrorCode(90001)}, timpush.Result{Rejected: 400, NotSent: 2000, Requests: 1}},
 		"too many accounts":               {[]timpushtest.Fault{timpushtest.ErrorCode(90018)}, timpush.Result{Rejected: 400, NotSent: 2000, Requests: 1}},

@@ -667,23 +667,52 @@ func TestRequestsInFlightFinishWhenTheCallStops(t *testing.T) {
 
 // TestUserWithATransientFailureRemains, although a code of another request stopped the call.
 func TestUserWithATransientFailureRemains(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		s := fake(t)
-		s.Handle(func(c timpushtest.Call) timpushtest.Fault {
-			if c.Accounts[0] == "user-0" {
-				return timpushtest.ErrorCode(60014)
-			}
-			return timpushtest.Delay(100*time.Millisecond, timpushtest.ErrorCode(60020))
+	t.Parallel()
+	for name, fault := range map[string]timpushtest.Fault{"code": timpushtest.ErrorCode(60014), "gateway": timpushtest.Status(429)} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Handle(func(c timpushtest.Call) timpushtest.Fault {
+					if c.Accounts[0] == "user-0" {
+						return fault
+					}
+					return timpushtest.Delay(100*time.Millisecond, timpushtest.ErrorCode(60020))
+				})
+				users := someUsers(200)
+				result, err := client(s, timpush.WithMaxAttempts(1000)).SetAttr(t.Context(), users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, 200, result.Rejected)
+				assert.Equal(t, users[:100], p.Remaining(users))
+				for u := range p.Users() {
+					require.ErrorIs(t, u, timpush.ErrUnavailable)
+				}
+			})
 		})
-		users := someUsers(200)
-		result, err := client(s, timpush.WithMaxAttempts(1000)).SetAttr(t.Context(), users)
-		p := partial(t, users, result, err)
-		assert.Equal(t, 200, result.Rejected)
-		assert.Equal(t, users[:100], p.Remaining(users))
-		for u := range p.Users() {
-			require.ErrorIs(t, u, timpush.ErrUnavailable)
-		}
-	})
+	}
+}
+
+// TestHalfThatIsNotSentAnyMoreRemains: the call ends before it has sent the other half of a request that was too large, or whose account
+// at fault was to be found.
+func TestHalfThatIsNotSentAnyMoreRemains(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]timpushtest.Fault{
+		"too many": timpushtest.ErrorCode(90018), "too large for a gateway": timpushtest.Status(413),
+		"an account at fault": timpushtest.ErrorCode(90033), "malformed": timpushtest.ErrorCode(90001),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Inject(fault, timpushtest.Hang())
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				users := someUsers(100)
+				result, err := client(s).SetAttr(ctx, users)
+				p := partial(t, users, result, err)
+				assert.Equal(t, 50, result.Rejected)
+				assert.Len(t, p.Remaining(users), 100)
+			})
+		})
+	}
 }
 
 func TestFailureBeforeTheEndIsNotForgotten(t *testing.T) {

@@ -181,11 +181,11 @@ func (s *streaming[T]) run(items iter.Seq2[T, error]) {
 	}
 	s.collector.close()
 	s.source.wait(sourceGrace)
+	s.collector.wait()
 	s.mu.Lock()
 	s.over = true
 	s.mu.Unlock()
 	s.taking.Wait()
-	s.collector.wait()
 	close(s.notices)
 }
 

@@ -561,6 +561,22 @@ func TestSourceThatIgnoresItsContext(t *testing.T) {
 	}
 }
 
+// TestSourceThatIsQuietWhenTheStreamIsStopped yields one more user while a request is still in flight.
+func TestSourceThatIsQuietWhenTheStreamIsStopped(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.Delay(time.Second, timpushtest.Fault{}), timpushtest.ErrorCode(70009))
+		all := drain(t, client(s).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+			yield(userIn("slow", "x"), nil)
+			time.Sleep(100 * time.Millisecond)
+			yield(userIn("refused", "x"), nil)
+			time.Sleep(500 * time.Millisecond)
+			assert.False(t, yield(userIn("late", "x"), nil))
+		}))
+		assert.Equal(t, map[int64]timpush.Outcome{0: timpush.Done, 1: timpush.Rejected, 2: timpush.NotSent}, all.outcomes)
+	})
+}
+
 // TestSlowLoop is one that takes longer for a step than the stream waits for its source.
 func TestSlowLoop(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

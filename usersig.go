@@ -41,7 +41,7 @@ const userSigAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 // signing provides the UserSig to use. Its functions share a userSigs, in closures for the same reason as the key.
 type signing struct {
 	get     func(ctx context.Context, expired string) (string, error) // not the one that the server called expired
-	recheck func(usersig string) (now string, good bool)              // what to use instead if it has expired in the meantime
+	recheck func(usersig string) (now string, good bool)              // what to use instead if it has expired or was dropped in the meantime
 	drop    func(usersig string)                                      // the server says that it is wrong
 }
 
@@ -130,15 +130,15 @@ func (e *signerError) Error() string { return "no UserSig: " + e.error.Error() }
 // Unwrap returns the Signer's error.
 func (e *signerError) Unwrap() error { return e.error }
 
-// recheck returns the last UserSig, which may be newer than usersig, if it is still valid. One that must not be kept is always
-// good.
+// recheck returns the last UserSig, which may be newer than usersig, if it is still valid and has not been dropped. One that must
+// not be kept is always good.
 func (u *userSigs) recheck(usersig string) (now string, good bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
-	case u.expires.IsZero() || u.usersig == "":
+	case u.expires.IsZero():
 		return usersig, true
-	case time.Now().Round(0).Before(u.expires):
+	case u.usersig != "" && time.Now().Round(0).Before(u.expires):
 		return u.usersig, true
 	}
 	return usersig, false

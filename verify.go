@@ -19,9 +19,9 @@ var verifyPauses = []time.Duration{250 * time.Millisecond, 500 * time.Millisecon
 //
 // The outcomes mean: Done, stored as given; Rejected with [ErrNotStored], not stored as given, also if the server does
 // not know the account; Rejected with another error, the server refused to read it, as with a wrong key, so that Result.Rejected
-// does not count what is not stored; Unknown or NotSent, no answer came. The entries of an account that comes twice are merged,
-// as in [Client.SetAttr]. An empty value counts as stored if there is none, since what it does is not
-// documented. Other attributes of the users are ignored.
+// does not count what is not stored; Unknown with [ErrNotStored], not stored as given, and it could not be read again; Unknown or
+// NotSent with another error, no answer came. The entries of an account that comes twice are merged, as in [Client.SetAttr]. An empty
+// value counts as stored if there is none, since what it does is not documented. Other attributes of the users are ignored.
 //
 // What is not stored is read again up to four times, over not quite four seconds, since a value may show with a delay. The
 // errors are those of SetAttr, and never hold a value; PartialError.Remaining includes what is not stored.
@@ -86,10 +86,14 @@ func (v *verification) read(ctx context.Context, at []int) (missing []int) {
 		}
 	}
 	for k, n := range at {
-		v.entries[n].state = states[k]
-		if errors.Is(states[k].err, ErrNotStored) {
+		read := states[k]
+		if errors.Is(read.err, ErrNotStored) {
 			missing = append(missing, n)
+		} else if read.outcome != Done && v.entries[n].err != nil { // an earlier read has found it
+			v.giveUp([]int{n}, read.err)
+			continue
 		}
+		v.entries[n].state = read
 	}
 	return missing
 }

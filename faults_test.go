@@ -214,6 +214,10 @@ func TestValuesStayOutOfErrors(t *testing.T) {
 						assert.NotContains(t, printed, secret)
 					}
 					assert.NotContains(t, printed, "you sent {", "a page that repeats the request is dropped")
+					var api *timpush.APIError
+					if errors.As(err, &api) && text != texts[7] {
+						assert.Equal(t, "bad value REDACTED", api.Info)
+					}
 				})
 			})
 		}

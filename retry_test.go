@@ -1061,3 +1061,13 @@ func TestThrottleCodesInAnErrorList(t *testing.T) {
 		}
 	})
 }
+
+// TestAccountChecksCountOnlyInARow: what comes between two of them says that they are transient.
+func TestAccountChecksCountOnlyInARow(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.ErrorCode(60004), timpushtest.Status(502), timpushtest.ErrorCode(60004), timpushtest.ErrorCode(60005))
+		_, err := client(s, timpush.WithMaxAttempts(5)).SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+	})
+}

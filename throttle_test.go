@@ -314,3 +314,22 @@ func TestThrottleKeepsATenthOfTheQuota(t *testing.T) {
 		assert.LessOrEqual(t, time.Since(began), 16*time.Second+2*time.Second, "the longest pause, and ten calls a second")
 	})
 }
+
+// TestThrottlePausesLongerIfOthersAreIrregular: after three codes in a row that come soon after one another, until one comes later.
+func TestThrottlePausesLongerIfOthersAreIrregular(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := client(s)
+		for i, test := range []struct{ after, pause time.Duration }{
+			{0, 100 * time.Millisecond}, {3 * time.Second, 100 * time.Millisecond}, {3 * time.Second, 100 * time.Millisecond},
+			{3 * time.Second, 300 * time.Millisecond}, {30 * time.Second, 300 * time.Millisecond}, {30 * time.Second, 100 * time.Millisecond},
+		} {
+			time.Sleep(test.after)
+			s.Inject(timpushtest.ErrorCode(60007))
+			began := time.Now()
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			assert.Equal(t, test.pause, time.Since(began).Round(time.Millisecond), i)
+		}
+	})
+}

@@ -405,7 +405,7 @@ func TestSignerIsAskedAgainAfterTheKeyWasChanged(t *testing.T) {
 	}
 }
 
-// TestCallsThatWaitWhenTheKeyIsChanged have a UserSig already: they are signed anew as soon as the server calls it wrong, also since
+// TestCallsThatWaitWhenTheKeyIsChanged have a UserSig already: a new one is made as soon as the server calls it wrong, also since
 // too many wrong ones stop the client.
 func TestCallsThatWaitWhenTheKeyIsChanged(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

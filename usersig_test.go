@@ -261,7 +261,7 @@ func TestUserSigsAreMadeOfLettersThatNeedNoEscape(t *testing.T) {
 	}
 }
 
-// TestUserSigThatExpiresBeforeItIsSent: the limiter takes longer than a UserSig lasts, which is not made again for ever, and the slot
+// TestUserSigThatExpiresBeforeItIsSent: the limiter takes longer than a UserSig lasts, which is not made again without end, and the slot
 // is free afterwards.
 func TestUserSigThatExpiresBeforeItIsSent(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

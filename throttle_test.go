@@ -309,6 +309,29 @@ func TestManyClientsShareALittle(t *testing.T) {
 	})
 }
 
+// TestThrottleOfSmallRequestsToRecipients: there may be as many a second as recipients.
+func TestThrottleOfSmallRequestsToRecipients(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := s.Client()
+		push := func(calls int) time.Duration {
+			began := time.Now()
+			var callers sync.WaitGroup
+			for range calls {
+				callers.Go(func() {
+					_, err := c.PushTo(t.Context(), []string{"a"}, hello)
+					assert.NoError(t, err)
+				})
+			}
+			callers.Wait()
+			return time.Since(began)
+		}
+		push(60)
+		s.Inject(timpushtest.ErrorCode(60007))
+		assert.Less(t, push(150), 8*time.Second, "30 a second, but for the pause and the way back")
+	})
+}
+
 // TestThrottleKeepsOneCallASecond, whatever is refused.
 func TestThrottleKeepsOneCallASecond(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

@@ -77,7 +77,7 @@ func (x *exchange) interpret(status int, body []byte) (answer, verdict) {
 		page.Snippet = clip(x.sent.snippet(string(body[:min(len(body), 4096)])), 200)
 	}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		page.RetryAfter = retryAfter(x.header.Get("Retry-After"), time.Now())
+		page.RetryAfter = retryAfter(x.header, time.Now())
 	}
 	v := verdict{class: statusClass(status), outcome: statusOutcome(status), err: page, retryAfter: page.RetryAfter}
 	return answer{}, x.command.restrict(v)
@@ -163,13 +163,17 @@ func statusOutcome(status int) Outcome {
 	return Unknown
 }
 
-// retryAfter reads a Retry-After header: seconds, or a date. Too large a number counts as the largest. It returns 0 if the header is
-// neither, or a date that has passed.
-func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(strings.TrimSpace(header), 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
+// retryAfter reads a Retry-After header: seconds, or a date by the clock that the Date header shows, since this machine's may be wrong. Too
+// large a number counts as the largest. It returns 0 if the header is neither, or a date that has passed.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	after := header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(strings.TrimSpace(after), 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(seconds) * time.Second
 	}
-	if date, err := http.ParseTime(header); err == nil {
+	if server, err := http.ParseTime(header.Get("Date")); err == nil {
+		now = server
+	}
+	if date, err := http.ParseTime(after); err == nil {
 		return max(date.Sub(now), 0).Round(time.Second)
 	}
 	return 0

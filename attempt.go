@@ -24,9 +24,9 @@ import (
 type history struct {
 	began         time.Time // when the first attempt had waited for its quota
 	attempts      int
-	failures      int    // attempts that failed with transient faults
-	accountChecks int    // of these, the last in a row that were answered with 60004 or 60005
-	expired       string // the UserSig that the server called expired
+	failures      int  // attempts that failed with transient faults
+	accountChecks int  // of these, the last in a row that were answered with 60004 or 60005
+	expired       bool // the server has called a UserSig expired
 }
 
 // newRandom returns any number but 0, which some endpoints take for none.
@@ -59,7 +59,7 @@ func (s *sender) admit(h *history, e Event) (usersig string, epoch int, err erro
 		return "", 0, err
 	}
 	for tries := 1; ; tries++ {
-		if usersig, err = s.signing.get(s.waiting, h.expired); err != nil {
+		if usersig, err = s.signing.get(s.waiting); err != nil {
 			return "", 0, err
 		}
 		if epoch, err = s.acquire(e); err != nil {
@@ -157,10 +157,11 @@ func (s *sender) learn(h *history, v *verdict, usersig string) {
 	}
 	switch v.class {
 	case classExpired:
-		if h.expired != "" {
+		s.signing.drop(usersig)
+		if h.expired {
 			v.class = classFatal // the new UserSig is called expired too
 		}
-		h.expired = usersig
+		h.expired = true
 	case classAccountCheck:
 		if h.accountChecks++; h.accountChecks > maxAccountChecks {
 			v.class = classFatal

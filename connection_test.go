@@ -431,6 +431,27 @@ func TestRetryAfter(t *testing.T) {
 
 func seconds(n int) func(time.Time) string { return func(time.Time) string { return strconv.Itoa(n) } }
 
+// TestRetryAfterWithAWrongClock: a date is by the clock of the server, which the answer shows.
+func TestRetryAfterWithAWrongClock(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for _, ahead := range []time.Duration{time.Hour, -time.Hour} {
+			calls := 0
+			c := newClient(t, timpush.WithRetryBudget(time.Minute), through(func(r *http.Request) (*http.Response, error) {
+				if calls++; calls > 1 {
+					return alwaysOK(r)
+				}
+				resp, server := response(http.StatusServiceUnavailable, "busy"), time.Now().Add(-ahead).UTC()
+				resp.Header = http.Header{"Date": {server.Format(http.TimeFormat)}, "Retry-After": {server.Add(9 * time.Second).Format(http.TimeFormat)}}
+				return resp, nil
+			}))
+			began := time.Now()
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			assert.Equal(t, 9*time.Second, time.Since(began))
+		}
+	})
+}
+
 // TestRetryBudgetAlone ends retries by time, not by their number.
 func TestRetryBudgetAlone(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

@@ -47,13 +47,18 @@ type knownNames struct {
 	failed error // why they could not be read
 }
 
+// age is how old the names are, by the clock that says more: the monotonic one stands still while a machine sleeps, the other may be set back.
+func (k *knownNames) age() time.Duration {
+	return max(time.Since(k.read), time.Since(k.read.Round(0)))
+}
+
 // retry reports whether a call that began then reads the names again, after they could not be read. A reason to stop is one for those
 // that waited for the answer: later calls may find it corrected.
 func (k *knownNames) retry(began time.Time) bool {
 	if stops(k.failed) {
 		return !k.read.After(began)
 	}
-	return time.Since(k.read) >= namesRetry
+	return k.age() >= namesRetry
 }
 
 func newPreflight(e *engine, typeOf func(account string) AccountType) *preflight {
@@ -114,7 +119,7 @@ func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
 
 // contradicted drops the names, after the server has refused attributes that they allowed.
 func (p *preflight) contradicted() {
-	if known := p.names.Load(); known != nil && time.Since(known.read) > namesFresh {
+	if known := p.names.Load(); known != nil && known.age() > namesFresh {
 		p.forget()
 	}
 }
@@ -148,7 +153,7 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []en
 		return err
 	}
 	refusals := p.refusals(items, names.types)
-	if len(refusals) > 0 && time.Since(names.read) > namesFresh {
+	if len(refusals) > 0 && names.age() > namesFresh {
 		if names, err = p.known(ctx, namesFresh, hurry); err != nil {
 			return err
 		}
@@ -172,7 +177,7 @@ func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (
 	for {
 		known := p.names.Load()
 		switch {
-		case known != nil && known.failed == nil && time.Since(known.read) <= life:
+		case known != nil && known.failed == nil && known.age() <= life:
 			return known, nil
 		case known != nil && known.failed != nil && hurry && !known.retry(began):
 			return nil, known.failed

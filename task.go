@@ -260,7 +260,7 @@ func (f *faultList) addTime(part string, at, now time.Time) {
 	switch {
 	case at.IsZero():
 		f.add(part, "is not set")
-	case at.Before(now):
+	case at.Round(0).Before(now): // by the wall clock, as it is sent: the monotonic one stands still while a machine sleeps
 		f.add(part, "is in the past")
 	case at.UTC().Year() > 9999:
 		f.add(part, "is after the year 9999")

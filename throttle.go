@@ -11,7 +11,8 @@ import (
 // was refused, and speed up along a cubic curve, slower the nearer they are to the goal, which they reach after shortRecovery.
 // Beyond it they speed up along another cubic curve, up to the whole quota within a third of that: then others have
 // stopped using the quota, and the throttle ends. If a call that started less than soon after a pause is refused, the pause
-// was too short: the next is nextPause, doubles up to maxPause, and the rate falls to nextStep. If manyEarly refusals in a row come
+// was too short: the next is nextPause, doubles up to maxPause, and the rate falls to nextStep, at the least to one call a second, since
+// many clients may have to share what others leave; otherwise it does not fall below lowestRate. If manyEarly refusals in a row come
 // before the goal, others send irregularly, and longPause and longRecovery take the place of firstPause and shortRecovery until one
 // comes later.
 //
@@ -161,15 +162,15 @@ func (t *throttle) refused(epoch int, retryAfter time.Duration) bool {
 		return false
 	}
 	step, since := firstStep, started-t.resume
+	lowest := min(lowestRate*t.quota, t.rate(started))
 	switch {
 	case t.pause > 0 && since < soon:
-		step, t.pause = nextStep, min(max(nextPause, 2*t.pause), maxPause)
+		step, lowest, t.pause = nextStep, min(lowest, 1), min(max(nextPause, 2*t.pause), maxPause)
 	case t.irregular():
 		t.pause = longPause
 	default:
 		t.pause = firstPause
 	}
-	lowest := lowestRate * t.quota
 	refused := min(t.rate(started), t.recent(), t.quota)
 	t.ceiling = max(lowest, goal*refused)
 	t.floor = max(lowest, step*refused)

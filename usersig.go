@@ -14,7 +14,8 @@ import (
 // The UserSig must be made for the SDKAppID and the Identifier of the client's [Config].
 //
 // UserSig returns a new UserSig and the time at which it expires. The client keeps it for four fifths of its lifetime, or
-// until the server calls it expired or wrong; with a zero time it keeps nothing and calls UserSig for every attempt.
+// until the server calls it expired or wrong; with a zero time, or one that has passed by the clock of this machine, it keeps nothing and calls
+// UserSig for every attempt.
 // It is called for one request at a time; ctx ends with the call that needs the UserSig, and after the attempt timeout
 // (see [WithAttemptTimeout]). An error costs one attempt.
 type Signer interface {
@@ -40,9 +41,9 @@ const userSigAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 // signing provides the UserSig to use. Its functions share a userSigs, in closures for the same reason as the key.
 type signing struct {
-	get     func(ctx context.Context, expired string) (string, error) // not the one that the server called expired
-	recheck func(usersig string) (now string, good bool)              // what to use instead if it has expired or was dropped in the meantime
-	drop    func(usersig string)                                      // the server says that it is wrong
+	get     func(ctx context.Context) (string, error)
+	recheck func(usersig string) (now string, good bool) // what to use instead if it has expired or was dropped in the meantime
+	drop    func(usersig string)                         // the server says that it is expired or wrong
 }
 
 // newSigning keeps the UserSig of s.
@@ -66,8 +67,8 @@ type userSigs struct {
 	renewAt, expires time.Time
 }
 
-func (u *userSigs) get(ctx context.Context, expired string) (string, error) {
-	usersig, usable, fresh := u.last(expired)
+func (u *userSigs) get(ctx context.Context) (string, error) {
+	usersig, usable, fresh := u.last()
 	if fresh {
 		return usersig, nil
 	}
@@ -79,7 +80,7 @@ func (u *userSigs) get(ctx context.Context, expired string) (string, error) {
 		}
 	}
 	defer func() { <-u.lock }()
-	if usersig, usable, fresh = u.last(expired); fresh {
+	if usersig, usable, fresh = u.last(); fresh {
 		return usersig, nil
 	}
 	if !usable {
@@ -94,11 +95,11 @@ func (u *userSigs) get(ctx context.Context, expired string) (string, error) {
 }
 
 // last returns the last UserSig, whether it is valid, and whether it need not be renewed yet.
-func (u *userSigs) last(expired string) (usersig string, usable, fresh bool) {
+func (u *userSigs) last() (usersig string, usable, fresh bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now().Round(0)
-	usable = u.usersig != "" && u.usersig != expired && now.Before(u.expires)
+	usable = u.usersig != "" && now.Before(u.expires)
 	return u.usersig, usable, usable && now.Before(u.renewAt)
 }
 
@@ -117,6 +118,9 @@ func (u *userSigs) renew(ctx context.Context) (string, error) {
 		return "", &signerError{withoutCause(ctx, err)}
 	}
 	u.usersig, u.expires = renewed, expires.Round(0)
+	if !u.expires.After(now) { // by this clock, which is wrong, and so does not tell the lifetime
+		u.expires = time.Time{}
+	}
 	u.renewAt = now.Add(u.expires.Sub(now) / 5 * 4)
 	return renewed, nil
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +93,37 @@ func TestExpiredUserSigIsRenewedOnce(t *testing.T) {
 	})
 }
 
+// TestExpiredUserSigAndASlowSigner: no call uses what the server has called expired, while another waits for a new one.
+func TestExpiredUserSigAndASlowSigner(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		sg := &signer{sign: func(n int) (string, time.Time, error) {
+			if n > 1 {
+				time.Sleep(5 * time.Second)
+			}
+			return "sig" + strconv.Itoa(n), time.Now().Add(time.Hour), nil
+		}}
+		var refused atomic.Int64
+		c := newClient(t, timpush.WithSigner(sg), through(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Query().Get("usersig") == "sig1" {
+				refused.Add(1)
+				return response(http.StatusOK, `{"ActionStatus":"FAIL","ErrorCode":70001}`), nil
+			}
+			return alwaysOK(r)
+		}))
+		var calls sync.WaitGroup
+		for range 100 {
+			calls.Go(func() {
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				assert.NoError(t, err)
+			})
+			time.Sleep(20 * time.Millisecond)
+		}
+		calls.Wait()
+		assert.EqualValues(t, 1, refused.Load())
+		assert.Equal(t, 2, sg.calls)
+	})
+}
+
 // signer counts what it signs, and can fail.
 type signer struct {
 	mu    sync.Mutex
@@ -114,14 +147,15 @@ func TestSigner(t *testing.T) {
 		calls int
 		err   string
 	}{
-		"keeps":              {func(int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), nil }, time.Minute, 1, ""},
-		"renews":             {func(int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), nil }, 50 * time.Minute, 2, ""},
-		"keeps nothing":      {func(int) (string, time.Time, error) { return "sig", time.Time{}, nil }, 0, 2, ""},
-		"empty":              {func(int) (string, time.Time, error) { return "", time.Now().Add(time.Hour), nil }, 0, 8, "cannot be a UserSig"},
-		"no UserSig":         {func(int) (string, time.Time, error) { return "a&b=c", time.Now().Add(time.Hour), nil }, 0, 8, "cannot be a UserSig"},
-		"down":               {func(int) (string, time.Time, error) { return "", time.Time{}, errors.New("vault sealed") }, 0, 8, "vault sealed"},
-		"down for a moment":  {func(n int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), failFirst(n, 1) }, 0, 2, ""},
-		"down when renewing": {func(n int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), failAfter(n, 1) }, 50 * time.Minute, 2, ""},
+		"keeps":               {func(int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), nil }, time.Minute, 1, ""},
+		"renews":              {func(int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), nil }, 50 * time.Minute, 2, ""},
+		"keeps nothing":       {func(int) (string, time.Time, error) { return "sig", time.Time{}, nil }, 0, 2, ""},
+		"this clock is wrong": {func(int) (string, time.Time, error) { return "sig", time.Now().Add(-time.Minute), nil }, 0, 2, ""},
+		"empty":               {func(int) (string, time.Time, error) { return "", time.Now().Add(time.Hour), nil }, 0, 8, "cannot be a UserSig"},
+		"no UserSig":          {func(int) (string, time.Time, error) { return "a&b=c", time.Now().Add(time.Hour), nil }, 0, 8, "cannot be a UserSig"},
+		"down":                {func(int) (string, time.Time, error) { return "", time.Time{}, errors.New("vault sealed") }, 0, 8, "vault sealed"},
+		"down for a moment":   {func(n int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), failFirst(n, 1) }, 0, 2, ""},
+		"down when renewing":  {func(n int) (string, time.Time, error) { return "sig", time.Now().Add(time.Hour), failAfter(n, 1) }, 50 * time.Minute, 2, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {

@@ -39,6 +39,25 @@ func TestGetAndRemoveAttr(t *testing.T) {
 	assert.Equal(t, 3, w.run("get-attr", "--file", "missing").code)
 }
 
+// TestOutageEndsCommands: a list of any length is not tried to its end while no request succeeds, and the exit code is not that of some
+// accounts alone.
+func TestOutageEndsCommands(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"get-attr", "remove-attr --names city", "tags add --tags gold", "tags get"} {
+		w := newWorld(t)
+		w.fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.Answer(403, "by a proxy") })
+		w.write("list", strings.Repeat("mary\n", 20_000))
+		for _, accounts := range []string{"--file list", "mary"} {
+			r := w.run(append(strings.Fields(command), strings.Fields(accounts)...)...)
+			assert.Equal(t, 3, r.code, command)
+		}
+		assert.Less(t, len(w.fake.Calls()), 150, command)
+		r := w.with("TIMPUSH_BASE_URL=http://127.0.0.1:1").run(append(strings.Fields(command), "mary")...)
+		assert.Equal(t, 3, r.code, command)
+		assert.Contains(t, r.err, "timpush: stopped early: requests fail for all accounts, and the rest was left out", command)
+	}
+}
+
 // The files of set-attr and the output of get-attr are no lists: a whole row would count as an account.
 func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 	t.Parallel()

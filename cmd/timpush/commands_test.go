@@ -237,7 +237,14 @@ func TestDoubtfulFlags(t *testing.T) {
 		assert.Contains(t, r.err, "timpush: --"+flag+" is empty: give a value, or leave the flag out")
 	}
 	assert.Contains(t, w.run("set-attr", "--map", "city=", "u.csv").err, `--map city=: want column=attribute`)
-	assert.Contains(t, w.run("push", "--attr", "city=Rome", "--tags", "", "--title", "x", "--yes").err, "--tags is empty")
+	for flag, args := range map[string][]string{
+		"tags": {"push", "--attr", "city=Rome", "--tags", "", "--title", "x", "--yes"}, "tags-not": {"push", "--tags", "a", "--tags-not", "", "--tags-not", "b", "--title", "x", "--yes"},
+		"title": {"push", "--tags", "a", "--title", " ", "--yes"}, "accounts": {"tasks", "add", "--accounts", "a", "--accounts", "", "--title", "x", "--in", "1h", "--yes"},
+	} {
+		r := w.run(args...)
+		assert.Equal(t, 2, r.code, args)
+		assert.Contains(t, r.err, "--"+flag+" is empty")
+	}
 	for _, args := range [][]string{
 		{"tags", "remove", "--tags", "gold, beta", "mary"}, {"push", "--tags-or", "gold, beta", "--title", "x", "--yes"}, {"remove-attr", "--names", "city, sex", "mary"},
 	} {
@@ -256,6 +263,8 @@ func TestDoubtfulFlags(t *testing.T) {
 	assert.Empty(t, w.fake.Calls(), "nothing was sent")
 	assert.Equal(t, 0, w.run("tags", "add", "--tags", "gold\n", "mary").code)
 	assert.Equal(t, 0, w.run("set-attr", "--ignore", "", "--null", "", "u.csv").code)
+	w.write("spaces.csv", "To_Account city\nmary Rome\n")
+	assert.Equal(t, 0, w.run("set-attr", "--delimiter", " ", "spaces.csv").code)
 }
 
 func TestHelp(t *testing.T) {

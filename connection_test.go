@@ -553,6 +553,7 @@ func TestBackupHostWithinTheDeadline(t *testing.T) {
 		for _, e := range events.all() {
 			if e.Kind == timpush.AttemptEnd {
 				assert.Equal(t, "unreachable", e.Failure)
+				assert.Zero(t, e.Code)
 			}
 		}
 	})

@@ -108,6 +108,28 @@ func randomCall(t *testing.T, d *disturbed) {
 	result, err := d.client.SetAttr(d.ctx, d.users)
 	requireSum(t, d.users, result, err)
 	requireTruth(t, d.fake, d.users, d.before, err)
+	if err != nil {
+		requireRemaining(t, d, partialOf(t, err))
+	}
+}
+
+// requireRemaining checks that Remaining leaves out, of those refused for their data, only accounts that are refused again.
+func requireRemaining(t *testing.T, d *disturbed, err *timpush.PartialError) {
+	t.Helper()
+	again := map[string]bool{}
+	for _, u := range timpush.Remaining(err, d.users) {
+		again[u.ToAccount] = true
+	}
+	d.fake.Handle(nil)
+	time.Sleep(time.Minute) // a cooldown is over
+	for u := range err.Users() {
+		if again[u.ToAccount] || u.Outcome != timpush.Rejected || !codeIn(u).DataFault() {
+			continue
+		}
+		entries := slices.DeleteFunc(slices.Clone(d.users), func(other timpush.UserAttrs) bool { return other.ToAccount != u.ToAccount })
+		_, err := d.client.SetAttr(t.Context(), entries)
+		require.Error(t, err, "%v, which Remaining leaves out, is not at fault", u)
+	}
 }
 
 func randomStream(t *testing.T, d *disturbed) {

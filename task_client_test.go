@@ -173,6 +173,7 @@ func TestTasks(t *testing.T) {
 		"one is added":         {[]string{page(2, 2), page(3, 2), page(3, 1)}, []int64{2, 2, 1}, []int{0, 1, 2}, false},
 		"always the same page": {[]string{page(9, 1, 2)}, []int64{1, 2}, []int{0, 2}, false},
 		"always the same one":  {[]string{page("null", 1)}, []int64{1}, []int{0, 1}, false},
+		"unreadable numbers":   {[]string{page("null", -1, -1)}, []int64{-1, -1}, []int{0, 2}, false},
 		"no numbers":           {[]string{page(4, 0, 0), page(4, 0, 0)}, []int64{0, 0, 0, 0}, []int{0, 2}, false},
 		"fails":                {[]string{refusing(90104)}, nil, []int{0}, true},
 		"the second one fails": {[]string{page(3, 1, 2), refusing(90104)}, []int64{1, 2}, []int{0, 2}, true},

@@ -105,8 +105,9 @@ func display(file string) string {
 
 func getAttr(cmd *cobra.Command, client *timpush.Client, accounts iter.Seq2[string, error]) error {
 	out := plainJSON(cmd.OutOrStdout())
-	some := false
+	some, failing, requests := false, 0, 0
 	for batch, err := range client.GetAttrSeq(cmd.Context(), accounts) {
+		requests++
 		for i, user := range batch.Users {
 			if batch.Outcomes[i] != timpush.Done {
 				continue
@@ -129,8 +130,36 @@ func getAttr(cmd *cobra.Command, client *timpush.Client, accounts iter.Seq2[stri
 		case err != nil:
 			return fatal(err)
 		}
+		if failing++; !isOutage(partial, len(batch.Users)) {
+			failing = 0
+		}
+		if failing == partRequests {
+			return errOutage
+		}
+	}
+	if failing > 0 && failing == requests {
+		return errOutage
 	}
 	return exitStatus(some)
+}
+
+// partRequests is how many requests of a command that works on accounts may fail in a row, until it stops.
+const partRequests = 50
+
+var errOutage = fatal(errors.New("stopped early: requests fail for all accounts, and the rest was left out"))
+
+// isOutage reports whether none of n accounts is done, and not because the service has refused each of them.
+func isOutage(partial *timpush.PartialError, n int) bool {
+	if partial == nil {
+		return false
+	}
+	failed := false
+	for u := range partial.Users() {
+		n--
+		_, refused := errors.AsType[*timpush.HTTPError](u)
+		failed = failed || refused || u.Outcome != timpush.Rejected
+	}
+	return failed && n <= 0
 }
 
 // exitStatus returns the error of a command that has done all, or not some of it.
@@ -182,7 +211,7 @@ type removal struct {
 }
 
 func (r *removal) all(ctx context.Context, accounts iter.Seq2[string, error]) error {
-	const part = 50 * timpush.MaxUsersPerRequest
+	const part = partRequests * timpush.MaxUsersPerRequest
 	defer func() { _, _ = fmt.Fprintf(r.cmd.OutOrStdout(), "%d done\n", r.done) }()
 	for account, err := range accounts {
 		if err != nil {
@@ -228,8 +257,8 @@ func (r *removal) send(ctx context.Context) error {
 		r.some = true
 		printUsers(r.cmd.ErrOrStderr(), partial)
 	}
-	if result.Done == 0 && result.NotSent+result.Unknown > 0 {
-		return fatal(errors.New("stopped early: requests fail for all accounts, and the rest was not sent"))
+	if isOutage(partial, len(users)) {
+		return errOutage
 	}
 	return nil
 }

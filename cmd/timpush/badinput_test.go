@@ -207,7 +207,7 @@ var badSettings = []struct {
 	{input: "key that is a PEM text", env: "TIMPUSH_SECRET_KEY=-----BEGIN PRIVATE KEY-----", want: "ECDSA keys are not supported"},
 	{input: "key on the command line", args: "--secret-key x", want: "unknown flag: --secret-key"},
 	{input: "key file that is not there", args: "--secret-key-file nowhere", want: "the secret key: stat nowhere: no such file or directory"},
-	{input: "key file that others can read", args: "--secret-key-file open", want: "the secret key: others can read open: chmod 600 open"},
+	{input: "key file that others can read", args: "--secret-key-file open", want: "the secret key: others can read open: chmod 600 open, or, where it is mounted for reading only: --secret-key-file - < open"},
 	{input: "key file that is empty", args: "--secret-key-file nothing", want: "the secret key: there is nothing in nothing"},
 	{input: "key file that is a directory", args: "--secret-key-file dir", want: "the secret key: read dir: is a directory"},
 	{input: "configuration that is not there", args: "--config nowhere", want: "the configuration: open nowhere: no such file or directory"},

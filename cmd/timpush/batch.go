@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -160,6 +161,10 @@ func (b *batch) check() error {
 	case b.name == input.Stdin && b.journalName == "":
 		return errors.New("standard input has no name: name the journal with --journal FILE")
 	}
+	// What a pattern matches has the journal of its own name: with another one all would get the push again.
+	if files, err := input.Expand([]string{b.name}); err == nil && len(files) == 1 {
+		b.name = files[0]
+	}
 	if err := resultFile(b.name); err != nil {
 		return err
 	}
@@ -173,8 +178,12 @@ func (b *batch) check() error {
 	return nil
 }
 
+// asideTime is the end of the name of a result file that a later batch has set aside.
+var asideTime = regexp.MustCompile(`\.\d{8}T\d{6}Z(?:-\d+)?\.ndjson$`)
+
 // resultFile refuses the result files of a batch as its input: the batch that has written them knows who has got what.
 func resultFile(name string) error {
+	name = asideTime.ReplaceAllString(name, ".ndjson")
 	for suffix, why := range map[string]string{
 		notSentFile: "to send to the accounts in it, run the command that has written it again",
 		unknownFile: "the accounts in it may have got their push. Send to those who have not, as the statistics or the callbacks show, with a file of your own",

@@ -181,6 +181,7 @@ func TestBatchByAccident(t *testing.T) {
 		"standard input twice":     {"", "--file - --yes -", "only one of"},
 		"standard input unnamed":   {"", "--title x --yes -", "--journal"},
 		"the unknown of a batch":   {"", "--title x --yes u.csv.unknown.ndjson", "may have got their push"},
+		"an older unknown":         {"", "--title x --yes u.csv.unknown.20261127T020000Z-2.ndjson", "may have got their push"},
 		"those not sent":           {"", "--title x --yes u.csv.notsent.ndjson", "run the command that has written it again"},
 		"another notification":     {"", "--title x --yes u.csv", "it belongs to another batch: the notification is another one"},
 		"other accounts":           {"", "--title Hello --yes other.csv --journal u.csv.journal", "it belongs to another batch: there were 2 accounts, and now there are others, 3"},
@@ -201,6 +202,9 @@ func TestBatchByAccident(t *testing.T) {
 		r := w.run(append([]string{"batch", "--title", "x", "--yes"}, strings.Fields(args)...)...)
 		assert.Equal(t, 3, r.code, name)
 	}
+	assert.Equal(t, 0, w.run("batch", "--title", "Hello", "--yes", "[u].csv").code, "a pattern of one file is this file")
+	w.write("u.csv.notsent.ndjson", `{"To_Account":"u1"}`)
+	assert.Equal(t, 2, w.run("batch", "--title", "Hello", "--yes", "*.notsent.*").code, "a pattern of a result file")
 	assert.Len(t, w.fake.Calls(), calls, "nothing was sent")
 	assert.Equal(t, journal, w.read("u.csv.journal"))
 	assert.Equal(t, accounts(2), w.read("u.csv"))

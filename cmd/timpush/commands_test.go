@@ -39,6 +39,25 @@ func TestGetAndRemoveAttr(t *testing.T) {
 	assert.Equal(t, 3, w.run("get-attr", "--file", "missing").code)
 }
 
+// TestOutageEndsCommands: a list of any length is not tried to its end while no request succeeds, and the exit code is not that of some
+// accounts alone.
+func TestOutageEndsCommands(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"get-attr", "remove-attr --names city", "tags add --tags gold", "tags get"} {
+		w := newWorld(t)
+		w.fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.Answer(403, "by a proxy") })
+		w.write("list", strings.Repeat("mary\n", 20_000))
+		for _, accounts := range []string{"--file list", "mary"} {
+			r := w.run(append(strings.Fields(command), strings.Fields(accounts)...)...)
+			assert.Equal(t, 3, r.code, command)
+		}
+		assert.Less(t, len(w.fake.Calls()), 150, command)
+		r := w.with("TIMPUSH_BASE_URL=http://127.0.0.1:1").run(append(strings.Fields(command), "mary")...)
+		assert.Equal(t, 3, r.code, command)
+		assert.Contains(t, r.err, "timpush: stopped early: requests fail for all accounts, and the rest was left out", command)
+	}
+}
+
 // The files of set-attr and the output of get-attr are no lists: a whole row would count as an account.
 func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 	t.Parallel()
@@ -218,7 +237,14 @@ func TestDoubtfulFlags(t *testing.T) {
 		assert.Contains(t, r.err, "timpush: --"+flag+" is empty: give a value, or leave the flag out")
 	}
 	assert.Contains(t, w.run("set-attr", "--map", "city=", "u.csv").err, `--map city=: want column=attribute`)
-	assert.Contains(t, w.run("push", "--attr", "city=Rome", "--tags", "", "--title", "x", "--yes").err, "--tags is empty")
+	for flag, args := range map[string][]string{
+		"tags": {"push", "--attr", "city=Rome", "--tags", "", "--title", "x", "--yes"}, "tags-not": {"push", "--tags", "a", "--tags-not", "", "--tags-not", "b", "--title", "x", "--yes"},
+		"title": {"push", "--tags", "a", "--title", " ", "--yes"}, "accounts": {"tasks", "add", "--accounts", "a", "--accounts", "", "--title", "x", "--in", "1h", "--yes"},
+	} {
+		r := w.run(args...)
+		assert.Equal(t, 2, r.code, args)
+		assert.Contains(t, r.err, "--"+flag+" is empty")
+	}
 	for _, args := range [][]string{
 		{"tags", "remove", "--tags", "gold, beta", "mary"}, {"push", "--tags-or", "gold, beta", "--title", "x", "--yes"}, {"remove-attr", "--names", "city, sex", "mary"},
 	} {
@@ -237,6 +263,8 @@ func TestDoubtfulFlags(t *testing.T) {
 	assert.Empty(t, w.fake.Calls(), "nothing was sent")
 	assert.Equal(t, 0, w.run("tags", "add", "--tags", "gold\n", "mary").code)
 	assert.Equal(t, 0, w.run("set-attr", "--ignore", "", "--null", "", "u.csv").code)
+	w.write("spaces.csv", "To_Account city\nmary Rome\n")
+	assert.Equal(t, 0, w.run("set-attr", "--delimiter", " ", "spaces.csv").code)
 }
 
 func TestHelp(t *testing.T) {

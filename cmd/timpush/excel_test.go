@@ -377,3 +377,23 @@ func TestExcelWithDamagedParts(t *testing.T) {
 	w.write("u.xlsx", withParts(t, map[string]string{sheet: sheetXML(`<row r="2">` + inline("A2", "a") + inline("B2", "Rome") + `<c r="C2"><f>NOW()</f></c></row>`)}))
 	assert.Contains(t, w.run("set-attr", "u.xlsx").out, "1 done", "a formula in a column that is not used")
 }
+
+// TestExcelWithAFilter: no push goes to accounts that the sheet does not show.
+func TestExcelWithAFilter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	sheet := func(more string) {
+		w.write("u.xlsx", withParts(t, map[string]string{"xl/worksheets/sheet1.xml": sheetXML(
+			`<row r="2" hidden="false">` + inline("A2", "a") + inline("B2", "Rome") + `</row><row r="3" hidden="1"><c r="A3" s="0"/>` + inline("B3", "Sum") + `</row>` + more)}))
+	}
+	sheet(`<row r="4" hidden="true">` + inline("A4", "b") + inline("B4", "Oslo") + `</row>`)
+	r := w.run("batch", "--title", "x", "--yes", "u.xlsx")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "the account in A4 is hidden, by a filter for instance")
+	assert.Empty(t, w.fake.Calls())
+	assert.Contains(t, w.run("set-attr", "u.xlsx").out, "2 done")
+	sheet("")
+	r = w.run("batch", "--title", "x", "--yes", "u.xlsx")
+	assert.Equal(t, 1, r.code, r.err)
+	assert.Contains(t, r.err, "u.xlsx:3: column To_Account: the account is empty")
+}

@@ -82,7 +82,7 @@ func newRoot() *cobra.Command {
 func refuseLines(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if kind := f.Value.Type(); kind == "stringSlice" || kind == "stringToString" {
-			f.Value = oneLine{f.Value}
+			f.Value = &oneLine{Value: f.Value}
 			f.DefValue = strings.TrimSuffix(f.DefValue, "[]") // help shows that of its own lists only
 		}
 	})
@@ -92,10 +92,14 @@ func refuseLines(cmd *cobra.Command) {
 }
 
 // oneLine is a list whose values are separated by commas. Of a text with several lines pflag takes the first and leaves out the others.
-type oneLine struct{ pflag.Value }
+type oneLine struct {
+	pflag.Value
+	empty bool // one of the texts was
+}
 
 // Set adds the values of a text.
-func (v oneLine) Set(list string) error {
+func (v *oneLine) Set(list string) error {
+	v.empty = v.empty || text.Trim(list) == ""
 	if strings.ContainsAny(strings.TrimRight(list, "\r\n"), "\r\n") {
 		return errors.New("it has several lines: put commas between the values")
 	}
@@ -103,21 +107,28 @@ func (v oneLine) Set(list string) error {
 }
 
 // checkFlags refuses flags that were given without a text, as by a variable of a shell that was never set: they would count as
-// not given, and another configuration or another server be used. It refuses "gold, beta" too, whose second tag begins with a space.
+// not given, and another configuration or another server be used, or a push go to more users or show nothing. It refuses "gold, beta"
+// too, whose second tag begins with a space.
 func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		empty := f.Value.Type() == "string" && f.Value.String() == "" || f.Value.Type() == "stringSlice" && f.Value.String() == "[]"
+		list, isList := f.Value.(*oneLine)
+		value, empty := f.Value.String(), isList && list.empty
+		if f.Value.Type() == "string" {
+			empty = value == "" || f.Name != "delimiter" && text.Trim(value) == ""
+		}
 		if empty && !slices.Contains([]string{"null", "ignore", "names", "registration-names"}, f.Name) {
 			err = usage(fmt.Errorf("--%s is empty: give a value, or leave the flag out; is a variable not set?", f.Name))
 		}
-		flag, _ := f.Value.(oneLine)
-		list, ok := flag.Value.(pflag.SliceValue)
+		if !isList {
+			return
+		}
+		values, ok := list.Value.(pflag.SliceValue)
 		if !ok {
 			return
 		}
-		for _, value := range list.GetSlice() {
-			if text.Trim(value) != value {
-				err = usage(fmt.Errorf("--%s: %q has white space around it: give a,b without any", f.Name, value))
+		for _, one := range values.GetSlice() {
+			if text.Trim(one) != one {
+				err = usage(fmt.Errorf("--%s: %q has white space around it: give a,b without any", f.Name, one))
 			}
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -68,6 +69,24 @@ func TestPatternsLeaveOutResultFiles(t *testing.T) {
 	r = w.run("set-attr", "*.failed.ndjson")
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, "new", w.fake.Attrs("b")["city"])
+}
+
+// TestPatternsLeaveOutHiddenFiles: those are copies in progress, locks and backups, as to a shell.
+func TestPatternsLeaveOutHiddenFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const older = "To_Account,city\nmary,older\n"
+	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "out/.snapshot"), 0o700))
+	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "out/day"), 0o700))
+	for _, name := range []string{"out/.z.csv", "out/._z.csv", "out/~$z.csv", "out/.snapshot/z.csv"} {
+		w.write(name, older)
+	}
+	w.write("out/a.csv", "To_Account,city\nmary,Rome\n")
+	w.write("out/day/a.csv", "To_Account,city\nmary,Oslo\n")
+	for pattern, want := range map[string]string{"out/*.csv": "Rome", "./out/*.csv": "Rome", "out/*/*.csv": "Oslo", "out/.z*.csv": "older", "out/.snap*/*.csv": "older"} {
+		require.Equal(t, 0, w.run("set-attr", pattern).code, pattern)
+		assert.Equal(t, want, w.fake.Attrs("mary")["city"], pattern)
+	}
 }
 
 func TestColumns(t *testing.T) {

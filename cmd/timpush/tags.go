@@ -12,7 +12,7 @@ import (
 )
 
 // tagPart is how many accounts are handed to the client at a time, so that a file of any size does.
-const tagPart = 50 * timpush.MaxUsersPerRequest
+const tagPart = partRequests * timpush.MaxUsersPerRequest
 
 func newTags() *cobra.Command {
 	cmd := &cobra.Command{
@@ -147,7 +147,7 @@ func (p *tagParts) all(ctx context.Context, accounts iter.Seq2[string, error]) e
 // send sends the accounts collected so far.
 func (p *tagParts) send(ctx context.Context) error {
 	result, err := p.do(ctx, p.part)
-	first := p.part[0]
+	first, n := p.part[0], len(p.part)
 	p.part = p.part[:0]
 	if result != nil {
 		p.counts, p.done = true, p.done+result.Done
@@ -164,8 +164,8 @@ func (p *tagParts) send(ctx context.Context) error {
 		p.some = true
 		printUsers(p.cmd.ErrOrStderr(), partial)
 	}
-	if result != nil && result.Done == 0 && result.NotSent+result.Unknown > 0 {
-		return fatal(errors.New("stopped early: requests fail for all accounts, and the rest was not sent"))
+	if isOutage(partial, n) {
+		return errOutage
 	}
 	return nil
 }

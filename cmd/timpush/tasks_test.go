@@ -149,6 +149,7 @@ func TestTimesNextToASetBack(t *testing.T) {
 		"2030-10-27 02:30 +02:00":         "2030-10-27 00:30:00 UTC",
 		"2030-10-27 02:30 +01:00":         "2030-10-27 01:30:00 UTC",
 		"2030-03-31 03:00 Europe/Rome":    "2030-03-31 01:00:00 UTC",
+		"2030-03-31 9:00 UTC":             "2030-03-31 09:00:00 UTC",
 	} {
 		assert.Contains(t, w.done("tasks", "add", "--tags", "gold", "--title", "x", "--at", at, "--yes"), want, at)
 	}

@@ -38,7 +38,8 @@ func parseTime(flag, text string) (time.Time, error) {
 		if at, err := time.Parse(layout+" -07:00", day+" "+zone); err == nil {
 			return at, nil
 		}
-		if _, err := time.Parse(layout, day); err != nil {
+		wall, err := time.Parse(layout, day)
+		if err != nil {
 			continue
 		}
 		place, err := time.LoadLocation(zone)
@@ -46,7 +47,7 @@ func parseTime(flag, text string) (time.Time, error) {
 			return time.Time{}, fmt.Errorf("%s %q: there is no time zone %q; write an offset such as +08:00, or a name such as Asia/Shanghai", flag, text, zone)
 		}
 		at, err := time.ParseInLocation(layout, day, place)
-		if err == nil && at.Format(layout) != day {
+		if err == nil && at.Format(layout) != wall.Format(layout) {
 			err = fmt.Errorf("%s %q: the clocks of %s skip this time; write an offset such as +08:00", flag, text, zone)
 		}
 		if again, twice := secondTime(at); err == nil && twice {

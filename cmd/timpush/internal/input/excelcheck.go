@@ -66,6 +66,7 @@ type sheetCheck struct {
 	stale    bool           // no formula has been calculated since the workbook was written, whatever it has as its result
 	row, col int            // of the cell
 	cell     string         // its name, or "" outside of cells
+	rowHides bool           // the row is hidden
 	shared   bool           // it is one of the shared texts
 	formula  bool           // it has one
 	value    bool           // it has a value
@@ -75,10 +76,11 @@ type sheetCheck struct {
 	missing  map[int]string // first cell of each column whose formula has no result
 	long     map[int]string // first cell of each column with a number of more digits than a spreadsheet keeps
 	unshown  map[int]string // first cell of each column with a number or a date that does not come as the sheet shows it
+	hidden   map[int]string // first cell of each column in a hidden row
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
-	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}}
+	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}, hidden: map[int]string{}}
 }
 
 // check reads a sheet and the texts that it may share to their end.
@@ -148,6 +150,7 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 	switch t.Name.Local {
 	case "row":
 		last := c.row
+		c.rowHides = attr(t, "hidden") == "1" || attr(t, "hidden") == "true"
 		if c.row++; attr(t, "r") != "" {
 			c.row, err = strconv.Atoi(attr(t, "r"))
 		}
@@ -193,6 +196,9 @@ func (c *sheetCheck) end(element string) error {
 		}
 		if c.other && c.value && c.unshown[c.col] == "" {
 			c.unshown[c.col] = c.cell
+		}
+		if c.rowHides && c.value && c.hidden[c.col] == "" {
+			c.hidden[c.col] = c.cell
 		}
 		c.cell = ""
 	}

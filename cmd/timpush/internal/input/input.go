@@ -195,7 +195,7 @@ func (in *Input) Notes() Notes { return in.notes }
 // resultFile is the name of a result file, with that of the file whose rows are in it.
 var resultFile = regexp.MustCompile(`^(.+)\.(?:failed|rejected)(?:\.\d{8}T\d{6}Z(?:-\d+)?)?\.ndjson$`)
 
-// Expand resolves patterns that the shell has left alone. These leave out the result files of earlier runs, whose values are older,
+// Expand resolves patterns that the shell has left alone. These leave out hidden files, and the result files of earlier runs, whose values are older,
 // unless it is the failures that are wanted.
 func Expand(args []string) (files []string, err error) {
 	for _, arg := range args {
@@ -207,6 +207,7 @@ func Expand(args []string) (files []string, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", arg, err)
 		}
+		found = slices.DeleteFunc(found, func(name string) bool { return hidden(name) > hidden(filepath.Clean(arg)) })
 		if !strings.Contains(arg, ".failed") {
 			found = slices.DeleteFunc(found, resultFile.MatchString)
 		}
@@ -225,6 +226,13 @@ func Expand(args []string) (files []string, err error) {
 		}
 	}
 	return files, nil
+}
+
+// hidden returns how many parts of a path are hidden, as are files that are still being copied, or are locks of Excel: a shell leaves
+// them out of a pattern that does not have them.
+func hidden(name string) int {
+	name = "/" + filepath.ToSlash(name)
+	return strings.Count(name, "/.") + strings.Count(name, "/~$")
 }
 
 func exists(name string) bool {

@@ -60,7 +60,7 @@ func newLayout(names []string, o *Options, notes *Notes) (*layout, error) {
 }
 
 // checkSheet refuses columns in use that have formulas without a result, which would be taken for empty cells, and accounts that
-// have lost digits.
+// have lost digits. A push cannot be taken back, so accounts that the sheet does not show are refused for one.
 func (l *layout) checkSheet(sheet *sheetCheck) error {
 	for i, c := range l.columns {
 		if i != l.account && l.attrs[i] == "" {
@@ -72,6 +72,9 @@ func (l *layout) checkSheet(sheet *sheetCheck) error {
 		if cell := sheet.missing[i+1]; cell != "" {
 			return fmt.Errorf("the column %q has a formula without a result, in %s: open the workbook in Excel and save it, which calculates them", c, cell)
 		}
+	}
+	if cell := sheet.hidden[l.account+1]; cell != "" && l.options.AccountsOnly {
+		return fmt.Errorf("the account in %s is hidden, by a filter for instance: show all rows if it is meant, too, or copy those that are meant to a workbook of their own", cell)
 	}
 	if cell := sheet.long[l.account+1]; cell != "" {
 		return fmt.Errorf("the account in %s is a number of more than 15 digits, and a spreadsheet keeps 15 of them: format the column as text, and enter the accounts once more", cell)

@@ -211,7 +211,7 @@ func (s *Source) secretKey(r *Settings) (string, error) {
 			EnvName(SecretKey), SecretKeyFile)}
 	}
 	if direct.From == s.name {
-		if err := private(s.name); err != nil {
+		if err := private(s.name, ""); err != nil {
 			return "", err
 		}
 	}
@@ -226,7 +226,7 @@ func (s *Source) keyFromFile(name string) (string, error) {
 	if name == "-" {
 		return readKey("standard input", s.Stdin)
 	}
-	if err := private(name); err != nil {
+	if err := private(name, ", or, where it is mounted for reading only: --"+SecretKeyFile+" - < "+name); err != nil {
 		return "", err
 	}
 	f, err := os.Open(name)
@@ -294,14 +294,14 @@ func checkKey(key, from string) error {
 	return nil
 }
 
-// private refuses a file that others can read.
-func private(name string) error {
+// private refuses a file that others can read, and says what helps instead.
+func private(name, instead string) error {
 	info, err := os.Stat(name)
 	if err != nil {
 		return fmt.Errorf("the secret key: %w", err)
 	}
 	if runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("the secret key: others can read %s: chmod 600 %s", name, name)
+		return fmt.Errorf("the secret key: others can read %s: chmod 600 %s%s", name, name, instead)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 // The exit codes.
 const (
 	exitDone  = 0 // all done
-	exitSome  = 1 // some are not
+	exitSome  = 1 // some are not, or it may be done already
 	exitUsage = 2 // the command line or the configuration is wrong; nothing was done
 	exitFatal = 3 // failed, or stopped early
 )
@@ -64,7 +64,7 @@ func run() int {
 		writeJSONError(out, code, err)
 		err = nil
 	}
-	if code < exitFatal && out.err != nil {
+	if code < exitFatal && err == nil && out.err != nil {
 		code, err = exitFatal, fmt.Errorf("standard output: %w", out.err)
 	}
 	if err != nil {

@@ -111,7 +111,7 @@ func (f *pushFlags) run(ctx context.Context) error {
 func printDone(cmd *cobra.Command, result string) error {
 	signal.Ignore(syscall.SIGPIPE)
 	if _, err := fmt.Fprintln(cmd.OutOrStdout(), result); err != nil {
-		return fatal(fmt.Errorf("it is done, do not repeat it: %s\nIts result cannot be written to standard output: %w", result, err))
+		return coded(exitSome, fmt.Errorf("it is done, do not repeat it: %s\nIts result cannot be written to standard output: %w", result, err))
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func callFailed(err error, unknown string) error {
 		return usage(err)
 	}
 	if call, ok := errors.AsType[*timpush.CallError](err); ok && call.Outcome == timpush.Unknown && unknown != "" {
-		return fatal(fmt.Errorf("%w\n%s", err, unknown))
+		return coded(exitSome, fmt.Errorf("%w\n%s", err, unknown)) // what tries again after exitFatal would do it twice
 	}
 	return fatal(err)
 }

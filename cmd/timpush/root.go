@@ -32,8 +32,8 @@ It needs to know the app. Flags take precedence over the environment, and that o
   --in-flight        TIMPUSH_IN_FLIGHT        requests at a time, 32 if not given
   --base-url         TIMPUSH_BASE_URL         another server: a proxy, or the fake of timpush serve
 
-Exit codes: 0 all done, 1 some users are not done, 2 the command line or the configuration is wrong and nothing was done,
-3 failed or stopped early.`
+Exit codes: 0 all done, 1 some users are not done, or a push may have gone out, 2 the command line or the configuration is wrong
+and nothing was done, 3 failed or stopped early.`
 
 const firstSteps = `  timpush init                                   # write the configuration, and check it
   timpush names get                              # the attributes of the app

@@ -164,7 +164,7 @@ func lock(dir string) (unlock func() error, err error) {
 	if err := lockFile(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("the folder is in use, by another queue of this process or by another process: %w", err), f.Close())
 	}
-	return f.Close, nil
+	return func() error { return errors.Join(unlockFile(f), f.Close()) }, nil
 }
 
 // recoverFiles takes over from the process that had the folder before: it has ended, or the folder would be locked. It compares

@@ -157,7 +157,6 @@ func (s *sender) learn(h *history, v *verdict, usersig string) {
 	}
 	switch v.class {
 	case classExpired:
-		s.signing.drop(usersig)
 		if h.expired {
 			v.class = classFatal // the new UserSig is called expired too
 		}

@@ -66,21 +66,13 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 	for q := range quotaCount {
 		e.transports[q], e.throttles[q], e.slots[q] = s.transport(), newThrottle(s.callsPerSecond(q)), make(chan struct{}, s.maxInFlight)
 		if e.limiters[q] == nil {
-			e.limiters[q] = NewLimiter(q.callsPerSecond() * defaultShare)
+			e.limiters[q] = NewLimiter(s.callsPerSecond(q) * defaultShare)
 		}
 	}
 	if s.limiters[QuotaRecipients] == nil {
 		e.limiters[QuotaRecipients] = newRecipientLimiter(s.recipientRate)
 	}
 	return e
-}
-
-// callsPerSecond returns how many calls of a quota there can be: a request of PushTo may have one recipient.
-func (s *settings) callsPerSecond(q Quota) float64 {
-	if q == QuotaRecipients {
-		return float64(s.recipientRate)
-	}
-	return q.callsPerSecond()
 }
 
 // run executes a call of its own.

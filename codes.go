@@ -149,9 +149,12 @@ func (c Code) outcome() Outcome {
 	return Rejected
 }
 
-// aboutUserSig reports whether the code says that the UserSig is wrong, so that the next one must be newly made: the key may
-// have been changed.
+// aboutUserSig reports whether the code says that the UserSig has expired or is wrong, so that the next one must be newly made: the key
+// may have been changed.
 func (c Code) aboutUserSig() bool {
+	if c.class() == classExpired {
+		return true
+	}
 	switch c {
 	case 70002, ErrUserSigMalformed, 70004, 70005, 70006, 70007, 70008, ErrUserSigMismatch, 70010, ErrIdentifierMismatch, ErrSDKAppIDMismatch,
 		70015, 70019, ErrTooManyBadUserSigs:

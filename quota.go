@@ -27,11 +27,13 @@ func (q Quota) String() string {
 // defaultRecipientRate is what every plan allows, the free one too.
 const defaultRecipientRate = 30
 
-// callsPerSecond is what the service grants; for QuotaRecipients it is about requests of the largest size.
-func (q Quota) callsPerSecond() float64 {
+// callsPerSecond is what the service grants of a quota. A request to recipients may have only one.
+func (s *settings) callsPerSecond(q Quota) float64 {
 	switch q {
 	case QuotaUsers:
 		return DefaultQPS
+	case QuotaRecipients:
+		return float64(s.recipientRate)
 	case QuotaTasks:
 		return 5
 	}

@@ -161,8 +161,8 @@ func (t *throttle) refused(epoch int, retryAfter time.Duration) bool {
 	if started < t.resume {
 		return false
 	}
-	step, since := firstStep, started-t.resume
-	lowest := min(lowestRate*t.quota, t.rate(started))
+	step, since, rate := firstStep, started-t.resume, t.rate(started)
+	lowest := min(lowestRate*t.quota, rate)
 	switch {
 	case t.pause > 0 && since < soon:
 		step, lowest, t.pause = nextStep, min(lowest, 1), min(max(nextPause, 2*t.pause), maxPause)
@@ -171,7 +171,7 @@ func (t *throttle) refused(epoch int, retryAfter time.Duration) bool {
 	default:
 		t.pause = firstPause
 	}
-	refused := min(t.rate(started), t.recent(), t.quota)
+	refused := min(rate, t.recent(), t.quota)
 	t.ceiling = max(lowest, goal*refused)
 	t.floor = max(lowest, step*refused)
 	if since < t.recovery() {

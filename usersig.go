@@ -14,9 +14,8 @@ import (
 // The UserSig must be made for the SDKAppID and the Identifier of the client's [Config].
 //
 // UserSig returns a new UserSig and the time at which it expires. The client keeps it for four fifths of its lifetime, or
-// until the server calls it expired or wrong; with a zero time, or one that has passed by the clock of this machine, it keeps nothing and calls
-// UserSig for every attempt.
-// It is called for one request at a time; ctx ends with the call that needs the UserSig, and after the attempt timeout
+// until the server calls it expired or wrong; with a zero time, or one that has passed by the clock of this machine, it keeps
+// nothing and calls UserSig for every attempt. It is called for one request at a time; ctx ends with the call that needs the UserSig, and after the attempt timeout
 // (see [WithAttemptTimeout]). An error costs one attempt.
 type Signer interface {
 	UserSig(ctx context.Context) (usersig string, expires time.Time, err error)

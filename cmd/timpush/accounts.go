@@ -146,6 +146,9 @@ func getAttr(cmd *cobra.Command, client *timpush.Client, accounts iter.Seq2[stri
 // partRequests is how many requests of a command that works on accounts may fail in a row, until it stops.
 const partRequests = 50
 
+// partAccounts is how many accounts are handed to the client at a time, so that a file of any size does.
+const partAccounts = partRequests * timpush.MaxUsersPerRequest
+
 var errOutage = fatal(errors.New("stopped early: requests fail for all accounts, and the rest was left out"))
 
 // isOutage reports whether none of n accounts is done, and not because the service has refused each of them.
@@ -211,13 +214,12 @@ type removal struct {
 }
 
 func (r *removal) all(ctx context.Context, accounts iter.Seq2[string, error]) error {
-	const part = partRequests * timpush.MaxUsersPerRequest
 	defer func() { _, _ = fmt.Fprintf(r.cmd.OutOrStdout(), "%d done\n", r.done) }()
 	for account, err := range accounts {
 		if err != nil {
 			return fatal(err)
 		}
-		if r.users = append(r.users, timpush.UserAttrNames{ToAccount: account, Names: r.names}); len(r.users) == part {
+		if r.users = append(r.users, timpush.UserAttrNames{ToAccount: account, Names: r.names}); len(r.users) == partAccounts {
 			if err := r.send(ctx); err != nil {
 				return err
 			}

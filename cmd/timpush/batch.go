@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -178,12 +177,9 @@ func (b *batch) check() error {
 	return nil
 }
 
-// asideTime is the end of the name of a result file that a later batch has set aside.
-var asideTime = regexp.MustCompile(`\.\d{8}T\d{6}Z(?:-\d+)?\.ndjson$`)
-
 // resultFile refuses the result files of a batch as its input: the batch that has written them knows who has got what.
 func resultFile(name string) error {
-	name = asideTime.ReplaceAllString(name, ".ndjson")
+	name = input.ResultName(name)
 	for suffix, why := range map[string]string{
 		notSentFile: "to send to the accounts in it, run the command that has written it again",
 		unknownFile: "the accounts in it may have got their push. Send to those who have not, as the statistics or the callbacks show, with a file of your own",

@@ -17,7 +17,7 @@ import (
 // The exit codes.
 const (
 	exitDone  = 0 // all done
-	exitSome  = 1 // some are not, or it may be done already
+	exitSome  = 1 // some are not, or what is asked for may be done already
 	exitUsage = 2 // the command line or the configuration is wrong; nothing was done
 	exitFatal = 3 // failed, or stopped early
 )

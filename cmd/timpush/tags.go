@@ -11,9 +11,6 @@ import (
 	"github.com/timpush/timpush-go"
 )
 
-// tagPart is how many accounts are handed to the client at a time, so that a file of any size does.
-const tagPart = partRequests * timpush.MaxUsersPerRequest
-
 func newTags() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "tags", Short: "Add, replace, remove, read and clear tags of accounts",
@@ -103,14 +100,14 @@ func printTags(cmd *cobra.Command, accounts []string, found map[string][]string)
 func (l *accountList) inParts(args []string, do func(context.Context, *timpush.Client, []string) (*timpush.Result, error)) error {
 	l.args = args
 	return l.with(newGate(nil), func(client *timpush.Client, g *gate, accounts iter.Seq2[string, error]) error {
-		p := &tagParts{cmd: l.cmd, do: func(ctx context.Context, part []string) (*timpush.Result, error) { return do(ctx, client, part) }}
+		p := &partAccountss{cmd: l.cmd, do: func(ctx context.Context, part []string) (*timpush.Result, error) { return do(ctx, client, part) }}
 		say := func(text string) { _, _ = fmt.Fprintln(l.cmd.ErrOrStderr(), text) }
 		return g.untilStopped(l.cmd.Context(), say, func(ctx context.Context) error { return p.all(ctx, accounts) })
 	})
 }
 
-// tagParts is a command that works on accounts part by part.
-type tagParts struct {
+// partAccountss is a command that works on accounts part by part.
+type partAccountss struct {
 	cmd    *cobra.Command
 	do     func(context.Context, []string) (*timpush.Result, error)
 	part   []string
@@ -120,7 +117,7 @@ type tagParts struct {
 	some   bool // accounts are not done
 }
 
-func (p *tagParts) all(ctx context.Context, accounts iter.Seq2[string, error]) error {
+func (p *partAccountss) all(ctx context.Context, accounts iter.Seq2[string, error]) error {
 	defer func() {
 		if p.counts {
 			_, _ = fmt.Fprintf(p.cmd.OutOrStdout(), "%d done\n", p.done)
@@ -130,7 +127,7 @@ func (p *tagParts) all(ctx context.Context, accounts iter.Seq2[string, error]) e
 		if err != nil {
 			return fatal(err)
 		}
-		if p.part = append(p.part, account); len(p.part) == tagPart {
+		if p.part = append(p.part, account); len(p.part) == partAccounts {
 			if err := p.send(ctx); err != nil {
 				return err
 			}
@@ -145,7 +142,7 @@ func (p *tagParts) all(ctx context.Context, accounts iter.Seq2[string, error]) e
 }
 
 // send sends the accounts collected so far.
-func (p *tagParts) send(ctx context.Context) error {
+func (p *partAccountss) send(ctx context.Context) error {
 	result, err := p.do(ctx, p.part)
 	first, n := p.part[0], len(p.part)
 	p.part = p.part[:0]

@@ -192,11 +192,19 @@ func (in *Input) Mark() *Mark { return in.mark.Load() }
 // Notes returns what was read differently from what is written.
 func (in *Input) Notes() Notes { return in.notes }
 
-// resultFile is the name of a result file, with that of the file whose rows are in it.
-var resultFile = regexp.MustCompile(`^(.+)\.(?:failed|rejected)(?:\.\d{8}T\d{6}Z(?:-\d+)?)?\.ndjson$`)
+// resultEnd is the end of the name of a result file, with a time if a later run has set it aside.
+const resultEnd = `(?:\.\d{8}T\d{6}Z(?:-\d+)?)?\.ndjson$`
 
-// Expand resolves patterns that the shell has left alone. These leave out hidden files, and the result files of earlier runs, whose values are older,
-// unless it is the failures that are wanted.
+var (
+	resultFile = regexp.MustCompile(`^(.+)\.(?:failed|rejected)` + resultEnd) // with the name of the file whose rows are in it
+	endOfName  = regexp.MustCompile(resultEnd)
+)
+
+// ResultName returns the name that a result file had before a later run set it aside.
+func ResultName(name string) string { return endOfName.ReplaceAllString(name, ".ndjson") }
+
+// Expand resolves patterns that the shell has left alone. These leave out hidden files, and the result files of earlier runs, whose
+// values are older, unless it is the failures that are wanted.
 func Expand(args []string) (files []string, err error) {
 	for _, arg := range args {
 		if arg == Stdin || exists(arg) || !strings.ContainsAny(arg, "*?[") {

@@ -596,6 +596,15 @@ func TestNamesReadBeforeTheyWereSetAreNotUsed(t *testing.T) {
 	})
 }
 
+func TestPreflightOfNobody(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		_, err := client(s, timpush.WithPreflight()).SetAttr(t.Context(), nil)
+		require.NoError(t, err)
+		assert.Empty(t, s.Calls(), "nothing is sent")
+	})
+}
+
 func TestPreflightThatFailsDoesNotSlowDown(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		for fault, others := range map[int]int{91000: 5, 70009: 0} {

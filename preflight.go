@@ -130,7 +130,7 @@ func (p *preflight) forget() { p.names.Store(new(knownNames)) }
 // precheck rejects the entries that are certain to be refused. If the names cannot be read it rejects none, and the reason may
 // stop the call.
 func (p *preflight) precheck(s *sender, items []UserAttrs, entries []entry) {
-	if s.over() {
+	if s.over() || len(entries) == 0 {
 		return
 	}
 	ctx, cancel := halfTheTime(s.waiting) // names that do not come must leave time to send the users

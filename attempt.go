@@ -109,22 +109,32 @@ func (s *sender) release() { <-s.slots[s.command.quota] }
 // waitQuota waits for the throttle and then for the limiter, since all calls that wait for the throttle continue when it ends.
 // If a throttle code comes in the meantime, it starts over.
 func (s *sender) waitQuota(accounts int) (epoch int, err error) {
-	quota := s.command.quota
-	throttle, limiter := s.throttles[quota], s.limiters[quota]
+	throttle := s.throttles[s.command.quota]
 	for {
 		if epoch, err = throttle.wait(s.waiting); err != nil {
 			return 0, err
 		}
-		if err = waitLimiter(s.waiting, limiter, quota == QuotaRecipients, accounts); err != nil {
+		disturbed, err := s.waitLimiter(throttle.untilRefused(), accounts)
+		if err != nil && !disturbed {
 			return 0, err
 		}
-		if err = s.waiting.Err(); err != nil { // a Signer or a Limiter may not look at it
+		if err := s.waiting.Err(); err != nil { // a Signer or a Limiter may not look at it
 			return 0, err
 		}
-		if throttle.sends(epoch) {
+		if err == nil && throttle.sends(epoch) {
 			return epoch, s.cooling()
 		}
 	}
+}
+
+// waitLimiter gives up when calm ends: otherwise all that wait for a slow limiter when a throttle code comes would each take a
+// token for nothing, one after the other.
+func (s *sender) waitLimiter(calm context.Context, accounts int) (disturbed bool, err error) {
+	ctx, release := endsWith(s.waiting, calm)
+	defer release()
+	quota := s.command.quota
+	err = waitLimiter(ctx, s.limiters[quota], quota == QuotaRecipients, accounts)
+	return ctx.Err() != nil && s.waiting.Err() == nil, err
 }
 
 // notAdmitted is the verdict of a request that was not handed to the transport. If the call has a deadline, and the limiter

@@ -163,9 +163,14 @@ func (c *call) waitingContext(ctx context.Context) (waiting context.Context, rel
 		c.ctx, c.cancel = context.WithCancel(ctx)
 		return c.ctx, c.cancel
 	}
-	waiting, cancel := context.WithCancel(ctx)
-	unlink := context.AfterFunc(c.ctx, cancel)
-	return waiting, func() {
+	return endsWith(ctx, c.ctx)
+}
+
+// endsWith returns a context with the values of ctx, which ends with ctx or with other.
+func endsWith(ctx, other context.Context) (both context.Context, release func()) {
+	both, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(other, cancel)
+	return both, func() {
 		unlink()
 		cancel()
 	}

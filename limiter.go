@@ -24,7 +24,7 @@ const defaultShare = 0.975
 //
 // The quota belongs to the app, so all clients of one app should share one Limiter. A Limiter that gives up because
 // ctx ends too soon should return an error that matches context.DeadlineExceeded; any other error while ctx has not
-// ended costs one attempt. Wait is called concurrently.
+// ended costs one attempt. Wait is called concurrently. Its ctx ends also when a throttle code comes: then Wait is called again, after the pause.
 type Limiter interface {
 	Wait(ctx context.Context) error
 }

@@ -1,6 +1,7 @@
 package timpush_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -330,6 +331,44 @@ func TestThrottleOfSmallRequestsToRecipients(t *testing.T) {
 		s.Inject(timpushtest.ErrorCode(60007))
 		assert.Less(t, push(150), 8*time.Second, "30 a second, but for the pause and the way back")
 	})
+}
+
+// TestThrottleCodeWhileManyWait tries slow quotas: those that wait for the limiter when a throttle code comes must not each take a
+// token for nothing, one after the other, before the first of them is sent.
+func TestThrottleCodeWhileManyWait(t *testing.T) {
+	t.Parallel()
+	recipients := make([]string, 30)
+	for i := range recipients {
+		recipients[i] = account(i)
+	}
+	for name, call := range map[string]func(ctx context.Context, c *timpush.Client) error{
+		"push": func(ctx context.Context, c *timpush.Client) error {
+			_, err := c.Push(ctx, timpush.Audience{Everybody: true}, hello)
+			return err
+		},
+		"recipients": func(ctx context.Context, c *timpush.Client) error {
+			_, err := c.PushTo(ctx, recipients, hello)
+			return err
+		},
+		"users": func(ctx context.Context, c *timpush.Client) error { _, err := c.SetAttr(ctx, someUsers(1)); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Inject(timpushtest.Fault{}, timpushtest.Fault{}, timpushtest.ErrorCode(60007))
+				c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)))
+				const calls = 20
+				began := time.Now()
+				var callers sync.WaitGroup
+				for range calls {
+					callers.Go(func() { assert.NoError(t, call(t.Context(), c)) })
+				}
+				callers.Wait()
+				assert.Len(t, s.Calls(), calls+1)
+				assert.Less(t, time.Since(began), (calls+5)*time.Second, "one a second, and a little less after the code")
+			})
+		})
+	}
 }
 
 // TestThrottleKeepsOneCallASecond, whatever is refused.

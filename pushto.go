@@ -78,7 +78,7 @@ func (c *Client) newPushTo(p Push) (*endpoint[string], error) {
 	e.prefixWith = func(random uint32) string {
 		request := request
 		request.MsgRandom = random
-		body, _ := request.encode() // faults has checked that it can be encoded
+		body, _ := marshal(request) // faults has checked that it can be encoded
 		return string(body[:len(body)-1]) + `,"To_Account":[`
 	}
 	return &e, nil

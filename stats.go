@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -182,18 +181,6 @@ func askByTask[T any](ctx context.Context, c *Client, cmd *command, span time.Du
 		}
 	}
 	return all, nil
-}
-
-// askIfValid asks for statistics, unless there are faults.
-func askIfValid[T any](ctx context.Context, c *Client, cmd *command, faults []*InputError, request any) (found T, err error) {
-	if err := invalid(faults); err != nil {
-		return found, err
-	}
-	body, err := json.Marshal(request)
-	if err != nil {
-		return found, err
-	}
-	return ask[T](ctx, c, cmd, body)
 }
 
 // statsRequest is the body of the requests about a time.

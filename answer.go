@@ -306,17 +306,7 @@ func unmarshal(body []byte, to any) error {
 type text string
 
 // UnmarshalJSONFrom reads any value.
-func (t *text) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	switch d.PeekKind() {
-	case '{', '[':
-		return d.SkipValue()
-	}
-	token, err := d.ReadToken()
-	if err == nil && token.Kind() != 'n' {
-		*t = text(token.String())
-	}
-	return err
-}
+func (t *text) UnmarshalJSONFrom(d *jsontext.Decoder) error { return readText(d, t) }
 
 // number is an error code, quoted or not, or null.
 type number struct {

@@ -209,13 +209,7 @@ const maxBody = 1 << 30
 // now returns the limit after the time that has passed.
 func (l sizeLimit) now(size int) sizeLimit {
 	doubled := min(int(time.Since(l.since)/sizeLimitStep), 20)
-	l.entries = min(l.entries<<doubled, size)
-	if l.bytes > maxBody>>doubled {
-		l.bytes = maxBody
-	} else {
-		l.bytes <<= doubled
-	}
-	return l
+	return sizeLimit{min(l.entries<<doubled, size), min(l.bytes<<doubled, maxBody), l.since}
 }
 
 func (e *engine) sizeLimit(c *command) sizeLimit {

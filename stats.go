@@ -192,12 +192,7 @@ type statsRequest struct {
 
 // splitTaskIDs returns the task IDs, each once, in the requests that they take: at least one.
 func splitTaskIDs(taskIDs []string) [][]string {
-	once := []string{}
-	for _, id := range taskIDs {
-		if !slices.Contains(once, id) {
-			once = append(once, id)
-		}
-	}
+	once := distinct(taskIDs)
 	if len(once) == 0 {
 		return [][]string{once}
 	}

@@ -318,13 +318,7 @@ func (c *TaskContent) request(from string) *pushRequest {
 		r.Condition = c.To.condition()
 		return &r
 	}
-	seen := map[string]bool{}
-	for _, account := range c.Accounts {
-		if !seen[account] {
-			r.ToAccount = append(r.ToAccount, account)
-		}
-		seen[account] = true
-	}
+	r.ToAccount = distinct(c.Accounts)
 	return &r
 }
 

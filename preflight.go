@@ -160,7 +160,7 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []en
 		refusals = p.refusals(items, names.types)
 	}
 	for n, refusal := range refusals {
-		entries[n].settle(Rejected, refusal, true)
+		entries[n].state = state{Rejected, refusal, true}
 	}
 	return nil
 }

@@ -47,10 +47,10 @@ func (a *answer) ok() bool { return a.code == 0 && strings.EqualFold(a.status, "
 // verdict is what an attempt means for entries.
 type verdict struct {
 	class      class
-	outcome    Outcome // theirs if no other attempt follows
-	err        error   // nil if the outcome is Done
-	final      bool    // no other attempt follows
-	epoch      int     // of the throttle, when the attempt was sent
+	outcome    Outcome       // theirs if no other attempt follows
+	err        error         // nil if the outcome is Done
+	final      bool          // no other attempt follows
+	epoch      time.Duration // of the throttle, when the attempt was sent
 	retryAfter time.Duration
 }
 

@@ -21,15 +21,7 @@ const (
 
 // String returns "unknown", "UserID" or "RegistrationID".
 func (t AccountType) String() string {
-	switch t {
-	case AccountTypeUnknown:
-		return "unknown"
-	case AccountTypeUserID:
-		return "UserID"
-	case AccountTypeRegistrationID:
-		return "RegistrationID"
-	}
-	return fmt.Sprintf("AccountType(%d)", int(t))
+	return nameOf("AccountType", int(t), "unknown", "UserID", "RegistrationID")
 }
 
 // AttrName is the name of an attribute of an app.

@@ -78,7 +78,7 @@ func (c *call) ask(ctx context.Context, cmd *command, body []byte) (a answer, er
 		}
 		s.apply(v)
 		if v.class == classData || v.class == classMalformed {
-			end.settle(Rejected, v.err, cmd.alwaysRefused(v.err))
+			end.settle(cmd, Rejected, v.err)
 			break
 		}
 		end.record(v.outcome, v.err, s.over())

@@ -91,6 +91,18 @@ func ask[T any](ctx context.Context, c *Client, cmd *command, body []byte) (T, e
 	return found, err
 }
 
+// askIfValid is ask with the JSON of request, unless there are faults.
+func askIfValid[T any](ctx context.Context, c *Client, cmd *command, faults []*InputError, request any) (found T, err error) {
+	if err := invalid(faults); err != nil {
+		return found, err
+	}
+	body, err := marshal(request)
+	if err != nil {
+		return found, err
+	}
+	return ask[T](ctx, c, cmd, body)
+}
+
 // attempts returns how often a request may be sent.
 func (s *settings) attempts() int {
 	switch {

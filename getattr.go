@@ -123,5 +123,5 @@ func (v *value) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if kind := d.PeekKind(); kind == '{' || kind == '[' {
 		return errors.New("the value of an attribute is not a text")
 	}
-	return (*text)(v).UnmarshalJSONFrom(d)
+	return readText(d, v)
 }

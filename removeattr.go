@@ -58,11 +58,12 @@ func userAttrNamesFaults(i int, user UserAttrNames) (faults []*InputError) {
 
 // distinct returns the texts without repeated ones, in their order.
 func distinct(texts []string) []string {
-	kept := make([]string, 0, len(texts))
+	kept, seen := make([]string, 0, len(texts)), make(map[string]bool, len(texts))
 	for _, text := range texts {
-		if !slices.Contains(kept, text) {
+		if !seen[text] {
 			kept = append(kept, text)
 		}
+		seen[text] = true
 	}
 	return kept
 }

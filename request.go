@@ -123,7 +123,7 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 			mine = e.keep(a.value, mine)
 		}
 		if mine.final {
-			e.settle(mine.outcome, mine.err, mine.outcome == Rejected && s.command.alwaysRefused(mine.err))
+			e.settle(s.command, mine.outcome, mine.err)
 			continue
 		}
 		e.record(mine.outcome, mine.err, s.over())
@@ -238,7 +238,7 @@ func (s *sender) shrink(open []*entry, v verdict, size, length int) step {
 
 func (s *sender) reject(open []*entry, v verdict) {
 	for _, e := range open {
-		e.settle(Rejected, v.err, s.command.alwaysRefused(v.err))
+		e.settle(s.command, Rejected, v.err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -184,18 +183,6 @@ func askByTask[T any](ctx context.Context, c *Client, cmd *command, span time.Du
 	return all, nil
 }
 
-// askIfValid asks for statistics, unless there are faults.
-func askIfValid[T any](ctx context.Context, c *Client, cmd *command, faults []*InputError, request any) (found T, err error) {
-	if err := invalid(faults); err != nil {
-		return found, err
-	}
-	body, err := json.Marshal(request)
-	if err != nil {
-		return found, err
-	}
-	return ask[T](ctx, c, cmd, body)
-}
-
 // statsRequest is the body of the requests about a time.
 type statsRequest struct {
 	StartTime int64
@@ -205,12 +192,7 @@ type statsRequest struct {
 
 // splitTaskIDs returns the task IDs, each once, in the requests that they take: at least one.
 func splitTaskIDs(taskIDs []string) [][]string {
-	once := []string{}
-	for _, id := range taskIDs {
-		if !slices.Contains(once, id) {
-			once = append(once, id)
-		}
-	}
+	once := distinct(taskIDs)
 	if len(once) == 0 {
 		return [][]string{once}
 	}

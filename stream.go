@@ -307,14 +307,11 @@ func (b *batch[T, K]) foundFor(i int) any {
 
 // inOrder returns the places of the positions in their order: an item that waited for a request comes after later ones.
 func inOrder(positions []int64) []int {
-	places := make([]int, len(positions))
-	for i := range places {
-		places[i] = i
-	}
+	order := places(len(positions))
 	if !slices.IsSorted(positions) {
-		slices.SortFunc(places, func(a, b int) int { return cmp.Compare(positions[a], positions[b]) })
+		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(positions[a], positions[b]) })
 	}
-	return places
+	return order
 }
 
 // resultOf makes the result of the next step, in the loop's goroutine.
@@ -419,11 +416,9 @@ func readSource[T any](s *source, items iter.Seq2[T, error], take func(int64, T,
 
 // wait returns when the source has returned, or after the grace.
 func (s *source) wait(grace time.Duration) {
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
 	select {
 	case <-s.returned:
-	case <-timer.C:
+	case <-time.After(grace):
 	}
 }
 

@@ -40,7 +40,7 @@ func TestScheduleRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			assert.Empty(t, tc.schedule.faults(noon))
-			got, err := tc.schedule.encode(1400000000, "administrator")
+			got, err := marshal(tc.schedule.request(1400000000, "administrator"))
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, string(got))
 		})
@@ -98,7 +98,7 @@ func TestTaskChange(t *testing.T) {
 			t.Parallel()
 			assert.Equal(t, tc.fields, fieldsOf(t, tc.change.faults(tc.id, noon)))
 			if tc.fields == nil {
-				got, err := tc.change.encode(1, "a", tc.id)
+				got, err := marshal(tc.change.request(1, "a", tc.id))
 				require.NoError(t, err)
 				assert.Equal(t, tc.want, string(got))
 			}
@@ -110,11 +110,11 @@ func TestTaskQuery(t *testing.T) {
 	t.Parallel()
 	q := TaskQuery{BeginTime: noon.In(beijing), EndTime: noon.Add(time.Hour)}
 	assert.Empty(t, q.faults())
-	got, err := q.encode(1, 100)
+	got, err := marshal(q.request(1, 100))
 	require.NoError(t, err)
 	assert.Equal(t, `{"Sdkappid":1,"Offset":100,"Want":50,"OrderBy":"createAt","Asc":false,"BeginTime":"2026-12-01 12:00:00","EndTime":"2026-12-01 13:00:00"}`, string(got))
 	q.OrderBy, q.Asc, q.Keyword, q.Want = "schedat", true, "sale", 20
-	got, err = q.encode(1, 0)
+	got, err = marshal(q.request(1, 0))
 	require.NoError(t, err)
 	assert.Equal(t, `{"Sdkappid":1,"Offset":0,"Want":20,"OrderBy":"schedat","Asc":true,"BeginTime":"2026-12-01 12:00:00","EndTime":"2026-12-01 13:00:00","Keyword":"sale"}`, string(got))
 
@@ -218,7 +218,7 @@ func FuzzDecodeTask(f *testing.F) {
 			if len(task.Content.faults("Content")) > 0 {
 				continue
 			}
-			body, err := task.Content.request("administrator").encode()
+			body, err := marshal(task.Content.request("administrator"))
 			require.NoError(t, err)
 			require.Equal(t, task.Content.To.Everybody, !strings.Contains(string(body), `"Condition":`) && task.Content.Accounts == nil)
 			require.True(t, stdjson.Valid(body))

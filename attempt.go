@@ -65,8 +65,8 @@ func (s *sender) admit(h *history, e Event) (usersig string, epoch time.Duration
 		if epoch, err = s.acquire(e); err != nil {
 			return "", 0, err
 		}
-		usersig, good := s.signing.recheck(usersig)
-		if good || tries == maxSignings {
+		var good bool
+		if usersig, good = s.signing.recheck(usersig); good || tries == maxSignings {
 			return usersig, epoch, nil
 		}
 		s.release()
@@ -122,7 +122,7 @@ func (s *sender) waitQuota(accounts int) (epoch time.Duration, err error) {
 			return 0, err
 		}
 		if throttle.sends(epoch) {
-			return epoch, s.cooling()
+			return epoch, s.cooling() // which another request may have begun in the meantime
 		}
 	}
 }

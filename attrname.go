@@ -50,7 +50,7 @@ func (c *Client) SetAttrNames(ctx context.Context, names []AttrName) error {
 	if err := invalid(attrNameFaults(names)); err != nil {
 		return err
 	}
-	_, err := askIfValid[any](ctx, c, &setAttrName, nil, newAttrNamesRequest(names))
+	_, err := askIfValid[any](ctx, c.engine, &setAttrName, nil, newAttrNamesRequest(names))
 	c.preflight.forget()
 	return err
 }
@@ -78,7 +78,7 @@ func newAttrNamesRequest(names []AttrName) attrNamesRequest {
 //
 // API: tencentcloud.com/document/product/1047/60562.
 func (c *Client) AttrNames(ctx context.Context) ([]AttrName, error) {
-	return ask[[]AttrName](ctx, c, &getAttrName, []byte("{}"))
+	return ask[[]AttrName](ctx, c.engine, &getAttrName, []byte("{}"))
 }
 
 func attrNameFaults(names []AttrName) (faults []*InputError) {

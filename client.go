@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -73,34 +72,6 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 		e.limiters[QuotaRecipients] = newRecipientLimiter(s.recipientRate)
 	}
 	return e
-}
-
-// run executes a call of its own.
-func run[T any](ctx context.Context, c *Client, e *endpoint[T], input []T) (*Result, error) {
-	call := newCall(c.engine)
-	defer call.end()
-	return execute(ctx, call, e, input)
-}
-
-// ask sends one request that is not about accounts, in a call of its own, and returns what was read of the answer.
-func ask[T any](ctx context.Context, c *Client, cmd *command, body []byte) (T, error) {
-	call := newCall(c.engine)
-	defer call.end()
-	a, err := call.ask(ctx, cmd, body)
-	found, _ := a.value.(T)
-	return found, err
-}
-
-// askIfValid is ask with the JSON of request, unless there are faults.
-func askIfValid[T any](ctx context.Context, c *Client, cmd *command, faults []*InputError, request any) (found T, err error) {
-	if err := invalid(faults); err != nil {
-		return found, err
-	}
-	body, err := marshal(request)
-	if err != nil {
-		return found, err
-	}
-	return ask[T](ctx, c, cmd, body)
 }
 
 // attempts returns how often a request may be sent.

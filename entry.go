@@ -28,7 +28,7 @@ func (s *state) record(outcome Outcome, err error, cutShort bool) {
 		*s = state{outcome: max(outcome, s.outcome), err: followedBy(s.err, err)}
 	case outcome >= s.outcome:
 		*s = state{outcome: outcome, err: err}
-	default: // there may be thousands of attempts
+	default: // only the first and the last: with a retry budget there may be thousands of attempts
 		earlier := s.err
 		if both, ok := earlier.(*followed); ok { //nolint:errorlint // made here
 			earlier = both.earlier

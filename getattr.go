@@ -45,8 +45,8 @@ func accountFaults(i int, account string) []*InputError {
 func (c *Client) GetAttr(ctx context.Context, accounts []string) (map[string]Attrs, error) {
 	found := make(map[string]Attrs, len(accounts))
 	e := getAttr
-	e.found = func(i int, attrs any) { found[accounts[i]] = attrsOf(attrs) }
-	result, err := run(ctx, c, &e, accounts)
+	e.onFound = func(i int, attrs any) { found[accounts[i]] = attrsOf(attrs) }
+	result, err := run(ctx, c.engine, &e, accounts)
 	if result == nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	stdjson "encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -12,20 +11,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
-
-// marshal encodes a request, with values of the caller as they are.
-func marshal(request any) ([]byte, error) { return json.Marshal(request, asIs) }
-
-// asIs encodes the values of an Extra and the like: maps in one order, and a json.Number of the standard library, of which a decoder
-// with UseNumber makes numbers, as a number and not as the string that it is by its kind.
-var asIs = json.JoinOptions(json.Deterministic(true), json.WithMarshalers(json.MarshalToFunc(
-	func(e *jsontext.Encoder, n stdjson.Number) error {
-		number := jsontext.Value(n)
-		if number.Kind() != jsontext.KindNumber {
-			return errNotNumber
-		}
-		return e.WriteValue(number)
-	})))
 
 // Documented limits of a notification (tencentcloud.com/document/product/1047/77715).
 const (

@@ -125,7 +125,7 @@ func (c *Client) Push(ctx context.Context, to Audience, p Push) (*Receipt, error
 		return nil, err
 	}
 	receipt := &Receipt{MsgRandom: p.MsgRandom}
-	found, err := ask[lookup](ctx, c, &push, body)
+	found, err := ask[lookup](ctx, c.engine, &push, body)
 	if found != nil {
 		id, _ := found("")
 		receipt.TaskID, _ = id.(string)
@@ -169,7 +169,7 @@ func (c *Client) Revoke(ctx context.Context, taskID string, replacement *Notific
 	} else {
 		f.faults = append(f.faults, replacement.faults("Replacement")...)
 	}
-	_, err := askIfValid[any](ctx, c, &revoke, f.faults, revocation{taskID, replacement})
+	_, err := askIfValid[any](ctx, c.engine, &revoke, f.faults, revocation{taskID, replacement})
 	return err
 }
 

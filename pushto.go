@@ -52,8 +52,8 @@ func (c *Client) PushTo(ctx context.Context, accounts []string, p Push) (*PushTo
 		return nil, invalid(faults)
 	}
 	result := &PushToResult{TaskIDs: make([]string, len(accounts))}
-	e.found = func(i int, id any) { result.TaskIDs[i], _ = id.(string) }
-	counts, err := run(ctx, c, e, accounts)
+	e.onFound = func(i int, id any) { result.TaskIDs[i], _ = id.(string) }
+	counts, err := run(ctx, c.engine, e, accounts)
 	if counts == nil {
 		return nil, err
 	}

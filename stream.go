@@ -285,7 +285,7 @@ func (s *streaming[T]) finish(b *batch[T, int64]) {
 	}
 	partial := &PartialError{endpoint: s.endpoint.path, result: *b.result}
 	for k, i := range inOrder(b.tickets) {
-		result.Users[k], result.Positions[k], result.Outcomes[k] = s.user(b.items[i], b.foundFor(i)), b.tickets[i], Done
+		result.Users[k], result.Positions[k], result.Outcomes[k] = s.user(b.items[i], b.found[i]), b.tickets[i], Done
 		if u := failed[i]; u.UserError != nil {
 			u.Index, u.place, result.Outcomes[k] = int(b.tickets[i]), k, u.Outcome
 			partial.failed = append(partial.failed, u)
@@ -296,13 +296,6 @@ func (s *streaming[T]) finish(b *batch[T, int64]) {
 		next.err = partial
 	}
 	s.notices <- next
-}
-
-func (b *batch[T, K]) foundFor(i int) any {
-	if b.found == nil {
-		return nil
-	}
-	return b.found[i]
 }
 
 // inOrder returns the places of the positions in their order: an item that waited for a request comes after later ones.

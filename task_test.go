@@ -153,9 +153,8 @@ func TestDecodeTask(t *testing.T) {
 	assert.Equal(t, taskSampleTask, task)
 
 	for _, none := range []string{`{}`, `{"TaskInfo":null}`, `{"TaskInfo":[]}`} {
-		task, err = decodeTask([]byte(none))
-		require.NoError(t, err)
-		assert.Nil(t, task)
+		_, err = decodeTask([]byte(none))
+		require.EqualError(t, err, "the answer has no task")
 	}
 	_, err = decodeTask([]byte(`{"TaskInfo":"x"}`))
 	require.Error(t, err)
@@ -163,18 +162,17 @@ func TestDecodeTask(t *testing.T) {
 
 func TestDecodeTasks(t *testing.T) {
 	t.Parallel()
-	tasks, total, err := decodeTasks([]byte(`{"Total":"2","Tasks":[` + taskSample + `,` + taskSample + `]}`))
+	page, err := decodeTaskPage([]byte(`{"Total":"2","Tasks":[` + taskSample + `,` + taskSample + `]}`))
 	require.NoError(t, err)
-	assert.Equal(t, []*Task{taskSampleTask, taskSampleTask}, tasks)
-	assert.Equal(t, 2, total)
-	tasks, total, err = decodeTasks([]byte(`{"Total":-3,"Tasks":null}`))
+	assert.Equal(t, taskPage{[]*Task{taskSampleTask, taskSampleTask}, 2}, page)
+	page, err = decodeTaskPage([]byte(`{"Total":-3,"Tasks":null}`))
 	require.NoError(t, err)
-	assert.Empty(t, tasks)
-	assert.Zero(t, total)
-	assert.EqualValues(t, 5, decodeTaskID([]byte(`{"TaskID":"5"}`)))
-	assert.Zero(t, decodeTaskID([]byte(`{"TaskID":"x"}`)))
-	assert.Zero(t, decodeTaskID([]byte(`{}`)))
-	assert.Zero(t, decodeTaskID([]byte(`{`)))
+	assert.Zero(t, page)
+	for answer, want := range map[string]int64{`{"TaskID":"5"}`: 5, `{"TaskID":"x"}`: 0, `{"TaskID":-5}`: 0, `{}`: 0, `{`: 0} {
+		id, err := decodeTaskID([]byte(answer))
+		require.NoError(t, err)
+		assert.Equal(t, want, id)
+	}
 }
 
 // What a caller reads and sends back must never reach more people than before.
@@ -209,9 +207,11 @@ func FuzzDecodeTask(f *testing.F) {
 	f.Add(`{"Total":1,"Tasks":[` + taskSample + `],"TaskID":1e3}`)
 	f.Add(`{"TaskInfo":{"Content":"{\"To_Account\":[1,null,{}]}","CreateAt":1e99}}`)
 	f.Fuzz(func(t *testing.T, answer string) {
-		require.GreaterOrEqual(t, decodeTaskID([]byte(answer)), int64(0))
-		tasks, _, _ := decodeTasks([]byte(answer))
-		if task, err := decodeTask([]byte(answer)); err == nil && task != nil {
+		id, _ := decodeTaskID([]byte(answer))
+		require.GreaterOrEqual(t, id, int64(0))
+		page, _ := decodeTaskPage([]byte(answer))
+		tasks := page.tasks
+		if task, err := decodeTask([]byte(answer)); err == nil {
 			tasks = append(tasks, task)
 		}
 		for _, task := range tasks {

@@ -40,7 +40,7 @@
 //
 // # Throttle codes
 //
-// As an Observer, the Limiter pauses all replicas for a second when the service answers one of them that the rate of its
+// As an Observer, the Limiter pauses all replicas for 0.1 s when the service answers one of them that the rate of its
 // quota is too high. How far that one then slows down is up to its Client.
 package redislimiter
 

@@ -22,7 +22,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local step, horizon, quota = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local calls, lead, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local last, restart = tonumber(ARGV[7]), ARGV[8] == '1'
+local last, restart, pause = tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9])
 local span, window = 5000, quota * step
 
 local value = redis.call('GET', KEYS[1]) or '0'
@@ -89,7 +89,10 @@ end
 if (restart and batches ~= '') or (calls > 1 and batches == '') then
 	batches = batch(math.floor(free / span), quota) -- what was reserved before is not known, so as much as there can be
 end
-if restart then
+if pause > 0 then
+	free = math.max(free, now + pause)
+end
+if restart or pause > 0 then
 	save()
 end
 
@@ -120,6 +123,7 @@ type request struct {
 	calls    int           // that leave in the slot, at least 1
 	patience time.Duration // a slot that is farther away is not reserved
 	restart  bool          // all slots start again beyond the horizon
+	pause    time.Duration // the next slot comes after it
 }
 
 // answer is what Redis said. Its times are in microseconds of its own clock.
@@ -247,7 +251,7 @@ func (l *Limiter) arguments(r request) []any {
 	}
 	return []any{
 		l.step.Microseconds(), horizon.Microseconds(), l.quota,
-		r.calls, max(l.lead-near, 0).Microseconds(), r.patience.Microseconds(), last, restart,
+		r.calls, max(l.lead-near, 0).Microseconds(), r.patience.Microseconds(), last, restart, r.pause.Microseconds(),
 	}
 }
 

@@ -151,16 +151,17 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 	}
 	results := make(chan result, 1)
 	args := l.arguments(r)
+	dialed, stop := l.dialIfSlow(question)
 	go func() { // since go-redis does not stop reading when its context ends
 		var r result
 		defer func() {
 			r.panicked = recover() // of a hook of the client, for instance: it is the caller's
+			stop()                 // also where the caller has gone
 			results <- r
 		}()
 		r.answer, r.err = l.run(question, args)
 		r.late = question.Err() != nil
 	}()
-	dialed, stop := l.dialIfSlow(question)
 	select {
 	case <-ctx.Done():
 		context.AfterFunc(question, func() {
@@ -177,7 +178,6 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 		return answer{}, ctx.Err()
 	case r := <-results:
 		cancel()
-		stop()
 		switch {
 		case r.panicked != nil:
 			panic(r.panicked)

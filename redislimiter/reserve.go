@@ -289,7 +289,9 @@ func (l *Limiter) learn(a answer) answer {
 	l.lead = nextLead(l.lead, trip)
 	l.longest = a.longest
 	a.local = l.clock.local(a.at)
+	l.free = a.local
 	if a.reserved {
+		l.free = a.local.Add(l.step)
 		l.last, l.lastAt = a.at, a.local
 		l.rate.count(a.answered)
 	}

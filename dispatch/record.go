@@ -148,18 +148,8 @@ func (d *dispatcher) end() error {
 		return err
 	}
 	d.forget(recorded)
-	if !d.tried() {
-		d.record.Horizon = d.record.Floor
+	if d.replay == 0 { // what the last dispatcher had sent has been read
+		d.record.Horizon = d.readTo
 	}
 	return d.lease.release(ctx)
-}
-
-// tried reports whether something may have been sent that is not settled.
-func (d *dispatcher) tried() bool {
-	for _, a := range d.accounts {
-		if a.tried {
-			return true
-		}
-	}
-	return false
 }

@@ -194,10 +194,7 @@ func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
 		case a := <-d.auditor.results:
 			d.audited(a)
 		case value := <-d.panicked:
-			if value == nil {
-				runtime.Goexit()
-			}
-			panic(value)
+			passOn(value)
 		case err = <-d.failed:
 		case <-d.sends.Done():
 			err = errLeaseLost
@@ -208,6 +205,14 @@ func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
 			return err
 		}
 	}
+}
+
+// passOn ends the goroutine of Run as a callback of the Client has ended its own.
+func passOn(panicked any) {
+	if panicked == nil {
+		runtime.Goexit()
+	}
+	panic(panicked)
 }
 
 func (d *dispatcher) tick() error {

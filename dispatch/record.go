@@ -139,7 +139,12 @@ func (d *dispatcher) end() error {
 	timeout := time.AfterFunc(drainTime, d.revoke)
 	defer timeout.Stop()
 	for d.batches > 0 {
-		d.finish(<-d.results)
+		select {
+		case batch := <-d.results:
+			d.finish(batch)
+		case value := <-d.panicked:
+			passOn(value)
+		}
 	}
 	recorded := d.park()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.sends), d.length)

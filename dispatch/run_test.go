@@ -648,6 +648,30 @@ func TestPanicOfACallback(t *testing.T) {
 	}
 }
 
+// TestPanicWhileRunEnds comes out of it, too.
+func TestPanicWhileRunEnds(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir())
+	require.NoError(t, q.SetAttr(t.Context(), user("mary", "Rome")))
+	ctx, cancel := context.WithCancel(t.Context())
+	c := fake.Client(timpush.WithSigner(signer(func() (string, time.Time, error) {
+		cancel()
+		time.Sleep(50 * time.Millisecond) // until Run waits for what is in flight
+		panic("signer")
+	})))
+	ended := make(chan any, 1)
+	go func() {
+		defer func() { ended <- recover() }()
+		_ = q.Run(ctx, c)
+	}()
+	select {
+	case value := <-ended:
+		assert.Equal(t, "signer", value)
+	case <-time.After(soon):
+		t.Fatal("Run goes on")
+	}
+}
+
 type signer func() (string, time.Time, error)
 
 func (f signer) UserSig(context.Context) (string, time.Time, error) { return f() }

@@ -449,6 +449,21 @@ func TestNothingGoesBackAfterAnEnd(t *testing.T) {
 	}
 }
 
+// TestEndIsNoFaultOfAnUpdate: Run ends while the Client looks for the account at fault among those of a refused request.
+func TestEndIsNoFaultOfAnUpdate(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	concurrently(100, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), "Rome"))) })
+	fake.Inject(timpushtest.ErrorCode(70107), timpushtest.Hang())
+	stop := run(t, q, quickClient(fake))
+	eventually(t, "it is looked for", func() bool { return len(fake.Calls()) == 2 })
+	stop()
+	assert.Empty(t, letters(t, q))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), 100)
+}
+
 // firstHeld is a limiter that keeps the first request until its context ends.
 type firstHeld chan struct{}
 

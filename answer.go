@@ -47,10 +47,10 @@ func (a *answer) ok() bool { return a.code == 0 && strings.EqualFold(a.status, "
 // verdict is what an attempt means for entries.
 type verdict struct {
 	class      class
-	outcome    Outcome // theirs if no other attempt follows
-	err        error   // nil if the outcome is Done
-	final      bool    // no other attempt follows
-	epoch      int     // of the throttle, when the attempt was sent
+	outcome    Outcome       // theirs if no other attempt follows
+	err        error         // nil if the outcome is Done
+	final      bool          // no other attempt follows
+	epoch      time.Duration // of the throttle, when the attempt was sent
 	retryAfter time.Duration
 }
 
@@ -306,17 +306,7 @@ func unmarshal(body []byte, to any) error {
 type text string
 
 // UnmarshalJSONFrom reads any value.
-func (t *text) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	switch d.PeekKind() {
-	case '{', '[':
-		return d.SkipValue()
-	}
-	token, err := d.ReadToken()
-	if err == nil && token.Kind() != 'n' {
-		*t = text(token.String())
-	}
-	return err
-}
+func (t *text) UnmarshalJSONFrom(d *jsontext.Decoder) error { return readText(d, t) }
 
 // number is an error code, quoted or not, or null.
 type number struct {

@@ -54,7 +54,7 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 // so it comes first: nothing stands between the token and the request. If the UserSig has expired or was dropped in the meantime, and
 // no other request has renewed it, admit starts over, but only maxSignings times: a limiter may be slower than a UserSig's lifetime. If
 // it returns no error, the caller must release the slot.
-func (s *sender) admit(h *history, e Event) (usersig string, epoch int, err error) {
+func (s *sender) admit(h *history, e Event) (usersig string, epoch time.Duration, err error) {
 	if err = s.cooling(); err != nil { // before a shared limiter lets another request through, which would be lost
 		return "", 0, err
 	}
@@ -65,8 +65,8 @@ func (s *sender) admit(h *history, e Event) (usersig string, epoch int, err erro
 		if epoch, err = s.acquire(e); err != nil {
 			return "", 0, err
 		}
-		usersig, good := s.signing.recheck(usersig)
-		if good || tries == maxSignings {
+		var good bool
+		if usersig, good = s.signing.recheck(usersig); good || tries == maxSignings {
 			return usersig, epoch, nil
 		}
 		s.release()
@@ -80,7 +80,7 @@ const (
 
 // acquire waits for a slot, the throttle and the limiter. A request has its slot while it waits for its quota, so that nothing
 // stands between that and the transport; therefore each quota has slots of its own.
-func (s *sender) acquire(e Event) (epoch int, err error) {
+func (s *sender) acquire(e Event) (epoch time.Duration, err error) {
 	e.Kind, e.Wait = WaitEnd, WaitSlot
 	began := time.Now()
 	select {
@@ -108,7 +108,7 @@ func (s *sender) release() { <-s.slots[s.command.quota] }
 
 // waitQuota waits for the throttle and then for the limiter, since all calls that wait for the throttle continue when it ends.
 // If a throttle code comes in the meantime, it starts over.
-func (s *sender) waitQuota(accounts int) (epoch int, err error) {
+func (s *sender) waitQuota(accounts int) (epoch time.Duration, err error) {
 	quota := s.command.quota
 	throttle, limiter := s.throttles[quota], s.limiters[quota]
 	for {
@@ -122,7 +122,7 @@ func (s *sender) waitQuota(accounts int) (epoch int, err error) {
 			return 0, err
 		}
 		if throttle.sends(epoch) {
-			return epoch, s.cooling()
+			return epoch, s.cooling() // which another request may have begun in the meantime
 		}
 	}
 }
@@ -134,7 +134,7 @@ func (s *sender) notAdmitted(err error) verdict {
 		err = cause // it is the wait that was canceled, and not the caller's context
 	}
 	v := verdict{class: classTransient, outcome: NotSent, err: err}
-	_, cooling := errors.AsType[*cooldownError](err)
+	_, cooling := errors.AsType[*cooldown](err)
 	_, signing := errors.AsType[*signerError](err)
 	_, ends := s.ctx.Deadline()
 	switch {

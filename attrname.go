@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -22,15 +21,7 @@ const (
 
 // String returns "unknown", "UserID" or "RegistrationID".
 func (t AccountType) String() string {
-	switch t {
-	case AccountTypeUnknown:
-		return "unknown"
-	case AccountTypeUserID:
-		return "UserID"
-	case AccountTypeRegistrationID:
-		return "RegistrationID"
-	}
-	return fmt.Sprintf("AccountType(%d)", int(t))
+	return nameOf("AccountType", int(t), "unknown", "UserID", "RegistrationID")
 }
 
 // AttrName is the name of an attribute of an app.
@@ -59,16 +50,18 @@ func (c *Client) SetAttrNames(ctx context.Context, names []AttrName) error {
 	if err := invalid(attrNameFaults(names)); err != nil {
 		return err
 	}
-	body, err := attrNamesBody(names)
-	if err != nil {
-		return err
-	}
-	_, err = ask[any](ctx, c, &setAttrName, body)
+	_, err := askIfValid[any](ctx, c.engine, &setAttrName, nil, newAttrNamesRequest(names))
 	c.preflight.forget()
 	return err
 }
 
-func attrNamesBody(names []AttrName) ([]byte, error) {
+// attrNamesRequest is the body of set_attr_name, by index.
+type attrNamesRequest struct {
+	AttrNames map[string]string
+	AttrTypes map[string]int `json:",omitempty"`
+}
+
+func newAttrNamesRequest(names []AttrName) attrNamesRequest {
 	all, types := map[string]string{}, map[string]int{}
 	for _, name := range names {
 		index := strconv.Itoa(name.Index)
@@ -77,10 +70,7 @@ func attrNamesBody(names []AttrName) ([]byte, error) {
 			types[index] = int(name.AccountType) - 1
 		}
 	}
-	return json.Marshal(struct {
-		AttrNames map[string]string
-		AttrTypes map[string]int `json:",omitempty"`
-	}{all, types})
+	return attrNamesRequest{all, types}
 }
 
 // AttrNames returns the names of the app's attributes by index. AccountType is AccountTypeUnknown if the server does not
@@ -88,7 +78,7 @@ func attrNamesBody(names []AttrName) ([]byte, error) {
 //
 // API: tencentcloud.com/document/product/1047/60562.
 func (c *Client) AttrNames(ctx context.Context) ([]AttrName, error) {
-	return ask[[]AttrName](ctx, c, &getAttrName, []byte("{}"))
+	return ask[[]AttrName](ctx, c.engine, &getAttrName, []byte("{}"))
 }
 
 func attrNameFaults(names []AttrName) (faults []*InputError) {

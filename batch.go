@@ -92,7 +92,7 @@ func encode[T any](e *endpoint[T], items []T, itemOf []int, written []entry) []e
 	}
 	entries := written[:0]
 	for i, n := range itemOf {
-		if n == len(entries) {
+		if n == len(entries) { // the first item of its account; entries uses the memory of written, but never ahead of i
 			entries = append(entries, written[i])
 		} else {
 			entries[n].json, _ = e.appendJSON(nil, items[n])
@@ -122,8 +122,8 @@ func gather[T any](e *endpoint[T], input []T, entries []entry, itemOf []int, req
 		if s.outcome != Done {
 			again := s.worthRepeating(e.repeatable)
 			failed = append(failed, failure{&UserError{i, e.account(input[i]), s.outcome, s.err}, i, again, s.settled && !again})
-		} else if e.found != nil {
-			e.found(i, entries[n].found)
+		} else if e.onFound != nil {
+			e.onFound(i, entries[n].found)
 		}
 	}
 	if failed == nil {

@@ -28,6 +28,13 @@ func execute[T any](ctx context.Context, c *call, e *endpoint[T], input []T) (re
 	return gather(e, input, entries, itemOf, s.requests.Load())
 }
 
+// run executes a call of its own.
+func run[T any](ctx context.Context, e *engine, to *endpoint[T], input []T) (*Result, error) {
+	call := newCall(e)
+	defer call.end()
+	return execute(ctx, call, to, input)
+}
+
 // send sends requests, as many at a time as the client may have in flight, and returns when each of their entries has its
 // outcome.
 func (s *sender) send(requests [][]*entry) {
@@ -78,7 +85,7 @@ func (c *call) ask(ctx context.Context, cmd *command, body []byte) (a answer, er
 		}
 		s.apply(v)
 		if v.class == classData || v.class == classMalformed {
-			end.settle(Rejected, v.err, cmd.alwaysRefused(v.err))
+			end.settle(cmd, Rejected, v.err)
 			break
 		}
 		end.record(v.outcome, v.err, s.over())
@@ -88,4 +95,25 @@ func (c *call) ask(ctx context.Context, cmd *command, body []byte) (a answer, er
 	}
 	result = &Result{Requests: int(s.requests.Load())}
 	return answer{}, &CallError{cmd.path, end.outcome, end.err}
+}
+
+// ask sends one request that is not about accounts, in a call of its own, and returns what was read of the answer.
+func ask[T any](ctx context.Context, e *engine, cmd *command, body []byte) (T, error) {
+	call := newCall(e)
+	defer call.end()
+	a, err := call.ask(ctx, cmd, body)
+	found, _ := a.value.(T)
+	return found, err
+}
+
+// askIfValid is ask with the JSON of request, unless there are faults.
+func askIfValid[T any](ctx context.Context, e *engine, cmd *command, faults []*InputError, request any) (found T, err error) {
+	if err := invalid(faults); err != nil {
+		return found, err
+	}
+	body, err := marshal(request)
+	if err != nil {
+		return found, err
+	}
+	return ask[T](ctx, e, cmd, body)
 }

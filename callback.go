@@ -83,15 +83,7 @@ const (
 
 // String returns "sent", "reached", "clicked", or the number.
 func (s PushStage) String() string {
-	switch s {
-	case PushStageSent:
-		return "sent"
-	case PushStageReached:
-		return "reached"
-	case PushStageClicked:
-		return "clicked"
-	}
-	return fmt.Sprintf("PushStage(%d)", int(s))
+	return nameOf("PushStage", int(s), "", "sent", "reached", "clicked")
 }
 
 // PushPlatform is the channel of a push, by the maker of the device. Platforms that this package does not know, such as
@@ -113,11 +105,7 @@ const (
 
 // String returns the name, such as "Xiaomi", "unknown", or the number of a platform that is not documented.
 func (p PushPlatform) String() string {
-	names := [...]string{"unknown", "APNs", "Xiaomi", "Huawei", "FCM", "Meizu", "OPPO", "vivo", "Honor"}
-	if p >= 0 && int(p) < len(names) {
-		return names[p]
-	}
-	return fmt.Sprintf("PushPlatform(%d)", int(p))
+	return nameOf("PushPlatform", int(p), "unknown", "APNs", "Xiaomi", "Huawei", "FCM", "Meizu", "OPPO", "vivo", "Honor")
 }
 
 // PushEvent is an event of a push to an audience or to accounts. What the service did not send is zero; what should be a

@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -73,22 +72,6 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 		e.limiters[QuotaRecipients] = newRecipientLimiter(s.recipientRate)
 	}
 	return e
-}
-
-// run executes a call of its own.
-func run[T any](ctx context.Context, c *Client, e *endpoint[T], input []T) (*Result, error) {
-	call := newCall(c.engine)
-	defer call.end()
-	return execute(ctx, call, e, input)
-}
-
-// ask sends one request that is not about accounts, in a call of its own, and returns what was read of the answer.
-func ask[T any](ctx context.Context, c *Client, cmd *command, body []byte) (T, error) {
-	call := newCall(c.engine)
-	defer call.end()
-	a, err := call.ask(ctx, cmd, body)
-	found, _ := a.value.(T)
-	return found, err
 }
 
 // attempts returns how often a request may be sent.

@@ -115,19 +115,19 @@ func (c Code) DataFault() bool {
 type class uint8
 
 const (
-	classNone         class = iota
-	classTransient          // retry after a pause
-	classTooMany            // halve the request and remember its size
-	classTooLong            // halve the request and remember its length
-	classThrottle           // slow down all calls of the quota, then retry
-	classUnproven           // it is not clear which account the answer means: find out
-	classData               // an account's fault: find out whose
-	classMalformed          // the request's fault, perhaps through one account: find out whose
-	classOther              // not expected: the request fails, the call goes on
-	classAccountCheck       // transient twice in a row, then fatal
-	classExpired            // sign again and retry, once
-	classCooldown           // stop the call, and send nothing for a minute
-	classFatal              // stop the call
+	classNone         class = iota // nothing: it is Done, or nothing helps
+	classTransient                 // retry after a pause
+	classTooMany                   // halve the request and remember its size
+	classTooLong                   // halve the request and remember its length
+	classThrottle                  // slow down all calls of the quota, then retry
+	classUnproven                  // it is not clear which account the answer means: find out
+	classData                      // an account's fault: find out whose
+	classMalformed                 // the request's fault, perhaps through one account: find out whose
+	classOther                     // not expected: the request fails, the call goes on
+	classAccountCheck              // transient twice in a row, then fatal
+	classExpired                   // sign again and retry, once
+	classCooldown                  // stop the call, and send nothing for a minute
+	classFatal                     // stop the call
 )
 
 // beyondRequest reports whether the answer is about more than the accounts of its request.

@@ -51,7 +51,7 @@ type batch[T any, K comparable] struct {
 
 	result   *Result
 	failed   []failure // with their index in items
-	found    []any     // what was read, by index; nil if nothing is
+	found    []any     // what was read, by index
 	panicked *escape
 }
 
@@ -235,10 +235,8 @@ func (b *batch[T, K]) postpone(e *endpoint[T], fault *InputError) {
 
 func (b *batch[T, K]) execute(ctx context.Context, to *endpoint[T]) {
 	e := *to
-	if e.read != nil {
-		b.found = make([]any, len(b.items))
-		e.found = func(i int, value any) { b.found[i] = value }
-	}
+	b.found = make([]any, len(b.items))
+	e.onFound = func(i int, value any) { b.found[i] = value }
 	result, err := execute(ctx, b.call, &e, b.items)
 	b.result = result
 	if partial, ok := errors.AsType[*PartialError](err); ok {

@@ -1,5 +1,12 @@
 package timpush
 
+import (
+	stdjson "encoding/json"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
 // endpoint is a command whose requests are about accounts, and what to do with the items of its input.
 type endpoint[T any] struct {
 	command
@@ -12,7 +19,7 @@ type endpoint[T any] struct {
 	join       func(earlier, later T) (joined T, fault string) // two items of an account, as if applied in turn
 
 	precheck func(s *sender, items []T, entries []entry) // may reject entries before anything is sent; nil: none
-	found    func(index int, value any)                  // is called with what was read for an input that is Done; nil: nothing is read
+	onFound  func(index int, value any)                  // is called with what was read for an input that is Done; nil: nothing is read
 }
 
 // check returns the faults of one item.
@@ -69,6 +76,20 @@ func (c *command) body(entries []*entry, msgRandom uint32) []byte {
 	}
 	return append(body, c.suffix...)
 }
+
+// marshal encodes a request, with values of the caller as they are.
+func marshal(request any) ([]byte, error) { return json.Marshal(request, asIs) }
+
+// asIs encodes the values of an Extra and the like: maps in one order, and a json.Number of the standard library, of which a decoder
+// with UseNumber makes numbers, as a number and not as the string that it is by its kind.
+var asIs = json.JoinOptions(json.Deterministic(true), json.WithMarshalers(json.MarshalToFunc(
+	func(e *jsontext.Encoder, n stdjson.Number) error {
+		number := jsontext.Value(n)
+		if number.Kind() != jsontext.KindNumber {
+			return errNotNumber
+		}
+		return e.WriteValue(number)
+	})))
 
 // alwaysRefused reports whether an account that is refused with err was refused at earlier attempts too, whose answers were lost.
 func (c *command) alwaysRefused(err error) bool {

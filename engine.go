@@ -31,7 +31,7 @@ type engine struct {
 }
 
 // slowDown makes the throttle of a quota slower after a throttle code, or all of them if the code is about the whole app.
-func (e *engine) slowDown(q Quota, epoch int, code Code, retryAfter time.Duration) {
+func (e *engine) slowDown(q Quota, epoch time.Duration, code Code, retryAfter time.Duration) {
 	pause := min(retryAfter, maxRetryAfter)
 	if e.throttles[q].refused(epoch, pause) && code == ErrAppRateLimited {
 		for other, t := range e.throttles {
@@ -55,32 +55,29 @@ func (e *engine) observe(ctx context.Context, event Event) context.Context {
 	return ctx
 }
 
-// cooldown is a period in which the client sends nothing, because of err.
+// cooldown is a period in which the client sends nothing, because of err. It is the error of what it holds back.
 type cooldown struct {
 	until time.Time
 	err   error
 }
+
+// Error returns when the cooldown ends, and its cause.
+func (c *cooldown) Error() string {
+	return fmt.Sprintf("the client sends nothing until %s: %v", c.until.Format(time.TimeOnly), c.err)
+}
+
+// Unwrap returns the cause.
+func (c *cooldown) Unwrap() error { return c.err }
 
 const cooldownTime = time.Minute // the advice that comes with 70050
 
 // cooling returns why nothing is sent now, or nil.
 func (e *engine) cooling() error {
 	if c := e.cooldown.Load(); c != nil && time.Now().Before(c.until) {
-		return &cooldownError{*c}
+		return c
 	}
 	return nil
 }
-
-// cooldownError says why nothing is sent.
-type cooldownError struct{ cooldown }
-
-// Error returns when the cooldown ends, and its cause.
-func (e *cooldownError) Error() string {
-	return fmt.Sprintf("the client sends nothing until %s: %v", e.until.Format(time.TimeOnly), e.err)
-}
-
-// Unwrap returns the cause.
-func (e *cooldownError) Unwrap() error { return e.err }
 
 // call has what the requests of one call share. A stream is one call, and so is a Batcher until a code stops it.
 type call struct {
@@ -209,13 +206,7 @@ const maxBody = 1 << 30
 // now returns the limit after the time that has passed.
 func (l sizeLimit) now(size int) sizeLimit {
 	doubled := min(int(time.Since(l.since)/sizeLimitStep), 20)
-	l.entries = min(l.entries<<doubled, size)
-	if l.bytes > maxBody>>doubled {
-		l.bytes = maxBody
-	} else {
-		l.bytes <<= doubled
-	}
-	return l
+	return sizeLimit{min(l.entries<<doubled, size), min(l.bytes<<doubled, maxBody), l.since}
 }
 
 func (e *engine) sizeLimit(c *command) sizeLimit {

@@ -28,7 +28,7 @@ func (s *state) record(outcome Outcome, err error, cutShort bool) {
 		*s = state{outcome: max(outcome, s.outcome), err: followedBy(s.err, err)}
 	case outcome >= s.outcome:
 		*s = state{outcome: outcome, err: err}
-	default: // there may be thousands of attempts
+	default: // only the first and the last: with a retry budget there may be thousands of attempts
 		earlier := s.err
 		if both, ok := earlier.(*followed); ok { //nolint:errorlint // made here
 			earlier = both.earlier
@@ -42,8 +42,8 @@ func (s *state) abort(cause error) { s.err = followedBy(s.err, cause) }
 
 // settle ends it with what the server says about it alone. If an earlier answer was lost, a refusal proves that it was not
 // applied only if the earlier attempt was certain to be refused too.
-func (s *state) settle(outcome Outcome, err error, certain bool) {
-	if outcome == Rejected && s.outcome == Unknown && !certain {
+func (s *state) settle(c *command, outcome Outcome, err error) {
+	if outcome == Rejected && s.outcome == Unknown && !c.alwaysRefused(err) {
 		s.err = followedBy(s.err, err)
 		return
 	}

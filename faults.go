@@ -137,13 +137,8 @@ func (f *faultList) addAttrs(part string, attrs Attrs) {
 }
 
 func (f *faultList) addAccount(part, account string) {
-	switch {
-	case account == "":
-		f.add(part, "is empty")
-	case !utf8.ValidString(account):
-		f.add(part, notUTF8)
-	case strings.ContainsFunc(account, unicode.IsControl):
-		f.add(part, "has control characters")
+	if fault := accountFault(account); fault != "" {
+		f.add(part, "%s", strings.TrimPrefix(fault, "ToAccount "))
 	}
 }
 

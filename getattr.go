@@ -45,8 +45,8 @@ func accountFaults(i int, account string) []*InputError {
 func (c *Client) GetAttr(ctx context.Context, accounts []string) (map[string]Attrs, error) {
 	found := make(map[string]Attrs, len(accounts))
 	e := getAttr
-	e.found = func(i int, attrs any) { found[accounts[i]] = attrsOf(attrs) }
-	result, err := run(ctx, c, &e, accounts)
+	e.onFound = func(i int, attrs any) { found[accounts[i]] = attrsOf(attrs) }
+	result, err := run(ctx, c.engine, &e, accounts)
 	if result == nil {
 		return nil, err
 	}
@@ -123,5 +123,5 @@ func (v *value) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if kind := d.PeekKind(); kind == '{' || kind == '[' {
 		return errors.New("the value of an attribute is not a text")
 	}
-	return (*text)(v).UnmarshalJSONFrom(d)
+	return readText(d, v)
 }

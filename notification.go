@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	stdjson "encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -12,17 +11,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
-
-// asIs encodes the values of an Extra and the like: maps in one order, and a json.Number of the standard library, of which a decoder
-// with UseNumber makes numbers, as a number and not as the string that it is by its kind.
-var asIs = json.JoinOptions(json.Deterministic(true), json.WithMarshalers(json.MarshalToFunc(
-	func(e *jsontext.Encoder, n stdjson.Number) error {
-		number := jsontext.Value(n)
-		if number.Kind() != jsontext.KindNumber {
-			return errNotNumber
-		}
-		return e.WriteValue(number)
-	})))
 
 // Documented limits of a notification (tencentcloud.com/document/product/1047/77715).
 const (
@@ -157,7 +145,7 @@ func (n Notification) MarshalJSON() ([]byte, error) {
 	if n.ConnectedOnly {
 		info.PushFlag = 1
 	}
-	return json.Marshal(info, asIs)
+	return marshal(info)
 }
 
 // UnmarshalJSON reads the JSON of OfflinePushInfo.
@@ -270,7 +258,7 @@ func (f *faultList) addMap(part string, members map[string]any) {
 		if !utf8.ValidString(name) {
 			f.add(at, "the name "+notUTF8)
 		}
-		if _, err := json.Marshal(members[name], asIs); err != nil {
+		if _, err := marshal(members[name]); err != nil {
 			f.add(at, "a value of type %T cannot be encoded as JSON", members[name])
 		}
 	}

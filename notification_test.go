@@ -143,11 +143,11 @@ func TestNumbersOfTheStandardLibrary(t *testing.T) {
 	}
 	p := Push{Notification: n, Extra: Extra{"OnlineOnlyFlag": stdjson.Number("1"), "New": state}}
 	require.Empty(t, p.faults(""))
-	push, err := (&p).request("administrator").encode()
+	push, err := marshal((&p).request("administrator"))
 	require.NoError(t, err)
-	at, err := (&Schedule{TaskContent: TaskContent{Push: p}}).encode(1400000000, "administrator")
+	at, err := marshal((&Schedule{TaskContent: TaskContent{Push: p}}).request(1400000000, "administrator"))
 	require.NoError(t, err)
-	revoked, err := revokeBody("task", &n)
+	revoked, err := marshal(revocation{"task", &n})
 	require.NoError(t, err)
 	for body, times := range map[string]int{string(push): 5, string(at): 5, string(revoked): 4} {
 		assert.Equal(t, times, strings.Count(body, text), body)

@@ -17,17 +17,15 @@ const (
 
 // String returns the outcome in words: "done", "rejected", "unknown" or "not sent".
 func (o Outcome) String() string {
-	switch o {
-	case NotSent:
-		return "not sent"
-	case Rejected:
-		return "rejected"
-	case Unknown:
-		return "unknown"
-	case Done:
-		return "done"
+	return nameOf("Outcome", int(o), "not sent", "rejected", "unknown", "done")
+}
+
+// nameOf returns the name of the value n of a type, or its number if it has none.
+func nameOf(typ string, n int, names ...string) string {
+	if n < 0 || n >= len(names) || names[n] == "" {
+		return fmt.Sprintf("%s(%d)", typ, n)
 	}
-	return fmt.Sprintf("Outcome(%d)", int(o))
+	return names[n]
 }
 
 // Result counts the users of a call by outcome. Done, Rejected, Unknown and NotSent always add up to the users given.

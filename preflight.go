@@ -160,7 +160,7 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []en
 		refusals = p.refusals(items, names.types)
 	}
 	for n, refusal := range refusals {
-		entries[n].settle(Rejected, refusal, true)
+		entries[n].state = state{Rejected, refusal, true}
 	}
 	return nil
 }
@@ -168,12 +168,10 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []en
 // known returns the names, not older than life. One call at a time reads them, for all that wait.
 func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (*knownNames, error) {
 	began := time.Now()
-	select {
-	case p.lock <- struct{}{}:
-		defer func() { <-p.lock }()
-	case <-ctx.Done():
+	if takeLock(ctx, p.lock) != nil {
 		return nil, ended(ctx)
 	}
+	defer func() { <-p.lock }()
 	for {
 		known := p.names.Load()
 		switch {

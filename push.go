@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json"
 )
 
 const (
@@ -56,8 +54,6 @@ func (p *Push) request(from string) pushRequest {
 	}
 	return r
 }
-
-func (r pushRequest) encode() ([]byte, error) { return json.Marshal(r, asIs) }
 
 // faults returns the faults of the push, which is in the given field of the input, or is the input.
 func (p *Push) faults(field string) []*InputError {
@@ -129,7 +125,7 @@ func (c *Client) Push(ctx context.Context, to Audience, p Push) (*Receipt, error
 		return nil, err
 	}
 	receipt := &Receipt{MsgRandom: p.MsgRandom}
-	found, err := ask[lookup](ctx, c, &push, body)
+	found, err := ask[lookup](ctx, c.engine, &push, body)
 	if found != nil {
 		id, _ := found("")
 		receipt.TaskID, _ = id.(string)
@@ -145,7 +141,7 @@ func (c *Client) pushBody(to Audience, p Push) ([]byte, error) {
 	}
 	request := p.request(c.identity)
 	request.Condition = to.condition()
-	body, err := request.encode()
+	body, err := marshal(request)
 	if err != nil {
 		return nil, err
 	}
@@ -166,34 +162,20 @@ func (c *Client) pushBody(to Audience, p Push) ([]byte, error) {
 //
 // API: tencentcloud.com/document/product/1047/60571.
 func (c *Client) Revoke(ctx context.Context, taskID string, replacement *Notification) error {
-	body, err := revokeBody(taskID, replacement)
-	if err != nil {
-		return err
-	}
-	_, err = ask[any](ctx, c, &revoke, body)
-	return err
-}
-
-func revokeBody(taskID string, replacement *Notification) ([]byte, error) {
-	f := faultList{}
-	switch {
-	case taskID == "":
-		f.add("TaskID", "is empty")
-	case !utf8.ValidString(taskID):
-		f.add("TaskID", notUTF8)
-	}
+	var f faultList
+	f.addID("TaskID", taskID)
 	if replacement == nil {
 		replacement = &Notification{ConnectedOnly: true} // as the documentation says for none
 	} else {
 		f.faults = append(f.faults, replacement.faults("Replacement")...)
 	}
-	if err := invalid(f.faults); err != nil {
-		return nil, err
-	}
-	return json.Marshal(struct {
-		TaskID          string `json:"TaskId"`
-		OfflinePushInfo *Notification
-	}{taskID, replacement}, asIs)
+	_, err := askIfValid[any](ctx, c.engine, &revoke, f.faults, revocation{taskID, replacement})
+	return err
+}
+
+type revocation struct {
+	TaskID          string `json:"TaskId"`
+	OfflinePushInfo *Notification
 }
 
 // readTaskID reads the TaskID of a push, which is that of all accounts of a request.

@@ -43,7 +43,7 @@ func TestPushRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			assert.Empty(t, tc.push.faults(""))
-			got, err := tc.push.request("administrator").encode()
+			got, err := marshal(tc.push.request("administrator"))
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, string(got))
 		})
@@ -90,7 +90,7 @@ func FuzzPush(f *testing.F) {
 		if len(p.faults("")) > 0 {
 			return
 		}
-		body, err := p.request("administrator").encode()
+		body, err := marshal(p.request("administrator"))
 		require.NoError(t, err)
 		var got map[string]any
 		require.NoError(t, stdjson.Unmarshal(body, &got))

@@ -44,16 +44,16 @@ func (r PushToResult) String() string { return r.Result.String() }
 //
 // API: tencentcloud.com/document/product/1047/67553.
 func (c *Client) PushTo(ctx context.Context, accounts []string, p Push) (*PushToResult, error) {
-	e, err := c.newPushTo(p)
-	if err != nil {
-		_, others := validate(&pushTo, accounts, new(buffer))
-		return nil, joinFaults(err, others)
+	e, faults := c.newPushTo(p)
+	if len(faults) > 0 {
+		for i, account := range accounts {
+			faults = append(faults, accountFaults(i, account)...)
+		}
+		return nil, invalid(faults)
 	}
 	result := &PushToResult{TaskIDs: make([]string, len(accounts))}
-	e.found = func(i int, id any) { result.TaskIDs[i], _ = id.(string) }
-	call := newCall(c.engine)
-	defer call.end()
-	counts, err := execute(ctx, call, e, accounts)
+	e.onFound = func(i int, id any) { result.TaskIDs[i], _ = id.(string) }
+	counts, err := run(ctx, c.engine, e, accounts)
 	if counts == nil {
 		return nil, err
 	}
@@ -62,15 +62,11 @@ func (c *Client) PushTo(ctx context.Context, accounts []string, p Push) (*PushTo
 }
 
 // newPushTo returns the endpoint for one push. Each request has a MsgRandom of its own.
-func (c *Client) newPushTo(p Push) (*endpoint[string], error) {
-	faults := p.faults("")
-	if p.MsgRandom != 0 {
-		f := faultList{}
-		f.add("MsgRandom", "must be 0: each request has its own")
-		faults = append(faults, f.faults...)
-	}
-	if err := invalid(faults); err != nil {
-		return nil, err
+func (c *Client) newPushTo(p Push) (*endpoint[string], []*InputError) {
+	f := faultList{faults: p.faults("")}
+	f.addMsgRandom("MsgRandom", p.MsgRandom)
+	if len(f.faults) > 0 {
+		return nil, f.faults
 	}
 	e := pushTo
 	e.size = batchSize(c.perSecond)
@@ -78,19 +74,8 @@ func (c *Client) newPushTo(p Push) (*endpoint[string], error) {
 	e.prefixWith = func(random uint32) string {
 		request := request
 		request.MsgRandom = random
-		body, _ := request.encode() // faults has checked that it can be encoded
+		body, _ := marshal(request) // faults has checked that it can be encoded
 		return string(body[:len(body)-1]) + `,"To_Account":[`
 	}
 	return &e, nil
-}
-
-// joinFaults returns the faults of both errors, which are *InputErrors or nil, as one.
-func joinFaults(errs ...error) error {
-	var all []*InputError
-	for _, err := range errs {
-		if faulty, ok := err.(*InputErrors); ok { //nolint:errorlint // made here
-			all = append(all, faulty.Faults...)
-		}
-	}
-	return invalid(all)
 }

@@ -35,28 +35,16 @@ func place(name string) hostNames {
 	return hostNames{"adminapi" + name + ".im.qcloud.com", "adminapi" + name + ".my-imcloud.com"}
 }
 
-func (r Region) hosts() hostNames {
-	switch r {
-	case RegionChina:
-		return hostNames{"console.tim.qq.com", "adminapi.my-imcloud.com"}
-	case RegionSingapore:
-		return place("sgp")
-	case RegionSeoul:
-		return place("kr")
-	case RegionFrankfurt:
-		return place("ger")
-	case RegionSiliconValley:
-		return place("usa")
-	case RegionJakarta:
-		return place("idn")
-	case RegionTokyo:
-		return place("jpn")
-	case RegionMumbai:
-		return place("ind")
-	case RegionSaudiArabia:
-		return hostNames{host: place("ksa").host}
-	}
-	return hostNames{}
+var hostsOf = map[Region]hostNames{
+	RegionChina:         {"console.tim.qq.com", "adminapi.my-imcloud.com"},
+	RegionSingapore:     place("sgp"),
+	RegionSeoul:         place("kr"),
+	RegionFrankfurt:     place("ger"),
+	RegionSiliconValley: place("usa"),
+	RegionJakarta:       place("idn"),
+	RegionTokyo:         place("jpn"),
+	RegionMumbai:        place("ind"),
+	RegionSaudiArabia:   {host: place("ksa").host},
 }
 
 // Regions returns all regions, the documented ones first.
@@ -68,11 +56,11 @@ func Regions() []Region {
 }
 
 // Host returns the host name of the region's admin API, or "" for an unknown region.
-func (r Region) Host() string { return r.hosts().host }
+func (r Region) Host() string { return hostsOf[r].host }
 
 // BackupHost returns the host name that the vendor keeps beside [Region.Host] for networks whose DNS is hijacked,
 // or "" for an unknown region and for one without a documented backup host. The client calls it only with [WithBackupHost].
-func (r Region) BackupHost() string { return r.hosts().backup }
+func (r Region) BackupHost() string { return hostsOf[r].backup }
 
 // ParseRegion parses a region, as from a configuration file or a flag. Case, spaces, hyphens and underscores do not
 // matter: "Silicon Valley", "silicon-valley" and "SiliconValley" are the same. The error lists the regions.

@@ -17,10 +17,12 @@ var removeAttr = endpoint[UserAttrNames]{
 		path: "v4/timpush/remove_attr", prefix: `{"UserAttrs":[`, suffix: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
 		repeatable: true, divisible: true, refusesRepeats: true, impersonal: true,
 	},
-	account:    func(u UserAttrNames) string { return u.ToAccount },
-	faults:     userAttrNamesFaults,
-	join:       mergeNames,
-	appendJSON: appendUserAttrNames,
+	account: func(u UserAttrNames) string { return u.ToAccount },
+	faults:  userAttrNamesFaults,
+	join:    mergeNames,
+	appendJSON: func(dst []byte, u UserAttrNames) ([]byte, bool) {
+		return appendUserTexts(dst, u.ToAccount, "Attrs", u.Names), len(userAttrNamesFaults(0, u)) == 0
+	},
 }
 
 // RemoveAttr removes attributes from users. It works as [Client.SetAttr] does, with the same outcomes and errors. An
@@ -32,7 +34,7 @@ var removeAttr = endpoint[UserAttrNames]{
 //
 // API: tencentcloud.com/document/product/1047/60566.
 func (c *Client) RemoveAttr(ctx context.Context, users []UserAttrNames) (*Result, error) {
-	return run(ctx, c, &removeAttr, users)
+	return run(ctx, c.engine, &removeAttr, users)
 }
 
 func userAttrNamesFaults(i int, user UserAttrNames) (faults []*InputError) {
@@ -58,11 +60,12 @@ func userAttrNamesFaults(i int, user UserAttrNames) (faults []*InputError) {
 
 // distinct returns the texts without repeated ones, in their order.
 func distinct(texts []string) []string {
-	kept := make([]string, 0, len(texts))
+	kept, seen := make([]string, 0, len(texts)), make(map[string]bool, len(texts))
 	for _, text := range texts {
-		if !slices.Contains(kept, text) {
+		if !seen[text] {
 			kept = append(kept, text)
 		}
+		seen[text] = true
 	}
 	return kept
 }
@@ -75,20 +78,14 @@ func mergeNames(earlier, later UserAttrNames) (UserAttrNames, string) {
 	return UserAttrNames{earlier.ToAccount, names}, ""
 }
 
-func appendUserAttrNames(dst []byte, user UserAttrNames) ([]byte, bool) {
+// appendUserTexts appends an account and its texts, each once, as the member of that name.
+func appendUserTexts(dst []byte, account, member string, texts []string) []byte {
 	dst = append(dst, `{"To_Account":`...)
-	dst, _ = appendText(dst, user.ToAccount)
-	dst = append(dst, `,"Attrs":`...)
-	dst = appendTexts(dst, distinct(user.Names))
-	return append(dst, '}'), len(userAttrNamesFaults(0, user)) == 0
-}
-
-// appendTexts appends texts as a JSON array.
-func appendTexts(dst []byte, texts []string) []byte {
-	dst = append(dst, '[')
-	for _, text := range texts {
+	dst, _ = appendText(dst, account)
+	dst = append(dst, `,"`+member+`":[`...)
+	for _, text := range distinct(texts) {
 		dst, _ = appendText(dst, text)
 		dst = append(dst, ',')
 	}
-	return append(withoutComma(dst), ']')
+	return append(withoutComma(dst), `]}`...)
 }

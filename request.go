@@ -30,7 +30,7 @@ func (s *sender) request(open []*entry, h history) {
 			abort(open, cause)
 			return
 		}
-		if len(open) != size || accepted { // the service drops a push with the number of one that it has taken, for whomever
+		if len(open) != size || accepted { // else it is the same request again. The service drops a push with the number of one that it has taken
 			size, msgRandom = len(open), newRandom()
 		}
 		body := s.command.body(open, msgRandom)
@@ -108,9 +108,9 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 	if unasked != nil {
 		v = s.command.restrict(v.unproven(unasked))
 	}
-	s.countUnknown(v)
+	s.countUnknown(v) // before what is final has left the verdict
 	if v.class.beyondRequest() && !a.lists(a.code) {
-		worst = v // also if ErrorList names all accounts
+		worst = v // even if ErrorList names every account, and each with another code
 	}
 	accepted := false
 	for k, e := range open {
@@ -123,7 +123,7 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 			mine = e.keep(a.value, mine)
 		}
 		if mine.final {
-			e.settle(mine.outcome, mine.err, mine.outcome == Rejected && s.command.alwaysRefused(mine.err))
+			e.settle(s.command, mine.outcome, mine.err)
 			continue
 		}
 		e.record(mine.outcome, mine.err, s.over())
@@ -206,7 +206,7 @@ func backoff(failures int) time.Duration {
 // and none was accepted, the fault is probably not one account's: then one is tried before the others.
 func (s *sender) isolate(open []*entry, v verdict, size int) step {
 	switch {
-	case len(open) < size:
+	case len(open) < size: // some are settled
 		return stepAgain
 	case len(open) > 1 && s.onlySinglesFail():
 		return stepProbe
@@ -227,7 +227,7 @@ func (s *sender) shrink(open []*entry, v verdict, size, length int) step {
 	switch {
 	case size == 1:
 		return stepEnd
-	case len(open) < size:
+	case len(open) < size: // some are settled
 	case v.class == classTooMany:
 		s.lower(s.command, size/2, maxBody)
 	default:
@@ -238,7 +238,7 @@ func (s *sender) shrink(open []*entry, v verdict, size, length int) step {
 
 func (s *sender) reject(open []*entry, v verdict) {
 	for _, e := range open {
-		e.settle(Rejected, v.err, s.command.alwaysRefused(v.err))
+		e.settle(s.command, Rejected, v.err)
 	}
 }
 

@@ -55,7 +55,7 @@ var setAttr = endpoint[UserAttrs]{
 //
 // API: tencentcloud.com/document/product/1047/60565.
 func (c *Client) SetAttr(ctx context.Context, users []UserAttrs) (*Result, error) {
-	return run(ctx, c, c.setAttr, users)
+	return run(ctx, c.engine, c.setAttr, users)
 }
 
 // WithEscapedLength lets [Client.SetAttr], [Client.SetAttrSeq], [Batcher.SetAttr] and [Client.Preflight] refuse a value that takes

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -143,21 +142,21 @@ func (c *Client) PushTrace(ctx context.Context, taskID, userID string) ([]Device
 	var f faultList
 	f.addID("taskID", taskID)
 	f.addID("userID", userID)
-	return askIfValid[[]DeviceTrace](ctx, c, &pushTrace, f.faults, struct{ TaskID, UserID string }{taskID, userID})
+	return askIfValid[[]DeviceTrace](ctx, c.engine, &pushTrace, f.faults, struct{ TaskID, UserID string }{taskID, userID})
 }
 
 // ChatStats reads how many devices the pushes of chat messages have reached from one time to another, at most 30 days later.
 //
 // API: tencentcloud.com/document/product/1047/71897.
 func (c *Client) ChatStats(ctx context.Context, from, to time.Time) (*ChatStats, error) {
-	return askIfValid[*ChatStats](ctx, c, &chatStats, statsFaults(from, to, maxStatsSpan, nil), statsRequest{from.Unix(), to.Unix(), nil})
+	return askIfValid[*ChatStats](ctx, c.engine, &chatStats, statsFaults(from, to, maxStatsSpan, nil), statsRequest{from.Unix(), to.Unix(), nil})
 }
 
 // ChatLoss reads why pushes of chat messages did not reach devices from one time to another, at most 7 days later.
 //
 // API: tencentcloud.com/document/product/1047/71898.
 func (c *Client) ChatLoss(ctx context.Context, from, to time.Time) (*ChatLoss, error) {
-	return askIfValid[*ChatLoss](ctx, c, &chatLoss, statsFaults(from, to, maxLossSpan, nil), statsRequest{from.Unix(), to.Unix(), nil})
+	return askIfValid[*ChatLoss](ctx, c.engine, &chatLoss, statsFaults(from, to, maxLossSpan, nil), statsRequest{from.Unix(), to.Unix(), nil})
 }
 
 // ChatTrace reads how far the push of a chat message of the last 7 days has come. Callbacks have its PushID.
@@ -166,7 +165,7 @@ func (c *Client) ChatLoss(ctx context.Context, from, to time.Time) (*ChatLoss, e
 func (c *Client) ChatTrace(ctx context.Context, pushID string) ([]DeviceTrace, error) {
 	var f faultList
 	f.addID("pushID", pushID)
-	return askIfValid[[]DeviceTrace](ctx, c, &chatTrace, f.faults, struct{ PushID string }{pushID})
+	return askIfValid[[]DeviceTrace](ctx, c.engine, &chatTrace, f.faults, struct{ PushID string }{pushID})
 }
 
 // askByTask asks for each five task IDs.
@@ -175,25 +174,13 @@ func askByTask[T any](ctx context.Context, c *Client, cmd *command, span time.Du
 		return nil, err
 	}
 	for _, some := range splitTaskIDs(taskIDs) {
-		part, err := askIfValid[[]T](ctx, c, cmd, nil, statsRequest{from.Unix(), to.Unix(), some})
+		part, err := askIfValid[[]T](ctx, c.engine, cmd, nil, statsRequest{from.Unix(), to.Unix(), some})
 		all = append(all, part...)
 		if err != nil {
 			return all, err
 		}
 	}
 	return all, nil
-}
-
-// askIfValid asks for statistics, unless there are faults.
-func askIfValid[T any](ctx context.Context, c *Client, cmd *command, faults []*InputError, request any) (found T, err error) {
-	if err := invalid(faults); err != nil {
-		return found, err
-	}
-	body, err := json.Marshal(request)
-	if err != nil {
-		return found, err
-	}
-	return ask[T](ctx, c, cmd, body)
 }
 
 // statsRequest is the body of the requests about a time.
@@ -205,12 +192,7 @@ type statsRequest struct {
 
 // splitTaskIDs returns the task IDs, each once, in the requests that they take: at least one.
 func splitTaskIDs(taskIDs []string) [][]string {
-	once := []string{}
-	for _, id := range taskIDs {
-		if !slices.Contains(once, id) {
-			once = append(once, id)
-		}
-	}
+	once := distinct(taskIDs)
 	if len(once) == 0 {
 		return [][]string{once}
 	}

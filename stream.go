@@ -285,7 +285,7 @@ func (s *streaming[T]) finish(b *batch[T, int64]) {
 	}
 	partial := &PartialError{endpoint: s.endpoint.path, result: *b.result}
 	for k, i := range inOrder(b.tickets) {
-		result.Users[k], result.Positions[k], result.Outcomes[k] = s.user(b.items[i], b.foundFor(i)), b.tickets[i], Done
+		result.Users[k], result.Positions[k], result.Outcomes[k] = s.user(b.items[i], b.found[i]), b.tickets[i], Done
 		if u := failed[i]; u.UserError != nil {
 			u.Index, u.place, result.Outcomes[k] = int(b.tickets[i]), k, u.Outcome
 			partial.failed = append(partial.failed, u)
@@ -298,23 +298,13 @@ func (s *streaming[T]) finish(b *batch[T, int64]) {
 	s.notices <- next
 }
 
-func (b *batch[T, K]) foundFor(i int) any {
-	if b.found == nil {
-		return nil
-	}
-	return b.found[i]
-}
-
 // inOrder returns the places of the positions in their order: an item that waited for a request comes after later ones.
 func inOrder(positions []int64) []int {
-	places := make([]int, len(positions))
-	for i := range places {
-		places[i] = i
-	}
+	order := places(len(positions))
 	if !slices.IsSorted(positions) {
-		slices.SortFunc(places, func(a, b int) int { return cmp.Compare(positions[a], positions[b]) })
+		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(positions[a], positions[b]) })
 	}
-	return places
+	return order
 }
 
 // resultOf makes the result of the next step, in the loop's goroutine.
@@ -419,11 +409,9 @@ func readSource[T any](s *source, items iter.Seq2[T, error], take func(int64, T,
 
 // wait returns when the source has returned, or after the grace.
 func (s *source) wait(grace time.Duration) {
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
 	select {
 	case <-s.returned:
-	case <-timer.C:
+	case <-time.After(grace):
 	}
 }
 

@@ -31,7 +31,7 @@ func tagEndpoint(path, prefix string, most int, join func(earlier, later UserTag
 		faults:  func(i int, u UserTags) []*InputError { return userTagsFaults(i, u, most) },
 		join:    join,
 		appendJSON: func(dst []byte, u UserTags) ([]byte, bool) {
-			return appendUserTags(dst, u), len(userTagsFaults(0, u, most)) == 0
+			return appendUserTexts(dst, u.ToAccount, "Tags", u.Tags), len(userTagsFaults(0, u, most)) == 0
 		},
 	}
 }
@@ -47,7 +47,7 @@ func removing[T any](e endpoint[T]) endpoint[T] {
 //
 // API: tencentcloud.com/document/product/1047/60568.
 func (c *Client) AddTags(ctx context.Context, users []UserTags) (*Result, error) {
-	return run(ctx, c, &addTags, users)
+	return run(ctx, c.engine, &addTags, users)
 }
 
 // ReplaceTags gives users these tags and no others. It works as [Client.AddTags] does; for an account that comes twice, the later
@@ -55,7 +55,7 @@ func (c *Client) AddTags(ctx context.Context, users []UserTags) (*Result, error)
 //
 // API: tencentcloud.com/document/product/1047/60568.
 func (c *Client) ReplaceTags(ctx context.Context, users []UserTags) (*Result, error) {
-	return run(ctx, c, &replaceTags, users)
+	return run(ctx, c.engine, &replaceTags, users)
 }
 
 // RemoveTags removes tags from users. It works as [Client.AddTags] does. Whether it is an error to remove a tag that a user does
@@ -63,14 +63,14 @@ func (c *Client) ReplaceTags(ctx context.Context, users []UserTags) (*Result, er
 //
 // API: tencentcloud.com/document/product/1047/60569.
 func (c *Client) RemoveTags(ctx context.Context, users []UserTags) (*Result, error) {
-	return run(ctx, c, &removeTags, users)
+	return run(ctx, c.engine, &removeTags, users)
 }
 
 // ClearTags removes all tags from users. It works as [Client.RemoveTags] does.
 //
 // API: tencentcloud.com/document/product/1047/60570.
 func (c *Client) ClearTags(ctx context.Context, accounts []string) (*Result, error) {
-	return run(ctx, c, &clearTags, accounts)
+	return run(ctx, c.engine, &clearTags, accounts)
 }
 
 // GetTags reads the tags of accounts, any number of them. It works as [Client.GetAttr] does: the map has every account whose
@@ -80,8 +80,8 @@ func (c *Client) ClearTags(ctx context.Context, accounts []string) (*Result, err
 func (c *Client) GetTags(ctx context.Context, accounts []string) (map[string][]string, error) {
 	found := make(map[string][]string, len(accounts))
 	e := getTags
-	e.found = func(i int, tags any) { found[accounts[i]], _ = tags.([]string) }
-	result, err := run(ctx, c, &e, accounts)
+	e.onFound = func(i int, tags any) { found[accounts[i]], _ = tags.([]string) }
+	result, err := run(ctx, c.engine, &e, accounts)
 	if result == nil {
 		return nil, err
 	}
@@ -115,14 +115,6 @@ func joinTags(earlier, later UserTags) (UserTags, string) {
 		return earlier, fmt.Sprintf("together with earlier items, the account has more than %d tags", maxAddedTags)
 	}
 	return UserTags{earlier.ToAccount, tags}, ""
-}
-
-func appendUserTags(dst []byte, user UserTags) []byte {
-	dst = append(dst, `{"To_Account":`...)
-	dst, _ = appendText(dst, user.ToAccount)
-	dst = append(dst, `,"Tags":`...)
-	dst = appendTexts(dst, distinct(user.Tags))
-	return append(dst, '}')
 }
 
 // readUserTags reads the tags of accounts. An account that comes with different tags counts as not mentioned.

@@ -80,13 +80,13 @@ type TaskQuery struct {
 }
 
 var (
-	addTask = command{path: "v4/timpush/add_sched_task", quota: QuotaTasks, read: readTaskNumber}
+	addTask = command{path: "v4/timpush/add_sched_task", quota: QuotaTasks, read: readAs(decodeTaskID)}
 
 	// A change may be made again; the service may refuse it once the push has been sent.
 	modifyTask = command{path: "v4/timpush/modify_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true}
 	deleteTask = command{path: "v4/timpush/delete_sched_task", quota: QuotaTasks, repeatable: true, refusesRepeats: true, impersonal: true}
-	getTask    = command{path: "v4/timpush/get_sched_task", quota: QuotaTasks, repeatable: true, read: readTask}
-	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, read: readTaskPage, maxAnswer: maxTaskPage}
+	getTask    = command{path: "v4/timpush/get_sched_task", quota: QuotaTasks, repeatable: true, read: readAs(decodeTask)}
+	listTasks  = command{path: "v4/timpush/list_sched_task", quota: QuotaTasks, repeatable: true, read: readAs(decodeTaskPage), maxAnswer: maxTaskPage}
 )
 
 // AddTask schedules a push and returns the number of the task, or 0 if the service does not say.
@@ -98,15 +98,7 @@ var (
 //
 // API: tencentcloud.com/document/product/1047/78839.
 func (c *Client) AddTask(ctx context.Context, s Schedule) (id int64, err error) {
-	if err := invalid(s.faults(time.Now())); err != nil {
-		return 0, err
-	}
-	body, err := s.encode(c.sdkAppID, c.identity)
-	if err != nil {
-		return 0, err
-	}
-	id, err = ask[int64](ctx, c, &addTask, body)
-	return id, err
+	return askIfValid[int64](ctx, c.engine, &addTask, s.faults(time.Now()), s.request(c.sdkAppID, c.identity))
 }
 
 // ModifyTask changes when a task is sent, or what, while it is pending. Its type must be that of the task. The error is as that of
@@ -114,14 +106,7 @@ func (c *Client) AddTask(ctx context.Context, s Schedule) (id int64, err error) 
 //
 // API: tencentcloud.com/document/product/1047/78840.
 func (c *Client) ModifyTask(ctx context.Context, id int64, change TaskChange) error {
-	if err := invalid(change.faults(id, time.Now())); err != nil {
-		return err
-	}
-	body, err := change.encode(c.sdkAppID, c.identity, id)
-	if err != nil {
-		return err
-	}
-	_, err = ask[any](ctx, c, &modifyTask, body)
+	_, err := askIfValid[any](ctx, c.engine, &modifyTask, change.faults(id, time.Now()), change.request(c.sdkAppID, c.identity, id))
 	return err
 }
 
@@ -129,14 +114,7 @@ func (c *Client) ModifyTask(ctx context.Context, id int64, change TaskChange) er
 //
 // API: tencentcloud.com/document/product/1047/78841.
 func (c *Client) DeleteTask(ctx context.Context, id int64, t TaskType) error {
-	if err := invalid(taskFaults(id, t)); err != nil {
-		return err
-	}
-	body, err := taskRequest{SDKAppID: c.sdkAppID, TaskID: id, Type: t}.encode()
-	if err != nil {
-		return err
-	}
-	_, err = ask[any](ctx, c, &deleteTask, body)
+	_, err := askIfValid[any](ctx, c.engine, &deleteTask, taskFaults(id, t), taskRequest{SDKAppID: c.sdkAppID, TaskID: id, Type: t})
 	return err
 }
 
@@ -144,14 +122,7 @@ func (c *Client) DeleteTask(ctx context.Context, id int64, t TaskType) error {
 //
 // API: tencentcloud.com/document/product/1047/78842.
 func (c *Client) Task(ctx context.Context, id int64) (*Task, error) {
-	if err := invalid(taskFaults(id, TaskAll)); err != nil {
-		return nil, err
-	}
-	body, err := taskRequest{SDKAppID: c.sdkAppID, TaskID: id}.encode()
-	if err != nil {
-		return nil, err
-	}
-	return ask[*Task](ctx, c, &getTask, body)
+	return askIfValid[*Task](ctx, c.engine, &getTask, taskFaults(id, TaskAll), taskRequest{SDKAppID: c.sdkAppID, TaskID: id})
 }
 
 // Tasks lists tasks, with as many requests as it takes. An error, an [*InputErrors] or a [*CallError], ends the sequence; the task
@@ -162,7 +133,7 @@ func (c *Client) Tasks(ctx context.Context, q TaskQuery) iter.Seq2[*Task, error]
 	return func(yield func(*Task, error) bool) {
 		first := int64(-2) // of the page before; -1 is one that the service did not send
 		for offset := q.Offset; ; {
-			page, err := c.taskPage(ctx, q, offset)
+			page, err := askIfValid[taskPage](ctx, c.engine, &listTasks, q.faults(), q.request(c.sdkAppID, offset))
 			if err != nil {
 				yield(nil, err)
 				return
@@ -184,36 +155,10 @@ func (c *Client) Tasks(ctx context.Context, q TaskQuery) iter.Seq2[*Task, error]
 	}
 }
 
-func (c *Client) taskPage(ctx context.Context, q TaskQuery, offset int) (page taskPage, err error) {
-	if err := invalid(q.faults()); err != nil {
-		return page, err
-	}
-	body, err := q.encode(c.sdkAppID, offset)
-	if err != nil {
-		return page, err
-	}
-	return ask[taskPage](ctx, c, &listTasks, body)
-}
-
 // taskPage is the answer to one request for tasks.
 type taskPage struct {
 	tasks []*Task
 	total int // 0 if the answer does not say
-}
-
-func readTaskNumber(body []byte) (any, error) { return decodeTaskID(body), nil }
-
-func readTask(body []byte) (any, error) {
-	task, err := decodeTask(body)
-	if err == nil && task == nil {
-		err = errors.New("the answer has no task")
-	}
-	return task, err
-}
-
-func readTaskPage(body []byte) (any, error) {
-	tasks, total, err := decodeTasks(body)
-	return taskPage{tasks, total}, err
 }
 
 // taskType returns the type of a task with this content.
@@ -358,77 +303,71 @@ func (c *TaskContent) request(from string) *pushRequest {
 		r.Condition = c.To.condition()
 		return &r
 	}
-	seen := map[string]bool{}
-	for _, account := range c.Accounts {
-		if !seen[account] {
-			r.ToAccount = append(r.ToAccount, account)
-		}
-		seen[account] = true
-	}
+	r.ToAccount = distinct(c.Accounts)
 	return &r
 }
 
-func (r taskRequest) encode() ([]byte, error) { return json.Marshal(r, asIs) }
-
-func (s *Schedule) encode(app int, from string) ([]byte, error) {
-	return taskRequest{SDKAppID: app, Type: s.taskType(), SchedAt: utc(s.At), Content: s.request(from)}.encode()
+func (s *Schedule) request(app int, from string) taskRequest {
+	return taskRequest{SDKAppID: app, Type: s.taskType(), SchedAt: utc(s.At), Content: s.TaskContent.request(from)}
 }
 
-func (c *TaskChange) encode(app int, from string, id int64) ([]byte, error) {
+func (c *TaskChange) request(app int, from string, id int64) taskRequest {
 	r := taskRequest{SDKAppID: app, TaskID: id, Type: c.Type, SchedAt: utc(c.At)}
 	if c.Content != nil {
 		r.Content = c.Content.request(from)
 	}
-	return r.encode()
+	return r
 }
 
-// encode returns the body of a request for the tasks from an offset.
-func (q *TaskQuery) encode(app, offset int) ([]byte, error) {
-	return json.Marshal(struct {
-		SDKAppID           int `json:"Sdkappid"`
-		Offset, Want       int
-		OrderBy            string
-		Asc                bool
-		BeginTime, EndTime string
-		Keyword            string `json:",omitzero"`
-	}{app, offset, q.want(), cmp.Or(q.OrderBy, "createAt"), q.Asc, utc(q.BeginTime), utc(q.EndTime), q.Keyword})
+// taskPageRequest is the body of a request for tasks.
+type taskPageRequest struct {
+	SDKAppID           int `json:"Sdkappid"`
+	Offset, Want       int
+	OrderBy            string
+	Asc                bool
+	BeginTime, EndTime string
+	Keyword            string `json:",omitzero"`
 }
 
-func (q *TaskQuery) want() int { return cmp.Or(q.Want, tasksPerPage) }
+func (q *TaskQuery) request(app, offset int) taskPageRequest {
+	return taskPageRequest{
+		app, offset, cmp.Or(q.Want, tasksPerPage), cmp.Or(q.OrderBy, "createAt"), q.Asc, utc(q.BeginTime), utc(q.EndTime), q.Keyword,
+	}
+}
 
 // decodeTaskID returns the ID of an answer, or 0 if it has none.
-func decodeTaskID(answer jsontext.Value) int64 {
+func decodeTaskID(answer jsontext.Value) (int64, error) {
 	var wire struct{ TaskID int64 }
-	if unmarshalLoose(answer, &wire) != nil {
-		return 0
-	}
-	return max(wire.TaskID, 0)
+	_ = unmarshalLoose(answer, &wire) // the task was taken, also where its number cannot be read
+	return max(wire.TaskID, 0), nil
 }
 
-// decodeTask returns the task of an answer, or nil if it has none.
+// decodeTask returns the task of an answer.
 func decodeTask(answer jsontext.Value) (*Task, error) {
 	var wire struct{ TaskInfo jsontext.Value }
 	if err := unmarshalLoose(answer, &wire); err != nil {
 		return nil, err
 	}
 	tasks, err := readTasks(wire.TaskInfo)
-	if err != nil || len(tasks) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if len(tasks) == 0 {
+		return nil, errors.New("the answer has no task")
 	}
 	return tasks[0], nil
 }
 
-// decodeTasks returns a page of tasks, and how many there are in all; 0 if the answer does not say.
-func decodeTasks(answer jsontext.Value) (tasks []*Task, total int, err error) {
+func decodeTaskPage(answer jsontext.Value) (taskPage, error) {
 	var wire struct {
 		Total int
 		Tasks jsontext.Value
 	}
 	if err := unmarshalLoose(answer, &wire); err != nil {
-		return nil, 0, err
+		return taskPage{}, err
 	}
-	tasks, err = readTasks(wire.Tasks)
-	return tasks, max(wire.Total, 0), err
+	tasks, err := readTasks(wire.Tasks)
+	return taskPage{tasks, max(wire.Total, 0)}, err
 }
 
 // wireTask is a task whose content has not been read.

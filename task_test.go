@@ -40,7 +40,7 @@ func TestScheduleRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			assert.Empty(t, tc.schedule.faults(noon))
-			got, err := tc.schedule.encode(1400000000, "administrator")
+			got, err := marshal(tc.schedule.request(1400000000, "administrator"))
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, string(got))
 		})
@@ -98,7 +98,7 @@ func TestTaskChange(t *testing.T) {
 			t.Parallel()
 			assert.Equal(t, tc.fields, fieldsOf(t, tc.change.faults(tc.id, noon)))
 			if tc.fields == nil {
-				got, err := tc.change.encode(1, "a", tc.id)
+				got, err := marshal(tc.change.request(1, "a", tc.id))
 				require.NoError(t, err)
 				assert.Equal(t, tc.want, string(got))
 			}
@@ -110,11 +110,11 @@ func TestTaskQuery(t *testing.T) {
 	t.Parallel()
 	q := TaskQuery{BeginTime: noon.In(beijing), EndTime: noon.Add(time.Hour)}
 	assert.Empty(t, q.faults())
-	got, err := q.encode(1, 100)
+	got, err := marshal(q.request(1, 100))
 	require.NoError(t, err)
 	assert.Equal(t, `{"Sdkappid":1,"Offset":100,"Want":50,"OrderBy":"createAt","Asc":false,"BeginTime":"2026-12-01 12:00:00","EndTime":"2026-12-01 13:00:00"}`, string(got))
 	q.OrderBy, q.Asc, q.Keyword, q.Want = "schedat", true, "sale", 20
-	got, err = q.encode(1, 0)
+	got, err = marshal(q.request(1, 0))
 	require.NoError(t, err)
 	assert.Equal(t, `{"Sdkappid":1,"Offset":0,"Want":20,"OrderBy":"schedat","Asc":true,"BeginTime":"2026-12-01 12:00:00","EndTime":"2026-12-01 13:00:00","Keyword":"sale"}`, string(got))
 
@@ -153,9 +153,8 @@ func TestDecodeTask(t *testing.T) {
 	assert.Equal(t, taskSampleTask, task)
 
 	for _, none := range []string{`{}`, `{"TaskInfo":null}`, `{"TaskInfo":[]}`} {
-		task, err = decodeTask([]byte(none))
-		require.NoError(t, err)
-		assert.Nil(t, task)
+		_, err = decodeTask([]byte(none))
+		require.EqualError(t, err, "the answer has no task")
 	}
 	_, err = decodeTask([]byte(`{"TaskInfo":"x"}`))
 	require.Error(t, err)
@@ -163,18 +162,17 @@ func TestDecodeTask(t *testing.T) {
 
 func TestDecodeTasks(t *testing.T) {
 	t.Parallel()
-	tasks, total, err := decodeTasks([]byte(`{"Total":"2","Tasks":[` + taskSample + `,` + taskSample + `]}`))
+	page, err := decodeTaskPage([]byte(`{"Total":"2","Tasks":[` + taskSample + `,` + taskSample + `]}`))
 	require.NoError(t, err)
-	assert.Equal(t, []*Task{taskSampleTask, taskSampleTask}, tasks)
-	assert.Equal(t, 2, total)
-	tasks, total, err = decodeTasks([]byte(`{"Total":-3,"Tasks":null}`))
+	assert.Equal(t, taskPage{[]*Task{taskSampleTask, taskSampleTask}, 2}, page)
+	page, err = decodeTaskPage([]byte(`{"Total":-3,"Tasks":null}`))
 	require.NoError(t, err)
-	assert.Empty(t, tasks)
-	assert.Zero(t, total)
-	assert.EqualValues(t, 5, decodeTaskID([]byte(`{"TaskID":"5"}`)))
-	assert.Zero(t, decodeTaskID([]byte(`{"TaskID":"x"}`)))
-	assert.Zero(t, decodeTaskID([]byte(`{}`)))
-	assert.Zero(t, decodeTaskID([]byte(`{`)))
+	assert.Zero(t, page)
+	for answer, want := range map[string]int64{`{"TaskID":"5"}`: 5, `{"TaskID":"x"}`: 0, `{"TaskID":-5}`: 0, `{}`: 0, `{`: 0} {
+		id, err := decodeTaskID([]byte(answer))
+		require.NoError(t, err)
+		assert.Equal(t, want, id)
+	}
 }
 
 // What a caller reads and sends back must never reach more people than before.
@@ -209,16 +207,18 @@ func FuzzDecodeTask(f *testing.F) {
 	f.Add(`{"Total":1,"Tasks":[` + taskSample + `],"TaskID":1e3}`)
 	f.Add(`{"TaskInfo":{"Content":"{\"To_Account\":[1,null,{}]}","CreateAt":1e99}}`)
 	f.Fuzz(func(t *testing.T, answer string) {
-		require.GreaterOrEqual(t, decodeTaskID([]byte(answer)), int64(0))
-		tasks, _, _ := decodeTasks([]byte(answer))
-		if task, err := decodeTask([]byte(answer)); err == nil && task != nil {
+		id, _ := decodeTaskID([]byte(answer))
+		require.GreaterOrEqual(t, id, int64(0))
+		page, _ := decodeTaskPage([]byte(answer))
+		tasks := page.tasks
+		if task, err := decodeTask([]byte(answer)); err == nil {
 			tasks = append(tasks, task)
 		}
 		for _, task := range tasks {
 			if len(task.Content.faults("Content")) > 0 {
 				continue
 			}
-			body, err := task.Content.request("administrator").encode()
+			body, err := marshal(task.Content.request("administrator"))
 			require.NoError(t, err)
 			require.Equal(t, task.Content.To.Everybody, !strings.Contains(string(body), `"Condition":`) && task.Content.Accounts == nil)
 			require.True(t, stdjson.Valid(body))

@@ -40,7 +40,7 @@ const (
 // The calls wait in a queue, and only the first waits for its time: nothing is reserved ahead, so that a caller that gives
 // up delays no other, and a rate that has recovered holds for all.
 //
-// The epoch of a call is when its wait ended, in nanoseconds since the throttle was made. A call is out of date if a
+// The epoch of a call is when its wait ended, counted from when the throttle was made. A call is out of date if a
 // throttle code came later: until it is sent it must wait again, and its answer tells nothing new.
 type throttle struct {
 	quota float64 // calls a second
@@ -65,7 +65,7 @@ func newThrottle(quota float64) *throttle {
 }
 
 // wait returns when the next call may start, and its epoch.
-func (t *throttle) wait(ctx context.Context) (epoch int, err error) {
+func (t *throttle) wait(ctx context.Context) (epoch time.Duration, err error) {
 	if epoch, free := t.free(); free {
 		return epoch, nil
 	}
@@ -85,15 +85,15 @@ func (t *throttle) wait(ctx context.Context) (epoch int, err error) {
 }
 
 // free reports whether calls need not wait.
-func (t *throttle) free() (epoch int, free bool) {
+func (t *throttle) free() (epoch time.Duration, free bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Since(t.made)
-	return int(now), t.rate(now) >= t.quota
+	return now, t.rate(now) >= t.quota
 }
 
 // start lets a call start and returns 0, or returns how long it has to wait before it tries again.
-func (t *throttle) start() (epoch int, wait time.Duration) {
+func (t *throttle) start() (epoch, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Since(t.made)
@@ -105,14 +105,14 @@ func (t *throttle) start() (epoch int, wait time.Duration) {
 		return 0, next - now
 	}
 	t.last = now
-	return int(now), 0
+	return now, 0
 }
 
 // sends is called just before a call is sent. It reports false if the call has to wait again.
-func (t *throttle) sends(epoch int) bool {
+func (t *throttle) sends(epoch time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if time.Duration(epoch) < t.resume {
+	if epoch < t.resume {
 		return false
 	}
 	now := time.Since(t.made)
@@ -154,14 +154,13 @@ func (t *throttle) irregular() bool { return t.early >= manyEarly }
 
 // refused slows down after a throttle code that answers the call of an epoch, for at least retryAfter. It reports false if
 // that is out of date.
-func (t *throttle) refused(epoch int, retryAfter time.Duration) bool {
+func (t *throttle) refused(epoch, retryAfter time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	started := time.Duration(epoch)
-	if started < t.resume {
+	if epoch < t.resume {
 		return false
 	}
-	step, since, rate := firstStep, started-t.resume, t.rate(started)
+	step, since, rate := firstStep, epoch-t.resume, t.rate(epoch)
 	lowest := min(lowestRate*t.quota, rate)
 	switch {
 	case t.pause > 0 && since < soon:
@@ -185,5 +184,5 @@ func (t *throttle) refused(epoch int, retryAfter time.Duration) bool {
 
 // refusedNow slows down after a throttle code that a call of another quota got, and that is about all calls.
 func (t *throttle) refusedNow(retryAfter time.Duration) {
-	t.refused(int(time.Since(t.made)), retryAfter)
+	t.refused(time.Since(t.made), retryAfter)
 }

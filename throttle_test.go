@@ -332,7 +332,7 @@ func TestThrottleOfSmallRequestsToRecipients(t *testing.T) {
 	})
 }
 
-// TestThrottleKeepsOneCallASecond, whatever is refused.
+// TestThrottleKeepsOneCallASecond, whatever is refused, and begins with no more.
 func TestThrottleKeepsOneCallASecond(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)
@@ -349,6 +349,9 @@ func TestThrottleKeepsOneCallASecond(t *testing.T) {
 			require.NoError(t, err)
 		}
 		assert.LessOrEqual(t, time.Since(began), 16*time.Second+20*time.Second, "the longest pause, and one call a second")
+		calls := s.Calls()
+		accepted := calls[len(calls)-21:]
+		assert.InDelta(t, time.Second, accepted[1].Time.Sub(accepted[0].Time), float64(50*time.Millisecond))
 	})
 }
 

@@ -70,7 +70,7 @@ func (v *verification) read(ctx context.Context, at []int) (missing []int) {
 	}
 	states := make([]state, len(at))
 	e := getAttr
-	e.found = func(k int, attrs any) {
+	e.onFound = func(k int, attrs any) {
 		states[k] = state{outcome: Done}
 		if !v.items[at[k]].Attrs.storedIn(attrsOf(attrs)) {
 			states[k] = state{outcome: Rejected, err: ErrNotStored}

@@ -171,7 +171,7 @@ func (c *checkup) clock(ctx context.Context) error {
 	began := time.Now()
 	resp, err := client.Do(req)
 	if err != nil {
-		return c.bad("clock", err, c.headRemedy(err))
+		return c.bad("HTTP", err, c.headRemedy(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	date, err := http.ParseTime(resp.Header.Get("Date"))

@@ -75,13 +75,13 @@ func TestCheckTriesBothHosts(t *testing.T) {
 		"both": {nil, []string{"ok    clock", "ok    backup clock", "WRONG key"}, []string{remedy}},
 		"only the backup": {
 			map[string]bool{host: true},
-			[]string{"WRONG clock", remedy + host, "ok    backup clock", "The backup host can be reached: give --base-url https://" + backup}, []string{"key  "},
+			[]string{"WRONG HTTP", remedy + host, "ok    backup clock", "The backup host can be reached: give --base-url https://" + backup}, []string{"key  "},
 		},
 		"only the first": {
-			map[string]bool{backup: true}, []string{"ok    clock", "WRONG backup clock", remedy + backup, "WRONG key"}, []string{"The backup host can"},
+			map[string]bool{backup: true}, []string{"ok    clock", "WRONG backup HTTP", remedy + backup, "WRONG key"}, []string{"The backup host can"},
 		},
 		"none": {
-			map[string]bool{host: true, backup: true}, []string{"WRONG clock", "WRONG backup clock"}, []string{"The backup host can", "key  "},
+			map[string]bool{host: true, backup: true}, []string{"WRONG HTTP", "WRONG backup HTTP"}, []string{"The backup host can", "key  "},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,8 +28,10 @@ func parquetFile(t *testing.T, n int) string {
 	for i := range n {
 		city, sex := fmt.Sprintf("c%d", i%97), []string{"f", "m", ""}[i%3]
 		people = append(people, person{fmt.Sprintf("u%d", i), &city, sex, int64(i)})
+		if i == 1 {
+			people[i].City = nil
+		}
 	}
-	people[1].City = nil
 	var b bytes.Buffer
 	require.NoError(t, parquet.Write(&b, people, parquet.MaxRowsPerRowGroup(700), parquet.PageBufferSize(1000)))
 	return b.String()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	timpush "github.com/timpush/timpush-go"
 )
@@ -38,10 +39,16 @@ func classify(batch []item, places []int, err error) {
 	switch {
 	case err == nil:
 	case isPartial:
+		again := timpush.Remaining(err, places)
 		for u := range partial.Users() {
-			if u.Index >= 0 {
-				batch[places[u.Index]].classify(u.Outcome, u.Err)
+			if u.Index < 0 {
+				continue
 			}
+			k, outcome := places[u.Index], u.Outcome
+			if outcome == timpush.Rejected && slices.Contains(again, k) { // together with others, of whom one is at fault
+				outcome = timpush.Unknown
+			}
+			batch[k].classify(outcome, u.Err)
 		}
 	case isInvalid: // nothing was sent, for the faults of some
 		for _, k := range places {

@@ -194,10 +194,7 @@ func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
 		case a := <-d.auditor.results:
 			d.audited(a)
 		case value := <-d.panicked:
-			if value == nil {
-				runtime.Goexit()
-			}
-			panic(value)
+			passOn(value)
 		case err = <-d.failed:
 		case <-d.sends.Done():
 			err = errLeaseLost
@@ -208,6 +205,14 @@ func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
 			return err
 		}
 	}
+}
+
+// passOn ends the goroutine of Run as a callback of the Client has ended its own.
+func passOn(panicked any) {
+	if panicked == nil {
+		runtime.Goexit()
+	}
+	panic(panicked)
 }
 
 func (d *dispatcher) tick() error {
@@ -270,7 +275,7 @@ func (d *dispatcher) addParked(p parked) {
 		return
 	}
 	a := d.account(p.Updates[0].Account)
-	a.updates, a.recorded, a.tries, a.tried = p.Updates, len(p.Updates), p.Tries, true
+	a.updates, a.recorded, a.tries = p.Updates, len(p.Updates), p.Tries
 	d.parked[a] = true
 	d.pending += len(p.Updates)
 	d.enqueue(a)
@@ -383,7 +388,6 @@ func (d *dispatcher) apply(i item, counts bool) {
 		d.delayed = append(d.delayed, a)
 	}
 	if i.asked && !i.notSent {
-		a.tried = true
 		d.record.Redelivered += uint64(i.count)
 	}
 	a.taken = 0
@@ -400,7 +404,7 @@ func (d *dispatcher) settle(a *account) {
 	a.recorded = max(a.recorded-a.taken, 0)
 	d.pending -= a.taken
 	a.updates = a.updates[a.taken:]
-	a.taken, a.tries, a.tried, a.notUntil, a.closing = 0, 0, false, time.Time{}, false
+	a.taken, a.tries, a.notUntil, a.closing = 0, 0, time.Time{}, false
 	if len(a.updates) == 0 {
 		delete(d.accounts, a.name)
 		return
@@ -431,8 +435,8 @@ func (d *dispatcher) resume() {
 
 // pause stops sending for a while, longer each time.
 func (d *dispatcher) pause(err error) {
-	if time.Now().Before(d.resumes) {
-		return // a request that was in flight when the pause began
+	if time.Now().Before(d.resumes) || d.sends.Err() != nil {
+		return // a request that was in flight when the pause began, or that was cut off here
 	}
 	least, most := 1, maxPause
 	if needsOperator(err) {

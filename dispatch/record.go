@@ -139,7 +139,12 @@ func (d *dispatcher) end() error {
 	timeout := time.AfterFunc(drainTime, d.revoke)
 	defer timeout.Stop()
 	for d.batches > 0 {
-		d.finish(<-d.results)
+		select {
+		case batch := <-d.results:
+			d.finish(batch)
+		case value := <-d.panicked:
+			passOn(value)
+		}
 	}
 	recorded := d.park()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.sends), d.length)
@@ -148,18 +153,8 @@ func (d *dispatcher) end() error {
 		return err
 	}
 	d.forget(recorded)
-	if !d.tried() {
-		d.record.Horizon = d.record.Floor
+	if d.replay == 0 { // what the last dispatcher had sent has been read
+		d.record.Horizon = d.readTo
 	}
 	return d.lease.release(ctx)
-}
-
-// tried reports whether something may have been sent that is not settled.
-func (d *dispatcher) tried() bool {
-	for _, a := range d.accounts {
-		if a.tried {
-			return true
-		}
-	}
-	return false
 }

@@ -428,6 +428,55 @@ func TestNothingGoesBackAfterACrash(t *testing.T) {
 	assert.Equal(t, 750, stats(t, q).Redelivered)
 }
 
+// TestNothingGoesBackAfterAnEnd: an update that was never sent keeps the floor below values that were sent.
+func TestNothingGoesBackAfterAnEnd(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	held := make(firstHeld, 1)
+	stop := run(t, q, fake.Client(timpush.WithLimiter(held), timpush.WithMaxAttempts(1)))
+	set(t, q, user("held", "1"))
+	eventually(t, "the first request waits", func() bool { return len(held) == 1 })
+	for k := 1; k <= 2; k++ {
+		concurrently(100, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), fmt.Sprint(k)))) })
+		eventually(t, "they are sent", func() bool { return len(cities(fake)) == 100 && fake.Attrs("user99")["city"] == fmt.Sprint(k) })
+	}
+	stop()
+	assert.Empty(t, stats(t, q).Paused, "the request was cut off here")
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	for account, values := range cities(fake) {
+		assert.True(t, slices.IsSorted(values), "%s got %v", account, values)
+	}
+}
+
+// TestEndIsNoFaultOfAnUpdate: Run ends while the Client looks for the account at fault among those of a refused request.
+func TestEndIsNoFaultOfAnUpdate(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	concurrently(100, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), "Rome"))) })
+	fake.Inject(timpushtest.ErrorCode(70107), timpushtest.Hang())
+	stop := run(t, q, quickClient(fake))
+	eventually(t, "it is looked for", func() bool { return len(fake.Calls()) == 2 })
+	stop()
+	assert.Empty(t, letters(t, q))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), 100)
+}
+
+// firstHeld is a limiter that keeps the first request until its context ends.
+type firstHeld chan struct{}
+
+func (h firstHeld) Wait(ctx context.Context) error {
+	select {
+	case h <- struct{}{}:
+		<-ctx.Done()
+		return ctx.Err()
+	default:
+		return nil
+	}
+}
+
 func TestSettledMessagesAreDeleted(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithDuplicateWindow(500*time.Millisecond))
@@ -611,6 +660,30 @@ func TestPanicOfACallback(t *testing.T) {
 			run(t, q, quickClient(fake))
 			eventually(t, "it is sent", func() bool { return fake.Attrs("mary")["city"] == "Rome" })
 		})
+	}
+}
+
+// TestPanicWhileRunEnds comes out of it, too.
+func TestPanicWhileRunEnds(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir())
+	require.NoError(t, q.SetAttr(t.Context(), user("mary", "Rome")))
+	ctx, cancel := context.WithCancel(t.Context())
+	c := fake.Client(timpush.WithSigner(signer(func() (string, time.Time, error) {
+		cancel()
+		time.Sleep(50 * time.Millisecond) // until Run waits for what is in flight
+		panic("signer")
+	})))
+	ended := make(chan any, 1)
+	go func() {
+		defer func() { ended <- recover() }()
+		_ = q.Run(ctx, c)
+	}()
+	select {
+	case value := <-ended:
+		assert.Equal(t, "signer", value)
+	case <-time.After(soon):
+		t.Fatal("Run goes on")
 	}
 }
 

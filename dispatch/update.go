@@ -60,7 +60,6 @@ type account struct {
 	recorded int       // of the updates, in the record
 	most     int       // updates that are sent together, since more were refused; 0: all
 	tries    int       // that failed with a transient fault
-	tried    bool      // some of the updates may have been sent
 	ready    bool      // is in dispatcher.ready
 	closing  bool      // those taken are settled, but the record still has them
 	notUntil time.Time // when it is to be sent again

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,6 +153,33 @@ func TestQuotaIsUsedAtADistance(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHurriedCallersUseTheQuota: more callers than can have a slot in time do not keep each other from it.
+func TestHurriedCallersUseTheQuota(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		const span = 3 * time.Second
+		l := newLimiter(t, &distant{m, 60 * time.Millisecond, 0.5, 0.1})
+		began := time.Now()
+		var calls atomic.Int64
+		var all sync.WaitGroup
+		for range 200 {
+			all.Go(func() {
+				for time.Since(began) < span {
+					if l.Wait(within(t, 300*time.Millisecond)) == nil {
+						calls.Add(1)
+					} else {
+						time.Sleep(100 * time.Millisecond)
+					}
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%.1f calls/s, %.1f questions/s", float64(calls.Load())/span.Seconds(), float64(m.asks.Load())/span.Seconds())
+		assert.Greater(t, calls.Load(), int64(75*span.Seconds()))
+		assert.Less(t, m.asks.Load(), calls.Load()*5/4)
+	})
 }
 
 // figuresAtADistance measures the same with a real Redis behind delaying proxies. On a machine that stands still for

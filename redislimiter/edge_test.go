@@ -2,7 +2,10 @@ package redislimiter_test
 
 import (
 	"context"
+	"errors"
+	"net"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,5 +80,32 @@ func TestSilentNodeOfAClusterIsReplaced(t *testing.T) {
 		m.ask = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		require.Error(t, l.Wait(t.Context()))
 		assert.Equal(t, 1, c.reloads)
+	})
+}
+
+// dialled is a Redis 60 ms away, and counts the connections beside those of its pool.
+type dialled struct {
+	*memory
+	connections atomic.Int64
+}
+
+func (d *dialled) Options() *redis.Options {
+	return &redis.Options{Dialer: func(context.Context, string, string) (net.Conn, error) {
+		d.connections.Add(1)
+		return nil, errors.New("not needed")
+	}}
+}
+
+func TestCallersThatGiveUpOpenNoConnections(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		rdb := &dialled{memory: m}
+		l := newLimiter(t, rdb)
+		m.back = func() { time.Sleep(60 * time.Millisecond) }
+		for range 20 {
+			require.ErrorIs(t, l.Wait(within(t, 30*time.Millisecond)), context.DeadlineExceeded)
+		}
+		time.Sleep(time.Second)
+		assert.Zero(t, rdb.connections.Load(), "Redis has answered, if too late for them")
 	})
 }

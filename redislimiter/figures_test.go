@@ -122,8 +122,8 @@ func (f *fleet) calls(from time.Time, d time.Duration) (times []time.Time, by [r
 func TestRealTime(t *testing.T) { //nolint:paralleltest // see above
 	for name, test := range map[string]func(t *testing.T){
 		"figures of processes": figuresOfProcesses, "figures at a distance": figuresAtADistance,
-		"throttle code": throttleCodePausesOtherProcesses, "many replicas": manyReplicas,
-		"cluster": cluster, "sentinel": sentinel, "read-only replica": readOnlyReplicaIsNamed, "foreign value": foreignValueIsNamed,
+		"many replicas": manyReplicas,
+		"cluster":       cluster, "sentinel": sentinel, "read-only replica": readOnlyReplicaIsNamed, "foreign value": foreignValueIsNamed,
 		"rights": rightsOfAUser, "full Redis": fullRedis, "refused connection": refusedConnectionIsNoSilence, "silent server": silentServer,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,17 +204,6 @@ func (f *fleet) refused() (times []time.Time) {
 		}
 	}
 	return times
-}
-
-// The first refusal is known 100 to 300 ms after its call. By then each replica has reserved at most four slots more, which
-// are over 170 ms later.
-func throttleCodePausesOtherProcesses(t *testing.T) {
-	f := startFleet(t, timpushtest.WithQuota(50)) // another program uses the other half
-	require.Eventually(t, func() bool { return len(f.refused()) > 0 }, 10*time.Second, 10*time.Millisecond)
-	time.Sleep(time.Until(f.refused()[0].Add(time.Second)))
-	times, by := f.calls(f.refused()[0].Add(600*time.Millisecond), 400*time.Millisecond)
-	t.Logf("600 to 1000 ms after the first refusal: %d calls, by process %v", len(times), by)
-	assert.Empty(t, times)
 }
 
 // unfair is the greatest difference of a replica from its fair share, as a part of that.

@@ -40,7 +40,7 @@
 //
 // # Throttle codes
 //
-// As an Observer, the Limiter pauses all replicas for a second when the service answers one of them that the rate of its
+// As an Observer, the Limiter pauses all replicas for 0.1 s when the service answers one of them that the rate of its
 // quota is too high. How far that one then slows down is up to its Client.
 package redislimiter
 
@@ -95,11 +95,13 @@ type Limiter struct {
 
 	mu       sync.Mutex // guards the following
 	entered  int        // callers that ask for a slot or have one
+	asking   int        // of these, those that have no answer yet
 	rate     rate       // of slots that were reserved
 	clock    redisClock
 	measured bool          // the distance to Redis is known
 	lead     time.Duration // how far ahead of the clock of Redis a slot must be
 	longest  time.Duration // the longest lead of all replicas
+	free     time.Time     // the next slot by our clock, as far as is known
 	last     int64         // the latest slot that Redis has given us, by its clock
 	lastAt   time.Time     // the same, by ours
 	paused   time.Time     // when a throttle code was last seen here
@@ -280,6 +282,10 @@ func (l *Limiter) reserve(ctx context.Context, calls int) (slot, error) {
 	if !l.mayAsk() {
 		return l.reserveAlone(ctx, calls)
 	}
+	if err := l.beginToAsk(patience(ctx)); err != nil {
+		return slot{}, err
+	}
+	defer l.endToAsk()
 	a, err := l.ask(ctx, request{calls: calls, patience: l.patienceAtRedis(ctx), restart: l.returning()})
 	switch {
 	case ctx.Err() != nil:
@@ -296,6 +302,29 @@ func (l *Limiter) reserve(ctx context.Context, calls int) (slot, error) {
 		s.at = s.at.Add(rand.N(horizon-a.longest) - horizon)
 	}
 	return s, nil
+}
+
+// beginToAsk counts the caller among those that ask, unless a slot will come too late for it, as far as is known: while it asked
+// in vain, others would run out of the time in which they can still have one. One at a time asks a Redis that is too far away,
+// since it may be nearer now.
+func (l *Limiter) beginToAsk(patience time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wait := time.Until(l.free) + time.Duration(l.asking)*l.step
+	if l.entered > 1 {
+		wait = max(wait, l.clock.trip/2+l.lead-near)
+	}
+	if wait > patience {
+		return errPastDeadline(wait)
+	}
+	l.asking++
+	return nil
+}
+
+func (l *Limiter) endToAsk() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asking--
 }
 
 // patienceAtRedis is how far ahead a slot may be when the question has arrived at Redis.

@@ -10,7 +10,11 @@ import (
 	"github.com/timpush/timpush-go"
 )
 
-// Observe pauses all replicas for a second after an attempt that was answered with a throttle code or HTTP status 429, if
+// pause is as long as the first one of a Client. After a longer one, the calls that have passed the throttle of a Client meanwhile
+// leave at the whole quota and are refused, which makes the next pause.
+const pause = 100 * time.Millisecond
+
+// Observe pauses all replicas for 0.1 s after an attempt that was answered with a throttle code or HTTP status 429, if
 // the endpoint belongs to the quota of the Limiter or the code is about all calls of the app. It does not block: the pause
 // is written in the background, and if Redis is down it holds for this process only. Slots that other replicas have
 // reserved already are still used.
@@ -20,7 +24,7 @@ func (l *Limiter) Observe(ctx context.Context, e timpush.Event) context.Context 
 	}
 	l.mu.Lock()
 	l.paused = time.Now()
-	l.nextAlone = later(l.nextAlone, l.paused.Add(horizon))
+	l.nextAlone = later(l.nextAlone, l.paused.Add(pause))
 	l.mu.Unlock()
 	if l.pausing.CompareAndSwap(false, true) {
 		go l.pause(context.WithoutCancel(ctx))
@@ -30,8 +34,8 @@ func (l *Limiter) Observe(ctx context.Context, e timpush.Event) context.Context 
 
 func (l *Limiter) pause(ctx context.Context) {
 	defer l.pausing.Store(false)
-	defer func() { _ = recover() }()                                      // so does the next Wait, in the caller's goroutine
-	_, _ = l.ask(ctx, request{calls: 1, patience: noSlot, restart: true}) // if it fails, so does the next Wait, which reports it
+	defer func() { _ = recover() }()                                     // so does the next Wait, in the caller's goroutine
+	_, _ = l.ask(ctx, request{calls: 1, patience: noSlot, pause: pause}) // if it fails, so does the next Wait, which reports it
 }
 
 // throttled reports whether an answer says that the quota of this Limiter is exceeded.

@@ -22,7 +22,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local step, horizon, quota = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local calls, lead, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local last, restart = tonumber(ARGV[7]), ARGV[8] == '1'
+local last, restart, pause = tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9])
 local span, window = 5000, quota * step
 
 local value = redis.call('GET', KEYS[1]) or '0'
@@ -89,7 +89,10 @@ end
 if (restart and batches ~= '') or (calls > 1 and batches == '') then
 	batches = batch(math.floor(free / span), quota) -- what was reserved before is not known, so as much as there can be
 end
-if restart then
+if pause > 0 then
+	free = math.max(free, now + pause)
+end
+if restart or pause > 0 then
 	save()
 end
 
@@ -120,6 +123,7 @@ type request struct {
 	calls    int           // that leave in the slot, at least 1
 	patience time.Duration // a slot that is farther away is not reserved
 	restart  bool          // all slots start again beyond the horizon
+	pause    time.Duration // the next slot comes after it
 }
 
 // answer is what Redis said. Its times are in microseconds of its own clock.
@@ -147,16 +151,17 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 	}
 	results := make(chan result, 1)
 	args := l.arguments(r)
+	dialed, stop := l.dialIfSlow(question)
 	go func() { // since go-redis does not stop reading when its context ends
 		var r result
 		defer func() {
 			r.panicked = recover() // of a hook of the client, for instance: it is the caller's
+			stop()                 // also where the caller has gone
 			results <- r
 		}()
 		r.answer, r.err = l.run(question, args)
 		r.late = question.Err() != nil
 	}()
-	dialed, stop := l.dialIfSlow(question)
 	select {
 	case <-ctx.Done():
 		context.AfterFunc(question, func() {
@@ -173,7 +178,6 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 		return answer{}, ctx.Err()
 	case r := <-results:
 		cancel()
-		stop()
 		switch {
 		case r.panicked != nil:
 			panic(r.panicked)
@@ -247,7 +251,7 @@ func (l *Limiter) arguments(r request) []any {
 	}
 	return []any{
 		l.step.Microseconds(), horizon.Microseconds(), l.quota,
-		r.calls, max(l.lead-near, 0).Microseconds(), r.patience.Microseconds(), last, restart,
+		r.calls, max(l.lead-near, 0).Microseconds(), r.patience.Microseconds(), last, restart, r.pause.Microseconds(),
 	}
 }
 
@@ -285,7 +289,9 @@ func (l *Limiter) learn(a answer) answer {
 	l.lead = nextLead(l.lead, trip)
 	l.longest = a.longest
 	a.local = l.clock.local(a.at)
+	l.free = a.local
 	if a.reserved {
+		l.free = a.local.Add(l.step)
 		l.last, l.lastAt = a.at, a.local
 		l.rate.count(a.answered)
 	}

@@ -237,6 +237,18 @@ func TestCheckpointFindsALateChange(t *testing.T) {
 	assert.False(t, w.has("u.csv.checkpoint"))
 }
 
+// A code that stops the run while the row at fault of a refused request is looked for makes no rejects of the others.
+func TestStopDuringASearchRejectsNoRow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(200))
+	w.fake.Inject(timpushtest.Fault{}, timpushtest.ErrorCode(70107), timpushtest.Fault{}, timpushtest.ErrorCode(70107), timpushtest.ErrorCode(70009))
+	r := w.run("set-attr", "--in-flight", "1", "u.csv")
+	require.Equal(t, 3, r.code, r.err)
+	assert.False(t, w.has("u.csv.rejected.ndjson"))
+	assert.Equal(t, 50, strings.Count(w.read("u.csv.failed.ndjson"), "\n"))
+}
+
 // A write that was torn, or garbage at the end, costs the last lines only.
 func TestCheckpointThatIsTorn(t *testing.T) {
 	t.Parallel()

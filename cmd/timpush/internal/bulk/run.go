@@ -339,18 +339,24 @@ func (r *Run) recordPending() {
 func (r *Run) classify(ctx context.Context, batch *timpush.BatchResult, err error) []outcome {
 	all := make([]outcome, len(batch.Users))
 	r.window.remove(batch.Positions, all)
-	failed := map[int]*timpush.UserError{}
+	failed, places := map[int]*timpush.UserError{}, make([]int, len(all))
 	if partial, ok := errors.AsType[*timpush.PartialError](err); ok {
 		for u := range partial.Users() {
 			failed[u.Index] = u
 		}
 	}
+	for i := range places {
+		places[i] = i
+	}
+	again := timpush.Remaining(err, places)
 	for i := range all {
 		o := &all[i]
 		o.user = batch.Users[i]
 		if batch.Outcomes[i] != timpush.Done {
 			o.err = failed[int(batch.Positions[i])]
-			o.action = actionFor(ctx, o.err)
+			if o.action = actionFor(ctx, o.err); o.action == reject && slices.Contains(again, i) {
+				o.action = retry // refused together with others, of whom one is at fault
+			}
 		}
 	}
 	return all

@@ -2,6 +2,7 @@ package timpushtest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -50,7 +51,7 @@ func (j job) readObject() (object, *refusal) {
 		return nil, refuse(codeBodyTooLong, "the body has more than %d bytes", limit)
 	}
 	if !json.Valid(j.body) || !utf8.Valid(j.body) {
-		return nil, refuse(orElse(j.settings.NotJSONCode, codeNotJSON), "the body is not JSON")
+		return nil, refuse(cmp.Or(j.settings.NotJSONCode, codeNotJSON), "the body is not JSON")
 	}
 	var fields object
 	if json.Unmarshal(j.body, &fields) != nil || fields == nil {
@@ -90,7 +91,7 @@ func (j job) readEntries() ([]json.RawMessage, *refusal) {
 	}
 	limit, code := j.settings.maxUsers, codeTooManyAccounts
 	if j.recipients {
-		limit, code = maxRecipients, orElse(j.settings.BatchSizeCode, codeTooManyRecipients)
+		limit, code = maxRecipients, cmp.Or(j.settings.BatchSizeCode, codeTooManyRecipients)
 	}
 	if len(entries) > limit {
 		return nil, refuse(code, "more than %d accounts", limit)

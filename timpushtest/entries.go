@@ -149,20 +149,24 @@ func readEntry[T object | []json.RawMessage](set *settings, raw json.RawMessage)
 	return account, attrs, nil
 }
 
-// userAttrsAccounts reads the accounts of a body without checking it.
-func userAttrsAccounts(body []byte) []string { return listedAccounts(body, "UserAttrs") }
-
-// listedAccounts reads the accounts of the elements of a field without checking them.
+// listedAccounts reads the accounts of a field without checking them: its elements are accounts, or objects with one.
 func listedAccounts(body []byte, field string) []string {
 	var fields object
-	var entries []object
+	var entries []json.RawMessage
 	if !utf8.Valid(body) || json.Unmarshal(body, &fields) != nil ||
 		json.Unmarshal(fields[field], &entries) != nil || entries == nil {
 		return nil
 	}
 	accounts := make([]string, len(entries))
-	for i, e := range entries {
-		_ = json.Unmarshal(e["To_Account"], &accounts[i]) // stays "" if it is not a string
+	for i, raw := range entries {
+		if field != "To_Account" {
+			var entry object
+			if json.Unmarshal(raw, &entry) != nil {
+				return nil
+			}
+			raw = entry["To_Account"]
+		}
+		accounts[i], _ = readText(raw)
 	}
 	return accounts
 }

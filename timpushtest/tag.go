@@ -159,9 +159,6 @@ func (j job) readTags(raw json.RawMessage, limit int) (account string, tags []st
 	return account, tags, nil
 }
 
-// userTagsAccounts reads the accounts of a body without checking it.
-func userTagsAccounts(body []byte) []string { return listedAccounts(body, "UserTags") }
-
 // limitTags fails the accounts that would have too many tags, or a tag of the other type of account. It runs under the lock.
 func (j job) limitTags(changes []change) *refusal {
 	after := map[string][]string{}      // of the accounts that change

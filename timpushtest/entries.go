@@ -195,7 +195,8 @@ func (j job) indexOf(account, name string) (int, *refusal) {
 	return index, nil
 }
 
-func (set *settings) perAccount(bad *refusal) bool {
+// isListed reports whether a refusal of an entry puts its account into ErrorList, and does not fail the request.
+func (set *settings) isListed(bad *refusal) bool {
 	return bad.code == codeInvalidAttr && (set.InvalidAttrPerAccount || bad.long && set.LongValue == LongValuePerAccount)
 }
 

@@ -16,7 +16,7 @@ func (j job) checkRemoval(raw json.RawMessage) (change, *refusal) {
 	for _, name := range names {
 		index, bad := j.checkRemoved(account, name)
 		switch {
-		case bad != nil && j.settings.perAccount(bad):
+		case bad != nil && j.settings.isListed(bad):
 			c.fail(bad.code, bad.info)
 			return c, nil
 		case bad != nil:

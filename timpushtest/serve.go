@@ -108,8 +108,15 @@ func (s *Server) newJob(call Call, fault Fault) job {
 	return job{Server: s, command: commands[call.Path], body: call.Body, fault: fault, names: s.names}
 }
 
-// serve answers one request. Checks that need no body are made on arrival, the rest after the latency.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers a request as the fake does on its own listener. So a fake can stand behind a listener of the caller's,
+// or beside other pages; with [WithInMemory] it opens no port of its own:
+//
+//	fake := timpushtest.NewServer(timpushtest.WithInMemory())
+//	defer fake.Close()
+//	err := http.ListenAndServe("localhost:8080", fake)
+//
+// A fault that cuts the connection then closes it, which is no reset.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.begin() {
 		panic(http.ErrAbortHandler)
 	}

@@ -27,7 +27,7 @@ func (j job) checkSetting(raw json.RawMessage) (change, *refusal) {
 	for _, name := range slices.Sorted(maps.Keys(attrs)) {
 		index, value, bad := j.checkAttr(account, name, attrs[name])
 		switch {
-		case bad != nil && set.perAccount(bad):
+		case bad != nil && set.isListed(bad):
 			c.fail(bad.code, bad.info)
 			return c, nil
 		case bad != nil:

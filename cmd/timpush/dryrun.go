@@ -2,10 +2,8 @@ package main
 
 import (
 	"io"
-	"maps"
 	"math"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/timpush/timpush-go"
@@ -55,5 +53,3 @@ func (j *job) dryClient(gate *gate, options []timpush.Option) (*timpush.Client, 
 	client, err := timpush.NewClient(config, options...)
 	return client, s, usage(err)
 }
-
-func sortedKeys(m map[string]int64) []string { return slices.Sorted(maps.Keys(m)) }

@@ -75,7 +75,7 @@ func (l *accountList) with(g *gate, do func(*timpush.Client, *gate, iter.Seq2[st
 	}
 	warn(l.cmd, s)
 	g.limiter = timpush.NewLimiter(s.Rate)
-	client, _, err := newClientOf(s, g.options()...)
+	client, err := newClientOf(s, g.options()...)
 	if err != nil {
 		return err
 	}

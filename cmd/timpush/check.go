@@ -39,7 +39,7 @@ func newCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, _, err := newClientOf(s, timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(stepTimeout))
+			client, err := newClientOf(s, timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(stepTimeout))
 			if err != nil {
 				return err
 			}

@@ -135,7 +135,7 @@ func (f *pushFlags) prepare() (client *timpush.Client, content timpush.TaskConte
 	if f.dryRun {
 		options = append(options, timpush.WithHTTPClient(&http.Client{Transport: &f.captured}), timpush.WithMaxAttempts(1))
 	}
-	client, _, err = newClientOf(s, options...)
+	client, err = newClientOf(s, options...)
 	return client, content, err
 }
 
@@ -366,7 +366,7 @@ func newRevoke() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		client, _, err := newClientOf(s)
+		client, err := newClientOf(s)
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
-	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
@@ -44,8 +43,8 @@ type rowCounts struct {
 }
 
 // finish closes the files, shows the summary, and returns the error with the exit code.
-func (j *job) finish(r *bulk.Run, reporter *reporter, err error) error {
-	reporter.end()
+func (j *job) finish(r *bulk.Run, err error) error {
+	j.reporter.end()
 	sum := summary{
 		rowCounts: rowCounts(r.Counts), Requests: r.Stream.Requests, Seconds: r.Stream.Elapsed.Seconds(), Reasons: r.Reasons.Most(topReasons), Notes: notes(j.input.Notes()),
 		Failures: r.Failures.Name(), Rejects: r.Rejects.Name(), Resumable: err != nil && r.Log != nil && r.Rows() > 0,
@@ -53,9 +52,7 @@ func (j *job) finish(r *bulk.Run, reporter *reporter, err error) error {
 	if before := rowCounts(r.Before); before != (rowCounts{}) {
 		sum.Earlier = &before
 	}
-	if closing := closeState(r, err == nil); closing != nil {
-		err = errors.Join(err, closing)
-	}
+	err = errors.Join(err, closeState(r, err == nil))
 	if r.Rows() == 0 && err != nil && sum.Earlier == nil {
 		return sum.result(err) // nothing to summarize
 	}
@@ -63,9 +60,9 @@ func (j *job) finish(r *bulk.Run, reporter *reporter, err error) error {
 		sum.Error = once(err.Error())
 	}
 	if j.asJSON {
-		reporter.event("summary", sum)
+		j.reporter.event("summary", sum)
 	} else {
-		sum.write(reporter.out)
+		sum.write(j.reporter.out)
 	}
 	return sum.result(err)
 }
@@ -177,22 +174,22 @@ func count[N int | int64](n N, one string) string {
 
 // finishDry shows what would be sent. The requests of a real run are full, since users collect while requests wait for the
 // quota; those of a dry run are not.
-func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, err error) error {
-	reporter.end()
+func (j *job) finishDry(r *bulk.Run, err error) error {
+	j.reporter.end()
 	if coded, ok := errors.AsType[*exitError](err); ok {
 		return coded
 	} else if err != nil && r.Rows() == 0 {
 		return fatal(err)
 	}
 	requests := (r.Counts.Done + timpush.MaxUsersPerRequest - 1) / timpush.MaxUsersPerRequest
-	seconds := math.Ceil(float64(requests) / s.Rate)
+	seconds := math.Ceil(float64(requests) / j.settings.Rate)
 	if j.asJSON {
-		reporter.event("dry_run", map[string]any{
+		j.reporter.event("dry_run", map[string]any{
 			"users": r.Counts.Done, "requests": requests, "seconds": seconds, "rejected": r.Counts.Rejected,
 			"nothing_to_set": r.Counts.Unset, "attributes": r.Names, "reasons": r.Reasons.Most(topReasons), "notes": notes(j.input.Notes()),
 		})
 	} else {
-		j.writeDry(r, reporter.out, requests, time.Duration(seconds)*time.Second, err)
+		j.writeDry(r, requests, time.Duration(seconds)*time.Second, err)
 	}
 	if err != nil {
 		return fatal(err)
@@ -200,7 +197,8 @@ func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, e
 	return exitStatus(r.Counts.Rejected+r.Counts.Failed > 0)
 }
 
-func (j *job) writeDry(r *bulk.Run, out io.Writer, requests int64, takes time.Duration, ended error) {
+func (j *job) writeDry(r *bulk.Run, requests int64, takes time.Duration, ended error) {
+	out := j.reporter.out
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
 	so := "It would be"
 	if ended != nil {

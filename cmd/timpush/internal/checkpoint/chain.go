@@ -26,17 +26,18 @@ func lock(name, what string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		mine, err2 := f.Stat()
-		if err2 == nil && !mine.Mode().IsRegular() {
-			_ = f.Close()
-			return nil, fmt.Errorf("%s: a %s must be a regular file", name, what)
+		mine, err := f.Stat()
+		if err == nil && !mine.Mode().IsRegular() {
+			err = fmt.Errorf("a %s must be a regular file", what)
 		}
-		if err := Lock(f); err != nil {
+		if err == nil {
+			err = Lock(f)
+		}
+		if err != nil {
 			_ = f.Close()
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		there, err := os.Stat(name)
-		if err == nil && err2 == nil && os.SameFile(there, mine) {
+		if there, err := os.Stat(name); err == nil && os.SameFile(there, mine) {
 			return f, nil
 		}
 		_ = f.Close() // the run that had it has just removed it

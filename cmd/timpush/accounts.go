@@ -84,7 +84,7 @@ func (l *accountList) with(g *gate, do func(*timpush.Client, *gate, iter.Seq2[st
 	case err != nil && !isExitSome(err):
 		return err
 	case l.count == 0 && !l.bad && !l.allowEmpty:
-		return fatal(fmt.Errorf("%s: there are no accounts in it: give --allow-empty if that is right", display(l.file)))
+		return fatal(fmt.Errorf("%s: there are no accounts in it: give --allow-empty if that is right", input.Display(l.file)))
 	case l.bad:
 		return exitStatus(true)
 	}
@@ -94,13 +94,6 @@ func (l *accountList) with(g *gate, do func(*timpush.Client, *gate, iter.Seq2[st
 func isExitSome(err error) bool {
 	e, ok := errors.AsType[*exitError](err)
 	return ok && e.code == exitSome
-}
-
-func display(file string) string {
-	if file == "-" {
-		return "stdin"
-	}
-	return file
 }
 
 func getAttr(cmd *cobra.Command, client *timpush.Client, accounts iter.Seq2[string, error]) error {
@@ -255,7 +248,7 @@ var quotedOrMore = regexp.MustCompile(`^".*"$|[,;]$`)
 
 // lines returns the accounts of a file. A line that is not one is printed, and the others follow.
 func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
-	name, say := display(l.file), func(format string, args ...any) { _, _ = fmt.Fprintf(l.cmd.ErrOrStderr(), format+"\n", args...) }
+	name, say := input.Display(l.file), func(format string, args ...any) { _, _ = fmt.Fprintf(l.cmd.ErrOrStderr(), format+"\n", args...) }
 	return func(yield func(string, error) bool) {
 		first := true
 		for line, err := range text.Lines(r, maxAccount) {

@@ -88,11 +88,7 @@ func (i *initiation) run(ctx context.Context) error {
 	if err != nil {
 		return usage(err)
 	}
-	client, err := newClientOf(s, timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(stepTimeout))
-	if err != nil {
-		return err
-	}
-	return (&checkup{cmd: i.cmd, settings: s}).all(ctx, client)
+	return (&checkup{cmd: i.cmd, settings: s}).all(ctx)
 }
 
 // question is a setting that init asks for.

@@ -95,7 +95,7 @@ func (f *fileFlags) parseDelimiter() error {
 		f.delimiter = "\t"
 	}
 	r, size := utf8.DecodeRuneInString(f.delimiter)
-	if size != len(f.delimiter) || strings.ContainsRune("\"\r\n\ufffd", r) {
+	if size != len(f.delimiter) || !input.ValidDelimiter(r) {
 		return fmt.Errorf("--delimiter %q: want one character, or tab", f.delimiter)
 	}
 	f.reading.Delimiter = r

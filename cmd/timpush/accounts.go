@@ -55,15 +55,15 @@ func newGetAttr() *cobra.Command {
 	list.flags()
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		list.args = args
-		return list.with(newGate(nil), func(client *timpush.Client, _ *gate, accounts iter.Seq2[string, error]) error {
+		return list.with(func(client *timpush.Client, _ *gate, accounts iter.Seq2[string, error]) error {
 			return getAttr(cmd, client, accounts)
 		})
 	}
 	return cmd
 }
 
-// with calls do with the accounts and a client whose requests pass the gate.
-func (l *accountList) with(g *gate, do func(*timpush.Client, *gate, iter.Seq2[string, error]) error) error {
+// with calls do with the accounts and a client whose requests pass a gate.
+func (l *accountList) with(do func(*timpush.Client, *gate, iter.Seq2[string, error]) error) error {
 	accounts, closeFile, err := l.open()
 	if err != nil {
 		return err
@@ -74,6 +74,7 @@ func (l *accountList) with(g *gate, do func(*timpush.Client, *gate, iter.Seq2[st
 		return err
 	}
 	warn(l.cmd, s)
+	g := newGate()
 	g.limiter = timpush.NewLimiter(s.Rate)
 	client, err := newClientOf(s, g.options()...)
 	if err != nil {

@@ -134,7 +134,7 @@ func (b *batch) run(ctx context.Context) error {
 	if b.dryRun {
 		return b.showRequest(ctx, s)
 	}
-	g := newGate(nil)
+	g := newGate()
 	if b.client, err = newClientOf(s, timpush.WithObserver(g), timpush.WithRecipientRate(b.rate)); err != nil {
 		return err
 	}

@@ -187,7 +187,7 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.check(); err != nil {
 		return usage(err)
 	}
-	gate := newGate(nil)
+	gate := newGate()
 	client, err := j.client(gate)
 	if err != nil {
 		return err

@@ -99,7 +99,7 @@ func printTags(cmd *cobra.Command, accounts []string, found map[string][]string)
 // inParts calls do with the accounts, part by part. Do returns no result if it prints what it does.
 func (l *accountList) inParts(args []string, do func(context.Context, *timpush.Client, []string) (*timpush.Result, error)) error {
 	l.args = args
-	return l.with(newGate(nil), func(client *timpush.Client, g *gate, accounts iter.Seq2[string, error]) error {
+	return l.with(func(client *timpush.Client, g *gate, accounts iter.Seq2[string, error]) error {
 		p := &partRun{cmd: l.cmd, do: func(ctx context.Context, part []string) (*timpush.Result, error) { return do(ctx, client, part) }}
 		say := func(text string) { _, _ = fmt.Fprintln(l.cmd.ErrOrStderr(), text) }
 		return g.untilStopped(l.cmd.Context(), say, func(ctx context.Context) error { return p.all(ctx, accounts) })

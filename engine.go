@@ -206,7 +206,7 @@ const maxBody = 1 << 30
 // now returns the limit after the time that has passed.
 func (l sizeLimit) now(size int) sizeLimit {
 	doubled := min(int(time.Since(l.since)/sizeLimitStep), 20)
-	return sizeLimit{min(l.entries<<doubled, size), min(l.bytes, maxBody>>doubled) << doubled, l.since} // also within 32 bits
+	return sizeLimit{min(l.entries<<doubled, size), min(l.bytes<<doubled, maxBody), l.since}
 }
 
 func (e *engine) sizeLimit(c *command) sizeLimit {

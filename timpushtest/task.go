@@ -191,7 +191,7 @@ func (j job) addTask() reply {
 	j.Server.lastTask++
 	t.ID, t.Created, t.State = firstTask+j.Server.lastTask, time.Now().UTC(), taskPending
 	j.Server.tasks = append(j.Server.tasks, t)
-	return j.taskID(t.ID)
+	return j.taskReply(t.ID)
 }
 
 // firstTask makes the first id one that does not fit into 32 bits.
@@ -220,8 +220,8 @@ func readTaskType(fields object) (string, *refusal) {
 	return kind, nil
 }
 
-// taskID is the answer of the commands that change a task.
-func (j job) taskID(id int64) reply {
+// taskReply is the answer of the commands that change a task.
+func (j job) taskReply(id int64) reply {
 	return reply{fields: map[string]any{"TaskID": j.settings.number(int(id))}}
 }
 
@@ -293,7 +293,7 @@ func (j job) changeTask(read func(fields object) *refusal, change func(*task)) r
 		return bad.reply()
 	}
 	change(t)
-	return j.taskID(t.ID)
+	return j.taskReply(t.ID)
 }
 
 // getTask is v4/timpush/get_sched_task.

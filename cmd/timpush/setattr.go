@@ -322,8 +322,8 @@ func (j *job) client(gate *gate) (client *timpush.Client, err error) {
 	return newClientOf(j.settings, append(options, gate.options()...)...)
 }
 
-// job returns what the checkpoint belongs to.
-func (j *job) job() (checkpoint.Job, error) {
+// checkpointJob returns what the checkpoint belongs to.
+func (j *job) checkpointJob() (checkpoint.Job, error) {
 	s := j.settings
 	what := checkpoint.Job{App: fmt.Sprintf("%d at %s", s.SDKAppID, s.Service()), Reading: map[string]string{
 		"account": j.reading.Account, "map": fmt.Sprint(j.reading.Names), "ignore": fmt.Sprint(j.reading.Ignore),

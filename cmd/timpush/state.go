@@ -59,7 +59,7 @@ func (j *job) openResults(r *bulk.Run) (err error) {
 // openLog opens the checkpoint. One that belongs to a file which has changed since cannot be resumed by any run: the new
 // file is sent from its first row.
 func (j *job) openLog() (*checkpoint.Log, error) {
-	what, err := j.job()
+	what, err := j.checkpointJob()
 	if err != nil {
 		return nil, err
 	}

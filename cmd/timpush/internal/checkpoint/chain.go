@@ -44,8 +44,8 @@ func lock(name, what string) (*os.File, error) {
 	}
 }
 
-// line reads a line that begins at an offset, and returns its text and where it ends. The sum of the log goes on only if
-// the line is whole.
+// line reads a line that begins at an offset, and returns its text and where it ends. The sum goes on only if the line is
+// whole.
 func (c *chain) line(r *bufio.Reader, from int64) (text []byte, end int64, ok bool) {
 	raw, err := readLine(r)
 	if err != nil || len(raw) < 10 || raw[8] != ' ' {
@@ -60,7 +60,7 @@ func (c *chain) line(r *bufio.Reader, from int64) (text []byte, end int64, ok bo
 	return raw[9:], from + int64(len(raw)), true
 }
 
-// maxLine is more than any line of the log has. A longer one is not the log's.
+// maxLine is more than any line has: what is longer was not written here.
 const maxLine = 64 << 20
 
 func readLine(r *bufio.Reader) (line []byte, err error) {

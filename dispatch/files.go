@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -23,9 +22,8 @@ type acks struct {
 }
 
 // ackFile says how far an embedded queue has acknowledged messages, so that a lost end of its data is noticed, and how many dead letters
-// there are: those that are lost look like those that were discarded. It is written after
-// each acknowledgement, without a sync: it has to outlive the process. After a power failure it may be old or unreadable, and
-// then tells less.
+// there are: those that are lost look like those that were discarded. It is written after each acknowledgement, without a sync: it
+// has to outlive the process. After a power failure it may be old or unreadable, and then tells less.
 type ackFile struct {
 	read acks // when it was opened; the zero value if it could not be read
 
@@ -151,7 +149,7 @@ func (c *copyFile) newer(revision uint64) (r record, ok bool) {
 		return record{}, false
 	}
 	body, sum := data[:len(data)-4], data[len(data)-4:]
-	if !bytes.Equal(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(body)), sum) || binary.BigEndian.Uint64(body) <= revision {
+	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(sum) || binary.BigEndian.Uint64(body) <= revision {
 		return record{}, false
 	}
 	return r, json.Unmarshal(body[8:], &r) == nil && r.Created.Equal(c.created)

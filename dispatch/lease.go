@@ -30,8 +30,8 @@ type record struct {
 	Purged      uint64    `json:"purged"`            // of these, in messages that have been deleted
 	Redelivered uint64    `json:"redelivered"`       // updates sent again since the queue was made
 	Lost        uint64    `json:"lost,omitempty"`    // messages found missing since the queue was made
-	Settled     uint64    `json:"settled,omitempty"` // messages up to it were settled before a rewind: what is missing there is not lost
 	Missing     []span    `json:"missing,omitempty"` // which, the latest of them
+	Settled     uint64    `json:"settled,omitempty"` // messages up to it were settled before a rewind: what is missing there is not lost
 	LostTop     uint64    `json:"lostTop,omitempty"` // the highest sequence that the server has reported as lost
 	Counted     uint64    `json:"counted,omitempty"` // the generation of the acknowledgements whose lost end is in Lost
 	Marks       []mark    `json:"marks,omitempty"`   // floors of the last minutes, the oldest first

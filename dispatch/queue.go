@@ -116,7 +116,7 @@ type settings struct {
 func newSettings(sdkAppID int, opts []Option) (settings, error) {
 	s := settings{
 		given: map[string]bool{}, replicas: 1, maxBytes: 1 << 30, maxAge: 7 * 24 * time.Hour, duplicate: 2 * time.Minute, lease: 3 * time.Second, delay: time.Second,
-		store: 30 * time.Second, reserve: 8 << 20,
+		store: 30 * time.Second, reserve: reserve,
 		logger: slog.New(slog.DiscardHandler),
 	}
 	for _, option := range opts {

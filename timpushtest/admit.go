@@ -1,6 +1,7 @@
 package timpushtest
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -46,7 +47,7 @@ func (s *Server) admit(r *http.Request, call Call) *refusal {
 		return bad
 	}
 	if identifier != s.settings.identifier {
-		return refuse(orElse(s.settings.NotAdminCode, codeNotAdmin), "identifier is not an administrator of the app")
+		return refuse(cmp.Or(s.settings.NotAdminCode, codeNotAdmin), "identifier is not an administrator of the app")
 	}
 	return nil
 }

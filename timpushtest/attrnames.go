@@ -1,6 +1,7 @@
 package timpushtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -42,7 +43,7 @@ func (j job) readNames() ([]wantedName, *refusal) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(types)) {
 		if names[key] == nil {
-			return nil, refuse(orElse(j.settings.BadIndexCode, codeBadRequest), "AttrTypes has an index %q that AttrNames does not have", key)
+			return nil, refuse(cmp.Or(j.settings.BadIndexCode, codeBadRequest), "AttrTypes has an index %q that AttrNames does not have", key)
 		}
 	}
 	wanted := make([]wantedName, 0, len(names))
@@ -77,14 +78,14 @@ func (j job) readNameFields() (names, types object, bad *refusal) {
 
 func (set *settings) readName(key string, name, kind json.RawMessage) (w wantedName, bad *refusal) {
 	if len(key) != 1 || key[0] < '0' || key[0] > '9' {
-		return w, refuse(orElse(set.BadIndexCode, codeBadRequest), "%q is not an index from 0 to 9", key)
+		return w, refuse(cmp.Or(set.BadIndexCode, codeBadRequest), "%q is not an index from 0 to 9", key)
 	}
 	w.index = int(key[0] - '0')
 	var ok bool
 	w.name, ok = readText(name)
 	switch {
 	case !ok:
-		return w, refuse(orElse(set.NonStringCode, codeBadRequest), "the name at index %d is not a string", w.index)
+		return w, refuse(cmp.Or(set.NonStringCode, codeBadRequest), "the name at index %d is not a string", w.index)
 	case set.isLong(name, w.name):
 		return w, refuse(codeInvalidAttr, "the name at index %d is too long", w.index)
 	case w.name == "" && !set.EmptyNameClears:
@@ -103,7 +104,7 @@ func (set *settings) readType(raw json.RawMessage) (accountType, *refusal) {
 		return 0, refuse(codeBadRequest, "an element of AttrTypes is not an integer")
 	}
 	if kind != typeUserID && kind != typeRegistrationID {
-		return 0, refuse(orElse(set.BadIndexCode, codeBadRequest), "%d is not a type of account", kind)
+		return 0, refuse(cmp.Or(set.BadIndexCode, codeBadRequest), "%d is not a type of account", kind)
 	}
 	return kind, nil
 }

@@ -1,6 +1,7 @@
 package timpushtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -125,7 +126,7 @@ func (j job) readConditionAttrs(name string, raw json.RawMessage) (map[string]st
 	for _, attr := range slices.Sorted(maps.Keys(members)) {
 		value, ok := readText(members[attr])
 		if !ok {
-			return nil, refuse(orElse(j.settings.NonStringCode, codeBadRequest), "attribute %q of %s is not a string", attr, name)
+			return nil, refuse(cmp.Or(j.settings.NonStringCode, codeBadRequest), "attribute %q of %s is not a string", attr, name)
 		}
 		if j.settings.index(&j.names, attr) < 0 {
 			return nil, refuse(codeInvalidAttr, "attribute %q of %s is not set for the app", attr, name)

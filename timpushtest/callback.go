@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strconv"
@@ -173,16 +175,14 @@ func (set *settings) sendOnce(ctx context.Context, to any, command string, body 
 		return CallbackAnswer{}, fmt.Errorf("timpushtest: %w", err)
 	}
 	query := req.URL.Query()
-	for name, values := range set.callbackQuery(command) {
-		query[name] = values
-	}
+	maps.Copy(query, set.callbackQuery(command))
 	req.URL.RawQuery = query.Encode()
 	req.Header.Set("Content-Type", "application/json")
 	if handler != nil {
-		rec := &recorder{header: http.Header{}, status: http.StatusOK}
+		rec := httptest.NewRecorder()
 		req.RequestURI, req.RemoteAddr = req.URL.RequestURI(), "127.0.0.1:1"
 		handler.ServeHTTP(rec, req)
-		return readCallbackAnswer(rec.status, rec.body.Bytes()), ctx.Err()
+		return readCallbackAnswer(rec.Code, rec.Body.Bytes()), ctx.Err()
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -203,27 +203,6 @@ func readCallbackAnswer(status int, body []byte) CallbackAnswer {
 		answer.ErrorInfo, _ = readText(fields["ErrorInfo"])
 	}
 	return answer
-}
-
-// recorder is an http.ResponseWriter that keeps what a handler writes.
-type recorder struct {
-	header http.Header
-	status int
-	wrote  bool
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header { return r.header }
-
-func (r *recorder) WriteHeader(status int) {
-	if !r.wrote {
-		r.status, r.wrote = status, true
-	}
-}
-
-func (r *recorder) Write(data []byte) (int, error) {
-	r.wrote = true
-	return r.body.Write(data)
 }
 
 // addChat notes the events of chat messages for the statistics.

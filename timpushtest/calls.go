@@ -64,8 +64,8 @@ func (s *Server) record(r *http.Request, body []byte) (Call, *Call) {
 		Header: r.Header.Clone(),
 		Body:   body,
 	}
-	if accounts := commands[c.Path].accounts; accounts != nil {
-		c.Accounts = accounts(body)
+	if field := commands[c.Path].field; field != "" {
+		c.Accounts = listedAccounts(body, field)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

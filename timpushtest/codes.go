@@ -47,9 +47,9 @@ const (
 	codeTooLateToRevoke   = 90052
 	codeNothingToShow     = 90053
 	codePushTooLong       = 90056
+	codeDataIDTooLong     = 90057
 	codeBadTask           = 90104
 	codeTaskState         = 90107
-	codeDataIDTooLong     = 90057
 	codeInternal          = 91000
 	codeBodyTooLong       = 93000
 )

@@ -2,6 +2,7 @@ package timpushtest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -50,7 +51,7 @@ func (j job) readObject() (object, *refusal) {
 		return nil, refuse(codeBodyTooLong, "the body has more than %d bytes", limit)
 	}
 	if !json.Valid(j.body) || !utf8.Valid(j.body) {
-		return nil, refuse(orElse(j.settings.NotJSONCode, codeNotJSON), "the body is not JSON")
+		return nil, refuse(cmp.Or(j.settings.NotJSONCode, codeNotJSON), "the body is not JSON")
 	}
 	var fields object
 	if json.Unmarshal(j.body, &fields) != nil || fields == nil {
@@ -90,7 +91,7 @@ func (j job) readEntries() ([]json.RawMessage, *refusal) {
 	}
 	limit, code := j.settings.maxUsers, codeTooManyAccounts
 	if j.recipients {
-		limit, code = maxRecipients, orElse(j.settings.BatchSizeCode, codeTooManyRecipients)
+		limit, code = maxRecipients, cmp.Or(j.settings.BatchSizeCode, codeTooManyRecipients)
 	}
 	if len(entries) > limit {
 		return nil, refuse(code, "more than %d accounts", limit)
@@ -148,20 +149,24 @@ func readEntry[T object | []json.RawMessage](set *settings, raw json.RawMessage)
 	return account, attrs, nil
 }
 
-// userAttrsAccounts reads the accounts of a body without checking it.
-func userAttrsAccounts(body []byte) []string { return listedAccounts(body, "UserAttrs") }
-
-// listedAccounts reads the accounts of the elements of a field without checking them.
+// listedAccounts reads the accounts of a field without checking them: its elements are accounts, or objects with one.
 func listedAccounts(body []byte, field string) []string {
 	var fields object
-	var entries []object
+	var entries []json.RawMessage
 	if !utf8.Valid(body) || json.Unmarshal(body, &fields) != nil ||
 		json.Unmarshal(fields[field], &entries) != nil || entries == nil {
 		return nil
 	}
 	accounts := make([]string, len(entries))
-	for i, e := range entries {
-		_ = json.Unmarshal(e["To_Account"], &accounts[i]) // stays "" if it is not a string
+	for i, raw := range entries {
+		if field != "To_Account" {
+			var entry object
+			if json.Unmarshal(raw, &entry) != nil {
+				return nil
+			}
+			raw = entry["To_Account"]
+		}
+		accounts[i], _ = readText(raw)
 	}
 	return accounts
 }
@@ -190,7 +195,8 @@ func (j job) indexOf(account, name string) (int, *refusal) {
 	return index, nil
 }
 
-func (set *settings) perAccount(bad *refusal) bool {
+// isListed reports whether a refusal of an entry puts its account into ErrorList, and does not fail the request.
+func (set *settings) isListed(bad *refusal) bool {
 	return bad.code == codeInvalidAttr && (set.InvalidAttrPerAccount || bad.long && set.LongValue == LongValuePerAccount)
 }
 

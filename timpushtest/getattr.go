@@ -2,23 +2,7 @@ package timpushtest
 
 import (
 	"encoding/json"
-	"unicode/utf8"
 )
-
-// toAccounts reads the accounts of a body of get_attr without checking it.
-func toAccounts(body []byte) []string {
-	var fields object
-	var entries []json.RawMessage
-	if !utf8.Valid(body) || json.Unmarshal(body, &fields) != nil ||
-		json.Unmarshal(fields["To_Account"], &entries) != nil || entries == nil {
-		return nil
-	}
-	accounts := make([]string, len(entries))
-	for i, raw := range entries {
-		accounts[i], _ = readText(raw)
-	}
-	return accounts
-}
 
 // checkReading makes a change that changes nothing of an entry of get_attr, page
 // tencentcloud.com/document/product/1047/60564.

@@ -56,7 +56,7 @@ func number(numbers ...int64) shape {
 	}
 }
 
-// either is a string or a number: the page of OfflinePushInfo calls VIVONotifyType a string and gives it numbers.
+// either is one of two shapes: the page of OfflinePushInfo calls VIVONotifyType a string and gives it numbers.
 func either(a, b shape) shape {
 	return func(raw json.RawMessage, lax bool) string {
 		if a(raw, lax) == "" {

@@ -1,6 +1,7 @@
 package timpushtest
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -205,10 +206,7 @@ func (s *Server) keep(p *pushRecord) {
 
 // duplicateOf returns the task of an earlier push of the same command with the same MsgRandom, "" if there is none.
 func (s *Server) duplicateOf(p pushRecord) string {
-	window := s.settings.MsgRandomWindow
-	if window == 0 {
-		window = defaultMsgDedup
-	}
+	window := cmp.Or(s.settings.MsgRandomWindow, defaultMsgDedup)
 	for _, earlier := range slices.Backward(s.pushes) {
 		if p.Time.Sub(earlier.Time) >= window {
 			break

@@ -94,7 +94,7 @@ func (s *Server) checkRate(call Call, host string) *refusal {
 	if cmd.recipients && !set.RecipientsQueued {
 		return s.checkRecipientRate(call)
 	}
-	calls, code := cmp.Or(cmd.rate, set.quota), orElse(cmd.rateCode, orElse(set.ThrottleCode, codeTooFast))
+	calls, code := cmp.Or(cmd.rate, set.quota), cmp.Or(cmd.rateCode, set.ThrottleCode, codeTooFast)
 	key := set.quotaKey(cmd, call.Path, host)
 	w, ok := s.quota[key]
 	if !ok {
@@ -123,7 +123,7 @@ func (s *Server) checkRecipientRate(call Call) *refusal {
 		s.sentTo = append(s.sentTo, recipients{call.Time, n})
 	}
 	if sum > most {
-		return refuse(orElse(s.settings.RecipientsCode, codeTooFast), "more than %d accounts in one second", most)
+		return refuse(cmp.Or(s.settings.RecipientsCode, codeTooFast), "more than %d accounts in one second", most)
 	}
 	return nil
 }

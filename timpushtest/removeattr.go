@@ -1,6 +1,9 @@
 package timpushtest
 
-import "encoding/json"
+import (
+	"cmp"
+	"encoding/json"
+)
 
 // checkRemoval makes a change of an entry of remove_attr, page tencentcloud.com/document/product/1047/60566. The type of
 // the account does not matter: 90035 is not among the codes of the page.
@@ -13,7 +16,7 @@ func (j job) checkRemoval(raw json.RawMessage) (change, *refusal) {
 	for _, name := range names {
 		index, bad := j.checkRemoved(account, name)
 		switch {
-		case bad != nil && j.settings.perAccount(bad):
+		case bad != nil && j.settings.isListed(bad):
 			c.fail(bad.code, bad.info)
 			return c, nil
 		case bad != nil:
@@ -29,7 +32,7 @@ func (j job) checkRemoval(raw json.RawMessage) (change, *refusal) {
 func (j job) checkRemoved(account string, raw json.RawMessage) (index int, bad *refusal) {
 	name, ok := readText(raw)
 	if !ok {
-		return -1, refuse(orElse(j.settings.NonStringCode, codeBadRequest), "the name of an attribute of %q is not a string", account)
+		return -1, refuse(cmp.Or(j.settings.NonStringCode, codeBadRequest), "the name of an attribute of %q is not a string", account)
 	}
 	index, bad = j.indexOf(account, name)
 	if index >= 0 && j.settings.AbsentRefused && !j.has(account, index) {

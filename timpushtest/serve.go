@@ -20,11 +20,10 @@ type command struct {
 	rate       int  // calls a second; 0: those of WithQuota
 	rateCode   int  // beyond the rate; 0: ThrottleCode
 
-	// Of a command that runs perAccount:
-	field    string                     // the array of the body with an entry for each account
-	accounts func(body []byte) []string // for Call.Accounts; its result is nil if the body is not readable
-	check    func(j job, entry json.RawMessage) (change, *refusal)
-	show     func(job, []change) map[string]any // what its answers have beside the envelope; nil for nothing
+	// Of a command about listed accounts:
+	field string // the array of the body with an entry for each account
+	check func(j job, entry json.RawMessage) (change, *refusal)
+	show  func(job, []change) map[string]any // what its answers have beside the envelope; nil for nothing
 }
 
 // commands has each command by its path. It is never changed.
@@ -48,34 +47,20 @@ func allCommands() map[string]command {
 var attrCommands = map[string]command{
 	"set_attr_name": {run: job.setAttrName, noList: true},
 	"get_attr_name": {run: job.getAttrName, noList: true},
-	"set_attr": {
-		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkSetting,
-	},
-	"get_attr": {
-		run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkReading, show: job.showAttrs,
-	},
-	"remove_attr": {
-		run: job.perAccount, field: "UserAttrs", accounts: userAttrsAccounts, check: job.checkRemoval,
-	},
+	"set_attr":      {run: job.perAccount, field: "UserAttrs", check: job.checkSetting},
+	"get_attr":      {run: job.perAccount, field: "To_Account", check: job.checkReading, show: job.showAttrs},
+	"remove_attr":   {run: job.perAccount, field: "UserAttrs", check: job.checkRemoval},
 }
 
 // pushCommands are those of tags and of pushes.
 var pushCommands = map[string]command{
-	"add_tag": {
-		run: job.addTag, field: "UserTags", accounts: userTagsAccounts, check: job.checkTagging, fields: []string{"UserTags", "Replace"},
-	},
-	"get_tag": {
-		run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkReading, show: job.showTags, fields: []string{"To_Account"},
-	},
-	"remove_tag": {
-		run: job.perAccount, field: "UserTags", accounts: userTagsAccounts, check: job.checkUntagging, fields: []string{"UserTags"},
-	},
-	"clear_all_tags": {
-		run: job.perAccount, field: "To_Account", accounts: toAccounts, check: job.checkClearing, fields: []string{"To_Account"},
-	},
-	"push": {run: job.push, noList: true, fields: pushFields, rate: 1, rateCode: codePushTooFast},
+	"add_tag":        {run: job.addTag, field: "UserTags", check: job.checkTagging, fields: []string{"UserTags", "Replace"}},
+	"get_tag":        {run: job.perAccount, field: "To_Account", check: job.checkReading, show: job.showTags, fields: []string{"To_Account"}},
+	"remove_tag":     {run: job.perAccount, field: "UserTags", check: job.checkUntagging, fields: []string{"UserTags"}},
+	"clear_all_tags": {run: job.perAccount, field: "To_Account", check: job.checkClearing, fields: []string{"To_Account"}},
+	"push":           {run: job.push, noList: true, fields: pushFields, rate: 1, rateCode: codePushTooFast},
 	"batch": {
-		run: job.batch, field: "To_Account", accounts: toAccounts, check: job.checkListed,
+		run: job.batch, field: "To_Account", check: job.checkListed,
 		fields: batchFields, recipients: true, onFail: map[string]any{"TaskId": ""},
 	},
 	"revoke": {run: job.revoke, noList: true, fields: []string{"TaskId", "OfflinePushInfo"}, rate: 1, rateCode: codeRevokeTooFast},
@@ -123,8 +108,15 @@ func (s *Server) newJob(call Call, fault Fault) job {
 	return job{Server: s, command: commands[call.Path], body: call.Body, fault: fault, names: s.names}
 }
 
-// serve answers one request. Checks that need no body are made on arrival, the rest after the latency.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP answers a request as the fake does on its own listener. So a fake can stand behind a listener of the caller's,
+// or beside other pages; with [WithInMemory] it opens no port of its own:
+//
+//	fake := timpushtest.NewServer(timpushtest.WithInMemory())
+//	defer fake.Close()
+//	err := http.ListenAndServe("localhost:8080", fake)
+//
+// A fault that cuts the connection then closes it, which is no reset.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.begin() {
 		panic(http.ErrAbortHandler)
 	}

@@ -77,7 +77,7 @@ func NewServer(opts ...Option) *Server {
 		randoms:  map[string]bool{},
 	}
 	s.http = &http.Server{
-		Handler:                      http.HandlerFunc(s.serve),
+		Handler:                      s,
 		Protocols:                    set.protocols(),
 		ConnState:                    s.connState,
 		ConnContext:                  withConn,
@@ -115,16 +115,6 @@ func (s *Server) Close() {
 		t.CloseIdleConnections()
 	}
 }
-
-// ServeHTTP answers a request as the fake does on its own listener. So a fake can stand behind a listener of the caller's,
-// or beside other pages; with [WithInMemory] it opens no port of its own:
-//
-//	fake := timpushtest.NewServer(timpushtest.WithInMemory())
-//	defer fake.Close()
-//	err := http.ListenAndServe("localhost:8080", fake)
-//
-// A fault that cuts the connection then closes it, which is no reset.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r) }
 
 // HTTPClient returns a new client that trusts the certificate of the fake and uses no proxy. It reaches the fake
 // whatever host a URL names, so that a test can never call the real service by mistake. It has no timeout.

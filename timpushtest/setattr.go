@@ -1,6 +1,7 @@
 package timpushtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -26,7 +27,7 @@ func (j job) checkSetting(raw json.RawMessage) (change, *refusal) {
 	for _, name := range slices.Sorted(maps.Keys(attrs)) {
 		index, value, bad := j.checkAttr(account, name, attrs[name])
 		switch {
-		case bad != nil && set.perAccount(bad):
+		case bad != nil && set.isListed(bad):
 			c.fail(bad.code, bad.info)
 			return c, nil
 		case bad != nil:
@@ -69,7 +70,7 @@ func (j job) checkAttr(account, name string, raw json.RawMessage) (index int, va
 	set := j.settings
 	value, ok := readText(raw)
 	if !ok {
-		return -1, "", refuse(orElse(set.NonStringCode, codeBadRequest), "attribute %q of %q is not a string", name, account)
+		return -1, "", refuse(cmp.Or(set.NonStringCode, codeBadRequest), "attribute %q of %q is not a string", name, account)
 	}
 	if set.isLong(raw, value) {
 		if set.LongValue != LongValueCut {

@@ -104,12 +104,9 @@ func (s *Server) has(account string, index int) bool {
 
 // knows reports whether an account exists: because of an option, or because it was given attributes.
 func (s *Server) knows(account string) bool {
-	if s.settings.known == nil || s.settings.known[account] {
-		return true
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.created[account]
+	return s.knowsNow(account)
 }
 
 // knowsNow is knows under the lock.

@@ -1,6 +1,7 @@
 package timpushtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"math/rand/v2"
@@ -143,7 +144,7 @@ func (j job) readTags(raw json.RawMessage, limit int) (account string, tags []st
 		return "", nil, refuse(codeBadRequest, "Tags of %q is empty", account)
 	}
 	if len(list) > limit {
-		return "", nil, refuse(orElse(j.settings.TagLimitCode, codeTooManyTags), "%q is given more than %d tags", account, limit)
+		return "", nil, refuse(cmp.Or(j.settings.TagLimitCode, codeTooManyTags), "%q is given more than %d tags", account, limit)
 	}
 	for _, raw := range list {
 		tag, ok := readText(raw)
@@ -151,15 +152,12 @@ func (j job) readTags(raw json.RawMessage, limit int) (account string, tags []st
 		case !ok || tag == "":
 			return "", nil, refuse(codeBadRequest, "a tag of %q is empty or not a string", account)
 		case len(tag) > maxTagBytes:
-			return "", nil, refuse(orElse(j.settings.TagLimitCode, codeTagTooLong), "a tag of %q is too long", account)
+			return "", nil, refuse(cmp.Or(j.settings.TagLimitCode, codeTagTooLong), "a tag of %q is too long", account)
 		}
 		tags = append(tags, tag)
 	}
 	return account, tags, nil
 }
-
-// userTagsAccounts reads the accounts of a body without checking it.
-func userTagsAccounts(body []byte) []string { return listedAccounts(body, "UserTags") }
 
 // limitTags fails the accounts that would have too many tags, or a tag of the other type of account. It runs under the lock.
 func (j job) limitTags(changes []change) *refusal {
@@ -196,7 +194,7 @@ func (j job) limitTagsOf(account string, has, tags []string, created map[string]
 		return refuse(codeAppIsFull, "the app has too many accounts")
 	}
 	if len(tags) > maxTagsOfUser && len(tags) > len(has) {
-		return refuse(orElse(set.TagTotalCode, codeTooManyTags), "the account has more than %d tags", maxTagsOfUser)
+		return refuse(cmp.Or(set.TagTotalCode, codeTooManyTags), "the account has more than %d tags", maxTagsOfUser)
 	}
 	fresh := map[string]accountType{}
 	for _, tag := range tags {
@@ -212,7 +210,7 @@ func (j job) limitTagsOf(account string, has, tags []string, created map[string]
 		}
 	}
 	if len(fresh) > 0 && len(j.tags.uses)+len(created)+len(fresh) > maxTagsOfApp {
-		return refuse(orElse(set.TagTotalCode, codeTooManyTags), "the app has more than %d tags", maxTagsOfApp)
+		return refuse(cmp.Or(set.TagTotalCode, codeTooManyTags), "the app has more than %d tags", maxTagsOfApp)
 	}
 	maps.Copy(created, fresh)
 	return nil

@@ -24,20 +24,6 @@ const (
 	taskFailed     = "failed"
 )
 
-// task is a scheduled push.
-type task struct {
-	id          int64
-	kind        string
-	created, at time.Time
-	content     json.RawMessage
-	title, desc string
-	push        pushRecord // as it will go out, without its accounts
-	to          audience   // of other types than taskUser
-	state       string
-	fault       string
-	taskID      string // of the push, once it has gone out
-}
-
 // Task is a scheduled push as the fake has it.
 type Task struct {
 	ID      int64
@@ -51,13 +37,21 @@ type Task struct {
 	TaskID  string    // of the [Push] that it became; "" if it was not sent
 }
 
+// task is a Task and what a client does not see of it.
+type task struct {
+	Task
+	desc string
+	push pushRecord // as it will go out, without its accounts
+	to   audience   // of other types than taskUser
+}
+
 // Tasks returns the scheduled pushes, in the order in which they were added, without those that were deleted.
 func (s *Server) Tasks() []Task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tasks := make([]Task, len(s.tasks))
 	for i, t := range s.tasks {
-		tasks[i] = Task{t.id, t.kind, t.created, t.at, t.title, t.state, t.fault, t.content, t.taskID}
+		tasks[i] = t.Task
 	}
 	return tasks
 }
@@ -65,7 +59,7 @@ func (s *Server) Tasks() []Task {
 // findTask runs under the lock.
 func (s *Server) findTask(id int64) (*task, *refusal) {
 	for _, t := range s.tasks {
-		if t.id == id {
+		if t.ID == id {
 			return t, nil
 		}
 	}
@@ -98,8 +92,8 @@ func readTime(fields object, name string) (time.Time, *refusal) {
 
 // readSchedule reads SchedAt.
 func (j job) readSchedule(fields object, t *task) (bad *refusal) {
-	t.at, bad = readTime(fields, "SchedAt")
-	if bad == nil && t.at.Before(time.Now().Truncate(time.Second)) && !j.settings.PastTasksAccepted {
+	t.At, bad = readTime(fields, "SchedAt")
+	if bad == nil && t.At.Before(time.Now().Truncate(time.Second)) && !j.settings.PastTasksAccepted {
 		bad = badTask("SchedAt is in the past")
 	}
 	return bad
@@ -120,24 +114,23 @@ func (j job) checkTaskContent(raw json.RawMessage, t *task) (bad *refusal) {
 		return badTask("Content is missing or not an object")
 	}
 	documented := pushFields
-	if t.kind == taskUser {
+	if t.Type == taskUser {
 		documented = batchFields
 	}
 	if bad := j.settings.checkFields(fields, documented...); bad != nil {
 		return bad
 	}
-	if len(raw) > maxPushBytes && t.kind != taskUser {
+	if len(raw) > maxPushBytes && t.Type != taskUser {
 		return refuse(codePushTooLong, "Content has more than %d bytes", maxPushBytes)
 	}
-	random := fields["MsgRandom"]
-	if random == nil {
+	if fields["MsgRandom"] == nil {
 		fields["MsgRandom"] = json.RawMessage("0") // the samples leave it out
 	}
 	if t.push, bad = j.readPush(fields, codeBadMsgRandom); bad != nil {
 		return bad
 	}
-	t.push.Body, t.content = raw, raw
-	t.title, t.desc = titleOf(fields["OfflinePushInfo"])
+	t.push.Body, t.Content = raw, raw
+	t.Title, t.desc = titleOf(fields["OfflinePushInfo"])
 	return j.readTaskAudience(fields, t)
 }
 
@@ -150,7 +143,7 @@ func titleOf(info json.RawMessage) (title, desc string) {
 }
 
 func (j job) readTaskAudience(fields object, t *task) (bad *refusal) {
-	if t.kind == taskUser {
+	if t.Type == taskUser {
 		t.push.Kind = PushBatch
 		t.push.Accounts, bad = j.readRecipients(fields)
 		return bad
@@ -160,8 +153,8 @@ func (j job) readTaskAudience(fields object, t *task) (bad *refusal) {
 	switch {
 	case bad != nil:
 		return bad
-	case (fields["Condition"] == nil) != (t.kind == taskAll):
-		return badTask("Condition does not belong to the type %s, or is missing", t.kind)
+	case (fields["Condition"] == nil) != (t.Type == taskAll):
+		return badTask("Condition does not belong to the type %s, or is missing", t.Type)
 	case t.push.Kind == PushAttr && j.settings.TaskAttrsRefused:
 		return badTask("Condition has attributes")
 	}
@@ -196,9 +189,9 @@ func (j job) addTask() reply {
 		return injected(j.fault).reply()
 	}
 	j.Server.lastTask++
-	t.id, t.created, t.state = firstTask+j.Server.lastTask, time.Now().UTC(), taskPending
+	t.ID, t.Created, t.State = firstTask+j.Server.lastTask, time.Now().UTC(), taskPending
 	j.Server.tasks = append(j.Server.tasks, t)
-	return j.taskID(t.id)
+	return j.taskReply(t.ID)
 }
 
 // firstTask makes the first id one that does not fit into 32 bits.
@@ -210,7 +203,7 @@ func (j job) readTask() (*task, *refusal) {
 		return nil, bad
 	}
 	t := &task{}
-	if t.kind, bad = readTaskType(fields); bad == nil {
+	if t.Type, bad = readTaskType(fields); bad == nil {
 		bad = j.readSchedule(fields, t)
 	}
 	if bad == nil {
@@ -227,8 +220,8 @@ func readTaskType(fields object) (string, *refusal) {
 	return kind, nil
 }
 
-// taskID is the answer of the commands that change a task.
-func (j job) taskID(id int64) reply {
+// taskReply is the answer of the commands that change a task.
+func (j job) taskReply(id int64) reply {
 	return reply{fields: map[string]any{"TaskID": j.settings.number(int(id))}}
 }
 
@@ -246,10 +239,10 @@ func (j job) readPending(fields object) (*task, *refusal) {
 	switch {
 	case bad != nil:
 		return nil, bad
-	case t.kind != kind:
+	case t.Type != kind:
 		return nil, badTask("the task is not of the type %s", kind)
-	case t.state != taskPending:
-		return nil, refuse(codeTaskState, "the task is %s", t.state)
+	case t.State != taskPending:
+		return nil, refuse(codeTaskState, "the task is %s", t.State)
 	case j.refuses():
 		return nil, injected(j.fault)
 	}
@@ -260,7 +253,7 @@ func (j job) readPending(fields object) (*task, *refusal) {
 func (j job) modifyTask() reply {
 	changed := &task{}
 	return j.changeTask(func(fields object) (bad *refusal) {
-		if changed.kind, bad = readTaskType(fields); bad == nil && fields["SchedAt"] != nil {
+		if changed.Type, bad = readTaskType(fields); bad == nil && fields["SchedAt"] != nil {
 			bad = j.readSchedule(fields, changed)
 		}
 		if bad == nil && fields["Content"] != nil {
@@ -268,11 +261,11 @@ func (j job) modifyTask() reply {
 		}
 		return bad
 	}, func(t *task) {
-		if !changed.at.IsZero() {
-			t.at = changed.at
+		if !changed.At.IsZero() {
+			t.At = changed.At
 		}
-		if changed.content != nil {
-			t.content, t.push, t.to, t.title, t.desc = changed.content, changed.push, changed.to, changed.title, changed.desc
+		if changed.Content != nil {
+			t.Content, t.push, t.to, t.Title, t.desc = changed.Content, changed.push, changed.to, changed.Title, changed.desc
 		}
 	})
 }
@@ -300,7 +293,7 @@ func (j job) changeTask(read func(fields object) *refusal, change func(*task)) r
 		return bad.reply()
 	}
 	change(t)
-	return j.taskID(t.id)
+	return j.taskReply(t.ID)
 }
 
 // getTask is v4/timpush/get_sched_task.
@@ -325,18 +318,18 @@ func (j job) getTask() reply {
 // taskInfo shows a task. A sample of page 78842 has a number for the sender.
 func (j job) taskInfo(t *task) map[string]any {
 	var content map[string]any
-	must(json.Unmarshal(t.content, &content))
+	must(json.Unmarshal(t.Content, &content))
 	if _, ok := content["From_Account"]; ok && j.settings.TaskSenderNumber {
 		content["From_Account"] = 12345
 	}
 	number, success := j.settings.number, 0
-	if t.state == taskDispatched {
+	if t.State == taskDispatched {
 		success = 1
 	}
 	return map[string]any{
-		"TaskID": number(int(t.id)), "Sdkappid": number(j.settings.sdkAppID), "CreateAt": t.created.Format(time.DateTime),
-		"Type": t.kind, "SchedAt": t.at.Format(time.DateTime), "Content": content, "Title": t.title, "Desc": t.desc,
-		"Status": t.state, "DispatchSuccess": number(success), "DispatchErr": t.fault, "PushTaskID": t.taskID,
+		"TaskID": number(int(t.ID)), "Sdkappid": number(j.settings.sdkAppID), "CreateAt": t.Created.Format(time.DateTime),
+		"Type": t.Type, "SchedAt": t.At.Format(time.DateTime), "Content": content, "Title": t.Title, "Desc": t.desc,
+		"Status": t.State, "DispatchSuccess": number(success), "DispatchErr": t.Fault, "PushTaskID": t.TaskID,
 	}
 }
 
@@ -413,18 +406,18 @@ func (j job) listTasks() reply {
 func (q taskQuery) find(tasks []*task) (found []*task) {
 	at := func(t *task) time.Time {
 		if q.byCreation {
-			return t.created.Truncate(time.Second)
+			return t.Created.Truncate(time.Second)
 		}
-		return t.at
+		return t.At
 	}
 	for _, t := range tasks {
-		named := strings.Contains(t.title, q.keyword) || strings.Contains(t.desc, q.keyword)
+		named := strings.Contains(t.Title, q.keyword) || strings.Contains(t.desc, q.keyword)
 		if named && !at(t).Before(q.begin) && !at(t).After(q.end) {
 			found = append(found, t)
 		}
 	}
 	slices.SortFunc(found, func(a, b *task) int {
-		order := cmp.Or(at(a).Compare(at(b)), cmp.Compare(a.id, b.id))
+		order := cmp.Or(at(a).Compare(at(b)), cmp.Compare(a.ID, b.ID))
 		if !q.asc {
 			return -order
 		}
@@ -439,8 +432,8 @@ func (s *Server) RunTasks(now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j := job{Server: s, names: s.names}
-	due := slices.DeleteFunc(slices.Clone(s.tasks), func(t *task) bool { return t.state != taskPending || t.at.After(now) })
-	slices.SortStableFunc(due, func(a, b *task) int { return a.at.Compare(b.at) })
+	due := slices.DeleteFunc(slices.Clone(s.tasks), func(t *task) bool { return t.State != taskPending || t.At.After(now) })
+	slices.SortStableFunc(due, func(a, b *task) int { return a.At.Compare(b.At) })
 	sent := 0
 	for _, t := range due {
 		if j.dispatch(t, now) {
@@ -452,21 +445,21 @@ func (s *Server) RunTasks(now time.Time) int {
 
 // dispatch carries a task out, and reports false if the pushes of the day are used up. It runs under the lock.
 func (j job) dispatch(t *task, now time.Time) bool {
-	if t.kind != taskUser && !j.settings.TasksFree {
+	if t.Type != taskUser && !j.settings.TasksFree {
 		if bad := j.checkDay(now); bad != nil {
-			t.state, t.fault = taskFailed, bad.info
+			t.State, t.Fault = taskFailed, bad.info
 			return false
 		}
 		j.pushedToday++
 	}
 	p := t.push
-	p.Task, p.Time, p.TaskID = t.id, now, newTaskID(p.Kind, now)
-	if t.kind == taskUser {
+	p.Task, p.Time, p.TaskID = t.ID, now, newTaskID(p.Kind, now)
+	if t.Type == taskUser {
 		p.Accounts = slices.DeleteFunc(slices.Clone(p.Accounts), func(account string) bool { return !j.knowsNow(account) })
 	} else {
 		p.Accounts = j.members(t.to)
 	}
-	t.state, t.taskID = taskDispatched, p.TaskID
+	t.State, t.TaskID = taskDispatched, p.TaskID
 	j.keep(&p)
 	return true
 }

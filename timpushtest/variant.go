@@ -254,14 +254,6 @@ func WorstCase() Variant {
 	}
 }
 
-// orElse returns code, or the default if it is 0.
-func orElse(code, standard int) int {
-	if code == 0 {
-		return standard
-	}
-	return code
-}
-
 // QuotaScope is what shares one quota. Not documented.
 type QuotaScope int
 

@@ -55,15 +55,15 @@ func newGetAttr() *cobra.Command {
 	list.flags()
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		list.args = args
-		return list.with(newGate(nil), func(client *timpush.Client, _ *gate, accounts iter.Seq2[string, error]) error {
+		return list.with(func(client *timpush.Client, _ *gate, accounts iter.Seq2[string, error]) error {
 			return getAttr(cmd, client, accounts)
 		})
 	}
 	return cmd
 }
 
-// with calls do with the accounts and a client whose requests pass the gate.
-func (l *accountList) with(g *gate, do func(*timpush.Client, *gate, iter.Seq2[string, error]) error) error {
+// with calls do with the accounts and a client whose requests pass a gate.
+func (l *accountList) with(do func(*timpush.Client, *gate, iter.Seq2[string, error]) error) error {
 	accounts, closeFile, err := l.open()
 	if err != nil {
 		return err
@@ -74,8 +74,9 @@ func (l *accountList) with(g *gate, do func(*timpush.Client, *gate, iter.Seq2[st
 		return err
 	}
 	warn(l.cmd, s)
+	g := newGate()
 	g.limiter = timpush.NewLimiter(s.Rate)
-	client, _, err := newClientOf(s, g.options()...)
+	client, err := newClientOf(s, g.options()...)
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func (l *accountList) with(g *gate, do func(*timpush.Client, *gate, iter.Seq2[st
 	case err != nil && !isExitSome(err):
 		return err
 	case l.count == 0 && !l.bad && !l.allowEmpty:
-		return fatal(fmt.Errorf("%s: there are no accounts in it: give --allow-empty if that is right", display(l.file)))
+		return fatal(fmt.Errorf("%s: there are no accounts in it: give --allow-empty if that is right", input.Display(l.file)))
 	case l.bad:
 		return exitStatus(true)
 	}
@@ -94,13 +95,6 @@ func (l *accountList) with(g *gate, do func(*timpush.Client, *gate, iter.Seq2[st
 func isExitSome(err error) bool {
 	e, ok := errors.AsType[*exitError](err)
 	return ok && e.code == exitSome
-}
-
-func display(file string) string {
-	if file == "-" {
-		return "stdin"
-	}
-	return file
 }
 
 func getAttr(cmd *cobra.Command, client *timpush.Client, accounts iter.Seq2[string, error]) error {
@@ -188,81 +182,19 @@ func newRemoveAttr() *cobra.Command {
 	list := &accountList{cmd: cmd}
 	list.flags()
 	cmd.Flags().StringSliceVar(&names, "names", nil, "`names` of the attributes")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if len(names) == 0 {
 			return usage(errors.New("which attributes? give --names, and see --help"))
 		}
-		list.args = args
-		return list.with(newGate(nil), func(client *timpush.Client, g *gate, accounts iter.Seq2[string, error]) error {
-			r := &removal{cmd: cmd, client: client, names: names}
-			say := func(text string) { _, _ = fmt.Fprintln(cmd.ErrOrStderr(), text) }
-			return g.untilStopped(cmd.Context(), say, func(ctx context.Context) error { return r.all(ctx, accounts) })
+		return list.inParts(args, func(ctx context.Context, client *timpush.Client, accounts []string) (*timpush.Result, error) {
+			users := make([]timpush.UserAttrNames, len(accounts))
+			for i, account := range accounts {
+				users[i] = timpush.UserAttrNames{ToAccount: account, Names: names}
+			}
+			return client.RemoveAttr(ctx, users)
 		})
 	}
 	return cmd
-}
-
-// removal is a remove-attr. It removes in parts, so that a file of any size does.
-type removal struct {
-	cmd    *cobra.Command
-	client *timpush.Client
-	names  []string
-	users  []timpush.UserAttrNames
-	began  bool // a part was sent
-	done   int
-	some   bool // users are not done
-}
-
-func (r *removal) all(ctx context.Context, accounts iter.Seq2[string, error]) error {
-	defer func() { _, _ = fmt.Fprintf(r.cmd.OutOrStdout(), "%d done\n", r.done) }()
-	for account, err := range accounts {
-		if err != nil {
-			return fatal(err)
-		}
-		if r.users = append(r.users, timpush.UserAttrNames{ToAccount: account, Names: r.names}); len(r.users) == partAccounts {
-			if err := r.send(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	if len(r.users) > 0 {
-		if err := r.send(ctx); err != nil {
-			return err
-		}
-	}
-	return exitStatus(r.some)
-}
-
-// partFailed returns the error of a part as a whole. Input that is invalid is a usage error only if nothing was sent before.
-func partFailed(err error, began bool) error {
-	if began {
-		return fatal(err)
-	}
-	return callFailed(err, "")
-}
-
-// send sends the users collected so far.
-func (r *removal) send(ctx context.Context) error {
-	result, err := r.client.RemoveAttr(ctx, r.users)
-	users := r.users
-	r.users = r.users[:0]
-	if result == nil {
-		return partFailed(err, r.began)
-	}
-	r.began = true
-	r.done += result.Done
-	if r.cmd.Context().Err() != nil {
-		return fatal(fmt.Errorf("stopped early: %w; %q and the accounts after it are not all done: to remove an attribute twice does no harm", errInterrupted, users[0].ToAccount))
-	}
-	var partial *timpush.PartialError
-	if errors.As(err, &partial) {
-		r.some = true
-		printUsers(r.cmd.ErrOrStderr(), partial)
-	}
-	if isOutage(partial, len(users)) {
-		return errOutage
-	}
-	return nil
 }
 
 // open returns the accounts of the arguments or of the file.
@@ -317,7 +249,7 @@ var quotedOrMore = regexp.MustCompile(`^".*"$|[,;]$`)
 
 // lines returns the accounts of a file. A line that is not one is printed, and the others follow.
 func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
-	name, say := display(l.file), func(format string, args ...any) { _, _ = fmt.Fprintf(l.cmd.ErrOrStderr(), format+"\n", args...) }
+	name, say := input.Display(l.file), func(format string, args ...any) { _, _ = fmt.Fprintf(l.cmd.ErrOrStderr(), format+"\n", args...) }
 	return func(yield func(string, error) bool) {
 		first := true
 		for line, err := range text.Lines(r, maxAccount) {

@@ -134,8 +134,8 @@ func (b *batch) run(ctx context.Context) error {
 	if b.dryRun {
 		return b.showRequest(ctx, s)
 	}
-	g := newGate(nil)
-	if b.client, _, err = newClientOf(s, timpush.WithObserver(g), timpush.WithRecipientRate(b.rate)); err != nil {
+	g := newGate()
+	if b.client, err = newClientOf(s, timpush.WithObserver(g), timpush.WithRecipientRate(b.rate)); err != nil {
 		return err
 	}
 	if err := b.openJournal(s, hash); err != nil {
@@ -220,7 +220,7 @@ func (b *batch) size() int {
 // capture returns the body of the request for some accounts, without sending it.
 func (b *batch) capture(ctx context.Context, s *settings.Settings, accounts []string) ([]byte, error) {
 	captured := &captured{}
-	client, _, err := newClientOf(s, timpush.WithHTTPClient(&http.Client{Transport: captured}), timpush.WithMaxAttempts(1), timpush.WithRecipientRate(b.rate))
+	client, err := newClientOf(s, timpush.WithHTTPClient(&http.Client{Transport: captured}), timpush.WithMaxAttempts(1), timpush.WithRecipientRate(b.rate))
 	if err != nil {
 		return nil, err
 	}

@@ -39,11 +39,7 @@ func newCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, _, err := newClientOf(s, timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(stepTimeout))
-			if err != nil {
-				return err
-			}
-			return (&checkup{cmd: cmd, settings: s}).all(cmd.Context(), client)
+			return (&checkup{cmd: cmd, settings: s}).all(cmd.Context())
 		},
 	}
 	appFlags(cmd.Flags())
@@ -72,13 +68,15 @@ func (c *checkup) bad(step string, err error, remedy string) error {
 	return &exitError{code: exitFatal}
 }
 
-func (c *checkup) all(ctx context.Context, client *timpush.Client) error {
-	c.ok("configuration", "%s", strings.Join(c.settings.Describe(), "\n                     "))
-	base, err := url.Parse(c.settings.Base())
+func (c *checkup) all(ctx context.Context) error {
+	client, err := newClientOf(c.settings, timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(stepTimeout))
 	if err != nil {
+		return err
+	}
+	c.ok("configuration", "%s", strings.Join(c.settings.Describe(), "\n                     "))
+	if c.base, err = url.Parse(c.settings.Base()); err != nil {
 		return usage(err)
 	}
-	c.base = base
 	err = c.reach(ctx)
 	if backup := c.settings.Region.BackupHost(); backup != "" && c.settings.BaseURL == "" {
 		other := &checkup{cmd: c.cmd, settings: c.settings, base: &url.URL{Scheme: "https", Host: backup}, prefix: "backup "}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"io"
-	"maps"
 	"math"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/timpush/timpush-go"
@@ -35,16 +33,17 @@ func (t *dryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // dryClient makes a client that sends nothing. If the app is not configured it does not read the app's attributes either, unless
 // that is what was asked for.
-func (j *job) dryClient(gate *gate, options []timpush.Option) (*timpush.Client, *settings.Settings, error) {
+func (j *job) dryClient(gate *gate, options []timpush.Option) (*timpush.Client, error) {
 	s, err := loadSettings(j.cmd)
 	t := &dryTransport{real: http.DefaultTransport}
 	if err != nil {
 		if j.preflight || !settings.OnlyMissing(err) {
-			return nil, nil, err
+			return nil, err
 		}
 		s = &settings.Settings{Rate: settings.DefaultRate}
 		t.real = nil
 	}
+	j.settings = s
 	config := s.Config
 	if t.real == nil {
 		config = timpush.Config{SDKAppID: 1, Identifier: "dry-run", SecretKey: strings.Repeat("0", 64), Region: timpush.RegionChina}
@@ -53,7 +52,5 @@ func (j *job) dryClient(gate *gate, options []timpush.Option) (*timpush.Client, 
 	options = append(append(s.Options(), options...), gate.options()...)
 	options = append(options, timpush.WithHTTPClient(&http.Client{Transport: t}))
 	client, err := timpush.NewClient(config, options...)
-	return client, s, usage(err)
+	return client, usage(err)
 }
-
-func sortedKeys(m map[string]int64) []string { return slices.Sorted(maps.Keys(m)) }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,18 +87,10 @@ func (w *world) has(name string) bool {
 
 // without leaves out variables of the environment, and with sets some.
 func (w *world) without(names ...string) *world {
-	var env []string
-	for _, v := range w.env {
+	w.env = slices.DeleteFunc(w.env, func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		keep := true
-		for _, n := range names {
-			keep = keep && n != name
-		}
-		if keep {
-			env = append(env, v)
-		}
-	}
-	w.env = env
+		return slices.Contains(names, name)
+	})
 	return w
 }
 

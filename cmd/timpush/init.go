@@ -88,11 +88,7 @@ func (i *initiation) run(ctx context.Context) error {
 	if err != nil {
 		return usage(err)
 	}
-	client, _, err := newClientOf(s, timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(stepTimeout))
-	if err != nil {
-		return err
-	}
-	return (&checkup{cmd: i.cmd, settings: s}).all(ctx, client)
+	return (&checkup{cmd: i.cmd, settings: s}).all(ctx)
 }
 
 // question is a setting that init asks for.
@@ -143,7 +139,7 @@ func checkAll(values map[string]string) error {
 	}
 	s, err := source.Load()
 	if err == nil {
-		_, _, err = newClientOf(s)
+		_, err = newClientOf(s)
 	}
 	return err
 }

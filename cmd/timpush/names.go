@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,7 +50,7 @@ func newNames() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return setNames(cmd.Context(), cmd, client, wanted)
+			return setNames(cmd, client, wanted)
 		},
 	}
 	set.Flags().Bool("yes", false, "set them")
@@ -110,9 +109,9 @@ func parseNames(args []string) (names []timpush.AttrName, err error) {
 	return names, nil
 }
 
-func setNames(ctx context.Context, cmd *cobra.Command, client *timpush.Client, wanted []timpush.AttrName) error {
+func setNames(cmd *cobra.Command, client *timpush.Client, wanted []timpush.AttrName) error {
 	if yes, _ := cmd.Flags().GetBool("yes"); yes {
-		if err := client.SetAttrNames(ctx, wanted); err != nil {
+		if err := client.SetAttrNames(cmd.Context(), wanted); err != nil {
 			return callFailed(err, "")
 		}
 		if err := showNames(cmd, client); err != nil {
@@ -120,7 +119,7 @@ func setNames(ctx context.Context, cmd *cobra.Command, client *timpush.Client, w
 		}
 		return nil
 	}
-	has, err := client.AttrNames(ctx)
+	has, err := client.AttrNames(cmd.Context())
 	if err != nil {
 		return fatal(err)
 	}

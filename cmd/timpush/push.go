@@ -20,6 +20,7 @@ import (
 
 	"github.com/timpush/timpush-go"
 
+	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
@@ -135,7 +136,7 @@ func (f *pushFlags) prepare() (client *timpush.Client, content timpush.TaskConte
 	if f.dryRun {
 		options = append(options, timpush.WithHTTPClient(&http.Client{Transport: &f.captured}), timpush.WithMaxAttempts(1))
 	}
-	client, _, err = newClientOf(s, options...)
+	client, err = newClientOf(s, options...)
 	return client, content, err
 }
 
@@ -242,10 +243,10 @@ func (p *pushSource) readFile() (push timpush.Push, condition jsontext.Value, er
 	}
 	var file *pushFile
 	if err := jsonv2.Unmarshal(data, &file); err != nil {
-		return push, nil, fmt.Errorf("%s: it is not the JSON of a request: %w", display(p.file), err)
+		return push, nil, fmt.Errorf("%s: it is not the JSON of a request: %w", input.Display(p.file), err)
 	}
 	if file == nil {
-		return push, nil, fmt.Errorf("%s: it is null, want an object", display(p.file))
+		return push, nil, fmt.Errorf("%s: it is null, want an object", input.Display(p.file))
 	}
 	push = timpush.Push{From: file.From, DataID: file.DataID, MsgRandom: file.MsgRandom}
 	if file.Notification != nil {
@@ -272,7 +273,7 @@ func (p *pushSource) fileData() ([]byte, error) {
 	}
 	data, err := readText(from)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", display(p.file), err)
+		return nil, fmt.Errorf("%s: %w", input.Display(p.file), err)
 	}
 	return data, nil
 }
@@ -366,7 +367,7 @@ func newRevoke() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		client, _, err := newClientOf(s)
+		client, err := newClientOf(s)
 		if err != nil {
 			return err
 		}

@@ -185,33 +185,19 @@ func (r *reporter) fit(parts []string) string {
 	return strings.Join(parts, ", ")
 }
 
-type progressEvent struct {
-	Done, Rejected, Failed, Unknown int64
-	UsersPerSecond, QuotaShare      float64
-	Fraction                        *float64
-	SecondsLeft                     *float64
-}
-
-// MarshalJSON writes the names that the manual has.
-func (p progressEvent) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]any{
-		"done": p.Done, "rejected": p.Rejected, "failed": p.Failed, "unknown": p.Unknown,
-		"users_per_second": p.UsersPerSecond, "quota_share": p.QuotaShare, "fraction": p.Fraction, "seconds_left": p.SecondsLeft,
-	})
-}
-
-func progressOf(s bulk.Status, share float64, left time.Duration) progressEvent {
-	p := progressEvent{
-		Done: s.Counts.Done, Rejected: s.Counts.Rejected, Failed: s.Counts.Failed, Unknown: int64(s.Stream.Unknown),
-		UsersPerSecond: s.Stream.Rate, QuotaShare: share,
-	}
+// progressOf returns the members that the manual has; what is not known is null.
+func progressOf(s bulk.Status, share float64, left time.Duration) map[string]any {
+	var fraction, secondsLeft any
 	if s.Fraction >= 0 {
-		p.Fraction = &s.Fraction
+		fraction = s.Fraction
 	}
-	if seconds := left.Seconds(); left >= 0 {
-		p.SecondsLeft = &seconds
+	if left >= 0 {
+		secondsLeft = left.Seconds()
 	}
-	return p
+	return map[string]any{
+		"done": s.Counts.Done, "rejected": s.Counts.Rejected, "failed": s.Counts.Failed, "unknown": s.Stream.Unknown,
+		"users_per_second": s.Stream.Rate, "quota_share": share, "fraction": fraction, "seconds_left": secondsLeft,
+	}
 }
 
 // note shows a line, unless only the summary is wanted.

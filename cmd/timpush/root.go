@@ -215,11 +215,12 @@ func newClient(cmd *cobra.Command, options ...timpush.Option) (*timpush.Client, 
 		return nil, nil, err
 	}
 	warn(cmd, s)
-	return newClientOf(s, options...)
+	client, err := newClientOf(s, options...)
+	return client, s, err
 }
 
-func newClientOf(s *settings.Settings, options ...timpush.Option) (*timpush.Client, *settings.Settings, error) {
+func newClientOf(s *settings.Settings, options ...timpush.Option) (*timpush.Client, error) {
 	agent := timpush.WithUserAgent("timpush-cli/" + version())
 	client, err := timpush.NewClient(s.Config, append(append(s.Options(), agent), options...)...)
-	return client, s, usage(err)
+	return client, usage(err)
 }

@@ -95,7 +95,7 @@ func (f *fileFlags) parseDelimiter() error {
 		f.delimiter = "\t"
 	}
 	r, size := utf8.DecodeRuneInString(f.delimiter)
-	if size != len(f.delimiter) || strings.ContainsRune("\"\r\n\ufffd", r) {
+	if size != len(f.delimiter) || !input.ValidDelimiter(r) {
 		return fmt.Errorf("--delimiter %q: want one character, or tab", f.delimiter)
 	}
 	f.reading.Delimiter = r
@@ -104,9 +104,11 @@ func (f *fileFlags) parseDelimiter() error {
 
 // job is one set-attr.
 type job struct {
-	cmd   *cobra.Command
-	args  []string
-	input *input.Input
+	cmd      *cobra.Command
+	args     []string
+	settings *settings.Settings
+	input    *input.Input
+	reporter *reporter
 
 	fileFlags
 	names                 map[string]string
@@ -185,8 +187,8 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.check(); err != nil {
 		return usage(err)
 	}
-	gate := newGate(nil)
-	client, s, err := j.client(gate)
+	gate := newGate()
+	client, err := j.client(gate)
 	if err != nil {
 		return err
 	}
@@ -194,20 +196,20 @@ func (j *job) run(ctx context.Context) error {
 		return inputError(err)
 	}
 	defer func() { j.input.Close() }()
-	reporter := newReporter(j.cmd.OutOrStdout(), j.cmd.ErrOrStderr(), j.asJSON, j.quiet)
-	reporter.dry = j.dryRun
-	reporter.quota = max(s.Rate, timpush.DefaultQPS)
-	described, err := j.describe(reporter)
+	j.reporter = newReporter(j.cmd.OutOrStdout(), j.cmd.ErrOrStderr(), j.asJSON, j.quiet)
+	j.reporter.dry = j.dryRun
+	j.reporter.quota = max(j.settings.Rate, timpush.DefaultQPS)
+	described, err := j.describe()
 	if err != nil {
 		return inputError(err)
 	}
 	attempt := func() (*bulk.Run, error) {
-		r := &bulk.Run{Client: client, Input: j.input, GiveUp: j.giveUp, Reporter: reporter}
-		return r, j.send(ctx, described, r, gate, s, reporter)
+		r := &bulk.Run{Client: client, Input: j.input, GiveUp: j.giveUp, Reporter: j.reporter}
+		return r, j.send(ctx, described, r, gate)
 	}
 	r, err := attempt()
 	if errors.Is(err, bulk.ErrChanged) { // found late, as the beginning of the file is the same
-		reporter.note("%v: beginning again with the first row", err)
+		j.reporter.note("%v: beginning again with the first row", err)
 		j.restart = true
 		j.input.Close()
 		if j.input, err = input.New(j.args, j.reading, os.Stdin); err != nil {
@@ -216,9 +218,9 @@ func (j *job) run(ctx context.Context) error {
 		r, err = attempt()
 	}
 	if j.dryRun {
-		return j.finishDry(r, reporter, s, err)
+		return j.finishDry(r, err)
 	}
-	return j.finish(r, reporter, err)
+	return j.finish(r, err)
 }
 
 // inputError is the error of an input of which nothing was sent.
@@ -230,24 +232,24 @@ func inputError(err error) error {
 }
 
 // send sends the rows that are left to send, or in a dry run checks them.
-func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.Run, gate *gate, s *settings.Settings, reporter *reporter) error {
+func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.Run, gate *gate) error {
 	if j.dryRun {
 		r.Names, r.GiveUp = map[string]int64{}, 0
-	} else if err := j.openState(r, s, reporter); err != nil {
+	} else if err := j.openState(r); err != nil {
 		return err
 	}
-	if err := j.compare(ctx, described, r, s, reporter); err != nil {
+	if err := j.compare(ctx, described, r); err != nil {
 		return err
 	}
 	if !j.dryRun {
-		if err := j.openResults(r, reporter); err != nil {
+		if err := j.openResults(r); err != nil {
 			return suggestFlags(err, "--failures, --rejects and --checkpoint")
 		}
-		reporter.rejects = j.rejects
+		j.reporter.rejects = j.rejects
 	}
 	stopped := context.AfterFunc(ctx, r.Stop)
 	defer stopped()
-	say := reporter.say
+	say := j.reporter.say
 	if j.dryRun {
 		say = func(string) {} // no request is in flight
 	}
@@ -300,7 +302,7 @@ func (j *job) nameFiles() {
 }
 
 // client makes the client, whose requests pass the gate. That of a dry run sends nothing.
-func (j *job) client(gate *gate) (*timpush.Client, *settings.Settings, error) {
+func (j *job) client(gate *gate) (client *timpush.Client, err error) {
 	var options []timpush.Option
 	if j.preflight {
 		options = append(options, timpush.WithPreflight())
@@ -312,17 +314,17 @@ func (j *job) client(gate *gate) (*timpush.Client, *settings.Settings, error) {
 	if j.dryRun {
 		return j.dryClient(gate, options)
 	}
-	s, err := loadSettings(j.cmd)
-	if err != nil {
-		return nil, nil, err
+	if j.settings, err = loadSettings(j.cmd); err != nil {
+		return nil, err
 	}
-	warn(j.cmd, s)
-	gate.limiter = timpush.NewLimiter(s.Rate)
-	return newClientOf(s, append(options, gate.options()...)...)
+	warn(j.cmd, j.settings)
+	gate.limiter = timpush.NewLimiter(j.settings.Rate)
+	return newClientOf(j.settings, append(options, gate.options()...)...)
 }
 
-// job returns what the checkpoint belongs to.
-func (j *job) job(s *settings.Settings) (checkpoint.Job, error) {
+// checkpointJob returns what the checkpoint belongs to.
+func (j *job) checkpointJob() (checkpoint.Job, error) {
+	s := j.settings
 	what := checkpoint.Job{App: fmt.Sprintf("%d at %s", s.SDKAppID, s.Service()), Reading: map[string]string{
 		"account": j.reading.Account, "map": fmt.Sprint(j.reading.Names), "ignore": fmt.Sprint(j.reading.Ignore),
 		"only": fmt.Sprint(j.reading.Only), "format": j.format, "delimiter": j.delimiter, "encoding": j.encoding, "sheet": j.reading.Sheet,

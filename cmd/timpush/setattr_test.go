@@ -322,7 +322,7 @@ func TestFailuresKeepTheOrderOfAnAccount(t *testing.T) {
 	r := w.run("set-attr", "--rate", "300", "u.csv")
 	require.Equal(t, 1, r.code, r.err)
 	assert.Equal(t, "Paris", w.fake.Attrs("mary")["city"])
-	require.Len(t, lines(t, w.read("u.csv.failed.ndjson")), 2)
+	require.Equal(t, 2, strings.Count(w.read("u.csv.failed.ndjson"), `"mary"`), "another account is there by chance, once in 1,700 runs")
 	r = w.run("set-attr", "u.csv.failed.ndjson")
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, "Paris", w.fake.Attrs("mary")["city"])

@@ -10,11 +10,10 @@ import (
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/checkpoint"
-	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 )
 
 // openState opens the checkpoint of a run.
-func (j *job) openState(r *bulk.Run, s *settings.Settings, reporter *reporter) (err error) {
+func (j *job) openState(r *bulk.Run) (err error) {
 	if err := j.checkResultFiles(); err != nil {
 		return err
 	}
@@ -24,17 +23,17 @@ func (j *job) openState(r *bulk.Run, s *settings.Settings, reporter *reporter) (
 		}
 	}
 	if !j.noCheckpoint {
-		if r.Log, err = j.openLog(s, reporter); err != nil {
+		if r.Log, err = j.openLog(); err != nil {
 			return suggestFlags(err, "--checkpoint")
 		}
-		j.reportResumed(r.Log, reporter)
+		j.reportResumed(r.Log)
 	}
 	return nil
 }
 
 // openResults opens the result files of a run, once nothing is left that would refuse it. Those of an earlier run are set aside:
 // the run that is beginning may be one of every night, and must not stop for them.
-func (j *job) openResults(r *bulk.Run, reporter *reporter) (err error) {
+func (j *job) openResults(r *bulk.Run) (err error) {
 	known, resumed := []checkpoint.Extent{{}, {}}, false
 	if r.Log != nil {
 		known, resumed = r.Log.Last.Extents, r.Log.Resumed
@@ -46,7 +45,7 @@ func (j *job) openResults(r *bulk.Run, reporter *reporter) (err error) {
 				return err
 			}
 			if aside != "" {
-				reporter.note("%s is from an earlier run: it is now %s", name, aside)
+				j.reporter.note("%s is from an earlier run: it is now %s", name, aside)
 			}
 		}
 	}
@@ -59,8 +58,8 @@ func (j *job) openResults(r *bulk.Run, reporter *reporter) (err error) {
 
 // openLog opens the checkpoint. One that belongs to a file which has changed since cannot be resumed by any run: the new
 // file is sent from its first row.
-func (j *job) openLog(s *settings.Settings, reporter *reporter) (*checkpoint.Log, error) {
-	what, err := j.job(s)
+func (j *job) openLog() (*checkpoint.Log, error) {
+	what, err := j.checkpointJob()
 	if err != nil {
 		return nil, err
 	}
@@ -69,20 +68,20 @@ func (j *job) openLog(s *settings.Settings, reporter *reporter) (*checkpoint.Log
 	if !errors.Is(err, checkpoint.ErrOtherInput) {
 		return log, err
 	}
-	reporter.note("%v: beginning again with the first row", err)
+	j.reporter.note("%v: beginning again with the first row", err)
 	if err := checkpoint.Forget(j.checkpoint); err != nil {
 		return nil, err
 	}
 	return checkpoint.Open(j.checkpoint, what, results)
 }
 
-func (j *job) reportResumed(log *checkpoint.Log, reporter *reporter) {
+func (j *job) reportResumed(log *checkpoint.Log) {
 	if !log.Resumed {
 		return
 	}
-	reporter.note("resuming from %s: %s finished by earlier runs", j.checkpoint, count(log.Handled.Len(), "row"))
+	j.reporter.note("resuming from %s: %s finished by earlier runs", j.checkpoint, count(log.Handled.Len(), "row"))
 	if log.Lost {
-		reporter.note("the end of %s is damaged, or the result files have changed: some rows are sent again", j.checkpoint)
+		j.reporter.note("the end of %s is damaged, or the result files have changed: some rows are sent again", j.checkpoint)
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -103,14 +102,10 @@ func readFigures(cmd *cobra.Command, client *timpush.Client, from, to time.Time,
 	if withLoss, _ := cmd.Flags().GetBool("loss"); !withLoss || err != nil {
 		return figures, err
 	}
-	return figures, addLoss(cmd.Context(), client, figures, from, to, taskIDs)
-}
-
-func addLoss(ctx context.Context, client *timpush.Client, figures []pushFigures, from, to time.Time, taskIDs []string) error {
 	if week := to.Add(-longestLoss); from.Before(week) {
 		from = week
 	}
-	losses, err := client.PushLoss(ctx, from, to, taskIDs...)
+	losses, err := client.PushLoss(cmd.Context(), from, to, taskIDs...)
 	for _, loss := range losses {
 		for i := range figures {
 			if figures[i].TaskID == loss.TaskID {
@@ -118,7 +113,7 @@ func addLoss(ctx context.Context, client *timpush.Client, figures []pushFigures,
 			}
 		}
 	}
-	return err
+	return figures, err
 }
 
 // print writes a chart, and a table of the platforms.

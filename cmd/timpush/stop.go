@@ -23,15 +23,15 @@ var errInterrupted = bulk.ErrInterrupted
 // gate is a Limiter that lets no request through once it is closed, and an Observer that counts the requests in flight.
 // Those that wait at a closed gate wait until their context ends, so that the client does not repeat them.
 type gate struct {
-	limiter  timpush.Limiter
+	limiter  timpush.Limiter // nil if the gate only observes
 	closed   context.Context
 	close    context.CancelFunc
 	passed   atomic.Int64 // let through, and not begun yet
 	inFlight atomic.Int64
 }
 
-func newGate(l timpush.Limiter) *gate {
-	g := &gate{limiter: l}
+func newGate() *gate {
+	g := &gate{}
 	g.closed, g.close = context.WithCancel(context.Background())
 	return g
 }

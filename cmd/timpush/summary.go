@@ -4,14 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/timpush/timpush-go"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
-	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
@@ -21,11 +22,8 @@ const topReasons = 8
 // summary is the result of a run. Requests, seconds and reasons are of this run alone; the counts include those of the runs
 // that it resumes, which Earlier has.
 type summary struct {
-	Done      int64         `json:"done"`
-	Rejected  int64         `json:"rejected"`
-	Failed    int64         `json:"failed"`
-	Unset     int64         `json:"nothing_to_set"`
-	Earlier   *earlier      `json:"earlier_runs,omitempty"`
+	rowCounts
+	Earlier   *rowCounts    `json:"earlier_runs,omitempty"`
 	Requests  int           `json:"requests"`
 	Seconds   float64       `json:"seconds"`
 	Reasons   []bulk.Reason `json:"reasons,omitempty"`
@@ -36,8 +34,8 @@ type summary struct {
 	Error     string        `json:"error,omitempty"`
 }
 
-// earlier counts the rows that the resumed runs have finished.
-type earlier struct {
+// rowCounts are checkpoint.Counts with the names that the manual has.
+type rowCounts struct {
 	Done     int64 `json:"done"`
 	Rejected int64 `json:"rejected"`
 	Failed   int64 `json:"failed"`
@@ -45,19 +43,16 @@ type earlier struct {
 }
 
 // finish closes the files, shows the summary, and returns the error with the exit code.
-func (j *job) finish(r *bulk.Run, reporter *reporter, err error) error {
-	reporter.end()
+func (j *job) finish(r *bulk.Run, err error) error {
+	j.reporter.end()
 	sum := summary{
-		Done: r.Counts.Done, Rejected: r.Counts.Rejected, Failed: r.Counts.Failed, Unset: r.Counts.Unset,
-		Requests: r.Stream.Requests, Seconds: r.Stream.Elapsed.Seconds(), Reasons: r.Reasons.Most(topReasons), Notes: notes(j.input.Notes()),
+		rowCounts: rowCounts(r.Counts), Requests: r.Stream.Requests, Seconds: r.Stream.Elapsed.Seconds(), Reasons: r.Reasons.Most(topReasons), Notes: notes(j.input.Notes()),
 		Failures: r.Failures.Name(), Rejects: r.Rejects.Name(), Resumable: err != nil && r.Log != nil && r.Rows() > 0,
 	}
-	if b := r.Before; b.Done+b.Rejected+b.Failed+b.Unset > 0 {
-		sum.Earlier = &earlier{b.Done, b.Rejected, b.Failed, b.Unset}
+	if before := rowCounts(r.Before); before != (rowCounts{}) {
+		sum.Earlier = &before
 	}
-	if closing := closeState(r, err == nil); closing != nil {
-		err = errors.Join(err, closing)
-	}
+	err = errors.Join(err, closeState(r, err == nil))
 	if r.Rows() == 0 && err != nil && sum.Earlier == nil {
 		return sum.result(err) // nothing to summarize
 	}
@@ -65,9 +60,9 @@ func (j *job) finish(r *bulk.Run, reporter *reporter, err error) error {
 		sum.Error = once(err.Error())
 	}
 	if j.asJSON {
-		reporter.event("summary", sum)
+		j.reporter.event("summary", sum)
 	} else {
-		sum.write(reporter.out)
+		sum.write(j.reporter.out)
 	}
 	return sum.result(err)
 }
@@ -77,10 +72,8 @@ func (s *summary) result(err error) error {
 	switch {
 	case ok:
 		return coded
-	case err == nil && s.Rejected+s.Failed > 0:
-		return &exitError{code: exitSome}
 	case err == nil:
-		return nil
+		return exitStatus(s.Rejected+s.Failed > 0)
 	case s.Resumable:
 		err = toResume(err)
 	case s.Requests > 0:
@@ -98,9 +91,9 @@ func toResume(err error) error {
 }
 
 func (s *summary) write(out io.Writer) {
-	e := s.Earlier
-	if e == nil {
-		e = &earlier{}
+	var e rowCounts
+	if s.Earlier != nil {
+		e = *s.Earlier
 	}
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
 	line := func(n, before int64, what, file string) {
@@ -181,40 +174,38 @@ func count[N int | int64](n N, one string) string {
 
 // finishDry shows what would be sent. The requests of a real run are full, since users collect while requests wait for the
 // quota; those of a dry run are not.
-func (j *job) finishDry(r *bulk.Run, reporter *reporter, s *settings.Settings, err error) error {
-	reporter.end()
+func (j *job) finishDry(r *bulk.Run, err error) error {
+	j.reporter.end()
 	if coded, ok := errors.AsType[*exitError](err); ok {
 		return coded
 	} else if err != nil && r.Rows() == 0 {
 		return fatal(err)
 	}
 	requests := (r.Counts.Done + timpush.MaxUsersPerRequest - 1) / timpush.MaxUsersPerRequest
-	seconds := math.Ceil(float64(requests) / s.Rate)
+	seconds := math.Ceil(float64(requests) / j.settings.Rate)
 	if j.asJSON {
-		reporter.event("dry_run", map[string]any{
+		j.reporter.event("dry_run", map[string]any{
 			"users": r.Counts.Done, "requests": requests, "seconds": seconds, "rejected": r.Counts.Rejected,
 			"nothing_to_set": r.Counts.Unset, "attributes": r.Names, "reasons": r.Reasons.Most(topReasons), "notes": notes(j.input.Notes()),
 		})
 	} else {
-		j.writeDry(r, reporter.out, requests, time.Duration(seconds)*time.Second, err)
+		j.writeDry(r, requests, time.Duration(seconds)*time.Second, err)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return fatal(err)
-	case r.Counts.Rejected+r.Counts.Failed > 0:
-		return &exitError{code: exitSome}
 	}
-	return nil
+	return exitStatus(r.Counts.Rejected+r.Counts.Failed > 0)
 }
 
-func (j *job) writeDry(r *bulk.Run, out io.Writer, requests int64, takes time.Duration, ended error) {
+func (j *job) writeDry(r *bulk.Run, requests int64, takes time.Duration, ended error) {
+	out := j.reporter.out
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
 	so := "It would be"
 	if ended != nil {
 		so = "Of the rows that were read it would be"
 	}
 	p("Nothing was sent. %s %s in %s, about %v.\n", so, count(r.Counts.Done, "user"), count(requests, "request"), takes)
-	for _, name := range sortedKeys(r.Names) {
+	for _, name := range slices.Sorted(maps.Keys(r.Names)) {
 		p("%8d  set %q\n", r.Names[name], name)
 	}
 	if r.Counts.Rejected > 0 {

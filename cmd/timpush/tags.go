@@ -99,15 +99,15 @@ func printTags(cmd *cobra.Command, accounts []string, found map[string][]string)
 // inParts calls do with the accounts, part by part. Do returns no result if it prints what it does.
 func (l *accountList) inParts(args []string, do func(context.Context, *timpush.Client, []string) (*timpush.Result, error)) error {
 	l.args = args
-	return l.with(newGate(nil), func(client *timpush.Client, g *gate, accounts iter.Seq2[string, error]) error {
-		p := &partAccountss{cmd: l.cmd, do: func(ctx context.Context, part []string) (*timpush.Result, error) { return do(ctx, client, part) }}
+	return l.with(func(client *timpush.Client, g *gate, accounts iter.Seq2[string, error]) error {
+		p := &partRun{cmd: l.cmd, do: func(ctx context.Context, part []string) (*timpush.Result, error) { return do(ctx, client, part) }}
 		say := func(text string) { _, _ = fmt.Fprintln(l.cmd.ErrOrStderr(), text) }
 		return g.untilStopped(l.cmd.Context(), say, func(ctx context.Context) error { return p.all(ctx, accounts) })
 	})
 }
 
-// partAccountss is a command that works on accounts part by part.
-type partAccountss struct {
+// partRun is a running command that works on accounts part by part, so that a file of any size does.
+type partRun struct {
 	cmd    *cobra.Command
 	do     func(context.Context, []string) (*timpush.Result, error)
 	part   []string
@@ -117,7 +117,7 @@ type partAccountss struct {
 	some   bool // accounts are not done
 }
 
-func (p *partAccountss) all(ctx context.Context, accounts iter.Seq2[string, error]) error {
+func (p *partRun) all(ctx context.Context, accounts iter.Seq2[string, error]) error {
 	defer func() {
 		if p.counts {
 			_, _ = fmt.Fprintf(p.cmd.OutOrStdout(), "%d done\n", p.done)
@@ -142,7 +142,7 @@ func (p *partAccountss) all(ctx context.Context, accounts iter.Seq2[string, erro
 }
 
 // send sends the accounts collected so far.
-func (p *partAccountss) send(ctx context.Context) error {
+func (p *partRun) send(ctx context.Context) error {
 	result, err := p.do(ctx, p.part)
 	first, n := p.part[0], len(p.part)
 	p.part = p.part[:0]
@@ -153,8 +153,11 @@ func (p *partAccountss) send(ctx context.Context) error {
 		return fatal(fmt.Errorf("stopped early: %w; %q and the accounts after it are not all done: to run the command again does no harm", errInterrupted, first))
 	}
 	partial, ok := errors.AsType[*timpush.PartialError](err)
-	if err != nil && !ok {
-		return partFailed(err, p.began)
+	switch {
+	case err != nil && !ok && p.began:
+		return fatal(err)
+	case err != nil && !ok:
+		return callFailed(err, "") // nothing was sent, so that invalid input is a usage error
 	}
 	p.began = true
 	if ok {

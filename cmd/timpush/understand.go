@@ -16,12 +16,11 @@ import (
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
-	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 // describe shows how the input is read, by the beginning of each file.
-func (j *job) describe(reporter *reporter) (all []*input.Description, err error) {
+func (j *job) describe() (all []*input.Description, err error) {
 	for n := range j.input.Files() {
 		d, err := j.input.Describe(n)
 		if err != nil {
@@ -32,14 +31,14 @@ func (j *job) describe(reporter *reporter) (all []*input.Description, err error)
 		}
 	}
 	if len(all) > 0 {
-		reporter.understood(all[0], len(all)-1, j.dryRun)
+		j.reporter.understood(all[0], len(all)-1, j.dryRun)
 	}
 	return all, nil
 }
 
 // compare compares the columns with the app's attributes, and keeps these for the run, before a single user is sent.
-func (j *job) compare(ctx context.Context, all []*input.Description, r *bulk.Run, s *settings.Settings, reporter *reporter) (err error) {
-	r.Declared, err = j.declaredNames(ctx, r.Client, s, reporter)
+func (j *job) compare(ctx context.Context, all []*input.Description, r *bulk.Run) (err error) {
+	r.Declared, err = j.declaredNames(ctx, r.Client)
 	if err != nil || r.Declared == nil {
 		return err
 	}
@@ -53,9 +52,9 @@ func (j *job) compare(ctx context.Context, all []*input.Description, r *bulk.Run
 
 // declaredNames reads the app's attributes. Where the service cannot tell them just now, the run does without, unless what it
 // says would stop the run as well.
-func (j *job) declaredNames(ctx context.Context, client *timpush.Client, s *settings.Settings, reporter *reporter) (map[string]timpush.AccountType, error) {
-	if s.SDKAppID == 0 {
-		reporter.note("the app is not configured: the columns are not compared with its attributes")
+func (j *job) declaredNames(ctx context.Context, client *timpush.Client) (map[string]timpush.AccountType, error) {
+	if j.settings.SDKAppID == 0 {
+		j.reporter.note("the app is not configured: the columns are not compared with its attributes")
 		return nil, nil
 	}
 	asking, cancel := context.WithTimeout(ctx, stepTimeout)
@@ -76,7 +75,7 @@ func (j *job) declaredNames(ctx context.Context, client *timpush.Client, s *sett
 	case j.preflight, isCode && !code.Retryable(), isPage && page.StatusCode < http.StatusInternalServerError && page.StatusCode != http.StatusTooManyRequests:
 		return nil, fmt.Errorf("the app's attributes cannot be read: %w", err)
 	}
-	reporter.note("the app's attributes cannot be read, and the columns are not compared with them: %v", once(err.Error()))
+	j.reporter.note("the app's attributes cannot be read, and the columns are not compared with them: %v", once(err.Error()))
 	return nil, nil
 }
 

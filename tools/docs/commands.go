@@ -113,8 +113,8 @@ func (b *block) commands() (all []command) {
 // ofTool is what runs in the folder of the fake.
 var ofTool = regexp.MustCompile(`^(timpush |export TIMPUSH_)`)
 
-// ownFake reports whether the document starts a fake, in whose folder its commands then run.
-func (d *document) ownFake() bool {
+// startsFake reports whether the document starts a fake, in whose folder its commands then run.
+func (d *document) startsFake() bool {
 	return slices.ContainsFunc(d.commands(), func(cmd command) bool { return ownFake.MatchString(cmd.text) })
 }
 
@@ -124,7 +124,7 @@ func (c *checker) checkCommand(ctx context.Context, d *document, cmd command, r 
 	if r.as != "" {
 		text = r.match.ReplaceAllString(text, r.as)
 	}
-	if ofTool.MatchString(cmd.text) || d.ownFake() && !strings.HasPrefix(cmd.text, "go ") {
+	if ofTool.MatchString(cmd.text) || d.startsFake() && !strings.HasPrefix(cmd.text, "go ") {
 		if err := c.startFake(ctx, usual); err != nil {
 			c.fault(d, cmd.line, "%s: %v", cmd.text, err)
 			return

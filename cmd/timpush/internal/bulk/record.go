@@ -45,10 +45,7 @@ func actionFor(ctx context.Context, u *timpush.UserError) action {
 	if ctx.Err() != nil && (errors.Is(u, context.Canceled) || errors.Is(u, context.DeadlineExceeded)) {
 		return leave
 	}
-	if u.Outcome != timpush.Rejected {
-		return retry
-	}
-	if AboutData(u) {
+	if u.Outcome == timpush.Rejected && AboutData(u) {
 		return reject
 	}
 	return retry
@@ -80,8 +77,8 @@ func (r *Run) record(all []outcome) {
 	if r.abort != nil {
 		return // the disk has failed: the rows are left for the next run
 	}
-	rows, unset := r.window.drain()
-	r.Counts.Unset += unset
+	rows := r.window.drain()
+	r.Counts.Unset += int64(len(rows))
 	var failures, rejects []byte
 	for i := range all {
 		o := &all[i]

@@ -93,14 +93,9 @@ func (r *Run) Do(ctx context.Context) error {
 	}
 	if r.ended == nil && r.abort == nil {
 		r.recordPending()
-		_, unset := r.window.drain()
-		r.Counts.Unset += unset
+		r.Counts.Unset += int64(len(r.window.drain()))
 	}
-	err := cmp.Or(r.abort, r.ended)
-	if synced := r.sync(); err == nil {
-		err = synced
-	}
-	return err
+	return cmp.Or(r.abort, r.ended, r.sync())
 }
 
 // endOfRows returns why the run has ended too early although the stream has not: rows were left unread, or all had been read

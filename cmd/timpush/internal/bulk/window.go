@@ -61,9 +61,9 @@ func (w *window) unset(row int64) {
 }
 
 // drain returns the rows with nothing to set since the last time.
-func (w *window) drain() (rows []int64, n int64) {
+func (w *window) drain() (rows []int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	rows, w.empty = w.empty, nil
-	return rows, int64(len(rows))
+	return rows
 }

@@ -26,25 +26,26 @@ func lock(name, what string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		mine, err2 := f.Stat()
-		if err2 == nil && !mine.Mode().IsRegular() {
-			_ = f.Close()
-			return nil, fmt.Errorf("%s: a %s must be a regular file", name, what)
+		mine, err := f.Stat()
+		if err == nil && !mine.Mode().IsRegular() {
+			err = fmt.Errorf("a %s must be a regular file", what)
 		}
-		if err := Lock(f); err != nil {
+		if err == nil {
+			err = Lock(f)
+		}
+		if err != nil {
 			_ = f.Close()
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		there, err := os.Stat(name)
-		if err == nil && err2 == nil && os.SameFile(there, mine) {
+		if there, err := os.Stat(name); err == nil && os.SameFile(there, mine) {
 			return f, nil
 		}
 		_ = f.Close() // the run that had it has just removed it
 	}
 }
 
-// line reads a line that begins at an offset, and returns its text and where it ends. The sum of the log goes on only if
-// the line is whole.
+// line reads a line that begins at an offset, and returns its text and where it ends. The sum goes on only if the line is
+// whole.
 func (c *chain) line(r *bufio.Reader, from int64) (text []byte, end int64, ok bool) {
 	raw, err := readLine(r)
 	if err != nil || len(raw) < 10 || raw[8] != ' ' {
@@ -59,7 +60,7 @@ func (c *chain) line(r *bufio.Reader, from int64) (text []byte, end int64, ok bo
 	return raw[9:], from + int64(len(raw)), true
 }
 
-// maxLine is more than any line of the log has. A longer one is not the log's.
+// maxLine is more than any line has: what is longer was not written here.
 const maxLine = 64 << 20
 
 func readLine(r *bufio.Reader) (line []byte, err error) {

@@ -81,7 +81,7 @@ func (c *csvReader) delimiter(plain *bufio.Reader, o *Options) (rune, error) {
 			return 0, err
 		}
 		c.before = 1
-		if given == 0 && named != "" && validDelimiter(rune(named[0])) {
+		if given == 0 && named != "" && ValidDelimiter(rune(named[0])) {
 			given = rune(named[0])
 		}
 		head = head[min(len(first)+1, len(head)):]
@@ -111,8 +111,8 @@ func hasAccount(columns []string, account string) bool {
 	return slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(text.Trim(c), account) })
 }
 
-// validDelimiter reports whether encoding/csv takes a character as the delimiter.
-func validDelimiter(r rune) bool { return r != 0 && !strings.ContainsRune("\"\r\n\ufffd", r) }
+// ValidDelimiter reports whether encoding/csv takes a character as the delimiter.
+func ValidDelimiter(r rune) bool { return r != 0 && !strings.ContainsRune("\"\r\n\ufffd", r) }
 
 func (c *csvReader) layout() *layout { return c.cols }
 

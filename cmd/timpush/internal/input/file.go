@@ -76,13 +76,14 @@ func (in *Input) open(name string) (*file, error) {
 		if _, ok := errors.AsType[*os.PathError](err); ok {
 			return nil, err // it has the name
 		}
-		return nil, fmt.Errorf("%s: %w", display(name), err)
+		return nil, fmt.Errorf("%s: %w", Display(name), err)
 	}
-	f.name = display(name)
+	f.name = Display(name)
 	return f, nil
 }
 
-func display(name string) string {
+// Display returns the name of a file for messages.
+func Display(name string) string {
 	if name == Stdin {
 		return "stdin"
 	}

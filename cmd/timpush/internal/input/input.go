@@ -113,6 +113,8 @@ type Input struct {
 	stdin   io.Reader
 	book    *book
 
+	number int64         // of the next row
+	sum    uint64        // of all rows before it
 	states []os.FileInfo // of the files, when New looked at them
 	size   int64         // of all files in bytes, 0 if not known
 	before int64         // bytes of the files that are finished
@@ -264,7 +266,7 @@ func (in *Input) probe(name string) error {
 // The input is read once.
 func (in *Input) Rows(skip func(row int64) bool) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		number, sum := int64(0), uint64(14695981039346656037)
+		in.sum = 14695981039346656037
 		for i, name := range in.files {
 			f, err := in.open(name)
 			if err != nil {
@@ -276,7 +278,7 @@ func (in *Input) Rows(skip func(row int64) bool) iter.Seq2[Row, error] {
 				yield(Row{}, fmt.Errorf("%s: %w", f.name, ErrChanged))
 				return
 			}
-			more := in.rowsOf(f, &number, &sum, skip, yield)
+			more := in.rowsOf(f, skip, yield)
 			f.close()
 			if !more {
 				return
@@ -287,11 +289,11 @@ func (in *Input) Rows(skip func(row int64) bool) iter.Seq2[Row, error] {
 	}
 }
 
-func (in *Input) rowsOf(f *file, number *int64, sum *uint64, skip func(int64) bool, yield func(Row, error) bool) bool {
+func (in *Input) rowsOf(f *file, skip func(int64) bool, yield func(Row, error) bool) bool {
 	for {
-		unwanted := skip != nil && skip(*number)
+		unwanted := skip != nil && skip(in.number)
 		r, err := f.reader.next(unwanted)
-		if *number%64 == 0 {
+		if in.number%64 == 0 {
 			in.at.Store(in.before + f.taken())
 		}
 		if errors.Is(err, io.EOF) {
@@ -303,18 +305,18 @@ func (in *Input) rowsOf(f *file, number *int64, sum *uint64, skip func(int64) bo
 			yield(Row{}, fmt.Errorf("%s: %w", f.name, err))
 			return false
 		}
-		*sum = (*sum ^ r.sum) * prime
-		if *number%markEvery == 0 {
-			in.mark.Store(&Mark{*number, *sum})
+		in.sum = (in.sum ^ r.sum) * prime
+		if in.number%markEvery == 0 {
+			in.mark.Store(&Mark{in.number, in.sum})
 		}
-		row := Row{Number: *number, Place: Place{f.name, r.line}, Skip: unwanted}
+		row := Row{Number: in.number, Place: Place{f.name, r.line}, Skip: unwanted}
 		if !unwanted {
 			row.User = timpush.UserAttrs{ToAccount: r.account, Attrs: r.attrs}
 			if r.reason != "" {
 				row.Fault = &Fault{row.Place, r.position, r.column, r.account, r.reason}
 			}
 		}
-		*number++
+		in.number++
 		if !yield(row, nil) {
 			return false
 		}

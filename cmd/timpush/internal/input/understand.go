@@ -1,6 +1,7 @@
 package input
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"slices"
@@ -114,10 +115,7 @@ func (d *Description) memberColumns(rows []record) {
 		d.Columns = append(d.Columns, Column{name, name, "attribute", counts[name] == len(rows)})
 	}
 	slices.SortFunc(d.Columns[1:], func(a, b Column) int {
-		if n := counts[b.Name] - counts[a.Name]; n != 0 {
-			return n
-		}
-		return strings.Compare(a.Name, b.Name)
+		return cmp.Or(counts[b.Name]-counts[a.Name], strings.Compare(a.Name, b.Name))
 	})
 }
 

@@ -6,31 +6,22 @@ import (
 	"strings"
 )
 
-// Changes returns how many findings say that the client should be changed.
-func (r *Report) Changes() (n int) {
-	for _, f := range r.Findings {
-		if changes(f) {
-			n++
-		}
-	}
-	return n
-}
-
-func changes(f Finding) bool { return f.Change != "" && !strings.HasPrefix(f.Change, "no") }
-
 // Verdict is a line that says if the client should be changed.
 func (r *Report) Verdict() string {
-	unknown := 0
+	unknown, changes := 0, 0
 	for _, f := range r.Findings {
 		if !f.Asked {
 			unknown++
+		}
+		if f.Change != "" && !strings.HasPrefix(f.Change, "no") {
+			changes++
 		}
 	}
 	text := "The client need not be changed."
 	if unknown == len(r.Findings) {
 		text = "Nothing was found out."
-	} else if n := r.Changes(); n > 0 {
-		text = fmt.Sprintf("The client should be changed for %d of the questions.", n)
+	} else if changes > 0 {
+		text = fmt.Sprintf("The client should be changed for %d of the questions.", changes)
 	}
 	return fmt.Sprintf("%s %d questions in %d calls, %d of them not settled.", text, len(r.Findings), r.Calls, unknown)
 }

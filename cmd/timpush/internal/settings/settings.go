@@ -95,7 +95,7 @@ func (s *Source) Load() (*Settings, error) {
 			return 0
 		}
 		n, err := parseWhole(key, t, r.From[key])
-		faults = appendError(faults, err)
+		faults = append(faults, err)
 		return n
 	}
 	r.SDKAppID = whole(SDKAppID, true)
@@ -109,11 +109,11 @@ func (s *Source) Load() (*Settings, error) {
 	r.InFlight = whole(InFlight, false)
 	if name := value(Region, true); name != "" {
 		region, err := timpush.ParseRegion(name)
-		r.Region, faults = region, appendError(faults, err)
+		r.Region, faults = region, append(faults, err)
 	}
 	key, err := s.secretKey(r)
-	r.SecretKey, faults = key, appendError(faults, err)
-	return r, errors.Join(faults...)
+	r.SecretKey, faults = key, append(faults, err)
+	return r, errors.Join(faults...) // of which some are nil
 }
 
 // LoadApp finds only which app it is, for what needs no key.
@@ -147,13 +147,6 @@ func parseRate(text string) (float64, error) {
 		return 0, errors.New("is no number above 0")
 	}
 	return n, nil
-}
-
-func appendError(faults []error, err error) []error {
-	if err != nil {
-		faults = append(faults, err)
-	}
-	return faults
 }
 
 func missing(key string) error {

@@ -166,7 +166,7 @@ func (t *Reader) lines(out, text []byte) []byte {
 	for {
 		i := bytes.IndexByte(text, '\r')
 		if i != 0 && len(text) > 0 {
-			if text[0] == '\n' && t.held > 0 {
+			if text[0] == '\n' {
 				t.held = 0
 			}
 			end := i

@@ -251,7 +251,7 @@ func (r *removal) send(ctx context.Context) error {
 	}
 	r.began = true
 	r.done += result.Done
-	if r.cmd.Context().Err() != nil {
+	if err != nil && r.cmd.Context().Err() != nil {
 		return fatal(fmt.Errorf("stopped early: %w; %q and the accounts after it are not all done: to remove an attribute twice does no harm", errInterrupted, users[0].ToAccount))
 	}
 	var partial *timpush.PartialError

@@ -79,6 +79,38 @@ func TestNothingIsSentAfterASignal(t *testing.T) {
 	}
 }
 
+// A command whose last request gets its answer after Ctrl-C has done everything, and says so.
+func TestSignalWithTheLastRequest(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{
+		"set-attr u.csv", "remove-attr --names sex mary", "tags add --tags gold mary", "tags clear mary", "tags get mary", "batch --title Hello --no-header --yes list.csv",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, timpushtest.WithLatency(150*time.Millisecond, 0))
+			w.write("u.csv", "To_Account,city\nmary,Rome\n")
+			w.write("list.csv", "mary\n")
+			arrived := make(chan struct{}, 1)
+			w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+				if !strings.HasSuffix(c.Path, "/get_attr_name") {
+					arrived <- struct{}{}
+				}
+				return timpushtest.Fault{}
+			})
+			cmd, text := w.started(strings.Fields(args)...)
+			select {
+			case <-arrived:
+			case <-time.After(time.Minute):
+				require.Fail(t, "no request has come", text.String())
+			}
+			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			_, _, errs := ended(cmd, text)
+			assert.Equal(t, 0, cmd.ProcessState.ExitCode(), errs)
+			assert.NotContains(t, errs, "not all done")
+		})
+	}
+}
+
 // The names of the attributes in a refusal are those of the row.
 func TestRefusalsNameTheAttribute(t *testing.T) {
 	t.Parallel()

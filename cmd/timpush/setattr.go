@@ -270,9 +270,6 @@ func (j *job) check() error {
 	if !slices.Contains([]string{"", "userid", "registrationid"}, j.accountType) {
 		return fmt.Errorf("--account-type %s: want userid or registrationid", j.accountType)
 	}
-	if key, _ := j.cmd.Flags().GetString(settings.SecretKeyFile); key == "-" && slices.Contains(j.args, input.Stdin) {
-		return errors.New("standard input cannot be both the users and the secret key")
-	}
 	for column, name := range j.names {
 		if name == "" {
 			return fmt.Errorf("--map %s=: want column=attribute", printable(column))

@@ -226,7 +226,7 @@ func Expand(args []string) (files []string, err error) {
 		files = append(files, found...)
 	}
 	if n := len(files); n > 1 && slices.Contains(files, Stdin) {
-		return nil, errors.New("- (standard input) cannot be combined with files")
+		return nil, flagErrorf("- (standard input) cannot be combined with files")
 	}
 	for _, name := range files {
 		if m := resultFile.FindStringSubmatch(name); m != nil && slices.Contains(files, m[1]) {

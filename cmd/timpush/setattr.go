@@ -65,7 +65,7 @@ func (f *fileFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of CSV, or tab; if not given, by the first line")
 	flags.StringVar(&f.encoding, "encoding", "", "`encoding` of CSV, such as windows-1252 or gbk; if not given, UTF-8 or UTF-16, by the content")
 	flags.StringVar(&f.reading.Sheet, "sheet", "", "`name` of the sheet of a workbook; if not given, the first that is not hidden")
-	flags.StringSliceVar(&f.null, "null", nil, "`texts` such as NULL that count as an empty cell; --null= for none")
+	flags.StringSliceVar(&f.null, "null", nil, "`texts` such as NULL that count as an empty cell, beside \\N; --null= for none")
 }
 
 // parse parses the flags.

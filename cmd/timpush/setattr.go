@@ -28,7 +28,7 @@ zstd, and in UTF-8 or UTF-16. - is standard input.
 CSV and Excel: the first row names the columns. One is the account, the others are attributes; an empty cell leaves its
 attribute unchanged. Of a workbook the first visible sheet is read, or --sheet, with numbers and dates as it shows them.
 NDJSON: each line is an object, {"To_Account":"mary","city":"Rome"}; null leaves the attribute unchanged, "" is sent. The form
-of the API, {"To_Account":"mary","Attrs":{"city":"Rome"}}, is read as well. Parquet: as CSV.
+of the API, {"To_Account":"mary","Attrs":{"city":"Rome"}}, is read as well; --map does not change its names. Parquet: as CSV.
 
 Before the first request the tool shows how it reads the file, and compares the columns with the app's attributes.
 --dry-run stops there, after reading everything once.

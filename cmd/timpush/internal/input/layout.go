@@ -101,7 +101,7 @@ func findAccount(columns []string, account string) (int, error) {
 func (l *layout) findAttrs() error {
 	o, taken := l.options, map[string]string{}
 	for i, c := range l.columns {
-		if i == l.account || slices.Contains(o.Ignore, c) || o.Only != nil && !slices.Contains(o.Only, c) {
+		if i == l.account || o.leftOut(c) {
 			continue
 		}
 		if err := checkColumn(i, c); err != nil {
@@ -279,9 +279,16 @@ func list(names []string) string {
 	return all.String()
 }
 
+// leftOut reports whether the flags say that a column is no attribute.
+func (o *Options) leftOut(column string) bool {
+	return slices.Contains(o.Ignore, column) || o.Only != nil && !slices.Contains(o.Only, column)
+}
+
 // ColumnOf returns the column that makes an attribute.
-func (in *Input) ColumnOf(attr string) string {
-	for column, name := range in.options.Names {
+func (in *Input) ColumnOf(attr string) string { return in.options.columnOf(attr) }
+
+func (o *Options) columnOf(attr string) string {
+	for column, name := range o.Names {
 		if name == attr {
 			return column
 		}

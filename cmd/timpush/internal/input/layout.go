@@ -170,7 +170,7 @@ func (l *layout) user(fields []string, r *record) {
 	case account == "":
 		reason = "the account is empty"
 	case l.options.isNull(account):
-		reason = fmt.Sprintf("the account is %s, which means that there is none", account)
+		reason = noAccount(account)
 	case l.options.AccountsOnly && !l.options.asWritten() && doubtful(account):
 		reason = fmt.Sprintf("the account is %s, which may mean that there is none: give --null= to send it", account)
 	case reason == "" && text.NumberFault(account) != "":
@@ -256,6 +256,11 @@ var noValue = []string{
 // isNull reports whether a text means that there is no value: one of --null, or \N, which databases write.
 func (o *Options) isNull(field string) bool {
 	return slices.Contains(o.Null, field) || field == `\N` && !o.asWritten()
+}
+
+// noAccount is the reason of an account that isNull.
+func noAccount(text string) string {
+	return fmt.Sprintf("the account is %s, which means that there is none", text)
 }
 
 // asWritten reports whether --null= was given: then texts that can mean that there is no value are values.

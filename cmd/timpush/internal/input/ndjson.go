@@ -108,6 +108,8 @@ func (n *ndjsonReader) parse(text []byte, r *record) {
 		r.reason = "something follows the JSON object"
 	case r.account == "":
 		r.column, r.reason = n.options.Account, "the account is missing or empty"
+	case slices.Contains(n.options.Null, r.account):
+		r.column, r.reason = n.options.Account, noAccount(r.account)
 	default:
 		reason, _ := plaintext.AccountFault(r.account)
 		if reason = cmp.Or(reason, plaintext.NumberFault(r.account)); reason != "" {

@@ -1,13 +1,14 @@
 package timpushtest
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -82,10 +83,21 @@ func NewServer(opts ...Option) *Server {
 		ConnState:                    s.connState,
 		ConnContext:                  withConn,
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     log.New(io.Discard, "", 0), // cut connections are intended
+		ErrorLog:                     log.New(panicLog{}, "", log.LstdFlags),
 	}
 	s.listen()
 	return s
+}
+
+// panicLog shows the panic of a function that [Server.Handle] or [Server.Watch] was given, which for a client looks like a cut
+// connection. What else the server logs are the cuts that are intended.
+type panicLog struct{}
+
+func (panicLog) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("panic serving")) {
+		return os.Stderr.Write(p)
+	}
+	return len(p), nil
 }
 
 // Start is [NewServer] with [Server.Close] called at the end of the test.

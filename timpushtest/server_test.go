@@ -2,11 +2,14 @@ package timpushtest_test
 
 import (
 	"net/http"
+	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
@@ -60,4 +63,33 @@ func TestOptionThatIsNil(t *testing.T) {
 	s := timpushtest.Start(t, nil, timpushtest.WithInMemory(), nil)
 	_, err := s.Client().AttrNames(t.Context())
 	require.NoError(t, err)
+}
+
+// A client sees a panic in a function of the test as a cut connection, so it must be seen elsewhere. Standard error is that of another process.
+func TestPanicOfAFunctionIsShown(t *testing.T) {
+	t.Parallel()
+	const inChild = "TIMPUSHTEST_PANICS"
+	if os.Getenv(inChild) == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), inChild+"=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		assert.Contains(t, string(out), "panic in Handle")
+		assert.Contains(t, string(out), "panic in Watch")
+		assert.Contains(t, string(out), "server_test.go", "the stack")
+		assert.NotContains(t, string(out), "TLS handshake", "what ends by a cut is not shown")
+		return
+	}
+	for _, opts := range [][]timpushtest.Option{nil, {timpushtest.WithHTTP2()}} {
+		s := timpushtest.Start(t, opts...)
+		s.Handle(func(timpushtest.Call) timpushtest.Fault { panic("panic in Handle") })
+		_, err := http.DefaultClient.Get(s.URL) //nolint:bodyclose,noctx // it does not trust the certificate
+		require.Error(t, err)
+		_, err = s.Client(timpush.WithMaxAttempts(1)).AttrNames(t.Context())
+		require.Error(t, err)
+		s.Handle(nil)
+		s.Watch(func(timpushtest.Call) { panic("panic in Watch") })
+		_, err = s.Client(timpush.WithMaxAttempts(1)).AttrNames(t.Context())
+		require.Error(t, err)
+	}
 }

@@ -209,7 +209,7 @@ func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(
 	case l.file == "-":
 		return l.lines(l.cmd.InOrStdin()), func() {}, nil
 	}
-	f, err := os.Open(l.file)
+	f, from, err := openFile(l.cmd.Context(), l.file)
 	if err != nil {
 		return nil, nil, fatal(err)
 	}
@@ -218,13 +218,13 @@ func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(
 		_ = f.Close()
 		return nil, nil, fatal(err)
 	}
-	return l.linesOf(f, info), func() { _ = f.Close() }, nil
+	return l.linesOf(f, from, info), func() { _ = f.Close() }, nil
 }
 
 // linesOf returns the accounts of a file, and then an error if it was changed meanwhile.
-func (l *accountList) linesOf(f *os.File, was os.FileInfo) iter.Seq2[string, error] {
+func (l *accountList) linesOf(f *os.File, from io.Reader, was os.FileInfo) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for account, err := range l.lines(f) {
+		for account, err := range l.lines(from) {
 			if !yield(account, err) {
 				return
 			}

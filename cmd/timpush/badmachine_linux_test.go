@@ -55,7 +55,7 @@ var badMachines = []struct {
 	{input: "checkpoint that is none", wrong: there("u.csv.checkpoint"), want: "exit status 3, `u.csv.checkpoint: it is not a checkpoint, and is not touched: give another --checkpoint, or move it away`", unsent: true},
 	{input: "checkpoint that is the input", args: "--checkpoint u.csv", want: "exit status 3, `u.csv: it is not a checkpoint, and is not touched: give another --checkpoint, or move it away`", unsent: true},
 	{input: "checkpoint that is the input, with --restart", args: "--restart --checkpoint u.csv", want: "exit status 3, `u.csv: it is not a checkpoint, and is not touched: give another --checkpoint, or move it away`", unsent: true},
-	{input: "failures that are the input", args: "--restart --failures u.csv", want: "exit status 3, `--failures u.csv: it is the input: give another file`", unsent: true},
+	{input: "failures that are the input", args: "--restart --failures u.csv", want: "exit status 2, `--failures u.csv: it is the input: give another file`", unsent: true},
 	{input: "failures that are the rejects", args: "--failures r --rejects ./r", want: "exit status 2, `--rejects ./r: it is the file of --failures, too: give another one`", unsent: true},
 	{input: "rejects that are the checkpoint", args: "--rejects u.csv.checkpoint", want: "exit status 2, `--checkpoint u.csv.checkpoint: it is the file of --rejects, too: give another one`", unsent: true},
 	{input: "failures of an earlier run", wrong: there("u.csv.failed.ndjson"), want: "exit status 0, `u.csv.failed.ndjson is from an earlier run: it is now u.csv.failed.20`"},

@@ -151,10 +151,9 @@ func (b *batch) check() error {
 	if err := b.parse(b.cmd.Flags()); err != nil {
 		return err
 	}
-	key, _ := b.cmd.Flags().GetString(settings.SecretKeyFile)
 	switch {
-	case b.name == input.Stdin && (b.file == "-" || key == "-") || b.file == "-" && key == "-":
-		return errors.New("standard input can be only one of the accounts, the notification and the secret key")
+	case b.name == input.Stdin && b.file == input.Stdin:
+		return errors.New("standard input can be only one of the accounts and the notification")
 	case b.rate < 1:
 		return errors.New("--recipient-rate: want 1 or more")
 	case b.name == input.Stdin && b.journalName == "":

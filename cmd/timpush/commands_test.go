@@ -260,6 +260,18 @@ func TestDoubtfulFlags(t *testing.T) {
 		assert.Equal(t, 2, r.code, args)
 		assert.Contains(t, r.err, "it has several lines: put commas between the values")
 	}
+	for _, line := range []string{"set-attr --failures u.csv u.csv", "set-attr - u.csv", "batch --title x --file - --journal j --yes -"} {
+		assert.Equal(t, 2, w.run(strings.Fields(line)...).code, line)
+	}
+	w.in = "379C2F0D-290D-47AE-94D1-919058C39C77\n" // of which the first reader would take all
+	for _, line := range []string{
+		"tags add --tags gold --file -", "get-attr --file -", "remove-attr --names city --file -", "set-attr -", "preflight -", "batch --title x --journal j --no-header --yes -",
+		"push --file - --yes", "tasks add --file - --in 2h --yes",
+	} {
+		r := w.run(append(strings.Fields(line), "--secret-key-file", "-")...)
+		assert.Equal(t, 2, r.code, line)
+		assert.Contains(t, r.err, "the secret key: standard input is read for something else", line)
+	}
 	assert.Empty(t, w.fake.Calls(), "nothing was sent")
 	assert.Equal(t, 0, w.run("tags", "add", "--tags", "gold\n", "mary").code)
 	assert.Equal(t, 0, w.run("set-attr", "--ignore", "", "--null", "", "u.csv").code)

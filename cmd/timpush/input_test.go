@@ -149,6 +149,46 @@ func utf16le(text string) string {
 	return string(b)
 }
 
+// The flags about columns and values hold for NDJSON in both of its forms. A file of failures, whose names are those of attributes
+// already, is read as before with the flags of the run that has written it.
+func TestFlagsOfNDJSON(t *testing.T) {
+	t.Parallel()
+	for flags, want := range map[string]map[string]string{
+		"--only city":                           {"city": " Rome "},
+		"--ignore sex --ignore country":         {"city": " Rome "},
+		"--trim --null f":                       {"city": "Rome", "country": "NULL"},
+		"--null NULL --null f":                  {"city": " Rome "},
+		"--only town --map town=city":           {"city": " Rome "},
+		"--map land=country --ignore sex":       {"city": " Rome ", "country": "NULL"},
+		"--map sex=city,city=sex --ignore city": {"city": " Rome ", "country": "NULL"},
+	} {
+		t.Run(flags, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.write("u.ndjson", `{"To_Account":"a","Attrs":{"city":" Rome ","sex":"f","country":"NULL"}}`)
+			r := w.run(append([]string{"set-attr", "u.ndjson"}, strings.Fields(flags)...)...)
+			assert.Equal(t, 0, r.code, r.err)
+			assert.Equal(t, want, w.fake.Attrs("a"))
+			if !strings.Contains(flags, "--map") {
+				w.write("b.ndjson", `{"To_Account":"b","city":" Rome ","sex":"f","country":"NULL"}`)
+				require.Equal(t, 0, w.run(append([]string{"set-attr", "b.ndjson"}, strings.Fields(flags)...)...).code)
+				assert.Equal(t, want, w.fake.Attrs("b"))
+			}
+		})
+	}
+}
+
+func TestAccountsOfNDJSONThatAreNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.ndjson", `{"To_Account":"NULL"}`+"\n"+`{"To_Account":"mary"}`+"\n")
+	r := w.run("batch", "--title", "x", "--null", "NULL", "--yes", "u.ndjson")
+	assert.Equal(t, 1, r.code, r.out)
+	assert.Contains(t, r.err, "u.ndjson:1: column To_Account: the account is NULL, which means that there is none")
+	require.Len(t, w.fake.Pushes(), 1)
+	assert.Equal(t, []string{"mary"}, w.fake.Pushes()[0].Accounts)
+}
+
 func TestByteOrderMark(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

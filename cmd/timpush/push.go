@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/signal"
 	"slices"
 	"strings"
@@ -264,12 +263,12 @@ func (p *pushSource) readFile() (push timpush.Push, condition jsontext.Value, er
 func (p *pushSource) fileData() ([]byte, error) {
 	from := p.cmd.InOrStdin()
 	if p.file != "-" {
-		f, err := os.Open(p.file)
+		f, slow, err := openFile(p.cmd.Context(), p.file)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { _ = f.Close() }()
-		from = f
+		from = slow
 	}
 	data, err := readText(from)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/timpush/timpush-go"
 
+	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
@@ -188,7 +189,17 @@ func sourceOf(cmd *cobra.Command) settings.Source {
 	s := settings.Source{Flags: map[string]string{}, Env: os.Getenv, Stdin: cmd.InOrStdin()}
 	cmd.Flags().Visit(func(f *pflag.Flag) { s.Flags[f.Name] = f.Value.String() })
 	s.File = s.Flags["config"]
+	if s.Flags["file"] == input.Stdin || slices.Contains(cmd.Flags().Args(), input.Stdin) {
+		s.Stdin = takenInput{}
+	}
 	return s
+}
+
+// takenInput is standard input for the secret key, where a command reads its accounts or its push from there: the first account would be the key.
+type takenInput struct{}
+
+func (takenInput) Read([]byte) (int, error) {
+	return 0, errors.New("standard input is read for something else: give the key in a file")
 }
 
 // loadSettings loads the settings of a command.

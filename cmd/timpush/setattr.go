@@ -28,7 +28,7 @@ zstd, and in UTF-8 or UTF-16. - is standard input.
 CSV and Excel: the first row names the columns. One is the account, the others are attributes; an empty cell leaves its
 attribute unchanged. Of a workbook the first visible sheet is read, or --sheet, with numbers and dates as it shows them.
 NDJSON: each line is an object, {"To_Account":"mary","city":"Rome"}; null leaves the attribute unchanged, "" is sent. The form
-of the API, {"To_Account":"mary","Attrs":{"city":"Rome"}}, is read as well. Parquet: as CSV.
+of the API, {"To_Account":"mary","Attrs":{"city":"Rome"}}, is read as well; --map does not change its names. Parquet: as CSV.
 
 Before the first request the tool shows how it reads the file, and compares the columns with the app's attributes.
 --dry-run stops there, after reading everything once.
@@ -65,7 +65,7 @@ func (f *fileFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of CSV, or tab; if not given, by the first line")
 	flags.StringVar(&f.encoding, "encoding", "", "`encoding` of CSV, such as windows-1252 or gbk; if not given, UTF-8 or UTF-16, by the content")
 	flags.StringVar(&f.reading.Sheet, "sheet", "", "`name` of the sheet of a workbook; if not given, the first that is not hidden")
-	flags.StringSliceVar(&f.null, "null", nil, "`texts` such as NULL that count as an empty cell; --null= for none")
+	flags.StringSliceVar(&f.null, "null", nil, "`texts` such as NULL that count as an empty cell, beside \\N; --null= for none")
 }
 
 // parse parses the flags.
@@ -271,9 +271,6 @@ func (j *job) check() error {
 	}
 	if !slices.Contains([]string{"", "userid", "registrationid"}, j.accountType) {
 		return fmt.Errorf("--account-type %s: want userid or registrationid", j.accountType)
-	}
-	if key, _ := j.cmd.Flags().GetString(settings.SecretKeyFile); key == "-" && slices.Contains(j.args, input.Stdin) {
-		return errors.New("standard input cannot be both the users and the secret key")
 	}
 	for column, name := range j.names {
 		if name == "" {

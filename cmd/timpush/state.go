@@ -140,7 +140,7 @@ func (j *job) checkResultFiles() error {
 		}
 		for flag, other := range map[string]string{"--failures": j.failures, "--rejects": j.rejects} {
 			if out, err := os.Stat(other); err == nil && os.SameFile(in, out) {
-				return fmt.Errorf("%s %s: it is the input: give another file", flag, other)
+				return usage(fmt.Errorf("%s %s: it is the input: give another file", flag, other))
 			}
 		}
 	}

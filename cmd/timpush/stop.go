@@ -126,22 +126,29 @@ func (i *interruptible) Read(p []byte) (int, error) {
 	return copy(p, text), err
 }
 
+// openFile opens a file for reading. It may be a named pipe, which is open once its writer is there, and whose text may come slowly.
+func openFile(ctx context.Context, name string) (f *os.File, from io.Reader, err error) {
+	f, err = untilEnd(ctx, func() (*os.File, error) { return os.Open(name) })
+	return f, &interruptible{ctx, f}, err
+}
+
 // untilEnd calls read. If ctx ends before it returns, it is left alone and the error is errInterrupted.
-func untilEnd(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+func untilEnd[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type result struct {
-		text []byte
-		err  error
+		value T
+		err   error
 	}
 	done := make(chan result, 1)
 	go func() {
-		text, err := read()
-		done <- result{text, err}
+		value, err := read()
+		done <- result{value, err}
 	}()
 	select {
 	case r := <-done:
-		return r.text, r.err
+		return r.value, r.err
 	case <-ctx.Done():
-		return nil, errInterrupted
+		var none T
+		return none, errInterrupted
 	}
 }
 

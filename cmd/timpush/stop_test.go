@@ -1,7 +1,9 @@
 package main_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -76,6 +78,72 @@ func TestNothingIsSentAfterASignal(t *testing.T) {
 				assert.Equal(t, 8000-done, w.sent(calls), "the checkpoint knows where the first run has stopped")
 			})
 		}
+	}
+}
+
+// A command whose input comes from a pipe ends, although its writer goes on.
+func TestSignalWhileAPipeIsRead(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{
+		"get-attr --file", "remove-attr --names sex --file", "tags add --tags gold --file", "tags get --file", "push --yes --file", "tasks add --yes --in 1h --file", "batch --yes --file",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			reader, writer, err := os.Pipe()
+			require.NoError(t, err)
+			defer func() { _, _ = reader.Close(), writer.Close() }()
+			all := append(strings.Fields(args), "/dev/fd/3")
+			if all[0] == "batch" {
+				w.write("u.csv", users(1))
+				all = append(all, "u.csv")
+			}
+			cmd := w.command(all...)
+			cmd.ExtraFiles = []*os.File{reader}
+			var errs bytes.Buffer
+			cmd.Stderr = &errs
+			require.NoError(t, cmd.Start())
+			time.Sleep(300 * time.Millisecond) // until it reads
+			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+			kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+			_ = cmd.Wait()
+			assert.True(t, kill.Stop(), "it does not end")
+			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), errs.String())
+			assert.Contains(t, errs.String(), "interrupted")
+			assert.Empty(t, w.fake.Calls())
+		})
+	}
+}
+
+// A command whose last request gets its answer after Ctrl-C has done everything, and says so.
+func TestSignalWithTheLastRequest(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{
+		"set-attr u.csv", "remove-attr --names sex mary", "tags add --tags gold mary", "tags clear mary", "tags get mary", "batch --title Hello --no-header --yes list.csv",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, timpushtest.WithLatency(150*time.Millisecond, 0))
+			w.write("u.csv", "To_Account,city\nmary,Rome\n")
+			w.write("list.csv", "mary\n")
+			arrived := make(chan struct{}, 1)
+			w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+				if !strings.HasSuffix(c.Path, "/get_attr_name") {
+					arrived <- struct{}{}
+				}
+				return timpushtest.Fault{}
+			})
+			cmd, text := w.started(strings.Fields(args)...)
+			select {
+			case <-arrived:
+			case <-time.After(time.Minute):
+				require.Fail(t, "no request has come", text.String())
+			}
+			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			_, _, errs := ended(cmd, text)
+			assert.Equal(t, 0, cmd.ProcessState.ExitCode(), errs)
+			assert.NotContains(t, errs, "not all done")
+		})
 	}
 }
 

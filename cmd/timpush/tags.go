@@ -149,7 +149,7 @@ func (p *partRun) send(ctx context.Context) error {
 	if result != nil {
 		p.counts, p.done = true, p.done+result.Done
 	}
-	if p.cmd.Context().Err() != nil {
+	if err != nil && p.cmd.Context().Err() != nil {
 		return fatal(fmt.Errorf("stopped early: %w; %q and the accounts after it are not all done: to run the command again does no harm", errInterrupted, first))
 	}
 	partial, ok := errors.AsType[*timpush.PartialError](err)

@@ -287,13 +287,18 @@ func TestTextsForNoValue(t *testing.T) {
 		assert.Contains(t, w.run("set-attr", "e.csv").err, "e.csv:2: column city: the value is "+fault)
 	}
 
-	r = w.run("set-attr", "--null", "NULL,nan,\\N", "u.csv")
+	r = w.run("set-attr", "--null", "NULL", "u.csv")
+	assert.Contains(t, r.err, "u.csv:4: column city: the value is nan", "what was not named is as doubtful as before")
+	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("b"), `\N is no value either`)
+	assert.Empty(t, w.fake.Attrs("c"))
+	r = w.run("set-attr", "--null", "NULL,nan", "u.csv")
 	assert.Equal(t, 1, r.code, "an account must be one")
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("a"))
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("c"))
 	r = w.run("set-attr", "--null=", "u.csv")
 	assert.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, "NULL", w.fake.Attrs("a")["city"])
+	assert.Equal(t, `\N`, w.fake.Attrs("b")["city"])
 }
 
 // TestJoinedFiles: the header of the second one is not a user.

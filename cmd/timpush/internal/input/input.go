@@ -48,7 +48,7 @@ type Options struct {
 	Delimiter rune              // of CSV; 0: found by the first line
 	Encoding  encoding.Encoding // of CSV; nil: UTF-8 or UTF-16, found by the first bytes
 	Sheet     string            // of a workbook; "": the first
-	Null      []string          // cells that count as empty; nil: \N does, and what is doubtful is a fault of its row
+	Null      []string          // cells that count as empty beside \N; what is doubtful is a fault of its row. Empty but not nil: all are values
 	Trim      bool              // white space around values is left out
 
 	AccountsOnly bool // every column but that of the account is ignored
@@ -228,7 +228,7 @@ func Expand(args []string) (files []string, err error) {
 		files = append(files, found...)
 	}
 	if n := len(files); n > 1 && slices.Contains(files, Stdin) {
-		return nil, errors.New("- (standard input) cannot be combined with files")
+		return nil, flagErrorf("- (standard input) cannot be combined with files")
 	}
 	for _, name := range files {
 		if m := resultFile.FindStringSubmatch(name); m != nil && slices.Contains(files, m[1]) {

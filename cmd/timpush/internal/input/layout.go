@@ -101,7 +101,7 @@ func findAccount(columns []string, account string) (int, error) {
 func (l *layout) findAttrs() error {
 	o, taken := l.options, map[string]string{}
 	for i, c := range l.columns {
-		if i == l.account || slices.Contains(o.Ignore, c) || o.Only != nil && !slices.Contains(o.Only, c) {
+		if i == l.account || o.leftOut(c) {
 			continue
 		}
 		if err := checkColumn(i, c); err != nil {
@@ -169,9 +169,9 @@ func (l *layout) user(fields []string, r *record) {
 	switch {
 	case account == "":
 		reason = "the account is empty"
-	case isNull(account, l.options.Null):
-		reason = fmt.Sprintf("the account is %s, which means that there is none", account)
-	case l.options.AccountsOnly && l.options.Null == nil && doubtful(account):
+	case l.options.isNull(account):
+		reason = noAccount(account)
+	case l.options.AccountsOnly && !l.options.asWritten() && doubtful(account):
 		reason = fmt.Sprintf("the account is %s, which may mean that there is none: give --null= to send it", account)
 	case reason == "" && text.NumberFault(account) != "":
 		reason = text.NumberFault(account)
@@ -226,10 +226,10 @@ func (l *layout) value(field string) (value, reason string) {
 		return "", reason
 	}
 	switch trimmed := text.Trim(field); {
-	case trimmed == "", isNull(trimmed, l.options.Null):
+	case trimmed == "", l.options.isNull(trimmed):
 		l.notes.Empty++
 		return "", ""
-	case l.options.Null == nil && doubtful(trimmed):
+	case !l.options.asWritten() && doubtful(trimmed):
 		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, trimmed)
 	case text.Shortened(trimmed):
 		l.notes.Shortened++
@@ -253,13 +253,18 @@ var noValue = []string{
 	"#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#GETTING_DATA",
 }
 
-// isNull reports whether a text means that there is no value. \N does where nothing else is said: databases write it.
-func isNull(field string, null []string) bool {
-	if null == nil {
-		return field == `\N`
-	}
-	return slices.Contains(null, field)
+// isNull reports whether a text means that there is no value: one of --null, or \N, which databases write.
+func (o *Options) isNull(field string) bool {
+	return slices.Contains(o.Null, field) || field == `\N` && !o.asWritten()
 }
+
+// noAccount is the reason of an account that isNull.
+func noAccount(text string) string {
+	return fmt.Sprintf("the account is %s, which means that there is none", text)
+}
+
+// asWritten reports whether --null= was given: then texts that can mean that there is no value are values.
+func (o *Options) asWritten() bool { return o.Null != nil && len(o.Null) == 0 }
 
 func list(names []string) string {
 	const most = 12
@@ -279,9 +284,16 @@ func list(names []string) string {
 	return all.String()
 }
 
+// leftOut reports whether the flags say that a column is no attribute.
+func (o *Options) leftOut(column string) bool {
+	return slices.Contains(o.Ignore, column) || o.Only != nil && !slices.Contains(o.Only, column)
+}
+
 // ColumnOf returns the column that makes an attribute.
-func (in *Input) ColumnOf(attr string) string {
-	for column, name := range in.options.Names {
+func (in *Input) ColumnOf(attr string) string { return in.options.columnOf(attr) }
+
+func (o *Options) columnOf(attr string) string {
+	for column, name := range o.Names {
 		if name == attr {
 			return column
 		}

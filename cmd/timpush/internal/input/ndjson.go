@@ -23,7 +23,8 @@ const Note = "_timpush"
 const toAccount = "To_Account"
 
 // ndjsonReader reads a JSON object from each line. One with an object "Attrs" has the form of the API,
-// {"To_Account":"x","Attrs":{"city":"y"}}, and column names do not apply to it; in others, each member is a column.
+// {"To_Account":"x","Attrs":{"city":"y"}}: its names are those of attributes, whatever their columns are; in others, each member is
+// a column.
 type ndjsonReader struct {
 	plain   *bufio.Reader
 	options *Options
@@ -107,6 +108,8 @@ func (n *ndjsonReader) parse(text []byte, r *record) {
 		r.reason = "something follows the JSON object"
 	case r.account == "":
 		r.column, r.reason = n.options.Account, "the account is missing or empty"
+	case slices.Contains(n.options.Null, r.account):
+		r.column, r.reason = n.options.Account, noAccount(r.account)
 	default:
 		reason, _ := plaintext.AccountFault(r.account)
 		if reason = cmp.Or(reason, plaintext.NumberFault(r.account)); reason != "" {
@@ -147,7 +150,12 @@ func (n *ndjsonReader) members(read func(name string) error) error {
 func (n *ndjsonReader) member(name string, r *record) error {
 	switch {
 	case name == "Attrs" && n.decoder.PeekKind() == '{' && !n.options.AccountsOnly:
-		return n.members(func(name string) error { return n.attr(name, name, r) })
+		return n.members(func(name string) error {
+			if n.options.leftOut(n.options.columnOf(name)) {
+				return n.decoder.SkipValue()
+			}
+			return n.attr(name, name, r)
+		})
 	case name == n.options.Account || name == toAccount && !n.named(toAccount):
 		if n.hasAccount {
 			r.column, r.reason = name, fmt.Sprintf("%q and %q are both in it: which is the account? --ignore %s leaves the latter out", n.options.Account, toAccount, toAccount)
@@ -156,7 +164,7 @@ func (n *ndjsonReader) member(name string, r *record) error {
 		value, _, err := n.value(name, r)
 		r.account = plaintext.Trim(value)
 		return err
-	case n.options.AccountsOnly, name == Note, slices.Contains(n.options.Ignore, name), n.options.Only != nil && !slices.Contains(n.options.Only, name):
+	case n.options.AccountsOnly, name == Note, n.options.leftOut(name):
 		return n.decoder.SkipValue()
 	}
 	column := name
@@ -174,7 +182,10 @@ func (n *ndjsonReader) named(member string) bool {
 
 func (n *ndjsonReader) attr(column, name string, r *record) error {
 	value, ok, err := n.value(column, r)
-	if err != nil || !ok {
+	if n.options.Trim {
+		value = plaintext.Trim(value)
+	}
+	if err != nil || !ok || slices.Contains(n.options.Null, value) {
 		return err
 	}
 	if _, twice := r.attrs[name]; twice {

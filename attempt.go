@@ -114,23 +114,26 @@ func (s *sender) waitQuota(accounts int) (epoch time.Duration, err error) {
 		if epoch, err = throttle.wait(s.waiting); err != nil {
 			return 0, err
 		}
-		disturbed, err := s.waitLimiter(throttle.untilRefused(), accounts)
-		if err != nil && !disturbed {
+		interrupted, err := s.waitLimiter(throttle.interruption(), accounts)
+		if err != nil && !interrupted {
 			return 0, err
 		}
 		if err := s.waiting.Err(); err != nil { // a Signer or a Limiter may not look at it
 			return 0, err
 		}
+		if err := s.cooling(); err != nil { // begun by another request in the meantime
+			return 0, err
+		}
 		if err == nil && throttle.sends(epoch) {
-			return epoch, s.cooling() // which another request may have begun in the meantime
+			return epoch, nil
 		}
 	}
 }
 
-// waitLimiter gives up when calm ends: otherwise all that wait for a slow limiter when a throttle code comes would each take a
-// token for nothing, one after the other.
-func (s *sender) waitLimiter(calm context.Context, accounts int) (disturbed bool, err error) {
-	ctx, release := endsWith(s.waiting, calm)
+// waitLimiter waits for the limiter until interruption ends: otherwise all that wait for a slow limiter when a throttle code comes
+// would each take a token for nothing, one after the other.
+func (s *sender) waitLimiter(interruption context.Context, accounts int) (interrupted bool, err error) {
+	ctx, release := endsWith(s.waiting, interruption)
 	defer release()
 	quota := s.command.quota
 	err = waitLimiter(ctx, s.limiters[quota], quota == QuotaRecipients, accounts)

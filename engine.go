@@ -71,6 +71,14 @@ func (c *cooldown) Unwrap() error { return c.err }
 
 const cooldownTime = time.Minute // the advice that comes with 70050
 
+// coolDown begins a cooldown. Calls that wait for a limiter end at once.
+func (e *engine) coolDown(err error) {
+	e.cooldown.Store(&cooldown{time.Now().Add(cooldownTime), err})
+	for _, t := range e.throttles {
+		t.interruptWaits()
+	}
+}
+
 // cooling returns why nothing is sent now, or nil.
 func (e *engine) cooling() error {
 	if c := e.cooldown.Load(); c != nil && time.Now().Before(c.until) {

@@ -85,7 +85,7 @@ func (s *sender) apply(v verdict) {
 	case classThrottle:
 		s.slowDown(s.command.quota, v.epoch, codeOf(v.err), v.retryAfter)
 	case classCooldown:
-		s.cooldown.Store(&cooldown{time.Now().Add(cooldownTime), v.err})
+		s.coolDown(v.err)
 		s.stop(v.err)
 	case classFatal:
 		s.stop(v.err)

@@ -183,6 +183,26 @@ func TestCooldownLastsAMinute(t *testing.T) {
 	})
 }
 
+// TestCooldownWhileManyWait: those that wait for a slow limiter end when a cooldown begins, and not one after the other.
+func TestCooldownWhileManyWait(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.ErrorCode(70050))
+		c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)))
+		began := time.Now()
+		var callers sync.WaitGroup
+		for range 20 {
+			callers.Go(func() {
+				_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+				assert.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+			})
+		}
+		callers.Wait()
+		assert.Less(t, time.Since(began), time.Second)
+		assert.Len(t, s.Calls(), 1)
+	})
+}
+
 func TestTooManyAccountsHalvesAndRemembers(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithMaxUsers(30))

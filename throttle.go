@@ -55,8 +55,8 @@ type throttle struct {
 	last    time.Duration // when the last call started
 	early   int           // refusals in a row that came before the end of the recovery
 
-	calm    context.Context // ends when the next refusal comes
-	disturb context.CancelFunc
+	interrupted context.Context // ends at the next refusal, or when a cooldown begins
+	interrupt   context.CancelFunc
 
 	sent         float64       // calls without a gap of a second between them, each counted less the older it is
 	since, until time.Duration // when the first and the last of them were sent
@@ -65,7 +65,7 @@ type throttle struct {
 // newThrottle makes a throttle for a quota of calls a second.
 func newThrottle(quota float64) *throttle {
 	t := &throttle{quota: quota, made: time.Now(), first: make(chan struct{}, 1), ceiling: quota, floor: quota}
-	t.calm, t.disturb = context.WithCancel(context.Background())
+	t.interrupted, t.interrupt = context.WithCancel(context.Background())
 	return t
 }
 
@@ -113,11 +113,23 @@ func (t *throttle) start() (epoch, wait time.Duration) {
 	return now, 0
 }
 
-// untilRefused returns a context that ends when the next throttle code comes.
-func (t *throttle) untilRefused() context.Context {
+// interruption returns a context that ends when calls must not wait for the limiter any longer.
+func (t *throttle) interruption() context.Context {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.calm
+	return t.interrupted
+}
+
+// interruptWaits ends the waits for the limiter.
+func (t *throttle) interruptWaits() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.interruptLocked()
+}
+
+func (t *throttle) interruptLocked() {
+	t.interrupt()
+	t.interrupted, t.interrupt = context.WithCancel(context.Background())
 }
 
 // sends is called just before a call is sent. It reports false if the call has to wait again.
@@ -191,8 +203,7 @@ func (t *throttle) refused(epoch, retryAfter time.Duration) bool {
 		t.early = 0
 	}
 	t.resume = time.Since(t.made) + max(t.pause, retryAfter)
-	t.disturb()
-	t.calm, t.disturb = context.WithCancel(context.Background())
+	t.interruptLocked()
 	return true
 }
 

@@ -27,13 +27,13 @@ func (q *Queue) deliver(ctx context.Context, c *timpush.Client, batch []item) {
 	}
 	if len(users) > 0 {
 		_, err := c.SetAttr(ctx, users)
-		classify(batch, places, err)
+		setOutcomes(batch, places, err)
 	}
 	q.storeLetters(ctx, batch)
 }
 
-// classify writes the outcomes of a call's users into their items, which so far say that all are done.
-func classify(batch []item, places []int, err error) {
+// setOutcomes writes the outcomes of a call's users into their items, which so far say that all are done.
+func setOutcomes(batch []item, places []int, err error) {
 	partial, isPartial := errors.AsType[*timpush.PartialError](err)
 	invalid, isInvalid := errors.AsType[*timpush.InputErrors](err)
 	switch {
@@ -48,23 +48,23 @@ func classify(batch []item, places []int, err error) {
 			if outcome == timpush.Rejected && slices.Contains(again, k) { // together with others, of whom one is at fault
 				outcome = timpush.Unknown
 			}
-			batch[k].classify(outcome, u.Err)
+			batch[k].setOutcome(outcome, u.Err)
 		}
 	case isInvalid: // nothing was sent, for the faults of some
 		for _, k := range places {
-			batch[k].classify(timpush.NotSent, err)
+			batch[k].setOutcome(timpush.NotSent, err)
 		}
 		for _, fault := range invalid.Faults {
-			batch[places[fault.Index]].classify(timpush.Rejected, fault)
+			batch[places[fault.Index]].setOutcome(timpush.Rejected, fault)
 		}
 	default:
 		for _, k := range places {
-			batch[k].classify(timpush.Unknown, err)
+			batch[k].setOutcome(timpush.Unknown, err)
 		}
 	}
 }
 
-func (i *item) classify(outcome timpush.Outcome, err error) {
+func (i *item) setOutcome(outcome timpush.Outcome, err error) {
 	switch {
 	case outcome != timpush.Rejected || !ownFault(err):
 		i.answered, i.notSent, i.err = false, outcome == timpush.NotSent, err

@@ -47,6 +47,7 @@ func run(useFake bool) error {
 	if err != nil {
 		return err
 	}
+	slog.Info("listening", "address", listener.Addr(), "service", client, "try", "curl -i -X POST 'localhost:8080/login?user=xiaoming&city=ShenZhen'")
 	return serve(ctx, listener, client)
 }
 
@@ -76,7 +77,6 @@ func serve(ctx context.Context, listener net.Listener, client *timpush.Client) e
 func newClient(useFake bool) (client *timpush.Client, done func(), err error) {
 	if useFake {
 		fake := timpushtest.NewServer()
-		slog.Info("using a fake of the service", "try", "curl -i -X POST 'localhost:8080/login?user=xiaoming&city=ShenZhen'")
 		return fake.Client(timpush.WithLogger(slog.Default())), fake.Close, nil
 	}
 	client, err = clientOfEnvironment()

@@ -95,11 +95,21 @@ func TestBadPushes(t *testing.T) {
 			}
 			assert.Equal(t, test.fields, fields, name)
 		}
-		result, err := c.PushTo(t.Context(), []string{"a", ""}, timpush.Push{MsgRandom: 1})
-		assert.Nil(t, result)
-		var faulty *timpush.InputErrors
-		require.ErrorAs(t, err, &faulty)
-		assert.Len(t, faulty.Faults, 3, "all at once: %v", err)
+		for _, test := range []struct {
+			accounts []string
+			push     timpush.Push
+			faults   int
+		}{
+			{[]string{"a", ""}, hello, 1},
+			{[]string{"a"}, timpush.Push{Notification: hello.Notification, MsgRandom: 1}, 1},
+			{[]string{"a", ""}, timpush.Push{MsgRandom: 1}, 3},
+		} {
+			result, err := c.PushTo(t.Context(), test.accounts, test.push)
+			assert.Nil(t, result)
+			var faulty *timpush.InputErrors
+			require.ErrorAs(t, err, &faulty)
+			assert.Len(t, faulty.Faults, test.faults, "all at once: %v", err)
+		}
 		var input *timpush.InputError
 		require.ErrorAs(t, c.Revoke(t.Context(), "", nil), &input)
 		require.ErrorAs(t, c.Revoke(t.Context(), "\xff", nil), &input)

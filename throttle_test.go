@@ -356,7 +356,8 @@ func TestThrottleCodeWhileManyWait(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				s := fake(t)
 				s.Inject(timpushtest.Fault{}, timpushtest.Fault{}, timpushtest.ErrorCode(60007))
-				c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)))
+				events := &recorder{}
+				c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)), timpush.WithObserver(events))
 				const calls = 20
 				began := time.Now()
 				var callers sync.WaitGroup
@@ -366,6 +367,9 @@ func TestThrottleCodeWhileManyWait(t *testing.T) {
 				callers.Wait()
 				assert.Len(t, s.Calls(), calls+1)
 				assert.Less(t, time.Since(began), (calls+5)*time.Second, "one a second, and a little less after the code")
+				for _, e := range events.all() {
+					assert.NotEqual(t, timpush.WaitBackoff, e.Wait, "the code is no failure of those that wait")
+				}
 			})
 		})
 	}

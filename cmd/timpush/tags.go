@@ -112,9 +112,10 @@ type partRun struct {
 	do     func(context.Context, []string) (*timpush.Result, error)
 	part   []string
 	done   int
-	began  bool // a part was sent
-	counts bool // there are results to count
-	some   bool // accounts are not done
+	began  bool   // a part was sent
+	last   string // account of those that were sent
+	counts bool   // there are results to count
+	some   bool   // accounts are not done
 }
 
 func (p *partRun) all(ctx context.Context, accounts iter.Seq2[string, error]) error {
@@ -124,7 +125,10 @@ func (p *partRun) all(ctx context.Context, accounts iter.Seq2[string, error]) er
 		}
 	}()
 	for account, err := range accounts {
-		if err != nil {
+		switch {
+		case errors.Is(err, errInterrupted) && p.began:
+			return fatal(fmt.Errorf("stopped early: %w; the accounts after %q are not done: to run the command again does no harm", errInterrupted, p.last))
+		case err != nil:
 			return fatal(err)
 		}
 		if p.part = append(p.part, account); len(p.part) == partAccounts {
@@ -144,7 +148,7 @@ func (p *partRun) all(ctx context.Context, accounts iter.Seq2[string, error]) er
 // send sends the accounts collected so far.
 func (p *partRun) send(ctx context.Context) error {
 	result, err := p.do(ctx, p.part)
-	first, n := p.part[0], len(p.part)
+	first, last, n := p.part[0], p.part[len(p.part)-1], len(p.part)
 	p.part = p.part[:0]
 	if result != nil {
 		p.counts, p.done = true, p.done+result.Done
@@ -159,7 +163,7 @@ func (p *partRun) send(ctx context.Context) error {
 	case err != nil && !ok:
 		return callFailed(err, "") // nothing was sent, so that invalid input is a usage error
 	}
-	p.began = true
+	p.began, p.last = true, last
 	if ok {
 		p.some = true
 		printUsers(p.cmd.ErrOrStderr(), partial)

@@ -67,7 +67,7 @@ func newTagsGet() *cobra.Command {
 		Use: "get [ACCOUNT...]", Short: "Read the tags of accounts",
 		Long: "Read the tags of accounts. Each line of the output is an object, {\"To_Account\":\"mary\",\"Tags\":[\"gold\"]}.",
 	}
-	list := &accountList{cmd: cmd}
+	list := &accountList{cmd: cmd, shows: true}
 	list.flags()
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		return list.inParts(args, func(ctx context.Context, client *timpush.Client, accounts []string) (*timpush.Result, error) {
@@ -100,7 +100,7 @@ func printTags(cmd *cobra.Command, accounts []string, found map[string][]string)
 func (l *accountList) inParts(args []string, do func(context.Context, *timpush.Client, []string) (*timpush.Result, error)) error {
 	l.args = args
 	return l.with(func(client *timpush.Client, g *gate, accounts iter.Seq2[string, error]) error {
-		p := &partRun{cmd: l.cmd, do: func(ctx context.Context, part []string) (*timpush.Result, error) { return do(ctx, client, part) }}
+		p := &partRun{cmd: l.cmd, shows: l.shows, do: func(ctx context.Context, part []string) (*timpush.Result, error) { return do(ctx, client, part) }}
 		say := func(text string) { _, _ = fmt.Fprintln(l.cmd.ErrOrStderr(), text) }
 		return g.untilStopped(l.cmd.Context(), say, func(ctx context.Context) error { return p.all(ctx, accounts) })
 	})
@@ -114,6 +114,7 @@ type partRun struct {
 	done   int
 	began  bool   // a part was sent
 	last   string // account of those that were sent
+	shows  bool   // as in accountList
 	counts bool   // there are results to count
 	some   bool   // accounts are not done
 }
@@ -142,6 +143,7 @@ func (p *partRun) all(ctx context.Context, accounts iter.Seq2[string, error]) er
 			return err
 		}
 	}
+	p.counts = p.counts || !p.began && !p.shows // an empty list
 	return exitStatus(p.some)
 }
 

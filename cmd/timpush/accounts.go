@@ -33,6 +33,7 @@ type accountList struct {
 	args       []string
 	file       string
 	allowEmpty bool
+	shows      bool // the command shows what it reads, and not how many are done
 
 	count int  // accounts read
 	bad   bool // some lines were not accounts

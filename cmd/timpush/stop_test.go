@@ -147,6 +147,36 @@ func TestSignalWithTheLastRequest(t *testing.T) {
 	}
 }
 
+// A command that works in parts, and is told to stop while the whole of one is in flight, says where it has stopped.
+func TestSignalBetweenParts(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"remove-attr --names sex --file", "tags add --tags gold --file", "tags get --file"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, timpushtest.WithLatency(500*time.Millisecond, 0), timpushtest.WithQuota(0)).with("TIMPUSH_RATE=2000", "TIMPUSH_IN_FLIGHT=64")
+			w.write("list", strings.ReplaceAll(many(30_000), ",Oslo", ""))
+			var arrived atomic.Int64
+			all := make(chan struct{})
+			w.fake.Handle(func(timpushtest.Call) timpushtest.Fault {
+				if arrived.Add(1) == 50 {
+					close(all)
+				}
+				return timpushtest.Fault{}
+			})
+			cmd, text := w.started(append(strings.Fields(args), "list")...)
+			select {
+			case <-all:
+			case <-time.After(time.Minute):
+				require.Fail(t, "too few calls", text.String())
+			}
+			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			_, _, errs := ended(cmd, text)
+			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), errs)
+			assert.Regexp(t, `stopped early: interrupted; .*the accounts after .* are not`, errs)
+		})
+	}
+}
+
 // The names of the attributes in a refusal are those of the row.
 func TestRefusalsNameTheAttribute(t *testing.T) {
 	t.Parallel()

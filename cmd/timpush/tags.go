@@ -67,7 +67,7 @@ func newTagsGet() *cobra.Command {
 		Use: "get [ACCOUNT...]", Short: "Read the tags of accounts",
 		Long: "Read the tags of accounts. Each line of the output is an object, {\"To_Account\":\"mary\",\"Tags\":[\"gold\"]}.",
 	}
-	list := &accountList{cmd: cmd}
+	list := &accountList{cmd: cmd, shows: true}
 	list.flags()
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		return list.inParts(args, func(ctx context.Context, client *timpush.Client, accounts []string) (*timpush.Result, error) {
@@ -100,7 +100,7 @@ func printTags(cmd *cobra.Command, accounts []string, found map[string][]string)
 func (l *accountList) inParts(args []string, do func(context.Context, *timpush.Client, []string) (*timpush.Result, error)) error {
 	l.args = args
 	return l.with(func(client *timpush.Client, g *gate, accounts iter.Seq2[string, error]) error {
-		p := &partRun{cmd: l.cmd, do: func(ctx context.Context, part []string) (*timpush.Result, error) { return do(ctx, client, part) }}
+		p := &partRun{cmd: l.cmd, shows: l.shows, do: func(ctx context.Context, part []string) (*timpush.Result, error) { return do(ctx, client, part) }}
 		say := func(text string) { _, _ = fmt.Fprintln(l.cmd.ErrOrStderr(), text) }
 		return g.untilStopped(l.cmd.Context(), say, func(ctx context.Context) error { return p.all(ctx, accounts) })
 	})
@@ -112,9 +112,11 @@ type partRun struct {
 	do     func(context.Context, []string) (*timpush.Result, error)
 	part   []string
 	done   int
-	began  bool // a part was sent
-	counts bool // there are results to count
-	some   bool // accounts are not done
+	began  bool   // a part was sent
+	last   string // account of those that were sent
+	shows  bool   // as in accountList
+	counts bool   // there are results to count
+	some   bool   // accounts are not done
 }
 
 func (p *partRun) all(ctx context.Context, accounts iter.Seq2[string, error]) error {
@@ -124,7 +126,10 @@ func (p *partRun) all(ctx context.Context, accounts iter.Seq2[string, error]) er
 		}
 	}()
 	for account, err := range accounts {
-		if err != nil {
+		switch {
+		case errors.Is(err, errInterrupted) && p.began:
+			return fatal(fmt.Errorf("stopped early: %w; the accounts after %q are not done: to run the command again does no harm", errInterrupted, p.last))
+		case err != nil:
 			return fatal(err)
 		}
 		if p.part = append(p.part, account); len(p.part) == partAccounts {
@@ -138,13 +143,14 @@ func (p *partRun) all(ctx context.Context, accounts iter.Seq2[string, error]) er
 			return err
 		}
 	}
+	p.counts = p.counts || !p.began && !p.shows // an empty list
 	return exitStatus(p.some)
 }
 
 // send sends the accounts collected so far.
 func (p *partRun) send(ctx context.Context) error {
 	result, err := p.do(ctx, p.part)
-	first, n := p.part[0], len(p.part)
+	first, last, n := p.part[0], p.part[len(p.part)-1], len(p.part)
 	p.part = p.part[:0]
 	if result != nil {
 		p.counts, p.done = true, p.done+result.Done
@@ -159,7 +165,7 @@ func (p *partRun) send(ctx context.Context) error {
 	case err != nil && !ok:
 		return callFailed(err, "") // nothing was sent, so that invalid input is a usage error
 	}
-	p.began = true
+	p.began, p.last = true, last
 	if ok {
 		p.some = true
 		printUsers(p.cmd.ErrOrStderr(), partial)

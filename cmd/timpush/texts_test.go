@@ -199,13 +199,17 @@ func TestNoRows(t *testing.T) {
 		}
 		assert.False(t, w.has(name+".checkpoint"))
 	}
-	for _, command := range []string{"get-attr", "remove-attr --names city"} {
+	for command, done := range map[string]string{
+		"get-attr": "", "remove-attr --names city": "0 done\n", "tags add --tags gold": "0 done\n", "tags get": "",
+	} {
 		w.in = "\ufeff\nTo_Account\n"
 		args := append(strings.Fields(command), "--file", "-")
 		r := w.run(args...)
 		assert.Equal(t, 3, r.code)
 		assert.Contains(t, r.err, "stdin: there are no accounts in it")
-		assert.Equal(t, 0, w.run(append(args, "--allow-empty")...).code)
+		r = w.run(append(args, "--allow-empty")...)
+		assert.Equal(t, 0, r.code)
+		assert.Equal(t, done, r.out, command)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -454,10 +455,22 @@ func TestEndIsNoFaultOfAnUpdate(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
 	concurrently(100, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), "Rome"))) })
-	fake.Inject(timpushtest.ErrorCode(70107), timpushtest.Hang())
+	var refused, looking atomic.Bool
+	fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		switch {
+		case refused.Load():
+			looking.Store(true)
+			return timpushtest.Hang()
+		case len(c.Accounts) > 1: // the code for one alone would be about it
+			refused.Store(true)
+			return timpushtest.ErrorCode(70107)
+		}
+		return timpushtest.Fault{}
+	})
 	stop := run(t, q, quickClient(fake))
-	eventually(t, "it is looked for", func() bool { return len(fake.Calls()) == 2 })
+	eventually(t, "it is looked for", looking.Load)
 	stop()
+	fake.Handle(nil)
 	assert.Empty(t, letters(t, q))
 	run(t, q, quickClient(fake))
 	drained(t, q)

@@ -114,7 +114,11 @@ func (s *sender) waitQuota(accounts int) (epoch time.Duration, err error) {
 		if epoch, err = throttle.wait(s.waiting); err != nil {
 			return 0, err
 		}
-		interrupted, err := s.waitLimiter(throttle.interruption(), accounts)
+		interruption := throttle.interruption()
+		if err := s.cooling(); err != nil { // begun before that, while it waited for a slot or for the throttle
+			return 0, err
+		}
+		interrupted, err := s.waitLimiter(interruption, accounts)
 		if err != nil && !interrupted {
 			return 0, err
 		}

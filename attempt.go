@@ -141,7 +141,7 @@ func (s *sender) waitLimiter(interruption context.Context, accounts int) (interr
 	defer release()
 	quota := s.command.quota
 	err = waitLimiter(ctx, s.limiters[quota], quota == QuotaRecipients, accounts)
-	return ctx.Err() != nil && s.waiting.Err() == nil, err
+	return interruption.Err() != nil, err
 }
 
 // notAdmitted is the verdict of a request that was not handed to the transport. If the call has a deadline, and the limiter

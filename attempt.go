@@ -114,7 +114,11 @@ func (s *sender) waitQuota(accounts int) (epoch time.Duration, err error) {
 		if epoch, err = throttle.wait(s.waiting); err != nil {
 			return 0, err
 		}
-		interrupted, err := s.waitLimiter(throttle.interruption(), accounts)
+		interruption := throttle.interruption()
+		if err := s.cooling(); err != nil { // begun before that, while it waited for a slot or for the throttle
+			return 0, err
+		}
+		interrupted, err := s.waitLimiter(interruption, accounts)
 		if err != nil && !interrupted {
 			return 0, err
 		}
@@ -137,7 +141,7 @@ func (s *sender) waitLimiter(interruption context.Context, accounts int) (interr
 	defer release()
 	quota := s.command.quota
 	err = waitLimiter(ctx, s.limiters[quota], quota == QuotaRecipients, accounts)
-	return ctx.Err() != nil && s.waiting.Err() == nil, err
+	return interruption.Err() != nil, err
 }
 
 // notAdmitted is the verdict of a request that was not handed to the transport. If the call has a deadline, and the limiter

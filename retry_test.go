@@ -1091,3 +1091,23 @@ func TestAccountChecksCountOnlyInARow(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// TestCooldownWhileManyWaitForASlot: those that get a slot after a cooldown has begun take no token of the limiter.
+func TestCooldownWhileManyWaitForASlot(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.ErrorCode(70050))
+		c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)), timpush.WithMaxInFlight(2))
+		began := time.Now()
+		var callers sync.WaitGroup
+		for range 20 {
+			callers.Go(func() {
+				_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+				assert.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+			})
+		}
+		callers.Wait()
+		assert.Less(t, time.Since(began), time.Second)
+		assert.Len(t, s.Calls(), 1)
+	})
+}

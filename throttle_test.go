@@ -416,3 +416,35 @@ func TestThrottlePausesLongerIfOthersAreIrregular(t *testing.T) {
 		}
 	})
 }
+
+// heedless lets the first call through, and sees only after a while that the context of another has ended.
+type heedless struct{ calls atomic.Int64 }
+
+func (l *heedless) Wait(ctx context.Context) error {
+	if l.calls.Add(1) == 1 {
+		time.Sleep(time.Second)
+		return nil
+	}
+	time.Sleep(3 * time.Second)
+	return ctx.Err()
+}
+
+// TestDeadlineAfterAThrottleCode: a limiter that ends its wait late, after the deadline too, does not hide the deadline.
+func TestDeadlineAfterAThrottleCode(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(timpushtest.ErrorCode(60007))
+		c := s.Client(timpush.WithLimiter(&heedless{}), timpush.WithMaxAttempts(1))
+		var callers sync.WaitGroup
+		callers.Go(func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
+		callers.Go(func() {
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			_, err := c.SetAttr(ctx, someUsers(1))
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.NotErrorIs(t, err, context.Canceled)
+		})
+		callers.Wait()
+	})
+}

@@ -150,7 +150,7 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 		panicked any
 	}
 	results := make(chan result, 1)
-	args := l.arguments(r)
+	calls, args := r.calls, l.arguments(r)
 	dialed, stop := l.dialIfSlow(question)
 	go func() { // since go-redis does not stop reading when its context ends
 		var r result
@@ -182,7 +182,7 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 		case r.panicked != nil:
 			panic(r.panicked)
 		case r.err == nil:
-			return l.learn(r.answer), nil
+			return l.learn(r.answer, calls), nil
 		case !r.late:
 			return answer{}, l.explain(r.err)
 		}
@@ -276,8 +276,8 @@ func (l *Limiter) run(ctx context.Context, args []any) (answer, error) {
 }
 
 // learn takes an answer of Redis into account: Redis is not down, its clock shows this, and it is that far away. It returns
-// the answer with the slot by the clock of this process.
-func (l *Limiter) learn(a answer) answer {
+// the answer to a question for that many calls with the slot by the clock of this process.
+func (l *Limiter) learn(a answer, calls int) answer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.down = nil
@@ -289,11 +289,12 @@ func (l *Limiter) learn(a answer) answer {
 	l.lead = nextLead(l.lead, trip)
 	l.longest = a.longest
 	a.local = l.clock.local(a.at)
-	l.free = a.local
 	if a.reserved {
 		l.free = a.local.Add(l.step)
 		l.last, l.lastAt = a.at, a.local
 		l.rate.count(a.answered)
+	} else if calls == 1 { // several may have to wait where there is room for fewer
+		l.free = a.local
 	}
 	return a
 }

@@ -172,3 +172,17 @@ func TestEachQuotaOfAClient(t *testing.T) {
 		assert.NoError(t, err)
 	}
 }
+
+// TestLargeCallDoesNotRefuseSmallOnes: what has no room for many in time has room for one.
+func TestLargeCallDoesNotRefuseSmallOnes(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, m)
+		require.NoError(t, l.WaitN(t.Context(), 50))
+		time.Sleep(2 * time.Second)
+		require.NoError(t, l.WaitN(t.Context(), 30))
+		time.Sleep(400 * time.Millisecond)
+		require.ErrorIs(t, l.WaitN(within(t, 300*time.Millisecond), 90), context.DeadlineExceeded)
+		require.NoError(t, l.WaitN(within(t, 300*time.Millisecond), 1))
+	})
+}

@@ -45,11 +45,7 @@ func (w *world) killAtCall(n int64, signal syscall.Signal, args ...string) (kill
 	})
 	defer w.fake.Watch(nil)
 	cmd, text := w.started(args...)
-	select {
-	case <-answered:
-	case <-time.After(time.Minute):
-		assert.Fail(w.t, "too few calls")
-	}
+	w.await(answered, text)
 	_ = cmd.Process.Signal(signal)
 	return ended(cmd, text)
 }
@@ -61,6 +57,16 @@ func (w *world) started(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	cmd.Stderr = text
 	require.NoError(w.t, cmd.Start())
 	return cmd, text
+}
+
+// await returns when the fake has seen what a test waits for, while the tool that was started runs.
+func (w *world) await(seen <-chan struct{}, text *bytes.Buffer) {
+	w.t.Helper()
+	select {
+	case <-seen:
+	case <-time.After(time.Minute):
+		require.Fail(w.t, "too few calls", text.String())
+	}
 }
 
 func ended(cmd *exec.Cmd, text *bytes.Buffer) (killed bool, code int, errs string) {

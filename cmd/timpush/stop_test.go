@@ -29,11 +29,7 @@ func stopAfter(t *testing.T, w *world, signal syscall.Signal, args ...string) (l
 		}
 	})
 	cmd, text := w.started(args...)
-	select {
-	case <-enough:
-	case <-time.After(time.Minute):
-		require.Fail(t, "too few calls", text.String())
-	}
+	w.await(enough, text)
 	require.NoError(t, cmd.Process.Signal(signal))
 	sent := time.Now()
 	_, _, errs = ended(cmd, text)
@@ -134,11 +130,7 @@ func TestSignalWithTheLastRequest(t *testing.T) {
 				return timpushtest.Fault{}
 			})
 			cmd, text := w.started(strings.Fields(args)...)
-			select {
-			case <-arrived:
-			case <-time.After(time.Minute):
-				require.Fail(t, "no request has come", text.String())
-			}
+			w.await(arrived, text)
 			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 			_, _, errs := ended(cmd, text)
 			assert.Equal(t, 0, cmd.ProcessState.ExitCode(), errs)
@@ -164,11 +156,7 @@ func TestSignalBetweenParts(t *testing.T) {
 				return timpushtest.Fault{}
 			})
 			cmd, text := w.started(append(strings.Fields(args), "list")...)
-			select {
-			case <-all:
-			case <-time.After(time.Minute):
-				require.Fail(t, "too few calls", text.String())
-			}
+			w.await(all, text)
 			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 			_, _, errs := ended(cmd, text)
 			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), errs)

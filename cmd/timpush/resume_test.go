@@ -247,7 +247,7 @@ func TestCheckpointFindsALateChange(t *testing.T) {
 func TestStopDuringASearchRejectsNoRow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.write("u.csv", users(200))
+	w.write("u.csv", users(1000)) // more than are read ahead
 	var step, refused atomic.Int64
 	w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
 		if step.Load() == 0 && len(c.Accounts) < 4 { // a request may be small on a busy machine

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -337,52 +339,67 @@ func together(first, second error) error {
 	return fmt.Errorf("%w; and %w", first, second)
 }
 
-// ended returns why ctx has ended, or nil. The error matches ctx.Err() also where the context has another cause.
+// ended returns why ctx has ended, or nil. The error matches ctx.Err() also where the context has another cause, which may be the
+// failure of another call that runs beside this one, as golang.org/x/sync/errgroup has it.
 func ended(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != err { //nolint:errorlint // one that wraps it is a cause too
-		return &endedError{err, cause}
+		return fmt.Errorf("%w: %w", err, foreign(cause))
 	}
 	return err
 }
 
 // withoutCause returns an error of something that the caller has given the client, such as a transport or a Signer. It may be only the
-// cause with which ctx has ended, or hold it.
+// cause with which ctx has ended, or hold it. One that cannot be compared is not found.
 func withoutCause(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && cause != ctx.Err() && errors.Is(err, cause) { //nolint:errorlint // one that wraps it is a cause too
+	cause := context.Cause(ctx)
+	if cause != nil && cause != ctx.Err() && reflect.ValueOf(cause).Comparable() && errors.Is(err, cause) { //nolint:errorlint // as above
 		return ended(ctx)
 	}
 	return err
 }
 
-// endedError says why a context has ended. It matches the cause, which may be the failure of another call that runs beside this one, as
-// golang.org/x/sync/errgroup has it: then errors.As must not take the outcomes and the code of that call for those of this one.
-type endedError struct{ err, cause error }
+// foreign returns an error of something that the caller has given the client. It may hold an error of this package, such as that of
+// another call, whose outcomes and code errors.As must not take for those of this one.
+func foreign(err error) error {
+	if holdsOurs(err) {
+		return &foreignError{err}
+	}
+	return err
+}
 
-// Error returns the texts of both.
-func (e *endedError) Error() string { return fmt.Sprintf("%v: %v", e.err, e.cause) }
+func holdsOurs(err error) bool {
+	switch err.(type) { //nolint:errorlint // each error of the tree is looked at
+	case *PartialError, *InputErrors, *CallError, *UserError, *InputError, *APIError, *HTTPError, Code, *cooldown:
+		return true
+	}
+	return err == ErrNotStored || err == ErrNotAnswered || slices.ContainsFunc(unwrapped(err), holdsOurs) //nolint:errorlint // as above
+}
 
-// Unwrap returns the error of the context.
-func (e *endedError) Unwrap() error { return e.err }
+// foreignError matches what its error matches, but for what says how a call ended.
+type foreignError struct{ err error }
 
-// Is reports whether the cause matches, but for what says how a call ended.
-func (e *endedError) Is(target error) bool {
+// Error returns the text of the error.
+func (e *foreignError) Error() string { return e.err.Error() }
+
+// Is reports whether the error matches.
+func (e *foreignError) Is(target error) bool {
 	if _, code := target.(Code); code || target == ErrNotStored || target == ErrNotAnswered {
 		return false
 	}
-	return errors.Is(e.cause, target)
+	return errors.Is(e.err, target)
 }
 
-// As finds an error in the cause that is not of a call.
-func (e *endedError) As(target any) bool {
+// As finds an error that is not of a call.
+func (e *foreignError) As(target any) bool {
 	switch target.(type) {
-	case **PartialError, **InputErrors, **CallError, **UserError, **InputError, **APIError, **HTTPError, *Code:
+	case **PartialError, **InputErrors, **CallError, **UserError, **InputError, **APIError, **HTTPError, *Code, **cooldown:
 		return false
 	}
-	return errors.As(e.cause, target)
+	return errors.As(e.err, target)
 }
 
 // ErrNotStored is the cause if a user is Rejected by [Client.Verify]: the server does not have the attributes as given.

@@ -175,7 +175,7 @@ type reserver interface{ Reserve() *rate.Reservation }
 
 // waitLimiter waits for l, with WaitN for n recipients if it counts them.
 func waitLimiter(ctx context.Context, l Limiter, counts bool, n int) error {
-	err := withoutCause(ctx, tooEarly(ctx, l, waitFor(ctx, l, counts, n)))
+	err := foreign(withoutCause(ctx, tooEarly(ctx, l, waitFor(ctx, l, counts, n))))
 	if err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

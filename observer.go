@@ -61,7 +61,7 @@ type Event struct {
 // than an attempt has, since the rest of an error may name an account.
 func firstFailure(err error) (code Code, failure string, status int) {
 	cause := err
-	if partial, ok := errors.AsType[*PartialError](err); ok {
+	if partial, ok := err.(*PartialError); ok { //nolint:errorlint // made by gather
 		cause = partial.failed[0].Err
 	}
 	code, failure = failureOf(cause)

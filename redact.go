@@ -174,7 +174,8 @@ func (s *sent) error(err error, where string) error {
 		}
 		err = outer.Err
 	}
-	if err != nil && s.leaks(err) {
+	leaks := err != nil && s.leaks(err)
+	if err = foreign(err); leaks {
 		err = newOpaqueError(err, s.text(err.Error()))
 	}
 	return &url.Error{Op: "Post", URL: where, Err: err}

@@ -451,3 +451,75 @@ func TestObserverThatReturnsNoContext(t *testing.T) {
 type nilObserver struct{}
 
 func (nilObserver) Observe(context.Context, timpush.Event) context.Context { return nil }
+
+// errorOf is a Limiter, a Signer and a transport that return an error.
+type errorOf struct{ err error }
+
+func (e errorOf) Wait(context.Context) error { return e.err }
+
+func (e errorOf) UserSig(context.Context) (string, time.Time, error) { return "", time.Time{}, e.err }
+
+func (e errorOf) RoundTrip(*http.Request) (*http.Response, error) { return nil, e.err }
+
+// TestErrorsOfYourOwnCode: an error of a Limiter, a Signer or a transport may be one of this package, also without content. It costs one
+// attempt, and says nothing about the call.
+func TestErrorsOfYourOwnCode(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		zero := []error{
+			&timpush.PartialError{}, &timpush.InputErrors{}, &timpush.CallError{}, &timpush.UserError{}, &timpush.InputError{}, &timpush.APIError{},
+			&timpush.HTTPError{}, timpush.Code(0), timpush.ErrUserSigMismatch, timpush.ErrTooManyBadUserSigs, timpush.ErrNotStored,
+		}
+		for _, own := range zero {
+			for _, err := range []error{own, fmt.Errorf("within: %w", own), errors.Join(context.DeadlineExceeded, own)} {
+				f := errorOf{err}
+				events := &recorder{}
+				for name, option := range map[string]timpush.Option{
+					"Limiter": timpush.WithLimiter(f), "Signer": timpush.WithSigner(f), "transport": timpush.WithHTTPClient(&http.Client{Transport: f}),
+				} {
+					c := newClient(t, option, timpush.WithQuota(timpush.QuotaPush, f), timpush.WithPreflight(), timpush.WithMaxAttempts(2), timpush.WithObserver(events))
+					users := someUsers(101)
+					result, err := c.SetAttr(t.Context(), users)
+					requireNotOfACall(t, partial(t, users, result, err), name)
+					assert.Empty(t, timpush.Remaining(c.SetAttrNames(t.Context(), []timpush.AttrName{{Name: "x"}}), []int{1}), name)
+					_, err = c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+					requireNotOfACall(t, errors.Unwrap(err), name)
+					result, err = c.Verify(t.Context(), users)
+					assert.NotErrorIs(t, partial(t, users, result, err), timpush.ErrNotStored)
+				}
+				for _, e := range events.all() {
+					assert.Zero(t, e.Code)
+					assert.Zero(t, e.Status)
+				}
+			}
+		}
+	})
+}
+
+// requireNotOfACall checks that a cause tells no outcome and no code.
+func requireNotOfACall(t *testing.T, err error, name string) {
+	t.Helper()
+	require.NotErrorAs(t, err, new(*timpush.APIError), name)
+	require.NotErrorAs(t, err, new(*timpush.HTTPError), name)
+	require.NotErrorAs(t, err, new(*timpush.InputErrors), name)
+	require.NotErrorAs(t, err, new(*timpush.CallError), name)
+	require.NotErrorAs(t, err, new(timpush.Code), name)
+}
+
+// manyErrors cannot be compared, and so neither can what holds it.
+type manyErrors []error
+
+func (m manyErrors) Error() string { return fmt.Sprint([]error(m)) }
+
+// TestCauseThatCannotBeCompared: comparing it would panic.
+func TestCauseThatCannotBeCompared(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		c := newClient(t, through(func(r *http.Request) (*http.Response, error) {
+			cancel(nested{manyErrors{errors.New("x")}})
+			return nil, context.Cause(r.Context())
+		}))
+		users := someUsers(1)
+		result, err := c.SetAttr(ctx, users)
+		require.ErrorIs(t, partial(t, users, result, err), context.Canceled)
+	})
+}

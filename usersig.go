@@ -114,7 +114,7 @@ func (u *userSigs) renew(ctx context.Context) (string, error) {
 	now := time.Now().Round(0)
 	if err != nil {
 		u.renewAt = now.Add(renewPause)
-		return "", &signerError{withoutCause(ctx, err)}
+		return "", &signerError{foreign(withoutCause(ctx, err))}
 	}
 	u.usersig, u.expires = renewed, expires.Round(0)
 	if !u.expires.After(now) { // by this clock, which is wrong, and so does not tell the lifetime

@@ -73,6 +73,8 @@ var badConfigs = []struct {
 	{input: "no time for retries", option: timpush.WithRetryBudget(0), want: "WithRetryBudget(0s): want more than 0"},
 	{input: "backup host of a region without one", change: func(c *timpush.Config) { c.Region = timpush.RegionSaudiArabia }, option: timpush.WithBackupHost(), want: "has no documented backup host"},
 	{input: "limiter with a burst of 0", option: timpush.WithLimiter(rate.NewLimiter(100, 0)), want: "a burst of 0 lets nothing through"},
+	{input: "limiter that is a nil pointer", option: timpush.WithLimiter((*rate.Limiter)(nil)), want: "WithLimiter: the Limiter is a nil pointer"},
+	{input: "limiter with a burst of less than a request", option: timpush.WithQuota(timpush.QuotaRecipients, rate.NewLimiter(500, 1)), want: "WithQuota: a burst of 1 is less than the 30 recipients of a request, see WithRecipientRate"},
 	{input: "limiter with a rate of 0", option: timpush.WithQuota(timpush.QuotaPush, timpush.NewLimiter(0)), want: "WithQuota: a rate that is not above 0 lets nothing through"},
 	{input: "LowPriority of a limiter with a rate of 0", option: timpush.WithLimiter(timpush.LowPriority(timpush.NewLimiter(0))), want: "WithLimiter: a rate that is not above 0 lets nothing through"},
 	{input: "limiter with a rate that is no number", option: timpush.WithLimiter(timpush.NewLimiter(math.NaN())), want: "WithLimiter: a rate that is not above 0 lets nothing through"},

@@ -42,6 +42,7 @@ func NewClient(cfg Config, opts ...Option) (*Client, error) {
 	}
 	hosts := s.parseHosts(cfg.Region)
 	s.checkTransport()
+	s.checkRecipients()
 	if len(s.faults) > 0 {
 		return nil, errors.Join(s.faults...)
 	}

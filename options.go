@@ -79,8 +79,8 @@ func WithLimiter(l Limiter) Option {
 }
 
 // WithQuota limits the rate of calls of a quota with l; share l among all clients of an app. For [QuotaRecipients], l must also have
-// the method WaitN(ctx context.Context, n int) error, which waits until n more recipients may be sent to. If not given, the
-// client makes a limiter for each: 97.5 calls a second for users, one push a second, one revocation a second, five
+// the method WaitN(ctx context.Context, n int) error, which waits until n more recipients may be sent to; a *rate.Limiter needs a
+// burst of as many as a request has. If not given, the client makes a limiter for each: 97.5 calls a second for users, one push a second, one revocation a second, five
 // calls a second for tasks and one for statistics, and [WithRecipientRate].
 func WithQuota(q Quota, l Limiter) Option {
 	return func(s *settings) {
@@ -97,12 +97,26 @@ func (s *settings) limit(option string, q Quota, l Limiter) {
 	s.require(l != nil, option+"(nil): want a Limiter, such as NewLimiter(97.5); without the option the client has its own")
 	_, waitsN := l.(nWaiter)
 	s.require(l == nil || q != QuotaRecipients || waitsN, option+": for QuotaRecipients the Limiter needs a method WaitN(ctx, n)")
+	if pointer, standard := behind(l).(*rate.Limiter); standard && pointer == nil {
+		s.require(false, option+": the Limiter is a nil pointer")
+		return
+	}
 	r, ok := behind(l).(interface {
 		Burst() int
 		Limit() rate.Limit
 	})
 	s.require(!ok || r.Burst() > 0 || r.Limit() == rate.Inf, option+": a burst of 0 lets nothing through")
 	s.require(!ok || float64(r.Limit()) > 0, option+": a rate that is not above 0 lets nothing through")
+}
+
+// checkRecipients finds a *rate.Limiter whose burst is less than the recipients of a request, which it would never let through.
+func (s *settings) checkRecipients() {
+	l, ok := behind(s.limiters[QuotaRecipients]).(*rate.Limiter)
+	if !ok || l == nil || l.Limit() == rate.Inf || s.recipientRate < 1 {
+		return
+	}
+	size := batchSize(s.recipientRate)
+	s.require(l.Burst() >= size, fmt.Sprintf("WithQuota: a burst of %d is less than the %d recipients of a request, see WithRecipientRate", l.Burst(), size))
 }
 
 // WithRecipientRate sets how many recipients a second PushTo sends to, at least 1: 30 with the free plan, 500 with the standard

@@ -221,9 +221,12 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	}
 	s.requests.Add(1)
 	resp, err := s.transport().RoundTrip(req)
+	if resp != nil { // whatever comes of it, the request may have reached the server
+		x.used.Store(true)
+	}
 	switch {
 	case err != nil:
-		x.discard(resp)
+		discard(resp)
 		return 0, nil, s.failed(ctx, err)
 	case resp == nil:
 		return 0, nil, errors.New("the transport returned neither an answer nor an error")
@@ -266,13 +269,9 @@ func (s *sender) untilConnected(ctx context.Context, x *exchange) (context.Conte
 	}
 }
 
-// discard closes an answer that a transport returned beside an error: whatever that says, the request may have reached the server.
-func (x *exchange) discard(resp *http.Response) {
-	if resp == nil {
-		return
-	}
-	x.used.Store(true)
-	if resp.Body != nil {
+// discard closes an answer that a transport returned beside an error.
+func discard(resp *http.Response) {
+	if resp != nil && resp.Body != nil {
 		_ = resp.Body.Close()
 	}
 }

@@ -71,6 +71,8 @@ func notDialled(err error) bool {
 		return e.Op == "dial" || e.Op == "proxyconnect"
 	case *net.DNSError, *proxyError:
 		return true
+	case *opaqueError:
+		return e.notDialled
 	}
 	inner := unwrapped(err)
 	for _, e := range inner {

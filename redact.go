@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -34,7 +35,7 @@ type sent struct {
 
 // text redacts what was sent in a text of the server or of a transport.
 func (s *sent) text(text string) string {
-	text = redactUserInfo(redactUserSig(text, s.usersig))
+	text = redactUserInfo(redactUserSig(plain(text), s.usersig))
 	if text == "" || s.impersonal {
 		return text
 	}
@@ -46,7 +47,7 @@ func (s *sent) text(text string) string {
 
 // snippet redacts a page, or returns "" if it repeats a part of the request.
 func (s *sent) snippet(page string) string {
-	page = redactUserInfo(redactUserSig(page, s.usersig))
+	page = redactUserInfo(redactUserSig(plain(page), s.usersig))
 	if !s.impersonal && (repeatsPart(page, string(s.body)) || slices.ContainsFunc(s.personalTexts(), func(v string) bool { return strings.Contains(page, v) })) {
 		return ""
 	}
@@ -106,14 +107,9 @@ func personalTexts(body jsontext.Value) []string {
 	return slices.Compact(forms)
 }
 
-// writings returns the forms in which a text may repeat a value: as it is, in JSON, in HTML, in a URL.
+// writings returns the forms in which a plain text may repeat a value: as it is, in JSON, in HTML, in a URL.
 func writings(text string, quoted jsontext.Value) []string {
-	ascii := strconv.QuoteToASCII(text)
-	forHTML, _ := json.Marshal(text, jsontext.EscapeForHTML(true))
-	return []string{
-		text, string(quoted[1 : len(quoted)-1]), ascii[1 : len(ascii)-1], string(forHTML[1 : len(forHTML)-1]),
-		html.EscapeString(text), url.QueryEscape(text),
-	}
+	return []string{plain(text), plain(string(quoted[1 : len(quoted)-1])), plain(html.EscapeString(text)), plain(url.QueryEscape(text))}
 }
 
 // shortestPart is the length in bytes from which a part of a UserSig is a secret, since a server may cut it off or break it
@@ -129,8 +125,29 @@ func repeatsPart(text, whole string) bool {
 	return false
 }
 
-// plainStars undoes the escape that some give in a query to the one letter of a UserSig that can have one.
-var plainStars = strings.NewReplacer("%2A", "*", "%2a", "*")
+var (
+	// plainStars undoes the escape that some give in a query to the one letter of a UserSig that can have one.
+	plainStars = strings.NewReplacer("%2A", "*", "%2a", "*")
+
+	// jsonEscapes are those of characters. Where JSON stands in JSON they have more than one backslash.
+	jsonEscapes = regexp.MustCompile(`(?:\\+u[0-9a-fA-F]{4})+`)
+)
+
+// plain returns a text in which what was sent is looked for, without escapes that may be written in many ways.
+func plain(text string) string {
+	text = plainStars.Replace(text)
+	if !strings.Contains(text, `\u`) {
+		return text
+	}
+	return jsonEscapes.ReplaceAllStringFunc(text, func(escapes string) string {
+		var units []uint16
+		for _, digits := range strings.Split(escapes, "u")[1:] {
+			unit, _ := strconv.ParseUint(digits[:4], 16, 16)
+			units = append(units, uint16(unit))
+		}
+		return string(utf16.Decode(units))
+	})
+}
 
 // redactUserSig redacts all parts of the UserSig in a text.
 func redactUserSig(s, usersig string) string {
@@ -138,7 +155,6 @@ func redactUserSig(s, usersig string) string {
 		return s
 	}
 	var out strings.Builder
-	s = plainStars.Replace(s)
 	for len(s) > 0 {
 		n := 0
 		if len(s) >= shortestPart && strings.Contains(usersig, s[:shortestPart]) {
@@ -191,7 +207,7 @@ func (s *sent) leaks(err error) bool {
 			return true
 		}
 	}
-	return s.text(text) != plainStars.Replace(text)
+	return s.text(text) != plain(text)
 }
 
 func unwrapped(err error) []error {
@@ -206,20 +222,21 @@ func unwrapped(err error) []error {
 	return nil
 }
 
-// opaqueError replaces an error that holds what was sent. It matches what that error matches, and is a timeout if that error
-// is one, but does not unwrap to it.
+// opaqueError replaces an error that holds what was sent. It matches what that error matches, and is a timeout or says that there was
+// no connection if that error does, but does not unwrap to it.
 type opaqueError struct {
-	text    string
-	timeout bool
-	is      func(target error) bool
+	text                string
+	timeout, notDialled bool
+	is                  func(target error) bool
 }
 
 func newOpaqueError(err error, text string) *opaqueError {
 	var timeout interface{ Timeout() bool }
 	return &opaqueError{
-		text:    text,
-		timeout: errors.As(err, &timeout) && timeout.Timeout(),
-		is:      func(target error) bool { return errors.Is(err, target) },
+		text:       text,
+		timeout:    errors.As(err, &timeout) && timeout.Timeout(),
+		notDialled: notDialled(err),
+		is:         func(target error) bool { return errors.Is(err, target) },
 	}
 }
 

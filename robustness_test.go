@@ -523,3 +523,55 @@ func TestCauseThatCannotBeCompared(t *testing.T) {
 		require.ErrorIs(t, partial(t, users, result, err), context.Canceled)
 	})
 }
+
+// unreadable is the body of an answer that says, when it is read, that there was no connection.
+type unreadable struct{ io.Closer }
+
+func (unreadable) Read([]byte) (int, error) {
+	return 0, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}
+}
+
+// TestAnswerWhoseBodyCannotBeRead: it came, so that the request was sent.
+func TestAnswerWhoseBodyCannotBeRead(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithMaxAttempts(1), through(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Body: unreadable{http.NoBody}}, nil
+		}))
+		result, err := c.SetAttr(t.Context(), someUsers(1))
+		require.Error(t, err)
+		assert.Equal(t, 1, result.Unknown)
+	})
+}
+
+// TestAccountThatLooksEscaped: what is undone in texts, to find a UserSig in them, is not undone in the accounts of an ErrorList.
+func TestAccountThatLooksEscaped(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for _, odd := range []string{"user%2Awith-a-long-name", `user\u00fcwith-a-long-name`} {
+			s := fake(t)
+			s.Refuse(90035, odd)
+			users := append(someUsers(99), userIn(odd, "Rome"))
+			result, err := client(s).SetAttr(t.Context(), users)
+			p := partial(t, users, result, err)
+			assert.Equal(t, map[string]timpush.Outcome{odd: timpush.Rejected}, outcomes(p))
+		}
+	})
+}
+
+// TestFailureWhoseTextIsRedacted: that it holds what may be a value, such as the word "false", does not change what it is.
+func TestFailureWhoseTextIsRedacted(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		events := &recorder{}
+		c := newClient(t, timpush.WithMaxAttempts(1), timpush.WithObserver(events), through(func(*http.Request) (*http.Response, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "im.example"}}
+		}))
+		for _, value := range []string{"Rome", "false", "dial"} {
+			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn("a", value)})
+			require.Error(t, err)
+		}
+		for _, e := range events.all() {
+			if e.Kind == timpush.AttemptEnd || e.Kind == timpush.CallEnd {
+				assert.Equal(t, "unreachable", e.Failure)
+			}
+		}
+	})
+}

@@ -111,8 +111,8 @@ func askIfValid[T any](ctx context.Context, e *engine, cmd *command, faults []*I
 	if err := invalid(faults); err != nil {
 		return found, err
 	}
-	body, err := marshal(request)
-	if err != nil {
+	body, faults := encodeRequest(request)
+	if err := invalid(faults); err != nil {
 		return found, err
 	}
 	return ask[T](ctx, e, cmd, body)

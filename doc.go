@@ -99,6 +99,9 @@
 // flight finish first. In a stream it comes out of the loop. In a Batcher it comes out of SetAttr of each user in that
 // request, and other pending users are NotSent. The client and the Batcher stay usable.
 //
+// What they return as an error is found by errors.Is and errors.As in the error of the call, except the errors of this package, such as a
+// [Code]: those tell only what the service has answered to this call.
+//
 // A transport that you give with [WithHTTPClient] may retry by itself. The client then claims NotSent only if no try can have
 // reached the server; a request may be applied more than once, which does no harm to attributes and tags. A push may then go
 // out twice: give a client for pushes a transport that does not retry.

@@ -80,6 +80,16 @@ func (c *command) body(entries []*entry, msgRandom uint32) []byte {
 // marshal encodes a request, with values of the caller as they are.
 func marshal(request any) ([]byte, error) { return json.Marshal(request, asIs) }
 
+// encodeRequest returns the JSON of a request whose values have been found valid one by one. It may fail nevertheless: a value can encode
+// itself, and not always with success.
+func encodeRequest(request any) ([]byte, []*InputError) {
+	body, err := marshal(request)
+	if err != nil {
+		return nil, []*InputError{{Index: -1, Reason: "the request cannot be encoded as JSON"}}
+	}
+	return body, nil
+}
+
 // asIs encodes the values of an Extra and the like: maps in one order, and a json.Number of the standard library, of which a decoder
 // with UseNumber makes numbers, as a number and not as the string that it is by its kind.
 var asIs = json.JoinOptions(json.Deterministic(true), json.WithMarshalers(json.MarshalToFunc(

@@ -141,9 +141,9 @@ func (c *Client) pushBody(to Audience, p Push) ([]byte, error) {
 	}
 	request := p.request(c.identity)
 	request.Condition = to.condition()
-	body, err := marshal(request)
-	if err != nil {
-		return nil, err
+	body, faults := encodeRequest(request)
+	if len(faults) > 0 {
+		return nil, invalid(faults)
 	}
 	if len(body) > maxPushBytes {
 		f := faultList{}

@@ -659,3 +659,34 @@ func TestLongestPush(t *testing.T) {
 		assert.Equal(t, 10<<10, longest)
 	})
 }
+
+// onlyOnce is a value that encodes itself once.
+type onlyOnce struct{ before *bool }
+
+func (o onlyOnce) MarshalJSON() ([]byte, error) {
+	if *o.before {
+		return nil, errors.New("not again")
+	}
+	*o.before = true
+	return []byte("1"), nil
+}
+
+// TestValueThatFailsToEncodeItself, after it was found valid: no part of the request is sent, and the error is one of the input.
+func TestValueThatFailsToEncodeItself(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, through(func(*http.Request) (*http.Response, error) {
+			t.Error("a request was sent")
+			return nil, errors.New("no")
+		}))
+		p := func() timpush.Push {
+			return timpush.Push{Notification: hello.Notification, Extra: timpush.Extra{"Odd": onlyOnce{new(bool)}}}
+		}
+		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, p())
+		require.ErrorAs(t, err, new(*timpush.InputErrors))
+		result, err := c.PushTo(t.Context(), accounts(1), p())
+		require.ErrorAs(t, err, new(*timpush.InputErrors))
+		assert.Nil(t, result)
+		_, err = c.AddTask(t.Context(), timpush.Schedule{At: time.Now().Add(time.Hour), TaskContent: timpush.TaskContent{Accounts: accounts(1), Push: p()}})
+		require.ErrorAs(t, err, new(*timpush.InputErrors))
+	})
+}

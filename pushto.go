@@ -1,6 +1,9 @@
 package timpush
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // maxRecipients is how many accounts one request may have.
 const maxRecipients = 500
@@ -70,12 +73,9 @@ func (c *Client) newPushTo(p Push) (*endpoint[string], []*InputError) {
 	}
 	e := pushTo
 	e.size = batchSize(c.perSecond)
-	request := p.request(c.identity)
+	body, faults := encodeRequest(p.request(c.identity)) // which has a sender, and so a member
 	e.prefixWith = func(random uint32) string {
-		request := request
-		request.MsgRandom = random
-		body, _ := marshal(request) // faults has checked that it can be encoded
-		return string(body[:len(body)-1]) + `,"To_Account":[`
+		return fmt.Sprintf(`{"MsgRandom":%d,%s,"To_Account":[`, random, body[1:len(body)-1])
 	}
-	return &e, nil
+	return &e, faults
 }

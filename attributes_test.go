@@ -752,3 +752,20 @@ func TestEscapedLength(t *testing.T) {
 		require.Error(t, c.Preflight(t.Context(), []timpush.UserAttrs{user(strings.Repeat("a", 51))}), "a long value has one fault")
 	})
 }
+
+// TestNamesAreReadAfterACallInAHurry, whose deadline came too early for the limiter: the calls that follow have time for them.
+func TestNamesAreReadAfterACallInAHurry(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)), timpush.WithPreflight())
+		_, err := c.AttrNames(t.Context()) // the next call may start in a second
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		_, err = c.SetAttr(ctx, someUsers(1))
+		require.NoError(t, err)
+		result, err := c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"unknown": "x"}}})
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
+		assert.Zero(t, result.Requests, "predicted")
+	})
+}

@@ -2,6 +2,7 @@ package timpush
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -180,7 +181,7 @@ func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (
 		case known != nil && known.failed != nil && hurry && !known.retry(began):
 			return nil, known.failed
 		}
-		if read, err := p.read(ctx, hurry); err != nil && ctx.Err() != nil {
+		if read, err := p.read(ctx, hurry); read == nil {
 			return nil, err
 		} else if p.names.CompareAndSwap(known, read) { // else they have changed in the meantime
 			return read, err
@@ -188,12 +189,16 @@ func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (
 	}
 }
 
+// read reads the names. It returns nil if ctx did not leave the time: other calls may have more.
 func (p *preflight) read(ctx context.Context, hurry bool) (*knownNames, error) {
 	call := newCall(p.engine)
 	defer call.end()
 	call.hurry = hurry
 	known := &knownNames{types: map[string]AccountType{}, read: time.Now()}
 	a, err := call.ask(ctx, &getAttrName, []byte("{}"))
+	if err != nil && (ctx.Err() != nil || errors.Is(call.stopCause(), context.DeadlineExceeded)) {
+		return nil, err
+	}
 	if known.failed = err; err != nil {
 		known.read = time.Now()
 	}

@@ -11,12 +11,16 @@ import (
 
 var getAttr = accountEndpoint("v4/timpush/get_attr", readUserAttrs)
 
+// maxAccountsAnswer bounds an answer about accounts, in bytes. A hundred of them with a hundred tags each take half a megabyte, or six times
+// that where the server escapes them.
+const maxAccountsAnswer = 4 << 20
+
 // accountEndpoint returns an endpoint whose items are accounts and nothing else.
 func accountEndpoint(path string, read func(body []byte) (any, error)) endpoint[string] {
 	return endpoint[string]{
 		command: command{
 			path: path, prefix: `{"To_Account":[`, suffix: `]}`, quota: QuotaUsers, size: MaxUsersPerRequest,
-			repeatable: true, divisible: true, impersonal: true, read: read,
+			repeatable: true, divisible: true, impersonal: true, read: read, maxAnswer: maxAccountsAnswer,
 		},
 		account:    func(account string) string { return account },
 		faults:     accountFaults,

@@ -1,6 +1,8 @@
 package timpush_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -173,4 +175,19 @@ func TestTagsAreNotInTheTextOfAPage(t *testing.T) {
 	_, err := client(s).AddTags(t.Context(), []timpush.UserTags{tagged("a", "private tag")})
 	require.ErrorAs(t, err, new(*timpush.HTTPError))
 	assert.NotContains(t, err.Error(), "private tag")
+}
+
+// TestTagsAtTheirLimits: an answer of the service may escape what is not ASCII.
+func TestTagsAtTheirLimits(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		tags := strings.Join(slices.Repeat([]string{`"` + strings.Repeat(`\u0436`, 25) + `"`}, 100), ",")
+		users := make([]string, 100)
+		for i := range users {
+			users[i] = fmt.Sprintf(`{"To_Account":%q,"Tags":[%s]}`, account(i), tags)
+		}
+		answer := `{"ActionStatus":"OK","ErrorCode":0,"UserTags":[` + strings.Join(users, ",") + `]}`
+		found, err := newClient(t, through(answering(answer))).GetTags(t.Context(), accounts(100))
+		require.NoError(t, err)
+		assert.Len(t, found["user-99"], 100)
+	})
 }

@@ -135,7 +135,9 @@ var (
 
 // plain returns a text in which what was sent is looked for, without escapes that may be written in many ways.
 func plain(text string) string {
-	text = plainStars.Replace(text)
+	if strings.Contains(text, "%2") { // most have nothing to undo, and to look for it first costs less
+		text = plainStars.Replace(text)
+	}
 	if !strings.Contains(text, `\u`) {
 		return text
 	}

@@ -149,6 +149,7 @@ func TestUserSig(t *testing.T) {
 	assert.Contains(t, r.out, "signature   WRONG")
 	w.without("TIMPUSH_SECRET_KEY")
 	assert.Contains(t, w.run("usersig", "inspect").out, "not checked")
+	assert.Equal(t, 2, w.run("usersig", "inspect", "--config", "gone").code, "a wrong configuration is not one that is missing")
 	w.in = "nonsense"
 	assert.Equal(t, 3, w.run("usersig", "inspect").code)
 	for _, ttl := range []string{"0s", "999999h"} {
@@ -195,6 +196,10 @@ func TestConfiguration(t *testing.T) {
 	assert.Contains(t, r.out, "region siliconvalley, from --region")
 	w.in = key
 	assert.Equal(t, 0, w.run("check", "--secret-key-file", "-").code)
+	w.write("other", "secret-key = "+strings.Repeat("x", 64)+"\n"+w.read("conf"))
+	r = w.with("TIMPUSH_CONFIG=other", "TIMPUSH_SECRET_KEY_FILE=key").run("check")
+	assert.Equal(t, 0, r.code, "the environment takes precedence over the file: "+r.out)
+	w.with("TIMPUSH_CONFIG=conf").without("TIMPUSH_SECRET_KEY_FILE")
 
 	usage := func(want string, args ...string) {
 		t.Helper()

@@ -82,6 +82,7 @@ func TestSignalWhileAPipeIsRead(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"get-attr --file", "remove-attr --names sex --file", "tags add --tags gold --file", "tags get --file", "push --yes --file", "tasks add --yes --in 1h --file", "batch --yes --file",
+		"check --config", "check --secret-key-file", "init --no-check --secret-key-file",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

@@ -59,6 +59,17 @@ func TestOutageEndsCommands(t *testing.T) {
 }
 
 // The files of set-attr and the output of get-attr are no lists: a whole row would count as an account.
+// Lines of a compressed list that happen to be texts are no accounts.
+func TestListThatIsCompressed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("list.gz", "\x1f\x8b\x08\xff\nmary\n")
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list.gz")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "list.gz: it is compressed with gzip, and no text: unpack it")
+	assert.Empty(t, w.fake.Calls())
+}
+
 func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -213,19 +213,20 @@ func same(a, b os.FileInfo) bool {
 // decompress goes by the first bytes, not by the name: where these are wrong, reading fails.
 func (f *file) decompress(raw io.Reader) (*bufio.Reader, error) {
 	buffered := bufio.NewReaderSize(raw, 64<<10)
-	head, err := buffered.Peek(4)
+	head, err := buffered.Peek(text.PackedHead)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+	switch what := text.Packed(head); what {
+	case "", text.Zip: // a workbook is one
+	case "gzip":
 		z, err := gzip.NewReader(buffered)
 		if err != nil {
 			return nil, fmt.Errorf("damaged gzip: %w", err)
 		}
 		f.kind.Compression = "gzip"
 		return bufio.NewReaderSize(damage{"gzip", z}, 64<<10), nil
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+	case "zstd":
 		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, fmt.Errorf("damaged zstd: %w", err)
@@ -233,6 +234,8 @@ func (f *file) decompress(raw io.Reader) (*bufio.Reader, error) {
 		f.closes = append(f.closes, z.Close)
 		f.kind.Compression = "zstd"
 		return bufio.NewReaderSize(damage{"zstd", z}, 64<<10), nil
+	default:
+		return nil, fmt.Errorf("it is compressed with %s: unpack it, or use gzip or zstd", what)
 	}
 	return buffered, nil
 }

@@ -295,6 +295,29 @@ func TestDoubtfulFlags(t *testing.T) {
 	assert.Equal(t, 0, w.run("set-attr", "--delimiter", " ", "spaces.csv").code)
 }
 
+// A flag that would have no effect beside another one, or for the file, is refused: who gives it believes that it has.
+func TestFlagsWithoutEffect(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(1))
+	w.write("u.ndjson", `{"To_Account":"u0","city":"Rome"}`)
+	for line, want := range map[string]string{
+		"set-attr --no-checkpoint --checkpoint c u.csv":                         "give either --checkpoint or --no-checkpoint, not both",
+		"set-attr --account-type registrationid u.csv":                          "--account-type is for --preflight: give both, or neither",
+		"set-attr --sheet Customers u.csv":                                      "u.csv: --sheet is for Excel, and this is CSV",
+		"set-attr --delimiter ; u.ndjson":                                       "u.ndjson: --delimiter is for CSV, and this is NDJSON",
+		"batch --title x --yes --no-header u.ndjson":                            "u.ndjson: --no-header is for CSV, and this is NDJSON",
+		"push --everybody 1400000000 --tags a --title x --yes":                  "",
+		"tasks add --accounts a --tags b --in 1h --title x --yes":               "",
+		"tasks add --accounts a --everybody 1400000000 --in 1h --title x --yes": "",
+	} {
+		r := w.run(strings.Fields(line)...)
+		assert.Equal(t, 2, r.code, line)
+		assert.Contains(t, r.err, want)
+	}
+	assert.Empty(t, w.fake.Calls())
+}
+
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t).without("TIMPUSH_SECRET_KEY")

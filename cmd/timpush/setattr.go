@@ -269,8 +269,13 @@ func (j *job) check() error {
 	if err := j.parse(j.cmd.Flags()); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"", "userid", "registrationid"}, j.accountType) {
+	switch {
+	case !slices.Contains([]string{"", "userid", "registrationid"}, j.accountType):
 		return fmt.Errorf("--account-type %s: want userid or registrationid", j.accountType)
+	case j.accountType != "" && !j.preflight:
+		return errors.New("--account-type is for --preflight: give both, or neither")
+	case j.noCheckpoint && j.checkpoint != "":
+		return errors.New("give either --checkpoint or --no-checkpoint, not both")
 	}
 	for column, name := range j.names {
 		if name == "" {

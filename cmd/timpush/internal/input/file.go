@@ -107,6 +107,9 @@ func (in *Input) begin(f *file) error {
 	if f.kind.Format, err = in.format(f.name, plain); err != nil {
 		return err
 	}
+	if err := in.options.fits(f.kind.Format); err != nil {
+		return err
+	}
 	switch f.kind.Format {
 	case Parquet, Excel:
 		opened, ok := raw.(*os.File)
@@ -117,6 +120,22 @@ func (in *Input) begin(f *file) error {
 	}
 	return f.beginText(plain, in)
 }
+
+// fits refuses options that files of a format do not have.
+func (o *Options) fits(format Format) error {
+	for _, option := range []struct {
+		flag  string
+		given bool
+		only  Format
+	}{{"--encoding", o.Encoding != nil, CSV}, {"--delimiter", o.Delimiter != 0, CSV}, {"--no-header", o.NoHeader, CSV}, {"--sheet", o.Sheet != "", Excel}} {
+		if option.given && format != option.only {
+			return flagErrorf("%s is for %s, and this is %s", option.flag, formatNames[option.only], formatNames[format])
+		}
+	}
+	return nil
+}
+
+var formatNames = map[Format]string{CSV: "CSV", NDJSON: "NDJSON", Parquet: "Parquet", Excel: "Excel"}
 
 func (f *file) beginBinary(opened *os.File, in *Input) (err error) {
 	if f.kind.Format == Parquet {
@@ -137,9 +156,6 @@ func (f *file) beginBinary(opened *os.File, in *Input) (err error) {
 
 func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 	given := in.options.Encoding
-	if given != nil && f.kind.Format != CSV {
-		return flagErrorf("--encoding is for CSV")
-	}
 	var raw io.Reader = plain
 	if given != nil {
 		raw = given.NewDecoder().Reader(plain)

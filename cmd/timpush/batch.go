@@ -185,7 +185,7 @@ func resultFile(name string) error {
 		rejectsFile: "the service has refused these accounts, or they are invalid",
 	} {
 		if strings.HasSuffix(name, suffix) {
-			return fmt.Errorf("%s: it was written by a batch: %s", name, why)
+			return fmt.Errorf("%s: it was written by a batch: %s", input.Display(name), why)
 		}
 	}
 	return nil
@@ -256,7 +256,7 @@ func (b *batch) readAccounts(ctx context.Context) (err error) {
 	}
 	defer b.input.Close()
 	if len(b.input.Files()) != 1 {
-		return usage(fmt.Errorf("%s: want one file, and there are %d", b.name, len(b.input.Files())))
+		return usage(fmt.Errorf("%s: want one file, and there are %d", input.Display(b.name), len(b.input.Files())))
 	}
 	seen := map[string]bool{}
 	for row, err := range b.input.Rows(nil) {
@@ -278,7 +278,7 @@ func (b *batch) readAccounts(ctx context.Context) (err error) {
 		b.reporter.Bad(fault)
 	}
 	if len(b.accounts) == 0 {
-		return fatal(fmt.Errorf("%s: there are no accounts in it", b.name))
+		return fatal(fmt.Errorf("%s: there are no accounts in it", input.Display(b.name)))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
 
 	"github.com/timpush/timpush-go/timpushtest"
 )
@@ -316,6 +317,38 @@ func TestFlagsWithoutEffect(t *testing.T) {
 		assert.Contains(t, r.err, want)
 	}
 	assert.Empty(t, w.fake.Calls())
+}
+
+// Texts from outside neither control the terminal nor begin lines of their own.
+func TestTextsFromOutsideAreHarmless(t *testing.T) {
+	t.Parallel()
+	const evil = "a\x1b[31m\u009b2J\nb"
+	w := newWorld(t, timpushtest.WithAttrNames("city", evil))
+	w.write(evil+".csv", "To_Account,city\nmary,Rome,x\n")
+	w.write(evil, "")
+	check := func(r result) {
+		t.Helper()
+		assert.NotContains(t, strings.ReplaceAll(r.out+r.err, "\n", ""), "\x1b")
+		assert.NotContains(t, r.out+r.err, "\u009b")
+	}
+	for _, line := range []string{"set-attr", "batch --title x --dry-run", "get-attr --file", "push --yes --file", "check --config"} {
+		r := w.run(append(strings.Fields(line), evil+".csv")...)
+		check(r)
+		if line != "check --config" {
+			assert.NotContains(t, r.err, "\nb", line)
+		}
+	}
+	check(w.run("set-attr", evil+"gone.csv"))
+	check(w.run("set-attr", "--format", "parquet", evil))
+	for _, line := range []string{"names get", "names set 5=x", "check"} {
+		r := w.run(strings.Fields(line)...)
+		check(r)
+		assert.NotContains(t, r.out, "\nb", line)
+	}
+	sig, err := tencentyun.GenUserSig(1400000000, strings.Repeat("x", 64), "mary\nsignature   valid", 60)
+	require.NoError(t, err)
+	w.in = sig
+	assert.NotContains(t, w.run("usersig", "inspect").out, "signature   valid\n")
 }
 
 func TestHelp(t *testing.T) {

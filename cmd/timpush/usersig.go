@@ -89,7 +89,7 @@ func inspect(cmd *cobra.Command) error {
 	out := cmd.OutOrStdout()
 	made, ends := time.Unix(t.Made, 0), time.Unix(t.Made+t.Life, 0)
 	_, _ = fmt.Fprintf(out, "app         %d\nidentifier  %s\nmade        %s\nexpires     %s\n",
-		t.SDKAppID, t.Identifier, made.Format(time.RFC3339), ends.Format(time.RFC3339))
+		t.SDKAppID, text.Plain(t.Identifier), made.Format(time.RFC3339), ends.Format(time.RFC3339))
 	expired := time.Now().After(ends)
 	if expired {
 		_, _ = fmt.Fprintln(out, "it has expired")

@@ -73,12 +73,15 @@ func (in *Input) open(name string) (*file, error) {
 	err := in.begin(f)
 	if err != nil {
 		f.close()
-		if _, ok := errors.AsType[*os.PathError](err); ok {
+		if at, ok := errors.AsType[*os.PathError](err); ok {
+			at.Path = text.Plain(at.Path)
 			return nil, err // it has the name
 		}
 		return nil, fmt.Errorf("%s: %w", Display(name), err)
 	}
-	f.name = Display(name)
+	if name == Stdin {
+		f.name = Display(name)
+	}
 	return f, nil
 }
 
@@ -87,7 +90,7 @@ func Display(name string) string {
 	if name == Stdin {
 		return "stdin"
 	}
-	return name
+	return text.Plain(name)
 }
 
 func (in *Input) begin(f *file) error {

@@ -274,6 +274,9 @@ func (b *batch) readAccounts(ctx context.Context) (err error) {
 			b.accounts = append(b.accounts, recipient{row.User.ToAccount, row.Place})
 		}
 	}
+	if !b.dryRun {
+		b.reporter.rejects = b.result(rejectsFile)
+	}
 	for _, fault := range b.faults {
 		b.reporter.Bad(fault)
 	}

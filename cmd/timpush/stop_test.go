@@ -202,6 +202,22 @@ func TestRefusalsNameTheAttribute(t *testing.T) {
 	assert.Contains(t, r.out+r.err, `attribute "sex"`, "the server has named it")
 }
 
+// Not every status has a text.
+func TestRefusalByAGateway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(1))
+	w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if !strings.HasSuffix(c.Path, "/set_attr") {
+			return timpushtest.Fault{}
+		}
+		return timpushtest.Status(499)
+	})
+	r := w.run("set-attr", "u.csv")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "failed for all of its users: HTTP status 499\n")
+}
+
 // A program that asks for JSON gets it for a refusal too.
 func TestRefusalsInJSON(t *testing.T) {
 	t.Parallel()

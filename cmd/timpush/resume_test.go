@@ -202,6 +202,7 @@ func TestCheckpointRefusesWhatIsNotItsOwn(t *testing.T) {
 	}
 	refuse("belongs to the app", "--sdkappid", "1400000001")
 	refuse(`--map was "map[]" and is "map[city:country]"`, "--map", "city=country")
+	refuse(`--null was "[]" and is "none"`, "--null=")
 	r := w.run("set-attr", "--restart", "u.csv")
 	require.Equal(t, 0, r.code, r.err)
 	w.stored(8000)

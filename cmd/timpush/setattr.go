@@ -332,6 +332,9 @@ func (j *job) checkpointJob() (checkpoint.Job, error) {
 		"only": fmt.Sprint(j.reading.Only), "format": j.format, "delimiter": j.delimiter, "encoding": j.encoding, "sheet": j.reading.Sheet,
 		"null": fmt.Sprintf("%q", j.reading.Null), "trim": fmt.Sprint(j.reading.Trim), "failures": j.failures, "rejects": j.rejects,
 	}}
+	if j.reading.Null != nil && len(j.reading.Null) == 0 { // --null=, which is not the same as no flag
+		what.Reading["null"] = "none"
+	}
 	for _, name := range j.input.Files() {
 		print, err := checkpoint.FingerprintOf(name)
 		if err != nil {

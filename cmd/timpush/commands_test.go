@@ -60,6 +60,18 @@ func TestOutageEndsCommands(t *testing.T) {
 }
 
 // The files of set-attr and the output of get-attr are no lists: a whole row would count as an account.
+// Programs put only those texts into quotation marks that need them.
+func TestListWithQuotes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("list", "mary\n\"o,k\"\nbob,\nann\n")
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "list:2:1: it is CSV or NDJSON")
+	assert.Contains(t, r.err, "list:3:1: it is CSV or NDJSON")
+	assert.Equal(t, "2 done\n", r.out)
+}
+
 // Lines of a compressed list that happen to be texts are no accounts.
 func TestListThatIsCompressed(t *testing.T) {
 	t.Parallel()

@@ -254,7 +254,10 @@ func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.
 		say = func(string) {} // no request is in flight
 	}
 	err := gate.untilStopped(ctx, say, r.Do)
+	_, isFlag := errors.AsType[*input.FlagError](err)
 	switch {
+	case isFlag && r.Rows() == 0: // of standard input, which is not looked at before
+		err = usage(err)
 	case errors.Is(err, bulk.ErrChanged):
 		_ = closeState(r, false) // the next attempt opens it
 	case err == nil && r.Rows() == 0 && !j.allowEmpty:

@@ -251,6 +251,7 @@ func (b *batch) notification(s *settings.Settings) (string, error) {
 
 // readAccounts reads the whole file, so that it is known to be readable, and which batch this is, before the first push.
 func (b *batch) readAccounts(ctx context.Context) (err error) {
+	b.reading.Stopped = stoppedBy(ctx)
 	if b.input, err = input.New([]string{b.name}, b.reading, b.cmd.InOrStdin()); err != nil {
 		return inputError(err)
 	}

@@ -192,6 +192,7 @@ func (j *job) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	j.reading.Stopped = stoppedBy(ctx)
 	if j.input, err = input.New(j.args, j.reading, os.Stdin); err != nil {
 		return inputError(err)
 	}
@@ -223,8 +224,21 @@ func (j *job) run(ctx context.Context) error {
 	return j.finish(r, err)
 }
 
+// stoppedBy returns a function that returns errInterrupted once ctx has ended.
+func stoppedBy(ctx context.Context) func() error {
+	return func() error {
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
+		return nil
+	}
+}
+
 // inputError is the error of an input of which nothing was sent.
 func inputError(err error) error {
+	if errors.Is(err, errInterrupted) {
+		return fatal(errInterrupted) // the file is not damaged
+	}
 	if _, ok := errors.AsType[*input.FlagError](err); ok {
 		return usage(err)
 	}

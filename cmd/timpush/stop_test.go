@@ -112,6 +112,26 @@ func TestSignalWhileAPipeIsRead(t *testing.T) {
 	}
 }
 
+// A line without an end does not keep a command from ending.
+func TestSignalWhileALongLineIsRead(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"set-attr --format ndjson", "preflight --format ndjson", "batch --title x --journal j --yes --format ndjson", "get-attr --file"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			cmd := w.command(append(strings.Fields(args), "/dev/zero")...)
+			require.NoError(t, cmd.Start())
+			time.Sleep(300 * time.Millisecond) // until it reads
+			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+			kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+			_ = cmd.Wait()
+			assert.True(t, kill.Stop(), "it does not end")
+			assert.Equal(t, 3, cmd.ProcessState.ExitCode())
+			assert.Empty(t, w.fake.Accounts())
+		})
+	}
+}
+
 // A command whose last request gets its answer after Ctrl-C has done everything, and says so.
 func TestSignalWithTheLastRequest(t *testing.T) {
 	t.Parallel()

@@ -44,11 +44,17 @@ type Kind struct {
 
 // counter counts what is taken from a file, before decompression.
 type counter struct {
-	r io.Reader
-	n atomic.Int64
+	r       io.Reader
+	n       atomic.Int64
+	stopped func() error // as in Options
 }
 
 func (c *counter) Read(p []byte) (int, error) {
+	if c.stopped != nil {
+		if err := c.stopped(); err != nil {
+			return 0, err
+		}
+	}
 	n, err := c.r.Read(p)
 	c.n.Add(int64(n))
 	return n, err
@@ -102,7 +108,7 @@ func (in *Input) begin(f *file) error {
 		}
 		raw = opened
 	}
-	f.bytes = &counter{r: raw}
+	f.bytes = &counter{r: raw, stopped: in.options.Stopped}
 	plain, err := f.decompress(f.bytes)
 	if err != nil {
 		return err

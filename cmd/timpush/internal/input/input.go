@@ -52,6 +52,7 @@ type Options struct {
 	Sheet     string            // of a workbook; "": the first
 	Null      []string          // cells that count as empty beside \N; what is doubtful is a fault of its row. Empty but not nil: all are values
 	Trim      bool              // white space around values is left out
+	Stopped   func() error      // why a text is not read on, or nil, before each part; a line can be of any length. nil: it always is
 
 	AccountsOnly bool // every column but that of the account is ignored
 	NoHeader     bool // of CSV with AccountsOnly: the first row is an account, and does not name the column

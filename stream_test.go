@@ -302,6 +302,7 @@ func TestStreamStopsAtAFatalCode(t *testing.T) {
 
 // The stream says that a code has stopped it also where its source had been read to its end, whichever request ends last.
 func TestStreamIsStoppedAfterItsSource(t *testing.T) {
+	t.Parallel()
 	for name, faults := range map[string][]timpushtest.Fault{
 		"refused last": {{}, timpushtest.Delay(time.Second, timpushtest.ErrorCode(70009))},
 		"done last":    {timpushtest.ErrorCode(70009), timpushtest.Delay(time.Second, timpushtest.Fault{})},

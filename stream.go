@@ -72,9 +72,9 @@ func (p Progress) String() string {
 // the stream. The *BatchResult is never nil. The error is a [*PartialError] if some users of this step are not
 // [Done]; its indexes are positions in the stream, and its Remaining takes BatchResult.Users. An error that the source
 // yields is passed on, and the stream goes on; it takes no position, and the BatchResult has no users. A stream that
-// ends before its source yields the reason last, with no users either: the error matches that of ctx, the [Code] that
-// stopped it (see the package documentation), or [ErrTooManyInvalid]. So the loop gets the outcome of each user that the
-// source has yielded exactly once.
+// ends before its source, or that was stopped after that, yields the reason last, with no users either: the error matches
+// that of ctx, the [Code] that stopped it (see the package documentation), or [ErrTooManyInvalid]. So the loop gets the
+// outcome of each user that the source has yielded exactly once.
 //
 // Nothing can be checked in advance here: an invalid user is Rejected alone, with an [*InputError], and the others are
 // sent. See [WithMaxInvalid].
@@ -130,7 +130,7 @@ type streaming[T any] struct {
 	notices    chan notice
 	source     source
 	panicked   atomic.Pointer[escape] // of a request
-	early      error                  // why the stream has ended before its source; set before notices is closed
+	early      error                  // why the stream has ended before its source, or was stopped after it; set before notices is closed
 
 	mu     sync.Mutex
 	over   bool           // what the source yields is dropped
@@ -182,6 +182,9 @@ func (s *streaming[T]) run(items iter.Seq2[T, error]) {
 	s.collector.close()
 	s.source.wait(sourceGrace)
 	s.collector.wait()
+	if cause := s.call.stopCause(); cause != nil && s.early == nil { // the source had been read to its end
+		s.early = fmt.Errorf("timpush: the stream was stopped: %w", cause)
+	}
 	s.mu.Lock()
 	s.over = true
 	s.mu.Unlock()

@@ -300,6 +300,32 @@ func TestStreamStopsAtAFatalCode(t *testing.T) {
 	})
 }
 
+// The stream says that a code has stopped it also where its source had been read to its end, whichever request ends last.
+func TestStreamIsStoppedAfterItsSource(t *testing.T) {
+	t.Parallel()
+	for name, faults := range map[string][]timpushtest.Fault{
+		"refused last": {{}, timpushtest.Delay(time.Second, timpushtest.ErrorCode(70009))},
+		"done last":    {timpushtest.ErrorCode(70009), timpushtest.Delay(time.Second, timpushtest.Fault{})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Inject(faults...)
+				all := drain(t, client(s).SetAttrSeq(t.Context(), func(yield func(timpush.UserAttrs, error) bool) {
+					for i := range 200 {
+						yield(userIn(account(i), "x"), nil)
+					}
+				}))
+				require.Len(t, all.others, 1)
+				assert.ErrorIs(t, all.others[0], timpush.ErrUserSigMismatch)
+				assert.Len(t, all.outcomes, 200)
+				assert.Equal(t, 100, all.last.Progress.Done)
+				assert.Equal(t, 100, all.last.Progress.Rejected)
+			})
+		})
+	}
+}
+
 func TestStreamLeftEarly(t *testing.T) {
 	t.Parallel()
 	leave := map[string]func(stream iter.Seq2[*timpush.BatchResult, error]){

@@ -255,8 +255,13 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 		first := true
 		for line, err := range text.Lines(r, maxAccount) {
 			header := first && strings.EqualFold(line.Text, "To_Account")
-			if first && !header && (strings.Contains(strings.ToLower(line.Text), "to_account") || quotedOrMore.MatchString(line.Text)) {
-				err = errors.New("it is CSV or NDJSON, and a list has the account alone on each line")
+			const noList = "it is CSV or NDJSON, and a list has the account alone on each line"
+			quoted := quotedOrMore.MatchString(line.Text)
+			switch {
+			case first && !header && (quoted || strings.Contains(strings.ToLower(line.Text), "to_account")):
+				err = errors.New(noList)
+			case quoted:
+				err = line.Fault(0, noList)
 			}
 			first = false
 			if reason, at := text.AccountFault(line.Text); err == nil && reason != "" {

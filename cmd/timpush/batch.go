@@ -185,7 +185,7 @@ func resultFile(name string) error {
 		rejectsFile: "the service has refused these accounts, or they are invalid",
 	} {
 		if strings.HasSuffix(name, suffix) {
-			return fmt.Errorf("%s: it was written by a batch: %s", name, why)
+			return fmt.Errorf("%s: it was written by a batch: %s", input.Display(name), why)
 		}
 	}
 	return nil
@@ -251,12 +251,13 @@ func (b *batch) notification(s *settings.Settings) (string, error) {
 
 // readAccounts reads the whole file, so that it is known to be readable, and which batch this is, before the first push.
 func (b *batch) readAccounts(ctx context.Context) (err error) {
+	b.reading.Stopped = stoppedBy(ctx)
 	if b.input, err = input.New([]string{b.name}, b.reading, b.cmd.InOrStdin()); err != nil {
 		return inputError(err)
 	}
 	defer b.input.Close()
 	if len(b.input.Files()) != 1 {
-		return usage(fmt.Errorf("%s: want one file, and there are %d", b.name, len(b.input.Files())))
+		return usage(fmt.Errorf("%s: want one file, and there are %d", input.Display(b.name), len(b.input.Files())))
 	}
 	seen := map[string]bool{}
 	for row, err := range b.input.Rows(nil) {
@@ -274,11 +275,14 @@ func (b *batch) readAccounts(ctx context.Context) (err error) {
 			b.accounts = append(b.accounts, recipient{row.User.ToAccount, row.Place})
 		}
 	}
+	if !b.dryRun {
+		b.reporter.rejects = b.result(rejectsFile)
+	}
 	for _, fault := range b.faults {
 		b.reporter.Bad(fault)
 	}
 	if len(b.accounts) == 0 {
-		return fatal(fmt.Errorf("%s: there are no accounts in it", b.name))
+		return fatal(fmt.Errorf("%s: there are no accounts in it", input.Display(b.name)))
 	}
 	return nil
 }

@@ -138,6 +138,10 @@ func TestBatchReads(t *testing.T) {
 	for _, p := range slices.Delete(w.fake.Pushes(), 1, 2) {
 		assert.Equal(t, []string{"mary", "bob"}, p.Accounts)
 	}
+	w.write("bad.csv", "To_Account\nmary\n"+strings.Repeat("a,b\n", 30))
+	r = w.run("batch", "--title", "Hello", "--yes", "bad.csv")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "more rejected rows: bad.csv.refused.ndjson has all of them")
 }
 
 func TestBatchDryRun(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/timpush/timpush-go"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 // maxSkew is how much the clock may differ from the server's. UserSigs have its time in them.
@@ -215,7 +216,7 @@ func (c *checkup) key(ctx context.Context, client *timpush.Client) error {
 	}
 	var list []string
 	for _, n := range names {
-		list = append(list, n.Name)
+		list = append(list, text.Plain(n.Name))
 	}
 	c.ok("attributes", "%s", strings.Join(list, ", "))
 	return nil

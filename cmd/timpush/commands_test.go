@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
 
 	"github.com/timpush/timpush-go/timpushtest"
 )
@@ -59,6 +60,29 @@ func TestOutageEndsCommands(t *testing.T) {
 }
 
 // The files of set-attr and the output of get-attr are no lists: a whole row would count as an account.
+// Programs put only those texts into quotation marks that need them.
+func TestListWithQuotes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("list", "mary\n\"o,k\"\nbob,\nann\n")
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "list:2:1: it is CSV or NDJSON")
+	assert.Contains(t, r.err, "list:3:1: it is CSV or NDJSON")
+	assert.Equal(t, "2 done\n", r.out)
+}
+
+// Lines of a compressed list that happen to be texts are no accounts.
+func TestListThatIsCompressed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("list.gz", "\x1f\x8b\x08\xff\nmary\n")
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list.gz")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "list.gz: it is compressed with gzip, and no text: unpack it")
+	assert.Empty(t, w.fake.Calls())
+}
+
 func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -149,6 +173,7 @@ func TestUserSig(t *testing.T) {
 	assert.Contains(t, r.out, "signature   WRONG")
 	w.without("TIMPUSH_SECRET_KEY")
 	assert.Contains(t, w.run("usersig", "inspect").out, "not checked")
+	assert.Equal(t, 2, w.run("usersig", "inspect", "--config", "gone").code, "a wrong configuration is not one that is missing")
 	w.in = "nonsense"
 	assert.Equal(t, 3, w.run("usersig", "inspect").code)
 	for _, ttl := range []string{"0s", "999999h"} {
@@ -195,6 +220,10 @@ func TestConfiguration(t *testing.T) {
 	assert.Contains(t, r.out, "region siliconvalley, from --region")
 	w.in = key
 	assert.Equal(t, 0, w.run("check", "--secret-key-file", "-").code)
+	w.write("other", "secret-key = "+strings.Repeat("x", 64)+"\n"+w.read("conf"))
+	r = w.with("TIMPUSH_CONFIG=other", "TIMPUSH_SECRET_KEY_FILE=key").run("check")
+	assert.Equal(t, 0, r.code, "the environment takes precedence over the file: "+r.out)
+	w.with("TIMPUSH_CONFIG=conf").without("TIMPUSH_SECRET_KEY_FILE")
 
 	usage := func(want string, args ...string) {
 		t.Helper()
@@ -277,6 +306,61 @@ func TestDoubtfulFlags(t *testing.T) {
 	assert.Equal(t, 0, w.run("set-attr", "--ignore", "", "--null", "", "u.csv").code)
 	w.write("spaces.csv", "To_Account city\nmary Rome\n")
 	assert.Equal(t, 0, w.run("set-attr", "--delimiter", " ", "spaces.csv").code)
+}
+
+// A flag that would have no effect beside another one, or for the file, is refused: who gives it believes that it has.
+func TestFlagsWithoutEffect(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(1))
+	w.write("u.ndjson", `{"To_Account":"u0","city":"Rome"}`)
+	for line, want := range map[string]string{
+		"set-attr --no-checkpoint --checkpoint c u.csv":                         "give either --checkpoint or --no-checkpoint, not both",
+		"set-attr --account-type registrationid u.csv":                          "--account-type is for --preflight: give both, or neither",
+		"set-attr --sheet Customers u.csv":                                      "u.csv: --sheet is for Excel, and this is CSV",
+		"set-attr --delimiter ; u.ndjson":                                       "u.ndjson: --delimiter is for CSV, and this is NDJSON",
+		"batch --title x --yes --no-header u.ndjson":                            "u.ndjson: --no-header is for CSV, and this is NDJSON",
+		"push --everybody 1400000000 --tags a --title x --yes":                  "",
+		"tasks add --accounts a --tags b --in 1h --title x --yes":               "",
+		"tasks add --accounts a --everybody 1400000000 --in 1h --title x --yes": "",
+	} {
+		r := w.run(strings.Fields(line)...)
+		assert.Equal(t, 2, r.code, line)
+		assert.Contains(t, r.err, want)
+	}
+	assert.Empty(t, w.fake.Calls())
+}
+
+// Texts from outside neither control the terminal nor begin lines of their own.
+func TestTextsFromOutsideAreHarmless(t *testing.T) {
+	t.Parallel()
+	const evil = "a\x1b[31m\u009b2J\nb"
+	w := newWorld(t, timpushtest.WithAttrNames("city", evil))
+	w.write(evil+".csv", "To_Account,city\nmary,Rome,x\n")
+	w.write(evil, "")
+	check := func(r result) {
+		t.Helper()
+		assert.NotContains(t, strings.ReplaceAll(r.out+r.err, "\n", ""), "\x1b")
+		assert.NotContains(t, r.out+r.err, "\u009b")
+	}
+	for _, line := range []string{"set-attr", "batch --title x --dry-run", "get-attr --file", "push --yes --file", "check --config"} {
+		r := w.run(append(strings.Fields(line), evil+".csv")...)
+		check(r)
+		if line != "check --config" {
+			assert.NotContains(t, r.err, "\nb", line)
+		}
+	}
+	check(w.run("set-attr", evil+"gone.csv"))
+	check(w.run("set-attr", "--format", "parquet", evil))
+	for _, line := range []string{"names get", "names set 5=x", "check"} {
+		r := w.run(strings.Fields(line)...)
+		check(r)
+		assert.NotContains(t, r.out, "\nb", line)
+	}
+	sig, err := tencentyun.GenUserSig(1400000000, strings.Repeat("x", 64), "mary\nsignature   valid", 60)
+	require.NoError(t, err)
+	w.in = sig
+	assert.NotContains(t, w.run("usersig", "inspect").out, "signature   valid\n")
 }
 
 func TestHelp(t *testing.T) {

@@ -118,8 +118,8 @@ func checkRegion(text string) error {
 
 // checkLine refuses what a line of the configuration file does not hold.
 func checkLine(text string) error {
-	if strings.ContainsFunc(text, unicode.IsControl) || strings.TrimSpace(strings.Trim(text, "\"'")) != text {
-		return errors.New("it has a control character, or begins or ends with a space or a quotation mark")
+	if strings.ContainsFunc(text, unicode.IsControl) || strings.Contains(text, " #") || strings.TrimSpace(strings.Trim(text, "\"'")) != text {
+		return errors.New(`it has a control character or " #" in it, or begins or ends with a space or a quotation mark`)
 	}
 	return nil
 }
@@ -170,11 +170,11 @@ func (i *initiation) values() (map[string]string, error) {
 
 // value returns a setting that is given, or asks for it.
 func (i *initiation) value(q question) (string, error) {
-	if value := i.source.Given(q.key); value != "" {
-		return value, nil
-	}
 	if q.key == settings.SecretKey {
 		return i.key(q)
+	}
+	if value := i.source.Given(q.key); value != "" {
+		return value, nil
 	}
 	if i.terminal < 0 {
 		return "", fmt.Errorf("it is missing: give --%s, or set %s", q.key, settings.EnvName(q.key))
@@ -194,10 +194,19 @@ func (i *initiation) value(q question) (string, error) {
 	return line, nil
 }
 
-// key reads the key from a file that --secret-key-file names, the terminal, or a pipe.
+// key reads the key from a file that --secret-key-file names, the environment, the terminal, or a pipe.
 func (i *initiation) key(q question) (string, error) {
+	_, named := i.source.Flags[settings.SecretKeyFile]
+	if key := i.source.Given(settings.SecretKey); key != "" && !named {
+		return key, nil
+	}
 	if name := i.source.Given(settings.SecretKeyFile); name != "" && name != "-" {
-		text, err := os.ReadFile(name)
+		f, err := i.source.Open(name)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = f.Close() }()
+		text, err := io.ReadAll(io.LimitReader(f, 1<<16))
 		return string(text), err
 	}
 	if i.terminal < 0 {

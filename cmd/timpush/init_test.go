@@ -52,6 +52,15 @@ func TestInit(t *testing.T) {
 	assert.Equal(t, text, w.read(path))
 }
 
+// A flag takes precedence over the environment for the key as well.
+func TestInitWithAKeyFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("key", w.key)
+	r := w.with("TIMPUSH_SECRET_KEY="+strings.Repeat("x", 64)).run("init", "--secret-key-file", "key")
+	assert.Equal(t, 0, r.code, r.out+r.err)
+}
+
 func TestInitRefuses(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
@@ -70,4 +79,7 @@ func TestInitRefuses(t *testing.T) {
 		assert.Contains(t, r.err, want)
 		assert.False(t, w.has(".config"))
 	}
+	w := newWorld(t).with("TIMPUSH_IDENTIFIER=admin #1")
+	assert.Equal(t, 2, w.run("init").code)
+	assert.False(t, w.has(".config"), "the file could not be read")
 }

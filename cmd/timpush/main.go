@@ -2,6 +2,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +13,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The exit codes.
@@ -56,8 +61,9 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), ending...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the program, unless a command waits for it
-	root, out := newRoot(), &output{}
+	root, out, errs := newRoot(), &output{file: os.Stdout}, &output{file: os.Stderr}
 	root.SetOut(out)
+	root.SetErr(errs)
 	root.SetIn(&interruptible{ctx, os.Stdin})
 	code, err := exitOf(root.ExecuteContext(ctx))
 	if err != nil && wantsJSON() && out.err == nil {
@@ -68,7 +74,7 @@ func run() int {
 		code, err = exitFatal, fmt.Errorf("standard output: %w", out.err)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "timpush:", once(err.Error()))
+		_, _ = fmt.Fprintln(errs, "timpush:", once(err.Error()))
 	}
 	return code
 }
@@ -102,13 +108,39 @@ func exitOf(err error) (int, error) {
 	return exitFatal, err
 }
 
-// output is standard output. It keeps its first error: the exit code must show that a full disk has cut a file off.
-type output struct{ err error }
+// output is standard output or standard error. It keeps its first error: the exit code must show that a full disk has cut a file off.
+// Control characters come as JSON has them, since names of files and what a server sends could otherwise control the terminal.
+type output struct {
+	file *os.File
+	mu   sync.Mutex
+	err  error
+}
 
 func (o *output) Write(p []byte) (int, error) {
-	n, err := os.Stdout.Write(p)
-	if o.err == nil {
-		o.err = err
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, err := o.file.Write(visible(p)); err != nil {
+		o.err = cmp.Or(o.err, err)
+		return 0, err
 	}
-	return n, err
+	return len(p), nil
+}
+
+// visible returns a text with the control characters written out that are neither the end of a line nor a tab.
+func visible(p []byte) []byte {
+	hidden := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+	if bytes.IndexFunc(p, hidden) < 0 {
+		return p
+	}
+	var shown []byte
+	for len(p) > 0 {
+		r, size := utf8.DecodeRune(p)
+		if hidden(r) {
+			shown = fmt.Appendf(shown, "\\u%04x", r)
+		} else {
+			shown = append(shown, p[:size]...) // as it is, also if it is not UTF-8
+		}
+		p = p[size:]
+	}
+	return shown
 }

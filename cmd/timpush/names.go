@@ -74,7 +74,7 @@ func showNames(cmd *cobra.Command, client *timpush.Client) error {
 			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", text)
 			continue
 		}
-		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d  %-50s  %s\n", n.Index, n.Name, n.AccountType)
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d  %-50s  %s\n", n.Index, text.Plain(n.Name), n.AccountType)
 	}
 	if len(names) == 0 && !asJSON {
 		_, _ = fmt.Fprintln(cmd.OutOrStdout(), "The app has no attributes. See: timpush names set --help")

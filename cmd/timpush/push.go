@@ -192,7 +192,7 @@ func (f *pushFlags) readContent() (content timpush.TaskContent, err error) {
 	listed, _ := push.Extra["To_Account"].(jsontext.Value)
 	if f.forTask && listed.Kind() == jsontext.KindBeginArray {
 		if err := jsonv2.Unmarshal(listed, &list); err != nil {
-			return content, fmt.Errorf("%s: To_Account: %w", f.file, err)
+			return content, fmt.Errorf("%s: To_Account: %w", input.Display(f.file), err)
 		}
 		delete(push.Extra, "To_Account")
 		content.Accounts = []string{}
@@ -310,15 +310,15 @@ func conditionOf(to timpush.Audience) conditionJSON {
 func (f *pushFlags) condition(condition jsontext.Value) (to timpush.Audience, err error) {
 	switch {
 	case condition == nil && f.everybody == 0:
-		return to, fmt.Errorf("%s has no Condition, which means everybody: give --everybody with the number of the app as well", f.file)
+		return to, fmt.Errorf("%s has no Condition, which means everybody: give --everybody with the number of the app as well", input.Display(f.file))
 	case condition != nil && f.everybody != 0:
-		return to, fmt.Errorf("%s has a Condition, and --everybody is given: want one of them", f.file)
+		return to, fmt.Errorf("%s has a Condition, and --everybody is given: want one of them", input.Display(f.file))
 	case condition == nil:
 		return timpush.Audience{Everybody: true}, nil
 	}
 	var wire conditionJSON
 	if err := jsonv2.Unmarshal(condition, &wire, jsonv2.RejectUnknownMembers(true)); err != nil {
-		return to, fmt.Errorf("%s: Condition: %w", f.file, err)
+		return to, fmt.Errorf("%s: Condition: %w", input.Display(f.file), err)
 	}
 	return timpush.Audience{TagsAnd: wire.TagsAnd, TagsOr: wire.TagsOr, TagsNot: wire.TagsNot, AttrsAnd: wire.AttrsAnd, AttrsOr: wire.AttrsOr}, nil
 }

@@ -60,8 +60,8 @@ func (m *meter) update(now time.Time, count int) float64 {
 func newReporter(out, err io.Writer, asJSON, quiet bool) *reporter {
 	now := time.Now()
 	r := &reporter{out: out, err: err, asJSON: asJSON, quiet: quiet, calls: meter{at: now}, first: now, next: now.Add(5 * time.Second)}
-	if f, ok := err.(*os.File); ok && !asJSON && !quiet && term.IsTerminal(int(f.Fd())) {
-		r.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(err), progressbar.OptionSetWidth(10),
+	if o, ok := err.(*output); ok && !asJSON && !quiet && term.IsTerminal(int(o.file.Fd())) {
+		r.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(o.file), progressbar.OptionSetWidth(10),
 			progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish(), progressbar.OptionSetElapsedTime(false),
 			progressbar.OptionSetTheme(progressbar.ThemeASCII), progressbar.OptionUseANSICodes(runtime.GOOS != "windows" && os.Getenv("TERM") != "dumb")) // without them a ^C stays
 		r.next = now
@@ -174,8 +174,8 @@ func (r *reporter) short(s bulk.Status, share float64, left time.Duration) []str
 func (r *reporter) fit(parts []string) string {
 	const bar = len("  100% [=========>] ")
 	width := 80
-	if f, ok := r.err.(*os.File); ok {
-		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+	if o, ok := r.err.(*output); ok {
+		if columns, _, err := term.GetSize(int(o.file.Fd())); err == nil && columns > 0 {
 			width = columns
 		}
 	}

@@ -202,6 +202,7 @@ func TestCheckpointRefusesWhatIsNotItsOwn(t *testing.T) {
 	}
 	refuse("belongs to the app", "--sdkappid", "1400000001")
 	refuse(`--map was "map[]" and is "map[city:country]"`, "--map", "city=country")
+	refuse(`--null was "[]" and is "none"`, "--null=")
 	r := w.run("set-attr", "--restart", "u.csv")
 	require.Equal(t, 0, r.code, r.err)
 	w.stored(8000)
@@ -268,6 +269,29 @@ func TestStopDuringASearchRejectsNoRow(t *testing.T) {
 	require.Equal(t, 3, r.code, r.err)
 	assert.False(t, w.has("u.csv.rejected.ndjson"))
 	assert.EqualValues(t, refused.Load(), strings.Count(w.read("u.csv.failed.ndjson"), "\n"))
+}
+
+// A code that stops the run leaves the open rows to the next one also where all rows had been read, whichever request ends last.
+func TestStopAfterTheLastRow(t *testing.T) {
+	t.Parallel()
+	for name, faults := range map[string][2]timpushtest.Fault{
+		"refused last": {{}, timpushtest.Delay(200*time.Millisecond, timpushtest.ErrorCode(70009))},
+		"done last":    {timpushtest.Delay(200*time.Millisecond, timpushtest.Fault{}), timpushtest.ErrorCode(70009)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.write("u.csv", users(200))
+			w.fake.Inject(faults[:]...)
+			r := w.run("set-attr", "u.csv")
+			require.Equal(t, 3, r.code, r.err)
+			assert.Contains(t, r.err, "the service refuses to go on: 70009")
+			assert.False(t, w.has("u.csv.failed.ndjson"))
+			r = w.run("set-attr", "u.csv")
+			require.Equal(t, 0, r.code, r.err)
+			w.stored(200)
+		})
+	}
 }
 
 // A write that was torn, or garbage at the end, costs the last lines only.

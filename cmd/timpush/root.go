@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -186,13 +187,21 @@ func appFlags(flags *pflag.FlagSet) {
 
 // sourceOf returns the sources of a command's settings.
 func sourceOf(cmd *cobra.Command) settings.Source {
-	s := settings.Source{Flags: map[string]string{}, Env: os.Getenv, Stdin: cmd.InOrStdin()}
+	s := settings.Source{Flags: map[string]string{}, Env: os.Getenv, Stdin: cmd.InOrStdin(), Open: func(name string) (io.ReadCloser, error) {
+		f, from, err := openFile(cmd.Context(), name)
+		return readCloser{from, f}, err
+	}}
 	cmd.Flags().Visit(func(f *pflag.Flag) { s.Flags[f.Name] = f.Value.String() })
 	s.File = s.Flags["config"]
 	if s.Flags["file"] == input.Stdin || slices.Contains(cmd.Flags().Args(), input.Stdin) {
 		s.Stdin = takenInput{}
 	}
 	return s
+}
+
+type readCloser struct {
+	io.Reader
+	io.Closer
 }
 
 // takenInput is standard input for the secret key, where a command reads its accounts or its push from there: the first account would be the key.

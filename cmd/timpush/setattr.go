@@ -192,6 +192,7 @@ func (j *job) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	j.reading.Stopped = stoppedBy(ctx)
 	if j.input, err = input.New(j.args, j.reading, os.Stdin); err != nil {
 		return inputError(err)
 	}
@@ -223,8 +224,21 @@ func (j *job) run(ctx context.Context) error {
 	return j.finish(r, err)
 }
 
+// stoppedBy returns a function that returns errInterrupted once ctx has ended.
+func stoppedBy(ctx context.Context) func() error {
+	return func() error {
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
+		return nil
+	}
+}
+
 // inputError is the error of an input of which nothing was sent.
 func inputError(err error) error {
+	if errors.Is(err, errInterrupted) {
+		return fatal(errInterrupted) // the file is not damaged
+	}
 	if _, ok := errors.AsType[*input.FlagError](err); ok {
 		return usage(err)
 	}
@@ -254,7 +268,10 @@ func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.
 		say = func(string) {} // no request is in flight
 	}
 	err := gate.untilStopped(ctx, say, r.Do)
+	_, isFlag := errors.AsType[*input.FlagError](err)
 	switch {
+	case isFlag && r.Rows() == 0: // of standard input, which is not looked at before
+		err = usage(err)
 	case errors.Is(err, bulk.ErrChanged):
 		_ = closeState(r, false) // the next attempt opens it
 	case err == nil && r.Rows() == 0 && !j.allowEmpty:
@@ -269,8 +286,13 @@ func (j *job) check() error {
 	if err := j.parse(j.cmd.Flags()); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"", "userid", "registrationid"}, j.accountType) {
+	switch {
+	case !slices.Contains([]string{"", "userid", "registrationid"}, j.accountType):
 		return fmt.Errorf("--account-type %s: want userid or registrationid", j.accountType)
+	case j.accountType != "" && !j.preflight:
+		return errors.New("--account-type is for --preflight: give both, or neither")
+	case j.noCheckpoint && j.checkpoint != "":
+		return errors.New("give either --checkpoint or --no-checkpoint, not both")
 	}
 	for column, name := range j.names {
 		if name == "" {
@@ -327,6 +349,9 @@ func (j *job) checkpointJob() (checkpoint.Job, error) {
 		"only": fmt.Sprint(j.reading.Only), "format": j.format, "delimiter": j.delimiter, "encoding": j.encoding, "sheet": j.reading.Sheet,
 		"null": fmt.Sprintf("%q", j.reading.Null), "trim": fmt.Sprint(j.reading.Trim), "failures": j.failures, "rejects": j.rejects,
 	}}
+	if j.reading.Null != nil && len(j.reading.Null) == 0 { // --null=, which is not the same as no flag
+		what.Reading["null"] = "none"
+	}
 	for _, name := range j.input.Files() {
 		print, err := checkpoint.FingerprintOf(name)
 		if err != nil {

@@ -82,6 +82,7 @@ func TestSignalWhileAPipeIsRead(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"get-attr --file", "remove-attr --names sex --file", "tags add --tags gold --file", "tags get --file", "push --yes --file", "tasks add --yes --in 1h --file", "batch --yes --file",
+		"check --config", "check --secret-key-file", "init --no-check --secret-key-file",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
@@ -107,6 +108,26 @@ func TestSignalWhileAPipeIsRead(t *testing.T) {
 			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), errs.String())
 			assert.Contains(t, errs.String(), "interrupted")
 			assert.Empty(t, w.fake.Calls())
+		})
+	}
+}
+
+// A line without an end does not keep a command from ending.
+func TestSignalWhileALongLineIsRead(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"set-attr --format ndjson", "preflight --format ndjson", "batch --title x --journal j --yes --format ndjson", "get-attr --file"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			cmd := w.command(append(strings.Fields(args), "/dev/zero")...)
+			require.NoError(t, cmd.Start())
+			time.Sleep(300 * time.Millisecond) // until it reads
+			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+			kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+			_ = cmd.Wait()
+			assert.True(t, kill.Stop(), "it does not end")
+			assert.Equal(t, 3, cmd.ProcessState.ExitCode())
+			assert.Empty(t, w.fake.Accounts())
 		})
 	}
 }
@@ -199,6 +220,22 @@ func TestRefusalsNameTheAttribute(t *testing.T) {
 	})
 	r = w.run("set-attr", "u.csv")
 	assert.Contains(t, r.out+r.err, `attribute "sex"`, "the server has named it")
+}
+
+// Not every status has a text.
+func TestRefusalByAGateway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", users(1))
+	w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if !strings.HasSuffix(c.Path, "/set_attr") {
+			return timpushtest.Fault{}
+		}
+		return timpushtest.Status(499)
+	})
+	r := w.run("set-attr", "u.csv")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "failed for all of its users: HTTP status 499\n")
 }
 
 // A program that asks for JSON gets it for a refusal too.

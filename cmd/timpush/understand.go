@@ -87,7 +87,7 @@ func checkColumns(d *input.Description, declared map[string]timpush.AccountType)
 	for _, c := range d.Columns {
 		if _, ok := declared[c.Attr]; !ok && c.Use == "attribute" && (d.Always || c.Always) {
 			if wrong++; wrong <= maxColumnFaults {
-				faults = append(faults, undeclared(d.File, c, names))
+				faults = append(faults, undeclared(text.Plain(d.File), c, names))
 			}
 		}
 	}
@@ -95,7 +95,7 @@ func checkColumns(d *input.Description, declared map[string]timpush.AccountType)
 	case wrong == 0:
 		return nil
 	case wrong > len(faults):
-		faults = append(faults, fmt.Errorf("%s: so are %d more columns", d.File, wrong-len(faults)))
+		faults = append(faults, fmt.Errorf("%s: so are %d more columns", text.Plain(d.File), wrong-len(faults)))
 	}
 	return usage(fmt.Errorf("%w\nThe app has: %s. See also: timpush names set --help", errors.Join(faults...), strings.Join(names, ", ")))
 }
@@ -140,7 +140,7 @@ func writeDescription(out io.Writer, d *input.Description, more int, withRows bo
 	if more > 0 {
 		parts = append(parts, "and "+count(more, "more file"))
 	}
-	_, _ = fmt.Fprintf(out, "%s: %s\n", d.File, strings.Join(parts, ", "))
+	_, _ = fmt.Fprintf(out, "%s: %s\n", text.Plain(d.File), strings.Join(parts, ", "))
 	var rows [][]string
 	for _, c := range d.Columns[:min(len(d.Columns), maxColumnsShown)] {
 		use := c.Use

@@ -18,6 +18,7 @@ import (
 
 	"github.com/timpush/timpush-go"
 
+	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
@@ -69,6 +70,10 @@ type contents struct {
 }
 
 func inspect(cmd *cobra.Command) error {
+	s, missing := loadSettings(cmd)
+	if missing != nil && !settings.OnlyMissing(missing) {
+		return missing
+	}
 	sig := ""
 	for line, err := range text.Lines(cmd.InOrStdin(), 1<<16) {
 		if err != nil {
@@ -84,13 +89,12 @@ func inspect(cmd *cobra.Command) error {
 	out := cmd.OutOrStdout()
 	made, ends := time.Unix(t.Made, 0), time.Unix(t.Made+t.Life, 0)
 	_, _ = fmt.Fprintf(out, "app         %d\nidentifier  %s\nmade        %s\nexpires     %s\n",
-		t.SDKAppID, t.Identifier, made.Format(time.RFC3339), ends.Format(time.RFC3339))
+		t.SDKAppID, text.Plain(t.Identifier), made.Format(time.RFC3339), ends.Format(time.RFC3339))
 	expired := time.Now().After(ends)
 	if expired {
 		_, _ = fmt.Fprintln(out, "it has expired")
 	}
-	s, err := loadSettings(cmd)
-	if err != nil {
+	if missing != nil {
 		_, _ = fmt.Fprintln(out, "signature   not checked: the app is not configured")
 		return exitStatus(expired)
 	}

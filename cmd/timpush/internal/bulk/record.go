@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/timpush/timpush-go"
 
@@ -179,7 +181,7 @@ func ReasonOf(err error) string {
 		if page.StatusCode == http.StatusOK {
 			return "the answer was not the API's"
 		}
-		return "HTTP status " + http.StatusText(page.StatusCode)
+		return strings.TrimSpace(fmt.Sprintf("HTTP status %d %s", page.StatusCode, http.StatusText(page.StatusCode)))
 	}
 	if u, ok := errors.AsType[*timpush.UserError](err); ok {
 		err = u.Err

@@ -156,9 +156,6 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	if e.rows, err = b.file.Rows(e.name); err != nil {
 		return fmt.Errorf("the sheet %q cannot be read: %w", e.name, err)
 	}
-	if o.NoHeader {
-		return flagErrorf("--no-header is for CSV: the first row of a sheet must name the columns")
-	}
 	header, err := e.nextRow()
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("the sheet %q is empty: its first row must name the columns; other sheets are read with --sheet", e.name)

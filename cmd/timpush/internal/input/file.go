@@ -44,11 +44,17 @@ type Kind struct {
 
 // counter counts what is taken from a file, before decompression.
 type counter struct {
-	r io.Reader
-	n atomic.Int64
+	r       io.Reader
+	n       atomic.Int64
+	stopped func() error // as in Options
 }
 
 func (c *counter) Read(p []byte) (int, error) {
+	if c.stopped != nil {
+		if err := c.stopped(); err != nil {
+			return 0, err
+		}
+	}
 	n, err := c.r.Read(p)
 	c.n.Add(int64(n))
 	return n, err
@@ -73,12 +79,15 @@ func (in *Input) open(name string) (*file, error) {
 	err := in.begin(f)
 	if err != nil {
 		f.close()
-		if _, ok := errors.AsType[*os.PathError](err); ok {
+		if at, ok := errors.AsType[*os.PathError](err); ok {
+			at.Path = text.Plain(at.Path)
 			return nil, err // it has the name
 		}
 		return nil, fmt.Errorf("%s: %w", Display(name), err)
 	}
-	f.name = Display(name)
+	if name == Stdin {
+		f.name = Display(name)
+	}
 	return f, nil
 }
 
@@ -87,7 +96,7 @@ func Display(name string) string {
 	if name == Stdin {
 		return "stdin"
 	}
-	return name
+	return text.Plain(name)
 }
 
 func (in *Input) begin(f *file) error {
@@ -99,12 +108,15 @@ func (in *Input) begin(f *file) error {
 		}
 		raw = opened
 	}
-	f.bytes = &counter{r: raw}
+	f.bytes = &counter{r: raw, stopped: in.options.Stopped}
 	plain, err := f.decompress(f.bytes)
 	if err != nil {
 		return err
 	}
 	if f.kind.Format, err = in.format(f.name, plain); err != nil {
+		return err
+	}
+	if err := in.options.fits(f.kind.Format); err != nil {
 		return err
 	}
 	switch f.kind.Format {
@@ -117,6 +129,22 @@ func (in *Input) begin(f *file) error {
 	}
 	return f.beginText(plain, in)
 }
+
+// fits refuses options that files of a format do not have.
+func (o *Options) fits(format Format) error {
+	for _, option := range []struct {
+		flag  string
+		given bool
+		only  Format
+	}{{"--encoding", o.Encoding != nil, CSV}, {"--delimiter", o.Delimiter != 0, CSV}, {"--no-header", o.NoHeader, CSV}, {"--sheet", o.Sheet != "", Excel}} {
+		if option.given && format != option.only {
+			return flagErrorf("%s is for %s, and this is %s", option.flag, formatNames[option.only], formatNames[format])
+		}
+	}
+	return nil
+}
+
+var formatNames = map[Format]string{CSV: "CSV", NDJSON: "NDJSON", Parquet: "Parquet", Excel: "Excel"}
 
 func (f *file) beginBinary(opened *os.File, in *Input) (err error) {
 	if f.kind.Format == Parquet {
@@ -137,9 +165,6 @@ func (f *file) beginBinary(opened *os.File, in *Input) (err error) {
 
 func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 	given := in.options.Encoding
-	if given != nil && f.kind.Format != CSV {
-		return flagErrorf("--encoding is for CSV")
-	}
 	var raw io.Reader = plain
 	if given != nil {
 		raw = given.NewDecoder().Reader(plain)
@@ -213,19 +238,20 @@ func same(a, b os.FileInfo) bool {
 // decompress goes by the first bytes, not by the name: where these are wrong, reading fails.
 func (f *file) decompress(raw io.Reader) (*bufio.Reader, error) {
 	buffered := bufio.NewReaderSize(raw, 64<<10)
-	head, err := buffered.Peek(4)
+	head, err := buffered.Peek(text.PackedHead)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+	switch what := text.Packed(head); what {
+	case "", text.Zip: // a workbook is one
+	case "gzip":
 		z, err := gzip.NewReader(buffered)
 		if err != nil {
 			return nil, fmt.Errorf("damaged gzip: %w", err)
 		}
 		f.kind.Compression = "gzip"
 		return bufio.NewReaderSize(damage{"gzip", z}, 64<<10), nil
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+	case "zstd":
 		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, fmt.Errorf("damaged zstd: %w", err)
@@ -233,6 +259,8 @@ func (f *file) decompress(raw io.Reader) (*bufio.Reader, error) {
 		f.closes = append(f.closes, z.Close)
 		f.kind.Compression = "zstd"
 		return bufio.NewReaderSize(damage{"zstd", z}, 64<<10), nil
+	default:
+		return nil, fmt.Errorf("it is compressed with %s: unpack it, or use gzip or zstd", what)
 	}
 	return buffered, nil
 }

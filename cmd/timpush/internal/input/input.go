@@ -17,6 +17,8 @@ import (
 	"golang.org/x/text/encoding"
 
 	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 // Stdin is the name of standard input among the files.
@@ -50,6 +52,7 @@ type Options struct {
 	Sheet     string            // of a workbook; "": the first
 	Null      []string          // cells that count as empty beside \N; what is doubtful is a fault of its row. Empty but not nil: all are values
 	Trim      bool              // white space around values is left out
+	Stopped   func() error      // why a text is not read on, or nil, before each part; a line can be of any length. nil: it always is
 
 	AccountsOnly bool // every column but that of the account is ignored
 	NoHeader     bool // of CSV with AccountsOnly: the first row is an account, and does not name the column
@@ -71,7 +74,7 @@ type Place struct {
 }
 
 // String returns the place as editors know it.
-func (p Place) String() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
+func (p Place) String() string { return fmt.Sprintf("%s:%d", text.Plain(p.File), p.Line) }
 
 // Fault is why a row cannot be used.
 type Fault struct {
@@ -86,7 +89,7 @@ type Fault struct {
 func (f *Fault) Error() string {
 	switch {
 	case f.Column != "":
-		return fmt.Sprintf("%s: column %s: %s", f.Place, f.Column, f.Reason)
+		return fmt.Sprintf("%s: column %s: %s", f.Place, text.Plain(f.Column), f.Reason)
 	case f.Position > 0:
 		return fmt.Sprintf("%s:%d: %s", f.Place, f.Position, f.Reason)
 	}
@@ -275,7 +278,7 @@ func (in *Input) Rows(skip func(row int64) bool) iter.Seq2[Row, error] {
 			}
 			if i < len(in.states) && !same(in.states[i], f.state) {
 				f.close()
-				yield(Row{}, fmt.Errorf("%s: %w", f.name, ErrChanged))
+				yield(Row{}, fmt.Errorf("%s: %w", Display(f.name), ErrChanged))
 				return
 			}
 			more := in.rowsOf(f, skip, yield)
@@ -302,7 +305,7 @@ func (in *Input) rowsOf(f *file, skip func(int64) bool, yield func(Row, error) b
 			}
 		}
 		if err != nil {
-			yield(Row{}, fmt.Errorf("%s: %w", f.name, err))
+			yield(Row{}, fmt.Errorf("%s: %w", Display(f.name), err))
 			return false
 		}
 		in.sum = (in.sum ^ r.sum) * prime

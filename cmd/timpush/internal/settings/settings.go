@@ -47,6 +47,7 @@ type Source struct {
 	Env   func(string) string
 	File  string // "" for the default, which need not exist
 	Stdin io.Reader
+	Open  func(name string) (io.ReadCloser, error) // opens files; nil: as os.Open
 
 	Optional bool // the app need not be told, nor where it is
 
@@ -191,7 +192,7 @@ func (s *Source) value(key string) Value {
 // secretKey finds the key. It is never on the command line, where all users of the machine see it.
 func (s *Source) secretKey(r *Settings) (string, error) {
 	file, direct := s.value(SecretKeyFile), s.value(SecretKey)
-	if file.From == "--"+SecretKeyFile || direct.Text == "" && file.Text != "" {
+	if file.From == "--"+SecretKeyFile || file.Text != "" && (direct.Text == "" || file.From != s.name && direct.From == s.name) {
 		r.From[SecretKey] = file.Text + ", which " + file.From + " names"
 		return s.keyFromFile(file.Text)
 	}
@@ -222,12 +223,19 @@ func (s *Source) keyFromFile(name string) (string, error) {
 	if err := private(name, ", or, where it is mounted for reading only: --"+SecretKeyFile+" - < "+name); err != nil {
 		return "", err
 	}
-	f, err := os.Open(name)
+	f, err := s.open(name)
 	if err != nil {
 		return "", fmt.Errorf("the secret key: %w", err)
 	}
 	defer func() { _ = f.Close() }()
 	return readKey(name, f)
+}
+
+func (s *Source) open(name string) (io.ReadCloser, error) {
+	if s.Open != nil {
+		return s.Open(name)
+	}
+	return os.Open(name)
 }
 
 // readKey reads a file with the key alone in it, or with a line for it such as a file for the environment has.
@@ -313,7 +321,7 @@ func (s *Source) readFile() error {
 	}
 	s.name = name
 	optional := s.File == "" && s.Env("TIMPUSH_CONFIG") == ""
-	f, err := os.Open(s.name)
+	f, err := s.open(s.name)
 	if optional && errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

@@ -105,6 +105,14 @@ func Quote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
+// Plain returns a text as it is for a message of one line: in quotation marks where not all of it can be printed.
+func Plain(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
 // Trim removes from both ends white space, also one that does not break, and characters that have no width.
 func Trim(text string) string { return strings.TrimFunc(text, invisible) }
 

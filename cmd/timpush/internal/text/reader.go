@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"unicode/utf16"
@@ -58,12 +59,37 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if isUTF32(head) {
 		return nil, errUTF32
 	}
+	if what := Packed(head[:min(len(head), PackedHead)]); what != "" {
+		return nil, fmt.Errorf("it is compressed with %s, and no text: unpack it", what)
+	}
 	skip := 0
 	t.encoding, skip = encodingOf(head)
 	t.cr = endsWithCR(t.decode(nil, head[skip:]))
 	t.half = 0
 	_, err = t.src.Discard(skip)
 	return t, err
+}
+
+// PackedHead is how many bytes at its beginning tell that a file is compressed.
+const PackedHead = 10
+
+// Zip is what [Packed] returns for archives, such as workbooks.
+const Zip = "zip"
+
+// Packed names the format of a compressed file by the first [PackedHead] bytes; "" if it is none.
+func Packed(head []byte) string {
+	for _, format := range [][2]string{
+		{"\x1f\x8b", "gzip"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"PK\x03\x04", Zip}, {"\xfd7zXZ\x00", "xz"}, {"7z\xbc\xaf\x27\x1c", "7-Zip"},
+		{"Rar!\x1a\x07", "RAR"}, {"\x04\x22\x4d\x18", "lz4"},
+	} {
+		if bytes.HasPrefix(head, []byte(format[0])) {
+			return format[1]
+		}
+	}
+	if bytes.HasPrefix(head, []byte("BZh")) && bytes.HasSuffix(head, []byte("1AY&SY")) {
+		return "bzip2"
+	}
+	return ""
 }
 
 // isUTF32 reports whether a text begins with the mark of UTF-32, or with ASCII in UTF-32 without one: three of four bytes are

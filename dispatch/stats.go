@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 	if !r.Created.Equal(info.Created) || r.Floor > info.State.LastSeq { // the record is of another stream: all of this one will be sent
 		r.rewind(info)
 	}
-	if !r.written.IsZero() && info.TimeStamp.Sub(r.written) > 10*q.settings.lease { // it is written each quarter of a lease
+	if !r.written.IsZero() && info.TimeStamp.Sub(r.written) > 10*cmp.Or(r.Lease, q.settings.lease) { // it is written each quarter of a lease
 		r.Owner = ""
 	}
 	s := Stats{

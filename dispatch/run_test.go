@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"runtime"
 	"slices"
@@ -315,6 +316,31 @@ func TestFailingAccountDoesNotHoldOthers(t *testing.T) {
 	drained(t, q)
 	assert.Equal(t, "3", fake.Attrs("mary")["city"])
 	requireOrder(t, cities(fake)["mary"])
+}
+
+// TestRecordHoldsWhatIsEscaped: in JSON the updates of an account that fails can take six times the bytes of their text, and a record
+// that is larger than a message of the server would end all sending.
+func TestRecordHoldsWhatIsEscaped(t *testing.T) {
+	t.Parallel()
+	attrs := timpush.Attrs{}
+	for k := range timpush.MaxAttrsPerUser {
+		attrs[fmt.Sprint("name", k)] = strings.Repeat("<", 50)
+	}
+	var log records
+	fake := timpushtest.Start(t, timpushtest.WithAttrNames(slices.Collect(maps.Keys(attrs))...))
+	fake.Refuse(91000, "mary")
+	q := open(t, t.TempDir(), quick, dispatch.WithLogger(log.logger()))
+	concurrently(600, func(int) {
+		assert.NoError(t, q.SetAttr(t.Context(), timpush.UserAttrs{ToAccount: "mary", Attrs: attrs}))
+	})
+	run(t, q, quickClient(fake))
+	for k := 0; stats(t, q).Waiting == 0; k++ {
+		set(t, q, timpush.UserAttrs{ToAccount: "john", Attrs: timpush.Attrs{"name0": fmt.Sprint(k)}})
+		require.NotContains(t, log.text(), "stops sending")
+	}
+	fake.Refuse(0, "mary")
+	drained(t, q)
+	assert.Equal(t, attrs, timpush.Attrs(fake.Attrs("mary")))
 }
 
 // ordered reports whether no value comes before an earlier one: the values grow.

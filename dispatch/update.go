@@ -19,13 +19,10 @@ type update struct {
 	message *message      // that it belongs to; nil: it is in the record
 }
 
-// size is about what an update takes in a record.
+// size is what an update takes in a record, with what encloses those of an account. Escapes can make it six times as long as its text.
 func (u *update) size() int {
-	n := 100 + len(u.Account) + len(u.Raw)
-	for name, value := range u.Attrs {
-		n += len(name) + len(value) + 6
-	}
-	return n
+	data, _ := json.Marshal(u) // it was decoded from JSON
+	return len(data) + 30
 }
 
 // message is a message of the stream that is not settled yet, or the last of some that are missing.

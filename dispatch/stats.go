@@ -73,8 +73,12 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 	if !r.written.IsZero() && info.TimeStamp.Sub(r.written) > 10*cmp.Or(r.Lease, q.settings.lease) { // it is written each quarter of a lease
 		r.Owner = ""
 	}
+	settled := int(r.Passed - r.Purged)
+	if info.State.FirstSeq > r.Floor { // none of them is stored any more, and an operator can have deleted more than the record says
+		settled = 0
+	}
 	s := Stats{
-		Backlog: stored(info.State.Subjects) - int(r.Passed-r.Purged), Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),
+		Backlog: stored(info.State.Subjects) - settled, Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),
 		Lost: int(lost), LostAt: r.lostAt(lost), Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes, Active: r.Owner, Paused: r.Paused,
 	}
 	first := max(r.Floor+1, info.State.FirstSeq)

@@ -260,8 +260,8 @@ func TestPurgedMessagesAreLost(t *testing.T) {
 	assert.Equal(t, "1-20, 30", stats(t, q).LostAt)
 }
 
-// TestBacklogAfterAPurge: what an operator has deleted counts neither as settled nor as waiting, also while nothing is sent.
-func TestBacklogAfterAPurge(t *testing.T) {
+// TestStatsAfterAPurge: what an operator has deleted counts neither as settled nor as waiting, also while nothing is sent.
+func TestStatsAfterAPurge(t *testing.T) {
 	t.Parallel()
 	js, _ := startServer(t, t.TempDir())
 	fake, q := timpushtest.Start(t), openOn(t, js)
@@ -273,6 +273,8 @@ func TestBacklogAfterAPurge(t *testing.T) {
 	eventually(t, "it pauses", func() bool { s := stats(t, q); return s.Paused != "" && s.Backlog == 20 })
 	stream, err := js.Stream(t.Context(), streamName)
 	require.NoError(t, err)
+	require.NoError(t, stream.DeleteMsg(t.Context(), 31))
+	assert.Positive(t, stats(t, q).Oldest, "of the next one")
 	require.NoError(t, stream.Purge(t.Context(), jetstream.WithPurgeKeep(10)))
 	assert.Equal(t, 10, stats(t, q).Backlog)
 	fake.Handle(nil)

@@ -95,11 +95,11 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 	if recordErr != nil || first > info.State.LastSeq {
 		return s, recordErr
 	}
-	m, err := q.stream.GetMsg(ctx, first)
+	m, err := q.stream.GetMsg(ctx, first, jetstream.WithGetMsgSubject(q.subject+".set.*")) // or the next one, if that is lost
 	if err == nil {
 		s.Oldest = max(s.Oldest, time.Since(m.Time))
 	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) { // it has just been deleted, or is lost
+	if errors.Is(err, jetstream.ErrMsgNotFound) { // all have just been deleted, or are lost
 		err = nil
 	}
 	return s, err

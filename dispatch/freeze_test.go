@@ -100,7 +100,8 @@ func TestDeployThatChangesTheLease(t *testing.T) {
 	stop()
 	set(t, update, user("mary", "2"))
 	drained(t, update)
-	assert.Equal(t, []string{"1", "2"}, cities(fake)["mary"])
+	requireOrder(t, cities(fake)["mary"]) // on a busy machine its lease may end, and "2" be sent again
+	assert.Equal(t, "2", fake.Attrs("mary")["city"])
 }
 
 // TestFrozenDispatcher stops the active one of two processes for longer than its lease, again and again, while there is a

@@ -44,15 +44,36 @@ func (e *engine) slowDown(q Quota, epoch time.Duration, code Code, retryAfter ti
 
 const maxRetryAfter = time.Minute
 
+// observe notifies the observers, and returns the context that they have made at a start. Also if one of them panics, each gets the end
+// of what it was told has begun: it may have a span open.
 func (e *engine) observe(ctx context.Context, event Event) context.Context {
+	event.Host = e.hosts.base.Host
+	if event.Kind != CallStart && event.Kind != AttemptStart {
+		tell(ctx, event, e.observers)
+		return ctx
+	}
+	told := 0
+	defer func() {
+		if told < len(e.observers) {
+			event.Kind, event.Failure = event.Kind+1, "panic"
+			tell(ctx, event, e.observers[:told])
+		}
+	}()
 	for _, o := range e.observers {
-		event.Host = e.hosts.base.Host
-		next := o.Observe(ctx, event)
-		if next != nil && (event.Kind == CallStart || event.Kind == AttemptStart) {
+		if next := o.Observe(ctx, event); next != nil {
 			ctx = next
 		}
+		told++
 	}
 	return ctx
+}
+
+// tell notifies observers, also those after one that panics.
+func tell(ctx context.Context, event Event, observers []Observer) {
+	if len(observers) > 0 {
+		defer tell(ctx, event, observers[1:])
+		observers[0].Observe(ctx, event)
+	}
 }
 
 // cooldown is a period in which the client sends nothing, because of err. It is the error of what it holds back.

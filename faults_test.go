@@ -342,6 +342,39 @@ func requireUsable(t *testing.T, c *timpush.Client, users []timpush.UserAttrs) {
 	require.NoError(t, err, "all slots are free")
 }
 
+// observeFunc is an Observer that leaves the context alone.
+type observeFunc func(timpush.Event)
+
+func (f observeFunc) Observe(ctx context.Context, e timpush.Event) context.Context {
+	f(e)
+	return ctx
+}
+
+// TestPanicOfAnObserverLeavesNothingOpen: what another observer was told has begun ends for it too, or its span would stay open.
+func TestPanicOfAnObserverLeavesNothingOpen(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		for _, kind := range []timpush.EventKind{timpush.CallStart, timpush.AttemptStart, timpush.WaitEnd, timpush.AttemptEnd, timpush.CallEnd} {
+			var before, after [timpush.WaitEnd + 1]int
+			c := s.Client(timpush.WithObserver(observeFunc(func(e timpush.Event) {
+				before[e.Kind]++
+			})), timpush.WithObserver(observeFunc(func(e timpush.Event) {
+				if e.Kind == kind {
+					panic("callback")
+				}
+			})), timpush.WithObserver(observeFunc(func(e timpush.Event) {
+				after[e.Kind]++
+			})))
+			assert.PanicsWithValue(t, "callback", func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
+			assert.Equal(t, 1, before[timpush.CallStart])
+			for _, events := range [][timpush.WaitEnd + 1]int{before, after} {
+				assert.Equal(t, events[timpush.CallStart], events[timpush.CallEnd], kind)
+				assert.Equal(t, events[timpush.AttemptStart], events[timpush.AttemptEnd], kind)
+			}
+		}
+	})
+}
+
 // TestPanicInAccountTypes comes out of the call, and the names can be read by the next.
 func TestPanicInAccountTypes(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

@@ -23,7 +23,7 @@ type Observer interface {
 // EventKind is the kind of an [Event].
 type EventKind int
 
-// The kinds of events.
+// The kinds of events. The end of something follows its start.
 const (
 	CallStart    EventKind = iota + 1 // a call such as SetAttr begins
 	CallEnd                           // it has returned

@@ -243,6 +243,7 @@ func (d *dispatcher) add(m *message) error {
 	d.record.Read = position{m.seq, m.at}
 	for _, u := range m.updates {
 		a := d.account(u.Account)
+		d.pending -= a.withdraw(u.ID)
 		a.updates = append(a.updates, u)
 		d.enqueue(a)
 	}

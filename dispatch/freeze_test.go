@@ -82,6 +82,28 @@ func TestCallsOfADispatcherAskForItsLease(t *testing.T) {
 	eventually(t, "the lease is over", func() bool { return beforesend.Check(*last.ctx.Load()) != nil })
 }
 
+// TestDeployThatChangesTheLease: a new process with a short lease leaves a dispatcher alone that renews a long one, and takes over from
+// one that is gone.
+func TestDeployThatChangesTheLease(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	var log records
+	fake, old := timpushtest.Start(t), openOn(t, js, dispatch.WithLease(10*time.Second), dispatch.WithLogger(log.logger()))
+	stop := run(t, old, quickClient(fake))
+	eventually(t, "the old process sends", func() bool { return stats(t, old).Active != "" })
+	update := openOn(t, js, dispatch.WithLease(200*time.Millisecond))
+	run(t, update, quickClient(fake))
+	time.Sleep(time.Second)
+	set(t, update, user("mary", "1"))
+	drained(t, update)
+	assert.NotContains(t, log.text(), "stops sending")
+	stop()
+	set(t, update, user("mary", "2"))
+	drained(t, update)
+	requireOrder(t, cities(fake)["mary"]) // on a busy machine its lease may end, and "2" be sent again
+	assert.Equal(t, "2", fake.Attrs("mary")["city"])
+}
+
 // TestFrozenDispatcher stops the active one of two processes for longer than its lease, again and again, while there is a
 // backlog: whatever it was about to send must not arrive after what its successor has sent.
 func TestFrozenDispatcher(t *testing.T) {

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,22 +22,23 @@ var errLeaseLost = errors.New("the lease is lost")
 // record is all that one dispatcher leaves to the next. It is one value, written under the condition that no other process
 // has written it since: a dispatcher that has been replaced can change nothing any more.
 type record struct {
-	Owner       string    `json:"owner"`             // "": none
-	Created     time.Time `json:"created"`           // of the stream that the sequences belong to
-	Floor       uint64    `json:"floor"`             // all messages up to it are settled, or their rest is in Later
-	Horizon     uint64    `json:"horizon"`           // nothing after it can have been sent
-	Read        position  `json:"read,omitzero"`     // the last message that was read
-	Passed      uint64    `json:"passed"`            // updates up to the floor, since the queue was made
-	Purged      uint64    `json:"purged"`            // of these, in messages that have been deleted
-	Redelivered uint64    `json:"redelivered"`       // updates sent again since the queue was made
-	Lost        uint64    `json:"lost,omitempty"`    // messages found missing since the queue was made
-	Missing     []span    `json:"missing,omitempty"` // which, the latest of them
-	Settled     uint64    `json:"settled,omitempty"` // messages up to it were settled before a rewind: what is missing there is not lost
-	LostTop     uint64    `json:"lostTop,omitempty"` // the highest sequence that the server has reported as lost
-	Counted     uint64    `json:"counted,omitempty"` // the generation of the acknowledgements whose lost end is in Lost
-	Marks       []mark    `json:"marks,omitempty"`   // floors of the last minutes, the oldest first
-	Later       []parked  `json:"later,omitempty"`   // accounts that fail while others do not
-	Paused      string    `json:"paused,omitempty"`  // why nothing is sent at the moment
+	Owner       string        `json:"owner"`             // "": none
+	Lease       time.Duration `json:"lease,omitempty"`   // of the owner: others may have another one during a deploy
+	Created     time.Time     `json:"created"`           // of the stream that the sequences belong to
+	Floor       uint64        `json:"floor"`             // all messages up to it are settled, or their rest is in Later
+	Horizon     uint64        `json:"horizon"`           // nothing after it can have been sent
+	Read        position      `json:"read,omitzero"`     // the last message that was read
+	Passed      uint64        `json:"passed"`            // updates up to the floor, since the queue was made
+	Purged      uint64        `json:"purged"`            // of these, in messages that have been deleted
+	Redelivered uint64        `json:"redelivered"`       // updates sent again since the queue was made
+	Lost        uint64        `json:"lost,omitempty"`    // messages found missing since the queue was made
+	Missing     []span        `json:"missing,omitempty"` // which, the latest of them
+	Settled     uint64        `json:"settled,omitempty"` // messages up to it were settled before a rewind: what is missing there is not lost
+	LostTop     uint64        `json:"lostTop,omitempty"` // the highest sequence that the server has reported as lost
+	Counted     uint64        `json:"counted,omitempty"` // the generation of the acknowledgements whose lost end is in Lost
+	Marks       []mark        `json:"marks,omitempty"`   // floors of the last minutes, the oldest first
+	Later       []parked      `json:"later,omitempty"`   // accounts that fail while others do not
+	Paused      string        `json:"paused,omitempty"`  // why nothing is sent at the moment
 
 	written time.Time // to the bucket, by the clock of the server
 }
@@ -103,7 +105,8 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 		if err == nil && l.revision != seen {
 			seen, since = l.revision, time.Now()
 		}
-		if err == nil && (free || time.Since(since) > l.length+l.length/4) {
+		length := cmp.Or(l.record.Lease, l.length) // none: an earlier version has written the record
+		if err == nil && (free || time.Since(since) > length+length/4) {
 			l.record.Owner = owner
 			if err = l.save(ctx); err == nil {
 				q.idle.Store(nil)
@@ -199,6 +202,7 @@ func (l *lease) loadBucket(ctx context.Context) error {
 
 // save writes the record and renews the lease from the moment at which it began to write. It tries until the lease is over.
 func (l *lease) save(ctx context.Context) error {
+	l.record.Lease = l.length
 	value, err := json.Marshal(l.record)
 	if err != nil {
 		return err

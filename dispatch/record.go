@@ -57,8 +57,10 @@ func (d *dispatcher) park() map[*account]int {
 	d.record.Later = d.record.Later[:0:0]
 	for a := range d.parked {
 		n, rest := a.recordedRest(), a.rest()
-		for ; n < len(rest) && rest[n].size() <= room; n++ {
-			room -= rest[n].size()
+		for ; n < len(rest) && room > 0; n++ {
+			if room -= rest[n].size(); room < 0 {
+				break // also of the accounts that follow: each would be encoded only to find that there is no room
+			}
 		}
 		recorded[a] = n
 		if n > 0 {

@@ -260,6 +260,27 @@ func TestPurgedMessagesAreLost(t *testing.T) {
 	assert.Equal(t, "1-20, 30", stats(t, q).LostAt)
 }
 
+// TestStatsAfterAPurge: what an operator has deleted counts neither as settled nor as waiting, also while nothing is sent.
+func TestStatsAfterAPurge(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	fake, q := timpushtest.Start(t), openOn(t, js)
+	run(t, q, quickClient(fake))
+	storeMessages(t, q, 0, 30)
+	drained(t, q)
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70009) })
+	storeMessages(t, q, 30, 50)
+	eventually(t, "it pauses", func() bool { s := stats(t, q); return s.Paused != "" && s.Backlog == 20 })
+	stream, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	require.NoError(t, stream.DeleteMsg(t.Context(), 31))
+	assert.Positive(t, stats(t, q).Oldest, "of the next one")
+	require.NoError(t, stream.Purge(t.Context(), jetstream.WithPurgeKeep(10)))
+	assert.Equal(t, 10, stats(t, q).Backlog)
+	fake.Handle(nil)
+	drained(t, q)
+}
+
 func recreateBucket(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	require.NoError(t, js.DeleteKeyValue(t.Context(), streamName))

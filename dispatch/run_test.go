@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"runtime"
 	"slices"
@@ -315,6 +316,77 @@ func TestFailingAccountDoesNotHoldOthers(t *testing.T) {
 	drained(t, q)
 	assert.Equal(t, "3", fake.Attrs("mary")["city"])
 	requireOrder(t, cities(fake)["mary"])
+}
+
+// TestCrashAfterARecord: the record has the updates of an account that fails, and the floor is still before their messages, so that
+// they are read again. One of them is at fault, so that they are not sent together.
+func TestCrashAfterARecord(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithLease(200*time.Millisecond))
+	fake.Refuse(91000, "mary")
+	set(t, q, user("mary", "1"), user("mary", "2"), timpush.UserAttrs{ToAccount: "mary", Attrs: timpush.Attrs{"mood": "good"}})
+	js, _ := q.JetStream()
+	bucket, err := js.KeyValue(t.Context(), streamName)
+	require.NoError(t, err)
+	watch, err := bucket.Watch(t.Context(), "dispatcher")
+	require.NoError(t, err)
+	stop := run(t, q, quickClient(fake))
+	var record []byte
+	for k := 0; record == nil; k++ {
+		set(t, q, user("john", fmt.Sprint(k)))
+		if entry := <-watch.Updates(); entry != nil && strings.Contains(string(entry.Value()), `"mood"`) {
+			record = entry.Value()
+		}
+	}
+	require.NoError(t, watch.Stop())
+	stop()
+	require.Contains(t, string(record), `"floor":0,`)
+	_, err = bucket.Put(t.Context(), "dispatcher", record)
+	require.NoError(t, err)
+
+	fake.Refuse(0, "mary")
+	var mu sync.Mutex
+	var values []string // that mary had
+	fake.Watch(func(timpushtest.Call) {
+		mu.Lock()
+		defer mu.Unlock()
+		if city := fake.Attrs("mary")["city"]; city != "" {
+			values = append(values, city)
+		}
+	})
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	fake.Watch(nil)
+	mu.Lock()
+	defer mu.Unlock()
+	requireOrder(t, values)
+	assert.Equal(t, "2", fake.Attrs("mary")["city"])
+	assert.Len(t, letters(t, q), 1)
+}
+
+// TestRecordHoldsWhatIsEscaped: in JSON the updates of an account that fails can take six times the bytes of their text, and a record
+// that is larger than a message of the server would end all sending.
+func TestRecordHoldsWhatIsEscaped(t *testing.T) {
+	t.Parallel()
+	attrs := timpush.Attrs{}
+	for k := range timpush.MaxAttrsPerUser {
+		attrs[fmt.Sprint("name", k)] = strings.Repeat("<", 50)
+	}
+	var log records
+	fake := timpushtest.Start(t, timpushtest.WithAttrNames(slices.Collect(maps.Keys(attrs))...))
+	fake.Refuse(91000, "mary")
+	q := open(t, t.TempDir(), quick, dispatch.WithLogger(log.logger()))
+	concurrently(600, func(int) {
+		assert.NoError(t, q.SetAttr(t.Context(), timpush.UserAttrs{ToAccount: "mary", Attrs: attrs}))
+	})
+	run(t, q, quickClient(fake))
+	for k := 0; stats(t, q).Waiting == 0; k++ {
+		set(t, q, timpush.UserAttrs{ToAccount: "john", Attrs: timpush.Attrs{"name0": fmt.Sprint(k)}})
+		require.NotContains(t, log.text(), "stops sending")
+	}
+	fake.Refuse(0, "mary")
+	drained(t, q)
+	assert.Equal(t, attrs, timpush.Attrs(fake.Attrs("mary")))
 }
 
 // ordered reports whether no value comes before an earlier one: the values grow.

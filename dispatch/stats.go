@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,11 +70,15 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 	if !r.Created.Equal(info.Created) || r.Floor > info.State.LastSeq { // the record is of another stream: all of this one will be sent
 		r.rewind(info)
 	}
-	if !r.written.IsZero() && info.TimeStamp.Sub(r.written) > 10*q.settings.lease { // it is written each quarter of a lease
+	if !r.written.IsZero() && info.TimeStamp.Sub(r.written) > 10*cmp.Or(r.Lease, q.settings.lease) { // it is written each quarter of a lease
 		r.Owner = ""
 	}
+	settled := int(r.Passed - r.Purged)
+	if info.State.FirstSeq > r.Floor { // none of them is stored any more, and an operator can have deleted more than the record says
+		settled = 0
+	}
 	s := Stats{
-		Backlog: stored(info.State.Subjects) - int(r.Passed-r.Purged), Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),
+		Backlog: stored(info.State.Subjects) - settled, Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),
 		Lost: int(lost), LostAt: r.lostAt(lost), Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes, Active: r.Owner, Paused: r.Paused,
 	}
 	first := max(r.Floor+1, info.State.FirstSeq)
@@ -90,11 +95,11 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 	if recordErr != nil || first > info.State.LastSeq {
 		return s, recordErr
 	}
-	m, err := q.stream.GetMsg(ctx, first)
+	m, err := q.stream.GetMsg(ctx, first, jetstream.WithGetMsgSubject(q.subject+".set.*")) // or the next one, if that is lost
 	if err == nil {
 		s.Oldest = max(s.Oldest, time.Since(m.Time))
 	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) { // it has just been deleted, or is lost
+	if errors.Is(err, jetstream.ErrMsgNotFound) { // all have just been deleted, or are lost
 		err = nil
 	}
 	return s, err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	timpush "github.com/timpush/timpush-go"
@@ -19,13 +20,10 @@ type update struct {
 	message *message      // that it belongs to; nil: it is in the record
 }
 
-// size is about what an update takes in a record.
+// size is what an update takes in a record, with what encloses those of an account. Escapes can make it six times as long as its text.
 func (u *update) size() int {
-	n := 100 + len(u.Account) + len(u.Raw)
-	for name, value := range u.Attrs {
-		n += len(name) + len(value) + 6
-	}
-	return n
+	data, _ := json.Marshal(u) // it was decoded from JSON
+	return len(data) + 30
 }
 
 // message is a message of the stream that is not settled yet, or the last of some that are missing.
@@ -75,6 +73,18 @@ func (a *account) rest() []update {
 
 // recordedRest returns how many of them are in the record.
 func (a *account) recordedRest() int { return max(a.recorded-(len(a.updates)-len(a.rest())), 0) }
+
+// withdraw takes off an update of the record that is read again, since the last dispatcher crashed before its floor had passed the
+// message, and returns how many it took. Sent from both places, it would set back what comes between them.
+func (a *account) withdraw(id string) int {
+	k := slices.IndexFunc(a.updates[:a.recorded], func(u update) bool { return u.ID == id })
+	if k < 0 || a.taken > 0 {
+		return 0
+	}
+	a.updates = slices.Delete(slices.Clone(a.updates), k, k+1) // the record has the array
+	a.recorded--
+	return 1
+}
 
 // take returns what to send next: as many of the updates as one user can hold, as if they were set one after the other.
 func (a *account) take(oldest time.Time) item {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -107,5 +108,27 @@ func TestCallersThatGiveUpOpenNoConnections(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		assert.Zero(t, rdb.connections.Load(), "Redis has answered, if too late for them")
+	})
+}
+
+// TestHurriedCallersOfTheFallback: they have less time than Redis took to answer before it was down, and one of them is to try it.
+func TestHurriedCallersOfTheFallback(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, m, redislimiter.WithFallback(0.1))
+		m.back = func() { time.Sleep(400 * time.Millisecond) }
+		for range 10 {
+			require.NoError(t, l.Wait(t.Context()))
+		}
+		m.ask = func(context.Context) error { return errors.New("down") }
+		require.NoError(t, l.Wait(t.Context()))
+		var waits sync.WaitGroup
+		for range 50 {
+			for range 3 {
+				waits.Go(func() { assert.NoError(t, l.Wait(within(t, 350*time.Millisecond))) })
+			}
+			time.Sleep(330 * time.Millisecond)
+		}
+		waits.Wait()
 	})
 }

@@ -306,7 +306,7 @@ func (l *Limiter) reserve(ctx context.Context, calls int) (slot, error) {
 
 // beginToAsk counts the caller among those that ask, unless a slot will come too late for it, as far as is known: while it asked
 // in vain, others would run out of the time in which they can still have one. One at a time asks a Redis that is too far away,
-// since it may be nearer now.
+// since it may be nearer now. Of one that is down nothing is known, and the fallback may have a slot.
 func (l *Limiter) beginToAsk(patience time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -314,7 +314,7 @@ func (l *Limiter) beginToAsk(patience time.Duration) error {
 	if l.entered > 1 {
 		wait = max(wait, l.clock.trip/2+l.lead-near)
 	}
-	if wait > patience {
+	if wait > patience && l.down == nil {
 		return errPastDeadline(wait)
 	}
 	l.asking++

@@ -101,8 +101,8 @@ func (j job) batch() reply {
 		return bad.reply()
 	}
 	p, bad := j.readPush(fields, codeBadRequest)
-	if bad == nil && fields["From_Account"] == nil {
-		bad = refuse(codeBadRequest, "From_Account is missing")
+	if bad == nil {
+		bad = checkSender(fields)
 	}
 	if bad != nil {
 		return bad.reply()
@@ -130,6 +130,14 @@ func (j job) batch() reply {
 	sent := j.send(p)
 	sent.list = rep.list
 	return sent
+}
+
+// checkSender checks that the body of a batch has a sender.
+func checkSender(fields object) *refusal {
+	if fields["From_Account"] == nil {
+		return refuse(codeBadRequest, "From_Account is missing")
+	}
+	return nil
 }
 
 // readPush reads the fields that push and batch share. randomCode is that of a wrong MsgRandom.

@@ -145,7 +145,9 @@ func titleOf(info json.RawMessage) (title, desc string) {
 func (j job) readTaskAudience(fields object, t *task) (bad *refusal) {
 	if t.Type == taskUser {
 		t.push.Kind = PushBatch
-		t.push.Accounts, bad = j.readRecipients(fields)
+		if bad = checkSender(fields); bad == nil {
+			t.push.Accounts, bad = j.readRecipients(fields)
+		}
 		return bad
 	}
 	t.to, bad = j.readAudience(fields["Condition"])

@@ -141,6 +141,7 @@ func TestTaskRefusals(t *testing.T) {
 			newTask("All", at, `"OfflinePushInfo":{"Desc":"`+strings.Repeat("x", 10<<10)+`"}`): {90104, 90056},
 			newTask("All", at, `"To_Account":["a"]`):                                           {90104, 90001},
 			newTask("User", at):                                                                {90104, 90104},
+			newTask("User", at, `"To_Account":["a"]`, `"From_Account":"absent"`):               {90104, 90001},
 			newTask("User", at, `"To_Account":[]`):                                             {90104, 90104},
 			newTask("User", at, `"To_Account":[1]`):                                            {90104, 90104},
 			newTask("User", at, `"To_Account":`+tagList("", 501)):                              {90104, 90104},

@@ -256,7 +256,7 @@ func TestScheduled(t *testing.T) {
 	_, _, key := s.fake.App()
 	for i := range 12 {
 		s.signed("add_sched_task", fmt.Sprintf(
-			`{"Sdkappid":1400000000,"Type":"User","SchedAt":"2099-01-%02d 00:00:00","Content":{"To_Account":["a"],"OfflinePushInfo":{"Title":"%d %s"}}}`, 28-i, i, key))
+			`{"Sdkappid":1400000000,"Type":"User","SchedAt":"2099-01-%02d 00:00:00","Content":{"From_Account":"administrator","To_Account":["a"],"OfflinePushInfo":{"Title":"%d %s"}}}`, 28-i, i, key))
 	}
 	st, text := s.state()
 	assert.Equal(t, 12, st.Waiting)

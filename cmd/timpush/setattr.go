@@ -114,7 +114,6 @@ type job struct {
 	names                 map[string]string
 	accountType           string
 	dryRun, preflight     bool
-	allowEmpty            bool
 	asJSON, quiet         bool
 	checkpoint            string
 	noCheckpoint, restart bool
@@ -176,7 +175,7 @@ func (j *job) readingFlags(cmd *cobra.Command) {
 	flags.StringSliceVar(&j.reading.Ignore, "ignore", nil, "`columns` that are not attributes")
 	flags.StringSliceVar(&j.reading.Only, "only", nil, "`columns` that are attributes; no other column is")
 	flags.BoolVar(&j.reading.Trim, "trim", false, "remove white space around values")
-	flags.BoolVar(&j.allowEmpty, "allow-empty", false, "a file without rows is not an error")
+	flags.BoolVar(&j.reading.AllowEmpty, "allow-empty", false, "a file without rows is not an error")
 	flags.StringVar(&j.accountType, "account-type", "", "`type` of all accounts, userid or registrationid, for --preflight")
 	flags.BoolVar(&j.asJSON, "json", false, "write events as JSON lines to standard output, for a program")
 	flags.BoolVarP(&j.quiet, "quiet", "q", false, "show the summary only")
@@ -274,7 +273,7 @@ func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.
 		err = usage(err)
 	case errors.Is(err, bulk.ErrChanged):
 		_ = closeState(r, false) // the next attempt opens it
-	case err == nil && r.Rows() == 0 && !j.allowEmpty:
+	case err == nil && r.Rows() == 0 && !j.reading.AllowEmpty:
 		err = fmt.Errorf("%s: there are no rows, only the line that names the columns or nothing: give --allow-empty if that is right", strings.Join(j.args, ", "))
 	}
 	return err

@@ -199,6 +199,13 @@ func TestNoRows(t *testing.T) {
 		}
 		assert.False(t, w.has(name+".checkpoint"))
 	}
+	w.write("u.csv", "") // as mysql -B writes what has no rows
+	assert.Contains(t, w.run("set-attr", "u.csv").err, "u.csv: it is empty: the first line must name the columns")
+	for _, args := range []string{"set-attr u.csv", "set-attr --dry-run u.csv", "set-attr --map a=city u.csv", "set-attr -"} {
+		w.in = ""
+		r := w.run(append(strings.Fields(args), "--allow-empty")...)
+		assert.Equal(t, 0, r.code, r.err)
+	}
 	for command, done := range map[string]string{
 		"get-attr": "", "remove-attr --names city": "0 done\n", "tags add --tags gold": "0 done\n", "tags get": "",
 	} {

@@ -171,8 +171,8 @@ func (l *layout) user(fields []string, r *record) {
 		reason = "the account is empty"
 	case l.options.isNull(account):
 		reason = noAccount(account)
-	case l.options.AccountsOnly && !l.options.asWritten() && doubtful(account):
-		reason = fmt.Sprintf("the account is %s, which may mean that there is none: give --null= to send it", account)
+	case l.options.doubtfulAccount(account):
+		reason = maybeNoAccount(account)
 	case reason == "" && text.NumberFault(account) != "":
 		reason = text.NumberFault(account)
 	case reason == "" && account != fields[l.account]:
@@ -261,6 +261,15 @@ func (o *Options) isNull(field string) bool {
 // noAccount is the reason of an account that isNull.
 func noAccount(text string) string {
 	return fmt.Sprintf("the account is %s, which means that there is none", text)
+}
+
+// doubtfulAccount reports whether an account of a push may mean that there is none: the push would go to whoever has that name.
+func (o *Options) doubtfulAccount(account string) bool {
+	return o.AccountsOnly && !o.asWritten() && doubtful(account)
+}
+
+func maybeNoAccount(text string) string {
+	return fmt.Sprintf("the account is %s, which may mean that there is none: give --null= to send it", text)
 }
 
 // asWritten reports whether --null= was given: then texts that can mean that there is no value are values.

@@ -110,6 +110,8 @@ func (n *ndjsonReader) parse(text []byte, r *record) {
 		r.column, r.reason = n.options.Account, "the account is missing or empty"
 	case slices.Contains(n.options.Null, r.account):
 		r.column, r.reason = n.options.Account, noAccount(r.account)
+	case n.options.doubtfulAccount(r.account):
+		r.column, r.reason = n.options.Account, maybeNoAccount(r.account)
 	default:
 		reason, _ := plaintext.AccountFault(r.account)
 		if reason = cmp.Or(reason, plaintext.NumberFault(r.account)); reason != "" {

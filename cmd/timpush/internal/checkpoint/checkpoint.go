@@ -110,6 +110,9 @@ func (l *Log) load(job Job, results []string) error {
 	if err := json.Unmarshal(text, &h); err != nil || h.Version != version {
 		return errVersion
 	}
+	for flag, value := range job.Reading {
+		job.Reading[flag] = string([]rune(value)) // as JSON has it: the name of a file need not be UTF-8
+	}
 	if err := h.Job.differs(job); err != nil {
 		return err
 	}

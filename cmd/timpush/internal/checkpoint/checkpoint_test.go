@@ -41,6 +41,20 @@ func TestLog(t *testing.T) {
 	assert.NoFileExists(t, name)
 }
 
+// A run is resumed also where the name of a file is not UTF-8, as of one from Windows.
+func TestLogOfANameThatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "log")
+	for _, resumed := range []bool{false, true} {
+		l, err := Open(name, Job{Reading: map[string]string{"failures": "\xc3\xa4\xd3\xc3\xbb\xa7.csv.failed.ndjson"}}, nil)
+		require.NoError(t, err)
+		assert.Equal(t, resumed, l.Resumed)
+		require.NoError(t, l.Close())
+	}
+	_, err := Open(name, Job{Reading: map[string]string{"failures": "other"}}, nil)
+	require.ErrorContains(t, err, "other flags")
+}
+
 // Whatever byte of the log is lost or spoiled, the lines before it count and no other.
 func TestLogThatIsSpoiled(t *testing.T) {
 	t.Parallel()

@@ -83,7 +83,11 @@ func OpenSink(name string, resumed bool, known checkpoint.Extent) (*Sink, error)
 	case !resumed && info.Size() > 0:
 		err = errInUse(name)
 	default:
-		if err = lock(f); err == nil {
+		if err = lock(f); err == nil && checkpoint.Removed(f) {
+			_ = f.Close()
+			return OpenSink(name, resumed, known)
+		}
+		if err == nil {
 			err = f.Truncate(known.Size)
 		}
 		if err == nil {
@@ -134,7 +138,7 @@ func (s *Sink) Close() error {
 	}
 	info, err := s.file.Stat()
 	if err == nil && s.extent.Size == 0 && info.Mode().IsRegular() {
-		return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
+		return checkpoint.Remove(s.file)
 	}
 	return s.file.Close()
 }

@@ -26,8 +26,8 @@ func lock(name, what string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		mine, err := f.Stat()
-		if err == nil && !mine.Mode().IsRegular() {
+		info, err := f.Stat()
+		if err == nil && !info.Mode().IsRegular() {
 			err = fmt.Errorf("a %s must be a regular file", what)
 		}
 		if err == nil {
@@ -37,11 +37,29 @@ func lock(name, what string) (*os.File, error) {
 			_ = f.Close()
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		if there, err := os.Stat(name); err == nil && os.SameFile(there, mine) {
+		if !Removed(f) {
 			return f, nil
 		}
-		_ = f.Close() // the run that had it has just removed it
+		_ = f.Close()
 	}
+}
+
+// Removed reports whether the run that had a file before this one has removed it since this one opened it. Ask when it is locked.
+func Removed(f *os.File) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(f.Name())
+	return err != nil || !os.SameFile(there, mine)
+}
+
+// Remove removes a locked file and closes it.
+func Remove(f *os.File) error {
+	if os.Remove(f.Name()) == nil { // while it is still locked
+		return f.Close()
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name())) // Windows does not remove what is open
 }
 
 // line reads a line that begins at an offset, and returns its text and where it ends. The sum goes on only if the line is
@@ -148,9 +166,4 @@ func (c *chain) Sync() error { return c.file.Sync() }
 func (c *chain) Close() error { return c.file.Close() }
 
 // Remove removes the log: nothing is left to resume.
-func (c *chain) Remove() error {
-	if os.Remove(c.file.Name()) == nil { // while it is still locked
-		return c.file.Close()
-	}
-	return errors.Join(c.file.Close(), os.Remove(c.file.Name())) // Windows does not remove what is open
-}
+func (c *chain) Remove() error { return Remove(c.file) }

@@ -443,11 +443,22 @@ func TestSignerIsAskedAgainAfterTheKeyWasChanged(t *testing.T) {
 // TestCallsThatWaitWhenTheKeyIsChanged have a UserSig already: a new one is made as soon as the server calls it wrong, also since
 // too many wrong ones stop the client.
 func TestCallsThatWaitWhenTheKeyIsChanged(t *testing.T) {
+	t.Parallel()
+	t.Run("kept", func(t *testing.T) { changeKeyWhileCallsWait(t, 24*time.Hour, 2) })
+	t.Run("not kept", func(t *testing.T) { changeKeyWhileCallsWait(t, 0, 11) }) // one for each attempt, and a new one
+}
+
+func changeKeyWhileCallsWait(t *testing.T, life time.Duration, signings int) {
+	t.Helper()
 	inFakeTime(t, func(t *testing.T) {
 		began, refused := time.Now(), 0
 		changed := func() bool { return time.Since(began) > 1500*time.Millisecond }
 		sg := &signer{sign: func(int) (string, time.Time, error) {
-			return fmt.Sprint("key", changed()), time.Now().Add(24 * time.Hour), nil
+			var expires time.Time
+			if life > 0 {
+				expires = time.Now().Add(life)
+			}
+			return fmt.Sprint("key", changed()), expires, nil
 		}}
 		c := newClient(t, timpush.WithSigner(sg), timpush.WithMaxInFlight(1), timpush.WithLimiter(unlimited{}), through(
 			func(r *http.Request) (*http.Response, error) {
@@ -464,7 +475,7 @@ func TestCallsThatWaitWhenTheKeyIsChanged(t *testing.T) {
 		}
 		callers.Wait()
 		assert.Equal(t, 1, refused)
-		assert.Equal(t, 2, sg.calls)
+		assert.Equal(t, signings, sg.calls)
 	})
 }
 

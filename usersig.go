@@ -154,15 +154,11 @@ func (e *signerError) Error() string { return "no UserSig: " + e.error.Error() }
 // Unwrap returns the Signer's error.
 func (e *signerError) Unwrap() error { return e.error }
 
-// recheck returns the last UserSig, which may be newer than usersig, if it is still valid and has not been dropped. One that must
-// not be kept is always good.
+// recheck returns the last UserSig, which may be newer than usersig, if it is still valid, as far as is known, and has not been dropped.
 func (u *userSigs) recheck(usersig string) (now string, good bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	switch {
-	case u.expires.IsZero():
-		return usersig, true
-	case u.usersig != "" && time.Now().Round(0).Before(u.expires):
+	if u.usersig != "" && (u.expires.IsZero() || time.Now().Round(0).Before(u.expires)) {
 		return u.usersig, true
 	}
 	return usersig, false

@@ -444,39 +444,37 @@ func TestSignerIsAskedAgainAfterTheKeyWasChanged(t *testing.T) {
 // too many wrong ones stop the client.
 func TestCallsThatWaitWhenTheKeyIsChanged(t *testing.T) {
 	t.Parallel()
-	t.Run("kept", func(t *testing.T) { changeKeyWhileCallsWait(t, 24*time.Hour, 2) })
-	t.Run("not kept", func(t *testing.T) { changeKeyWhileCallsWait(t, 0, 11) }) // one for each attempt, and a new one
-}
-
-func changeKeyWhileCallsWait(t *testing.T, life time.Duration, signings int) {
-	t.Helper()
-	inFakeTime(t, func(t *testing.T) {
-		began, refused := time.Now(), 0
-		changed := func() bool { return time.Since(began) > 1500*time.Millisecond }
-		sg := &signer{sign: func(int) (string, time.Time, error) {
-			var expires time.Time
-			if life > 0 {
-				expires = time.Now().Add(life)
-			}
-			return fmt.Sprint("key", changed()), expires, nil
-		}}
-		c := newClient(t, timpush.WithSigner(sg), timpush.WithMaxInFlight(1), timpush.WithLimiter(unlimited{}), through(
-			func(r *http.Request) (*http.Response, error) {
-				time.Sleep(time.Second)
-				if r.URL.Query().Get("usersig") == "keyfalse" && changed() {
-					refused++
-					return response(http.StatusOK, `{"ActionStatus":"FAIL","ErrorCode":70009}`), nil
+	for life, signings := range map[time.Duration]int{24 * time.Hour: 2, 0: 11} { // 0: it is not kept; one for each attempt, and a new one
+		t.Run(life.String(), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				began, refused := time.Now(), 0
+				changed := func() bool { return time.Since(began) > 1500*time.Millisecond }
+				sg := &signer{sign: func(int) (string, time.Time, error) {
+					var expires time.Time
+					if life > 0 {
+						expires = time.Now().Add(life)
+					}
+					return fmt.Sprint("key", changed()), expires, nil
+				}}
+				c := newClient(t, timpush.WithSigner(sg), timpush.WithMaxInFlight(1), timpush.WithLimiter(unlimited{}), through(
+					func(r *http.Request) (*http.Response, error) {
+						time.Sleep(time.Second)
+						if r.URL.Query().Get("usersig") == "keyfalse" && changed() {
+							refused++
+							return response(http.StatusOK, `{"ActionStatus":"FAIL","ErrorCode":70009}`), nil
+						}
+						return response(http.StatusOK, `{"ActionStatus":"OK","ErrorCode":0}`), nil
+					}))
+				var callers sync.WaitGroup
+				for range 10 {
+					callers.Go(func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
 				}
-				return response(http.StatusOK, `{"ActionStatus":"OK","ErrorCode":0}`), nil
-			}))
-		var callers sync.WaitGroup
-		for range 10 {
-			callers.Go(func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
-		}
-		callers.Wait()
-		assert.Equal(t, 1, refused)
-		assert.Equal(t, signings, sg.calls)
-	})
+				callers.Wait()
+				assert.Equal(t, 1, refused)
+				assert.Equal(t, signings, sg.calls)
+			})
+		})
+	}
 }
 
 // TestWrongClockIsNamed: with 70001 the Date of the answer tells by how much.

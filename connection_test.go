@@ -107,7 +107,9 @@ func forward(to, from net.Conn, dead <-chan struct{}) {
 // TestConnectionThatDiesSilently: the next attempt uses a new connection.
 func TestConnectionThatDiesSilently(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string][]timpushtest.Option{"HTTP/1.1": nil, "HTTP/2": {timpushtest.WithHTTP2()}} {
+	for name, opts := range map[string][]timpushtest.Option{
+		"HTTP/1.1": nil, "HTTP/2": {timpushtest.WithHTTP2()}, "a copy of a transport with another HTTP/2": {timpushtest.WithHTTP2()},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := timpushtest.Start(t, append(opts, timpushtest.WithQuota(0))...)
@@ -120,6 +122,11 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 			base = base.Clone()
 			base.DialContext = new(net.Dialer).DialContext
 			base.TLSClientConfig.ServerName = where.Hostname()
+			if strings.HasPrefix(name, "a copy") { // as http2.ConfigureTransport of golang.org/x/net makes it
+				base.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{"h2": func(string, *tls.Conn) http.RoundTripper {
+					return roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("not the client's HTTP/2") })
+				}}
+			}
 			transport := timpush.OwnTransport(base, patience)
 			t.Cleanup(transport.CloseIdleConnections)
 			c := client(s, timpush.WithBaseURL("https://"+r.Addr().String()), timpush.WithHTTPClient(&http.Client{Transport: transport}),

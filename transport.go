@@ -21,7 +21,7 @@ func (s *settings) transport() http.RoundTripper {
 	switch {
 	case s.httpClient != nil && s.httpClient.Transport != nil:
 		return s.httpClient.Transport
-	case s.httpClient != nil || !ok:
+	case !ok:
 		return http.DefaultTransport
 	}
 	return s.ownTransport(standard.Clone())

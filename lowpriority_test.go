@@ -316,3 +316,25 @@ func TestLowPriorityForgetsWhoGivesUpInAPause(t *testing.T) {
 		assert.Equal(t, 200*time.Millisecond, time.Since(began))
 	})
 }
+
+// TestLowPriorityMeasuresOneAtATime: the first three calls find the limiter as if each were the only one.
+func TestLowPriorityMeasuresOneAtATime(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var waiting, ended, together atomic.Int64
+		low := timpush.LowPriority(limiterFunc(func(context.Context) error {
+			if n := waiting.Add(1); ended.Load() < 3 {
+				together.Store(max(together.Load(), n))
+			}
+			time.Sleep(100 * time.Millisecond)
+			waiting.Add(-1)
+			ended.Add(1)
+			return nil
+		}))
+		var callers sync.WaitGroup
+		for range 10 {
+			callers.Go(func() { assert.NoError(t, low.Wait(t.Context())) })
+		}
+		callers.Wait()
+		assert.EqualValues(t, 1, together.Load())
+	})
+}

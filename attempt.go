@@ -220,6 +220,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		return 0, nil, &withheldError{err}
 	}
 	s.requests.Add(1)
+	s.closeSuspects()
 	resp, err := s.transport().RoundTrip(req)
 	if resp != nil { // whatever comes of it, the request may have reached the server
 		x.used.Store(true)
@@ -240,7 +241,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		return resp.StatusCode, nil, nil
 	}
 	most := cmp.Or(s.command.maxAnswer, maxAnswer)
-	text, err := io.ReadAll(io.LimitReader(resp.Body, int64(most)+1))
+	text, err := io.ReadAll(io.LimitReader(untilEnd(ctx, resp.Body), int64(most)+1))
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		return resp.StatusCode, text, nil // the status says enough
@@ -249,6 +250,20 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	}
 	return resp.StatusCode, text, s.failed(ctx, err)
 }
+
+// untilEnd returns a reader that ends with ctx: the body of a caller's transport may come byte by byte, or empty without end.
+func untilEnd(ctx context.Context, body io.Reader) io.Reader {
+	return readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return body.Read(p)
+	})
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // untilConnected leaves half of the time to another host if no connection comes, where there is one: a host that drops packets would
 // take all of it.
@@ -364,12 +379,19 @@ func (s *sender) failed(ctx context.Context, err error) error {
 }
 
 // timedOut returns the error of an attempt that took too long, of which a transport may report only that its context was
-// canceled. The connection may be dead, and so may idle ones, which the next attempt must not use.
+// canceled. The connection may be dead, and so may idle ones.
 func (s *sender) timedOut() error {
-	if t, ok := s.transport().(interface{ CloseIdleConnections() }); ok {
+	s.suspect[s.command.quota].Store(true)
+	return errAttemptTimeout
+}
+
+// closeSuspects closes the idle connections before the attempt that follows one that took too long. At the end of that one, the transport
+// may not have noticed yet that an HTTP/2 connection is idle.
+func (s *sender) closeSuspects() {
+	t, ok := s.transport().(interface{ CloseIdleConnections() })
+	if ok && s.suspect[s.command.quota].CompareAndSwap(true, false) {
 		t.CloseIdleConnections()
 	}
-	return errAttemptTimeout
 }
 
 // withheldError says that the caller's check did not allow a request to be sent.

@@ -658,6 +658,23 @@ func TestPreflightTriesAgainAfterAReasonToStop(t *testing.T) {
 	})
 }
 
+// TestManyPreflightsWithoutAnAnswer: one reads the names for all that wait, also where it gets none.
+func TestManyPreflightsWithoutAnAnswer(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, through(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}))
+		began := time.Now()
+		var calls sync.WaitGroup
+		for range 50 {
+			calls.Go(func() { assert.ErrorIs(t, c.Preflight(t.Context(), someUsers(1)), context.DeadlineExceeded) })
+		}
+		calls.Wait()
+		assert.Less(t, time.Since(began), 45*time.Second)
+	})
+}
+
 // TestPreflightThatGetsNoAnswer leaves time to send the users, also those who wait for another to read the names.
 func TestPreflightThatGetsNoAnswer(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

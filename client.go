@@ -40,6 +40,9 @@ func NewClient(cfg Config, opts ...Option) (*Client, error) {
 		s.faults = append(s.faults, cfg.keyFaults()...)
 		s.signer = localSigner(cfg, s.userSigTTL)
 	}
+	if s.httpClient != nil && s.httpClient.Timeout > 0 {
+		s.attemptTimeout = min(s.attemptTimeout, s.httpClient.Timeout)
+	}
 	hosts := s.parseHosts(cfg.Region)
 	s.checkTransport()
 	s.checkRecipients()
@@ -59,9 +62,6 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 		signing: newSigning(s.signer, s.attemptTimeout), limiters: s.limiters, maxInFlight: s.maxInFlight,
 		observers: s.observers, maxAttempts: s.attempts(), retryBudget: s.retryBudget, attemptTimeout: s.attemptTimeout,
 		limits: map[string]sizeLimit{},
-	}
-	if s.httpClient != nil && s.httpClient.Timeout > 0 {
-		e.attemptTimeout = min(e.attemptTimeout, s.httpClient.Timeout)
 	}
 	for q := range quotaCount {
 		e.transports[q], e.throttles[q], e.slots[q] = s.transport(), newThrottle(s.callsPerSecond(q)), make(chan struct{}, s.maxInFlight)

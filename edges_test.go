@@ -245,12 +245,14 @@ func TestRedactedTextSaysSo(t *testing.T) {
 
 func TestOwnTransport(t *testing.T) {
 	t.Parallel()
-	s := timpushtest.Start(t, timpushtest.WithPlainHTTP())
-	c, err := timpush.NewClient(s.Config(), timpush.WithBaseURL(s.URL))
-	require.NoError(t, err)
-	_, err = c.SetAttr(t.Context(), someUsers(1))
-	require.NoError(t, err)
-	assert.Empty(t, s.Calls()[0].Header.Values("Accept-Encoding"), "an answer is too short to be worth it")
+	for _, opts := range [][]timpush.Option{nil, {timpush.WithHTTPClient(&http.Client{Timeout: time.Minute})}} {
+		s := timpushtest.Start(t, timpushtest.WithPlainHTTP())
+		c, err := timpush.NewClient(s.Config(), append(opts, timpush.WithBaseURL(s.URL))...)
+		require.NoError(t, err)
+		_, err = c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		assert.Empty(t, s.Calls()[0].Header.Values("Accept-Encoding"), "an answer is too short to be worth it")
+	}
 }
 
 // TestTimesOfTheTransport: dialing, a handshake and a dead connection end within an attempt, so that there is time for more.

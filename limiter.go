@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -170,12 +171,9 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// reserver recognizes a *rate.Limiter, also embedded in another type.
-type reserver interface{ Reserve() *rate.Reservation }
-
 // waitLimiter waits for l, with WaitN for n recipients if it counts them.
 func waitLimiter(ctx context.Context, l Limiter, counts bool, n int) error {
-	err := foreign(withoutCause(ctx, tooEarly(ctx, l, waitFor(ctx, l, counts, n))))
+	err := foreign(withoutCause(ctx, tooEarly(ctx, waitFor(ctx, l, counts, n))))
 	if err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -190,13 +188,9 @@ func waitFor(ctx context.Context, l Limiter, counts bool, n int) error {
 }
 
 // tooEarly adds context.DeadlineExceeded to the error of a *rate.Limiter, which says only in its text that the deadline of ctx
-// comes too early.
-func tooEarly(ctx context.Context, l Limiter, err error) error {
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	_, ok := l.(reserver)
-	if _, ends := ctx.Deadline(); ok && ends {
+// comes too early. It may be within another Limiter, whose other errors say nothing of the deadline.
+func tooEarly(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "would exceed context deadline") {
 		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
 	return err

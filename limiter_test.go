@@ -168,10 +168,22 @@ func TestWaitLimiterTellsADeadlineThatComesTooEarly(t *testing.T) {
 			require.NoError(t, ctx.Err(), name)
 			assert.Zero(t, time.Since(began), "it is known at once")
 		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
 		failing := limiterFunc(func(context.Context) error { return errors.New("out of order") })
-		assert.EqualError(t, timpush.WaitLimiter(t.Context(), failing, false, 1), "limiter: out of order")
+		for _, l := range []timpush.Limiter{failing, embedding{rate.NewLimiter(1, 1), failing}} {
+			assert.EqualError(t, timpush.WaitLimiter(ctx, l, false, 1), "limiter: out of order", "it says nothing of the deadline")
+		}
 	})
 }
+
+// embedding is a Limiter with the methods of a *rate.Limiter but for Wait.
+type embedding struct {
+	*rate.Limiter
+	other timpush.Limiter
+}
+
+func (e embedding) Wait(ctx context.Context) error { return e.other.Wait(ctx) }
 
 // TestNewLimiterCountsRecipients has it count each of them.
 func TestNewLimiterCountsRecipients(t *testing.T) {

@@ -97,7 +97,7 @@ func (l *lowPriority) wait(ctx context.Context, counts bool, n int) (err error) 
 	} else {
 		err = waitFor(ctx, l.limiter, counts, n)
 	}
-	return tooEarly(ctx, l.limiter, err)
+	return tooEarly(ctx, err)
 }
 
 // enter returns when one more may wait for the limiter, and how many then do.

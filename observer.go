@@ -65,9 +65,6 @@ func firstFailure(err error) (code Code, failure string, status int) {
 		cause = partial.failed[0].Err
 	}
 	code, failure = failureOf(cause)
-	if _, ok := errors.AsType[*url.Error](cause); !ok && failure == "connection" {
-		failure = "unsent" // without a UserSig, for example
-	}
 	if page, ok := errors.AsType[*HTTPError](cause); ok {
 		status = page.StatusCode
 	}
@@ -84,19 +81,24 @@ func failureOf(err error) (Code, string) {
 	}
 	var timeout interface{ Timeout() bool }
 	page, isPage := errors.AsType[*HTTPError](err)
+	_, sent := errors.AsType[*url.Error](err)
+	_, unsigned := errors.AsType[*signerError](err) // which may hold a *url.Error of the Signer's
+	sent = sent && !unsigned
 	switch {
-	case isPage && page.StatusCode == http.StatusOK:
+	case isPage && page.StatusCode == http.StatusOK, errors.Is(err, ErrNotAnswered):
 		return 0, "malformed"
 	case isPage:
 		return 0, "http"
 	case errors.Is(err, context.Canceled):
 		return 0, "canceled"
-	case notDialled(err):
+	case sent && notDialled(err):
 		return 0, "unreachable"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return 0, "timeout"
+	case sent:
+		return 0, "connection"
 	}
-	return 0, "connection"
+	return 0, "unsent" // without a UserSig, for example
 }
 
 // codeOf returns the first code in an error, or 0.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/internal/beforesend"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
@@ -85,6 +88,8 @@ func TestCallEndTellsTheFirstFailure(t *testing.T) {
 		noVault := signerFunc(func(context.Context) (string, time.Time, error) {
 			return "", time.Time{}, errors.New("user-0 SECRET")
 		})
+		unreachable := &url.Error{Op: "Post", URL: "http://vault", Err: &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("user-0 refused")}}
+		vaultDown := signerFunc(func(context.Context) (string, time.Time, error) { return "", time.Time{}, unreachable })
 		for name, test := range map[string]struct {
 			fault   timpushtest.Fault
 			option  timpush.Option
@@ -96,6 +101,9 @@ func TestCallEndTellsTheFirstFailure(t *testing.T) {
 			"cut":       {fault: timpushtest.CutAfter(), failure: "connection"},
 			"silence":   {fault: timpushtest.Hang(), failure: "timeout"},
 			"no vault":  {option: timpush.WithSigner(noVault), failure: "unsent"},
+
+			"vault that cannot be reached":   {option: timpush.WithSigner(vaultDown), failure: "unsent"},
+			"limiter that cannot be reached": {option: timpush.WithLimiter(limiterFunc(func(context.Context) error { return unreachable.Err })), failure: "unsent"},
 		} {
 			s, events, log := fake(t), &recorder{}, bytes.Buffer{}
 			s.Inject(test.fault)
@@ -116,6 +124,26 @@ func TestCallEndTellsTheFirstFailure(t *testing.T) {
 				assert.NotContains(t, log.String(), secret, name)
 			}
 		}
+	})
+}
+
+// TestFailureThatIsNoneOfTheConnection: of a request that a check has kept from leaving, and of an answer without the account.
+func TestFailureThatIsNoneOfTheConnection(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		events := &recorder{}
+		c := newClient(t, timpush.WithObserver(events), through(answering(`{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":[]}`)))
+		withheld := beforesend.With(t.Context(), func() error { return errors.New("another has taken over") })
+		_, err := c.SetAttr(withheld, someUsers(1))
+		require.Error(t, err)
+		_, err = c.GetAttr(t.Context(), []string{"user-0"})
+		require.ErrorIs(t, err, timpush.ErrNotAnswered)
+		var failures []string
+		for _, e := range events.all() {
+			if e.Kind == timpush.AttemptEnd || e.Kind == timpush.CallEnd {
+				failures = append(failures, e.Failure)
+			}
+		}
+		assert.Equal(t, []string{"unsent", "unsent", "", "malformed"}, failures)
 	})
 }
 

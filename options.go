@@ -46,10 +46,10 @@ func (s *settings) require(ok bool, fault string) {
 // cookies, and redirects are not followed, since one would pass the UserSig on. The transport sees the UserSig in each
 // URL: check what it logs. It must verify TLS, its MaxIdleConnsPerHost should be no less than [WithMaxInFlight], and its
 // HTTP2 should have a SendPingTimeout and a PingTimeout well below [WithAttemptTimeout], without which an HTTP/2 connection
-// that has died silently is used until the kernel closes it. With a transport that retries by itself a request may be
+// that has died silently may be used until the kernel closes it. With a transport that retries by itself a request may be
 // applied more than once.
 // After an attempt that timed out, its idle connections are closed, since they may be dead as well.
-// If not given, the client makes a transport, with as many connections for each quota as MaxInFlight.
+// If not given, or without a Transport, the client makes one, with as many connections for each quota as MaxInFlight.
 func WithHTTPClient(h *http.Client) Option {
 	return func(s *settings) {
 		s.httpClient = h

@@ -46,6 +46,7 @@ type knownNames struct {
 	types  map[string]AccountType
 	read   time.Time
 	failed error // why they could not be read
+	once   bool  // that was tried once
 }
 
 // age is how old the names are, by the clock that says more: the monotonic one stands still while a machine sleeps, the other may be set back.
@@ -54,12 +55,16 @@ func (k *knownNames) age() time.Duration {
 }
 
 // retry reports whether a call that began then reads the names again, after they could not be read. A reason to stop is one for those
-// that waited for the answer: later calls may find it corrected.
-func (k *knownNames) retry(began time.Time) bool {
-	if stops(k.failed) {
-		return !k.read.After(began)
+// that waited for the answer: later calls may find it corrected. So is any failure for those in no hurry, or each would take as long, one
+// after the other.
+func (k *knownNames) retry(began time.Time, hurry bool) bool {
+	switch {
+	case hurry && !stops(k.failed):
+		return k.age() >= namesRetry
+	case !hurry && k.once:
+		return true
 	}
-	return k.age() >= namesRetry
+	return !k.read.After(began)
 }
 
 func newPreflight(e *engine, typeOf func(account string) AccountType) *preflight {
@@ -178,7 +183,7 @@ func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (
 		switch {
 		case known != nil && known.failed == nil && known.age() <= life:
 			return known, nil
-		case known != nil && known.failed != nil && hurry && !known.retry(began):
+		case known != nil && known.failed != nil && !known.retry(began, hurry):
 			return nil, known.failed
 		}
 		if read, err := p.read(ctx, hurry); read == nil {
@@ -194,7 +199,7 @@ func (p *preflight) read(ctx context.Context, hurry bool) (*knownNames, error) {
 	call := newCall(p.engine)
 	defer call.end()
 	call.hurry = hurry
-	known := &knownNames{types: map[string]AccountType{}, read: time.Now()}
+	known := &knownNames{types: map[string]AccountType{}, read: time.Now(), once: hurry}
 	a, err := call.ask(ctx, &getAttrName, []byte("{}"))
 	if err != nil && (ctx.Err() != nil || errors.Is(call.stopCause(), context.DeadlineExceeded)) {
 		return nil, err

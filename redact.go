@@ -109,7 +109,14 @@ func personalTexts(body jsontext.Value) []string {
 
 // writings returns the forms in which a plain text may repeat a value: as it is, in JSON, in HTML, in a URL.
 func writings(text string, quoted jsontext.Value) []string {
-	return []string{plain(text), plain(string(quoted[1 : len(quoted)-1])), plain(html.EscapeString(text)), plain(url.QueryEscape(text))}
+	forms := []string{text, string(quoted[1 : len(quoted)-1]), html.EscapeString(text), url.QueryEscape(text)}
+	for i, form := range forms {
+		forms[i] = plain(form)
+		if short := strings.TrimRight(forms[i], `\`); len(short) >= shortestValue { // a quotation mark behind it takes its backslashes
+			forms[i] = short
+		}
+	}
+	return forms
 }
 
 // shortestPart is the length in bytes from which a part of a UserSig is a secret, since a server may cut it off or break it
@@ -129,8 +136,10 @@ var (
 	// plainStars undoes the escape that some give in a query to the one letter of a UserSig that can have one.
 	plainStars = strings.NewReplacer("%2A", "*", "%2a", "*")
 
-	// jsonEscapes are those of characters. Where JSON stands in JSON they have more than one backslash.
+	// jsonEscapes are those of characters by their numbers, and jsonMarks those of characters that stand for themselves. Where JSON stands in
+	// JSON each has more than one backslash.
 	jsonEscapes = regexp.MustCompile(`(?:\\+u[0-9a-fA-F]{4})+`)
+	jsonMarks   = regexp.MustCompile(`\\+(["/])|\\*(\\)`)
 )
 
 // plain returns a text in which what was sent is looked for, without escapes that may be written in many ways.
@@ -138,10 +147,10 @@ func plain(text string) string {
 	if strings.Contains(text, "%2") { // most have nothing to undo, and to look for it first costs less
 		text = plainStars.Replace(text)
 	}
-	if !strings.Contains(text, `\u`) {
+	if !strings.Contains(text, `\`) {
 		return text
 	}
-	return jsonEscapes.ReplaceAllStringFunc(text, func(escapes string) string {
+	text = jsonEscapes.ReplaceAllStringFunc(text, func(escapes string) string {
 		var units []uint16
 		for _, digits := range strings.Split(escapes, "u")[1:] {
 			unit, _ := strconv.ParseUint(digits[:4], 16, 16)
@@ -149,6 +158,7 @@ func plain(text string) string {
 		}
 		return string(utf16.Decode(units))
 	})
+	return jsonMarks.ReplaceAllString(text, "$1$2")
 }
 
 // redactUserSig redacts all parts of the UserSig in a text.

@@ -531,6 +531,36 @@ func (unreadable) Read([]byte) (int, error) {
 	return 0, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}
 }
 
+// dripping is a body that comes byte by byte, or empty without end, and knows no context.
+type dripping struct {
+	io.Closer
+	bytes int // of each Read
+}
+
+func (d dripping) Read(p []byte) (int, error) {
+	time.Sleep(time.Second)
+	p[0] = ' '
+	return d.bytes, nil
+}
+
+// TestAnswerThatDoesNotEnd: the timeout of the attempt holds for its body too.
+func TestAnswerThatDoesNotEnd(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+			for n := range 2 {
+				c := newClient(t, timpush.WithMaxAttempts(1), through(func(*http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: status, Body: dripping{http.NoBody, n}}, nil
+				}))
+				began := time.Now()
+				result, err := c.SetAttr(t.Context(), someUsers(1))
+				require.Error(t, err)
+				assert.Equal(t, 1, result.Unknown)
+				assert.LessOrEqual(t, time.Since(began), 11*time.Second)
+			}
+		}
+	})
+}
+
 // TestAnswerWhoseBodyCannotBeRead: it came, so that the request was sent.
 func TestAnswerWhoseBodyCannotBeRead(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

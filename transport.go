@@ -21,7 +21,7 @@ func (s *settings) transport() http.RoundTripper {
 	switch {
 	case s.httpClient != nil && s.httpClient.Transport != nil:
 		return s.httpClient.Transport
-	case s.httpClient != nil || !ok:
+	case !ok:
 		return http.DefaultTransport
 	}
 	return s.ownTransport(standard.Clone())
@@ -35,6 +35,9 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	t.WriteBufferSize = writeBuffer
 	t.DisableCompression = true // answers are short, and compression costs more than it saves
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: s.attemptTimeout / 10 * 3, PingTimeout: s.attemptTimeout / 5}
+	if t.TLSNextProto["h2"] != nil { // of golang.org/x/net/http2, with the connections and the times of the transport that t is a copy of
+		t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
+	}
 	t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, s.attemptTimeout/10*4)
 	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 		if answer.StatusCode == http.StatusOK {

@@ -64,6 +64,8 @@ type userSigs struct {
 	mu               sync.Mutex // guards the following
 	usersig          string     // "": none
 	renewAt, expires time.Time
+	late             error // of the last renewal that took all of its time
+	lateAt           time.Time
 }
 
 func (u *userSigs) get(ctx context.Context) (string, error) {
@@ -71,6 +73,7 @@ func (u *userSigs) get(ctx context.Context) (string, error) {
 	if fresh {
 		return usersig, nil
 	}
+	began := time.Now()
 	select {
 	case u.lock <- struct{}{}:
 	default: // another request is renewing it
@@ -83,6 +86,9 @@ func (u *userSigs) get(ctx context.Context) (string, error) {
 		return usersig, nil
 	}
 	if !usable {
+		if err := u.lateSince(began); err != nil {
+			return "", err
+		}
 		return u.renew(ctx)
 	}
 	ctx, cancel := halfTheTime(ctx) // renewal begins early: a fifth of the lifetime is left, and the call can do without
@@ -102,8 +108,19 @@ func (u *userSigs) last() (usersig string, usable, fresh bool) {
 	return u.usersig, usable, usable && now.Before(u.renewAt)
 }
 
-func (u *userSigs) renew(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, u.patience)
+// lateSince returns the error of a renewal that took all of its time and ended after a request began to wait for it. If each of many that
+// wait took as long, one after the other, a call would wait for hours.
+func (u *userSigs) lateSince(began time.Time) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.lateAt.After(began) {
+		return u.late
+	}
+	return nil
+}
+
+func (u *userSigs) renew(caller context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(caller, u.patience)
 	defer cancel()
 	renewed, expires, err := u.signer.UserSig(ctx)
 	if err == nil && (renewed == "" || strings.Trim(renewed, userSigAlphabet) != "") {
@@ -114,7 +131,11 @@ func (u *userSigs) renew(ctx context.Context) (string, error) {
 	now := time.Now().Round(0)
 	if err != nil {
 		u.renewAt = now.Add(renewPause)
-		return "", &signerError{foreign(withoutCause(ctx, err))}
+		err = &signerError{foreign(withoutCause(ctx, err))}
+		if ctx.Err() != nil && caller.Err() == nil {
+			u.late, u.lateAt = err, time.Now()
+		}
+		return "", err
 	}
 	u.usersig, u.expires = renewed, expires.Round(0)
 	if !u.expires.After(now) { // by this clock, which is wrong, and so does not tell the lifetime
@@ -133,15 +154,11 @@ func (e *signerError) Error() string { return "no UserSig: " + e.error.Error() }
 // Unwrap returns the Signer's error.
 func (e *signerError) Unwrap() error { return e.error }
 
-// recheck returns the last UserSig, which may be newer than usersig, if it is still valid and has not been dropped. One that must
-// not be kept is always good.
+// recheck returns the last UserSig, which may be newer than usersig, if it is still valid, as far as is known, and has not been dropped.
 func (u *userSigs) recheck(usersig string) (now string, good bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	switch {
-	case u.expires.IsZero():
-		return usersig, true
-	case u.usersig != "" && time.Now().Round(0).Before(u.expires):
+	if u.usersig != "" && (u.expires.IsZero() || time.Now().Round(0).Before(u.expires)) {
 		return u.usersig, true
 	}
 	return usersig, false

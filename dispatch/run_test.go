@@ -527,6 +527,18 @@ func TestNothingGoesBackAfterAnEnd(t *testing.T) {
 	}
 }
 
+// TestInvalidUpdateDoesNotHoldOthers: the Client refuses what the queue takes, and with it all that would have been sent together.
+func TestInvalidUpdateDoesNotHoldOthers(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), dispatch.WithDelay(time.Hour))
+	set(t, q, user("mary", "Rome"), user("john", strings.Repeat(`"`, timpush.MaxValueBytes)), user("jane", "Oslo"))
+	run(t, q, fake.Client(timpush.WithEscapedLength()))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), 2)
+	assert.Len(t, letters(t, q), 1)
+	assert.Zero(t, stats(t, q).Redelivered)
+}
+
 // TestEndIsNoFaultOfAnUpdate: Run ends while the Client looks for the account at fault among those of a refused request.
 func TestEndIsNoFaultOfAnUpdate(t *testing.T) {
 	t.Parallel()

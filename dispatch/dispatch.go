@@ -171,7 +171,7 @@ func (d *dispatcher) begin(ctx context.Context) (*reader, error) {
 	if end := min(r.Horizon, info.State.LastSeq); end > r.Floor {
 		d.replay = end
 	}
-	r.Paused = ""
+	r.Paused, r.Ahead = "", 0
 	return &reader{queue: d.queue, created: r.Created, next: r.Floor + 1}, d.save(ctx)
 }
 
@@ -405,6 +405,7 @@ func (d *dispatcher) settle(a *account) {
 		}
 	}
 	a.recorded = max(a.recorded-a.taken, 0)
+	d.changed = true
 	d.pending -= a.taken
 	a.updates = a.updates[a.taken:]
 	a.taken, a.tries, a.notUntil, a.closing = 0, 0, time.Time{}, false

@@ -527,6 +527,21 @@ func TestNothingGoesBackAfterAnEnd(t *testing.T) {
 	}
 }
 
+// TestBacklogBehindAFailure: what is settled does not count while an update before it is being tried again.
+func TestBacklogBehindAFailure(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), dispatch.WithDelay(time.Hour))
+	fake.Refuse(91000, "mary")
+	set(t, q, user("mary", "1"))
+	run(t, q, quickClient(fake))
+	for k := range 10 {
+		set(t, q, user("john", fmt.Sprint(k)))
+	}
+	eventually(t, "only one waits", func() bool { return stats(t, q).Backlog == 1 && fake.Attrs("john")["city"] == "9" })
+	set(t, q, user("mary", "2"))
+	assert.Equal(t, 2, stats(t, q).Backlog)
+}
+
 // TestInvalidUpdateDoesNotHoldOthers: the Client refuses what the queue takes, and with it all that would have been sent together.
 func TestInvalidUpdateDoesNotHoldOthers(t *testing.T) {
 	t.Parallel()

@@ -46,7 +46,10 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 	defer s.release()
 	a, v := s.post(&exchange{command: s.command, sent: sent{usersig: usersig, body: body, impersonal: s.command.impersonal}}, e)
 	v.epoch = epoch
-	s.learn(h, &v, usersig)
+	if code, ok := errors.AsType[Code](v.err); ok && code.aboutUserSig() {
+		s.signing.drop(usersig)
+	}
+	h.escalate(&v)
 	return a, v
 }
 
@@ -164,11 +167,8 @@ func (s *sender) notAdmitted(err error) verdict {
 	return v
 }
 
-// learn records what the verdict says about the UserSig, and makes a verdict fatal whose retry has failed in the same way.
-func (s *sender) learn(h *history, v *verdict, usersig string) {
-	if code, ok := errors.AsType[Code](v.err); ok && code.aboutUserSig() {
-		s.signing.drop(usersig)
-	}
+// escalate makes a verdict fatal whose retry has failed in the same way.
+func (h *history) escalate(v *verdict) {
 	if v.class != classAccountCheck {
 		h.accountChecks = 0
 	}

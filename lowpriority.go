@@ -44,13 +44,15 @@ func LowPriority(l Limiter) Limiter {
 	return low
 }
 
-// behind returns the Limiter that lets the callers of l through: l, or the one that l gives way to.
+// behind returns the Limiter that lets the callers of l through: l, the one that l gives way to, or the one that l watches.
 func behind(l Limiter) Limiter {
-	switch low := l.(type) {
+	switch front := l.(type) {
 	case *lowPriority:
-		return behind(low.limiter)
+		return behind(front.limiter)
 	case lowPriorityN:
-		return behind(low.limiter)
+		return behind(front.limiter)
+	case interface{ Behind() Limiter }: // of package oteltimpush
+		return behind(front.Behind())
 	}
 	return l
 }

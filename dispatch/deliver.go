@@ -25,9 +25,13 @@ func (q *Queue) deliver(ctx context.Context, c *timpush.Client, batch []item) {
 			users, places = append(users, i.user), append(places, k)
 		}
 	}
-	if len(users) > 0 {
+	for len(users) > 0 {
 		_, err := c.SetAttr(ctx, users)
 		setOutcomes(batch, places, err)
+		if _, isInvalid := errors.AsType[*timpush.InputErrors](err); !isInvalid {
+			break
+		}
+		users, places = timpush.Remaining(err, users), timpush.Remaining(err, places) // of which nothing was sent, for the faults of others
 	}
 	q.storeLetters(ctx, batch)
 }
@@ -50,10 +54,7 @@ func setOutcomes(batch []item, places []int, err error) {
 			}
 			batch[k].setOutcome(outcome, u.Err)
 		}
-	case isInvalid: // nothing was sent, for the faults of some
-		for _, k := range places {
-			batch[k].setOutcome(timpush.NotSent, err)
-		}
+	case isInvalid:
 		for _, fault := range invalid.Faults {
 			batch[places[fault.Index]].setOutcome(timpush.Rejected, fault)
 		}

@@ -57,8 +57,10 @@ const (
 //
 // Values of an account arrive in the order in which they were stored, also across replicas, crashes and retries, except
 // for what the network holds back: a request that was cut off may be applied late. An update can be sent twice: after a
-// crash those that were in flight or settled within the last quarter of a second. It is then merged with everything that
-// the crashed dispatcher may have sent of the account, so that no value goes back to an earlier one.
+// crash those that were in flight or settled within the last quarter of a second, and those stored behind one that had failed up to
+// three times. It is then merged with everything that
+// the crashed dispatcher may have sent of the account, so that no value goes back to an earlier one, unless one of these updates
+// is refused for its own data: then they are sent one after the other.
 //
 // Messages that are stored and cannot be read any more, since the disk or an operator has lost them, are counted in
 // [Stats].Lost and logged as errors. The others are sent.
@@ -169,7 +171,7 @@ func (d *dispatcher) begin(ctx context.Context) (*reader, error) {
 	if end := min(r.Horizon, info.State.LastSeq); end > r.Floor {
 		d.replay = end
 	}
-	r.Paused = ""
+	r.Paused, r.Ahead = "", 0
 	return &reader{queue: d.queue, created: r.Created, next: r.Floor + 1}, d.save(ctx)
 }
 
@@ -403,6 +405,7 @@ func (d *dispatcher) settle(a *account) {
 		}
 	}
 	a.recorded = max(a.recorded-a.taken, 0)
+	d.changed = true
 	d.pending -= a.taken
 	a.updates = a.updates[a.taken:]
 	a.taken, a.tries, a.notUntil, a.closing = 0, 0, time.Time{}, false

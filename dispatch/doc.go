@@ -19,7 +19,8 @@
 //     that a value that has been replaced may not be sent at all.
 //   - An update can be sent more than once: after a fault that leaves open whether it was applied, and after a crash.
 //     Even then no value goes back: what is sent again is the latest value that the crashed process can have sent, or a
-//     later one.
+//     later one. Only if one of the updates of the account is refused for its own data, so that they cannot be sent together, do
+//     values before the latest return until that one is sent.
 //   - What is lost by a damaged disk or by an operator who deletes it is counted in [Stats].Lost and logged as an error with its
 //     sequences. Everything else is sent.
 //

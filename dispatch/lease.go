@@ -30,6 +30,7 @@ type record struct {
 	Read        position      `json:"read,omitzero"`     // the last message that was read
 	Passed      uint64        `json:"passed"`            // updates up to the floor, since the queue was made
 	Purged      uint64        `json:"purged"`            // of these, in messages that have been deleted
+	Ahead       uint64        `json:"ahead,omitempty"`   // updates after the floor that are settled, or in Later
 	Redelivered uint64        `json:"redelivered"`       // updates sent again since the queue was made
 	Lost        uint64        `json:"lost,omitempty"`    // messages found missing since the queue was made
 	Missing     []span        `json:"missing,omitempty"` // which, the latest of them

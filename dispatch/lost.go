@@ -42,12 +42,12 @@ func (r *record) miss(from, to, n uint64) {
 func (r *record) rewind(info *jetstream.StreamInfo) {
 	r.Settled = max(r.Settled, r.Floor)
 	r.Created, r.Floor, r.Horizon = info.Created, max(info.State.FirstSeq, 1)-1, info.State.LastSeq
-	r.Read, r.Passed, r.Purged, r.Marks = position{}, 0, 0, nil
+	r.Read, r.Passed, r.Purged, r.Ahead, r.Marks = position{}, 0, 0, 0, nil
 }
 
 // shorten makes the record fit a stream that has lost its end, all of which was stored before.
 func (r *record) shorten(last uint64) {
-	r.Floor, r.Horizon = min(r.Floor, last), min(r.Horizon, last)
+	r.Floor, r.Horizon, r.Ahead = min(r.Floor, last), min(r.Horizon, last), 0
 	r.Marks = slices.DeleteFunc(r.Marks, func(m mark) bool { return m.Seq > last })
 	if r.Read.Seq > last {
 		r.Read = position{}

@@ -54,7 +54,10 @@ func (d *dispatcher) park() map[*account]int {
 			room -= u.size()
 		}
 	}
-	d.record.Later = d.record.Later[:0:0]
+	d.record.Later, d.record.Ahead = d.record.Later[:0:0], 0
+	for _, m := range d.log {
+		d.record.Ahead += uint64(m.total - m.open)
+	}
 	for a := range d.parked {
 		n, rest := a.recordedRest(), a.rest()
 		for ; n < len(rest) && room > 0; n++ {
@@ -63,6 +66,7 @@ func (d *dispatcher) park() map[*account]int {
 			}
 		}
 		recorded[a] = n
+		d.record.Ahead += uint64(n - a.recordedRest()) // forget takes them off their messages
 		if n > 0 {
 			d.record.Later = append(d.record.Later, parked{a.tries, slices.Clone(rest[:n])})
 		}

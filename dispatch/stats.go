@@ -78,7 +78,7 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 		settled = 0
 	}
 	s := Stats{
-		Backlog: stored(info.State.Subjects) - settled, Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),
+		Backlog: stored(info.State.Subjects) - settled - int(r.Ahead), Redelivered: int(r.Redelivered), DeadLetters: int(dead.State.Msgs),
 		Lost: int(lost), LostAt: r.lostAt(lost), Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes, Active: r.Owner, Paused: r.Paused,
 	}
 	first := max(r.Floor+1, info.State.FirstSeq)

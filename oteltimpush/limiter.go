@@ -22,7 +22,7 @@ import (
 // priority, watch what [timpush.LowPriority] returns, and give that the Limiter itself. The Limiter has a method WaitN if l
 // has one. If l is nil, so is what WatchLimiter returns.
 func (o *Observer) WatchLimiter(name string, l timpush.Limiter) timpush.Limiter {
-	if l == nil {
+	if standard, ok := l.(*rate.Limiter); l == nil || ok && standard == nil {
 		return nil
 	}
 	attrs := append([]attribute.KeyValue{limiterKey.String(name)}, o.sets.extra...)
@@ -62,6 +62,9 @@ func (w watchedLimiterN) WaitN(ctx context.Context, n int) error {
 	defer w.waiting.Add(ctx, -1, w.option)
 	return w.tooEarly(ctx, w.many.WaitN(ctx, n))
 }
+
+// Behind returns the Limiter that is watched, for the checks of [timpush.NewClient].
+func (w *watchedLimiter) Behind() timpush.Limiter { return w.limiter }
 
 // tooEarly adds context.DeadlineExceeded to the error of a *rate.Limiter, which says only in its text that the deadline of ctx
 // comes too early. The client does this for one that it sees itself.

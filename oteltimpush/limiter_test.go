@@ -2,6 +2,7 @@ package oteltimpush_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -50,6 +51,22 @@ func TestLimiterWithoutTokens(t *testing.T) {
 	})
 	assert.False(t, counts, "the client would call it for recipients")
 	assert.Nil(t, out.observer.WatchLimiter("users", nil), "NewClient refuses it")
+	assert.Nil(t, out.observer.WatchLimiter("users", (*rate.Limiter)(nil)), "each collection of the metrics would panic")
+}
+
+// TestLimiterThatLetsNothingThrough: NewClient refuses what it refuses of a Limiter that is not watched.
+func TestLimiterThatLetsNothingThrough(t *testing.T) {
+	t.Parallel()
+	out := newTelemetry(t)
+	for want, l := range map[string]timpush.Limiter{
+		"a rate that is not above 0 lets nothing through":            timpush.NewLimiter(0),
+		"a burst of 5 is less than the 30 recipients of a request":   rate.NewLimiter(30, 5),
+		"WithQuota: a rate that is not above 0 lets nothing through": timpush.LowPriority(timpush.NewLimiter(0)),
+	} {
+		config := timpush.Config{SDKAppID: 1400000000, SecretKey: strings.Repeat("0", 64), Identifier: "administrator"}
+		_, err := timpush.NewClient(config, timpush.WithQuota(timpush.QuotaRecipients, out.observer.WatchLimiter("recipients", l)))
+		require.ErrorContains(t, err, want)
+	}
 }
 
 // TestLimiterOfRecipients: the one of PushTo has WaitN, also when it is watched.

@@ -184,7 +184,7 @@ func (l *Limiter) WaitN(ctx context.Context, n int) error {
 		}
 		switch {
 		case !s.reserved || l.pausedSince(s.asked):
-		case time.Since(s.at) > missedBy:
+		case s.late() > missedBy:
 			missed++
 		default:
 			return nil
@@ -276,6 +276,13 @@ type slot struct {
 	at       time.Time
 	asked    time.Time
 	reserved bool
+}
+
+// late returns how long ago the slot was, also by the wall clock: the monotonic one stands still while a machine sleeps.
+func (s slot) late() time.Duration {
+	now := time.Now()
+	passed := max(now.Sub(s.asked), now.Round(0).Sub(s.asked.Round(0)))
+	return passed - s.at.Sub(s.asked)
 }
 
 func (l *Limiter) reserve(ctx context.Context, calls int) (slot, error) {

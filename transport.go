@@ -38,16 +38,23 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	if t.TLSNextProto["h2"] != nil { // of golang.org/x/net/http2, with the connections and the times of the transport that t is a copy of
 		t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
 	}
-	t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, s.attemptTimeout/10*4)
+	connecting := s.attemptTimeout / 10 * 4
+	if t.TLSHandshakeTimeout <= 0 || t.TLSHandshakeTimeout > connecting {
+		t.TLSHandshakeTimeout = connecting
+	}
 	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 		if answer.StatusCode == http.StatusOK {
 			return nil
 		}
 		return &proxyError{answer.StatusCode}
 	}
-	if dial := t.DialContext; dial != nil {
+	dial := t.DialContext
+	if dial == nil && t.Dial == nil { //nolint:staticcheck // the program may have set it
+		dial = new(net.Dialer).DialContext
+	}
+	if dial != nil {
 		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, s.attemptTimeout/10*4)
+			ctx, cancel := context.WithTimeout(ctx, connecting)
 			defer cancel()
 			return dial(ctx, network, address)
 		}

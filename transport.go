@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -36,7 +37,10 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	t.DisableCompression = true // answers are short, and compression costs more than it saves
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: s.attemptTimeout / 10 * 3, PingTimeout: s.attemptTimeout / 5}
 	if t.TLSNextProto["h2"] != nil { // of golang.org/x/net/http2, with the connections and the times of the transport that t is a copy of
-		t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
+		t.TLSNextProto = nil
+	}
+	if t.TLSNextProto == nil && t.TLSClientConfig != nil && slices.Contains(t.TLSClientConfig.NextProtos, "h2") {
+		t.ForceAttemptHTTP2 = true // else a copy would offer HTTP/2 as its original does, and not speak it
 	}
 	connecting := s.attemptTimeout / 10 * 4
 	if t.TLSHandshakeTimeout <= 0 || t.TLSHandshakeTimeout > connecting {

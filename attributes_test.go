@@ -431,6 +431,26 @@ func TestKnownNamesAreUsedWhileTheyAreRead(t *testing.T) {
 	})
 }
 
+// TestPreflightThatWaitsForAnother returns the documented error when its time is over.
+func TestPreflightThatWaitsForAnother(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := appOfMixed(t)
+		s.Inject(timpushtest.Hang())
+		c := client(s)
+		var other sync.WaitGroup
+		other.Go(func() { assert.NoError(t, c.Preflight(t.Context(), mixed[:1])) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := c.Preflight(ctx, mixed[:1])
+		other.Wait()
+		var failed *timpush.CallError
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, timpush.NotSent, failed.Outcome)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
 func TestNamesAreReadOnceForAllThatWait(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))

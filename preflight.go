@@ -182,7 +182,7 @@ func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (
 		return known, nil // also while another call, for which they are too old, reads them
 	}
 	if takeLock(ctx, p.lock) != nil {
-		return nil, ended(ctx)
+		return nil, &CallError{getAttrName.path, NotSent, ended(ctx)}
 	}
 	defer func() { <-p.lock }()
 	for {

@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -43,9 +44,7 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 		t.ForceAttemptHTTP2 = true // else a copy would offer HTTP/2 as its original does, and not speak it
 	}
 	connecting := s.attemptTimeout / 10 * 4
-	if t.TLSHandshakeTimeout <= 0 || t.TLSHandshakeTimeout > connecting {
-		t.TLSHandshakeTimeout = connecting
-	}
+	t.TLSHandshakeTimeout = min(cmp.Or(t.TLSHandshakeTimeout, connecting), connecting) // 0 is no limit
 	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 		if answer.StatusCode == http.StatusOK {
 			return nil

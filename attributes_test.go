@@ -406,6 +406,51 @@ func TestNamesAreReadAgainOnlyForARefusal(t *testing.T) {
 	})
 }
 
+// TestKnownNamesAreUsedWhileTheyAreRead for a call that wants newer ones.
+func TestKnownNamesAreUsedWhileTheyAreRead(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := appOfMixed(t)
+		c := client(s, timpush.WithPreflight(), timpush.WithAccountTypes(registrationIDs))
+		_, err := c.SetAttr(t.Context(), mixed[:1])
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		s.Inject(timpushtest.Hang())
+		var other sync.WaitGroup
+		other.Go(func() {
+			_, err := c.SetAttr(t.Context(), mixed[1:2])
+			assert.ErrorIs(t, err, timpush.ErrInvalidAttr)
+		})
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err = c.SetAttr(ctx, mixed[:1])
+		require.NoError(t, err)
+		assert.Less(t, time.Since(began), 100*time.Millisecond)
+		other.Wait()
+	})
+}
+
+// TestPreflightThatWaitsForAnother returns the documented error when its time is over.
+func TestPreflightThatWaitsForAnother(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := appOfMixed(t)
+		s.Inject(timpushtest.Hang())
+		c := client(s)
+		var other sync.WaitGroup
+		other.Go(func() { assert.NoError(t, c.Preflight(t.Context(), mixed[:1])) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := c.Preflight(ctx, mixed[:1])
+		other.Wait()
+		var failed *timpush.CallError
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, timpush.NotSent, failed.Outcome)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
 func TestNamesAreReadOnceForAllThatWait(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))

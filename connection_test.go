@@ -146,6 +146,26 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 	}
 }
 
+// TestHTTP2OfACopy: a copy of a transport that has found out by itself that it can use HTTP/2 offers it to the server, and so must speak it.
+func TestHTTP2OfACopy(t *testing.T) {
+	t.Parallel()
+	for name, original := range map[string]*http.Transport{"without a dialer": {}, "with an own one": {ForceAttemptHTTP2: true, DialContext: new(net.Dialer).DialContext}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := timpushtest.Start(t, timpushtest.WithHTTP2())
+			own, ok := s.HTTPClient().Transport.(*http.Transport)
+			require.True(t, ok)
+			transport := original.Clone()
+			transport.TLSClientConfig.RootCAs = own.TLSClientConfig.RootCAs
+			transport = timpush.OwnTransport(transport, 10*time.Second)
+			t.Cleanup(transport.CloseIdleConnections)
+			result, err := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport})).SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			assert.Equal(t, 1, result.Requests)
+		})
+	}
+}
+
 // TestStreamThatIsReset: over HTTP/2 the transport repeats by itself what was reset with PROTOCOL_ERROR, although the server may have
 // applied it, and without a quota.
 func TestStreamThatIsReset(t *testing.T) {

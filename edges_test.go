@@ -274,6 +274,9 @@ func TestTimesOfTheTransport(t *testing.T) {
 	assert.Greater(t, transport.WriteBufferSize, 10_000, "a request of 100 users goes out at once")
 	short := timpush.OwnTransport(&http.Transport{TLSHandshakeTimeout: time.Second}, 10*time.Second)
 	assert.Equal(t, time.Second, short.TLSHandshakeTimeout)
+	unlimited := timpush.OwnTransport(&http.Transport{}, 10*time.Second)
+	assert.Equal(t, 4*time.Second, unlimited.TLSHandshakeTimeout, "one that hangs would keep its place among the connections")
+	require.NotNil(t, unlimited.DialContext, "as above")
 }
 
 func TestNamesOfQuotas(t *testing.T) {

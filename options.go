@@ -49,7 +49,8 @@ func (s *settings) require(ok bool, fault string) {
 // that has died silently may be used until the kernel closes it. With a transport that retries by itself a request may be
 // applied more than once.
 // After an attempt that timed out, its idle connections are closed, since they may be dead as well.
-// If not given, or without a Transport, the client makes one, with as many connections for each quota as MaxInFlight.
+// If not given, or without a Transport, the client makes one, with as many connections for each quota as MaxInFlight; where
+// [http.DefaultTransport] is no *http.Transport, as when it has been wrapped, it uses that as it is.
 func WithHTTPClient(h *http.Client) Option {
 	return func(s *settings) {
 		s.httpClient = h

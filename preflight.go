@@ -54,6 +54,10 @@ func (k *knownNames) age() time.Duration {
 	return max(time.Since(k.read), time.Since(k.read.Round(0)))
 }
 
+func (k *knownNames) good(life time.Duration) bool {
+	return k != nil && k.failed == nil && k.age() <= life
+}
+
 // retry reports whether a call that began then reads the names again, after they could not be read. A reason to stop is one for those
 // that waited for the answer: later calls may find it corrected. So is any failure for those in no hurry, or each would take as long, one
 // after the other.
@@ -174,14 +178,17 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []en
 // known returns the names, not older than life. One call at a time reads them, for all that wait.
 func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (*knownNames, error) {
 	began := time.Now()
+	if known := p.names.Load(); known.good(life) {
+		return known, nil // also while another call, for which they are too old, reads them
+	}
 	if takeLock(ctx, p.lock) != nil {
-		return nil, ended(ctx)
+		return nil, &CallError{getAttrName.path, NotSent, ended(ctx)}
 	}
 	defer func() { <-p.lock }()
 	for {
 		known := p.names.Load()
 		switch {
-		case known != nil && known.failed == nil && known.age() <= life:
+		case known.good(life):
 			return known, nil
 		case known != nil && known.failed != nil && !known.retry(began, hurry):
 			return nil, known.failed

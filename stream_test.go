@@ -305,7 +305,7 @@ func TestStreamIsStoppedAfterItsSource(t *testing.T) {
 	t.Parallel()
 	for name, faults := range map[string][]timpushtest.Fault{
 		"refused last": {{}, timpushtest.Delay(time.Second, timpushtest.ErrorCode(70009))},
-		"done last":    {timpushtest.ErrorCode(70009), timpushtest.Delay(time.Second, timpushtest.Fault{})},
+		"done last":    {timpushtest.Delay(time.Millisecond, timpushtest.ErrorCode(70009)), timpushtest.Delay(time.Second, timpushtest.Fault{})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {

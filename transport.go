@@ -1,11 +1,13 @@
 package timpush
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -36,18 +38,26 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	t.DisableCompression = true // answers are short, and compression costs more than it saves
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: s.attemptTimeout / 10 * 3, PingTimeout: s.attemptTimeout / 5}
 	if t.TLSNextProto["h2"] != nil { // of golang.org/x/net/http2, with the connections and the times of the transport that t is a copy of
-		t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
+		t.TLSNextProto = nil
 	}
-	t.TLSHandshakeTimeout = min(t.TLSHandshakeTimeout, s.attemptTimeout/10*4)
+	if t.TLSNextProto == nil && t.TLSClientConfig != nil && slices.Contains(t.TLSClientConfig.NextProtos, "h2") {
+		t.ForceAttemptHTTP2 = true // else a copy would offer HTTP/2 as its original does, and not speak it
+	}
+	connecting := s.attemptTimeout / 10 * 4
+	t.TLSHandshakeTimeout = min(cmp.Or(t.TLSHandshakeTimeout, connecting), connecting) // 0 is no limit
 	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 		if answer.StatusCode == http.StatusOK {
 			return nil
 		}
 		return &proxyError{answer.StatusCode}
 	}
-	if dial := t.DialContext; dial != nil {
+	dial := t.DialContext
+	if dial == nil && t.Dial == nil { //nolint:staticcheck // the program may have set it
+		dial = new(net.Dialer).DialContext
+	}
+	if dial != nil {
 		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, s.attemptTimeout/10*4)
+			ctx, cancel := context.WithTimeout(ctx, connecting)
 			defer cancel()
 			return dial(ctx, network, address)
 		}

@@ -16,7 +16,7 @@ import (
 // UserSig returns a new UserSig and the time at which it expires. The client keeps it for four fifths of its lifetime, or
 // until the server calls it expired or wrong; with a zero time, or one that has passed by the clock of this machine, it keeps
 // nothing and calls UserSig for every attempt. It is called for one request at a time; ctx ends with the call that needs the UserSig, and after the attempt timeout
-// (see [WithAttemptTimeout]). An error costs one attempt.
+// (see [WithAttemptTimeout]). An error costs one attempt of each request that waits for it.
 type Signer interface {
 	UserSig(ctx context.Context) (usersig string, expires time.Time, err error)
 }
@@ -64,8 +64,8 @@ type userSigs struct {
 	mu               sync.Mutex // guards the following
 	usersig          string     // "": none
 	renewAt, expires time.Time
-	late             error // of the last renewal that took all of its time
-	lateAt           time.Time
+	failure          error // of the last renewal that failed while its caller had time
+	failedAt         time.Time
 }
 
 func (u *userSigs) get(ctx context.Context) (string, error) {
@@ -86,7 +86,7 @@ func (u *userSigs) get(ctx context.Context) (string, error) {
 		return usersig, nil
 	}
 	if !usable {
-		if err := u.lateSince(began); err != nil {
+		if err := u.failedSince(began); err != nil {
 			return "", err
 		}
 		return u.renew(ctx)
@@ -108,13 +108,13 @@ func (u *userSigs) last() (usersig string, usable, fresh bool) {
 	return u.usersig, usable, usable && now.Before(u.renewAt)
 }
 
-// lateSince returns the error of a renewal that took all of its time and ended after a request began to wait for it. If each of many that
-// wait took as long, one after the other, a call would wait for hours.
-func (u *userSigs) lateSince(began time.Time) error {
+// failedSince returns the error of a renewal that failed after a request began to wait for it. If each of many that wait took as long, one
+// after the other, a call would wait for hours.
+func (u *userSigs) failedSince(began time.Time) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.lateAt.After(began) {
-		return u.late
+	if u.failedAt.After(began) {
+		return u.failure
 	}
 	return nil
 }
@@ -132,8 +132,8 @@ func (u *userSigs) renew(caller context.Context) (string, error) {
 	if err != nil {
 		u.renewAt = now.Add(renewPause)
 		err = &signerError{foreign(withoutCause(ctx, err))}
-		if ctx.Err() != nil && caller.Err() == nil {
-			u.late, u.lateAt = err, time.Now()
+		if caller.Err() == nil {
+			u.failure, u.failedAt = err, time.Now()
 		}
 		return "", err
 	}

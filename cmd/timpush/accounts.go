@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -205,6 +206,8 @@ func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(
 		return nil, nil, usage(errors.New("which accounts? give them, or --file FILE with one on each line"))
 	case l.file != "" && len(l.args) > 0:
 		return nil, nil, usage(errors.New("give either accounts or --file, not both"))
+	case slices.Contains(l.args, ""):
+		return nil, nil, usage(errors.New("an account is empty; is a variable not set?"))
 	case l.file == "":
 		return l.arguments, func() {}, nil
 	case l.file == "-":

@@ -360,7 +360,7 @@ func TestBatchIsInterrupted(t *testing.T) {
 			time.Sleep(30 * time.Millisecond) // until the result is recorded
 			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 			if hangs {
-				time.Sleep(100 * time.Millisecond)
+				time.Sleep(300 * time.Millisecond)
 				require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 			}
 			_, code, errs := ended(cmd, text)
@@ -377,6 +377,23 @@ func TestBatchIsInterrupted(t *testing.T) {
 			w.once(6)
 		})
 	}
+}
+
+// The two signals of timeout(1), which come together, are one: the request in flight gets its answer.
+func TestBatchIsInterruptedByTimeout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithLatency(500*time.Millisecond, 0))
+	w.write("u.csv", accounts(6))
+	cmd, text := w.started(helloAt(2)...)
+	require.Eventually(t, func() bool { return len(w.fake.Calls()) > 0 }, 20*time.Second, time.Millisecond)
+	for range 2 {
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		time.Sleep(5 * time.Millisecond)
+	}
+	_, code, errs := ended(cmd, text)
+	assert.Equal(t, 3, code, errs)
+	assert.False(t, w.has("u.csv.unknown.ndjson"))
+	assert.Len(t, w.listed("u.csv.notsent.ndjson"), 4)
 }
 
 // Ctrl-C ends tee and the like, too, and a shell tells twice that its terminal was closed: the request in flight gets its answer even so.
@@ -398,7 +415,7 @@ func TestBatchIsInterruptedWithItsReader(t *testing.T) {
 			require.NoError(t, reader.Close())
 			for _, s := range signals {
 				require.NoError(t, cmd.Process.Signal(s))
-				time.Sleep(50 * time.Millisecond)
+				time.Sleep(150 * time.Millisecond)
 			}
 			require.Error(t, cmd.Wait())
 			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), cmd.ProcessState)

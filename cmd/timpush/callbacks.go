@@ -87,9 +87,13 @@ func (l *listening) run(ctx context.Context) (err error) {
 	if l.app, err = source.LoadApp(); err != nil {
 		return usage(err)
 	}
+	token, given := os.LookupEnv(tokenVariable)
+	if given && token == "" { // as from a secret that is missing: everybody could post events
+		return usage(errors.New(tokenVariable + " is empty: set it to the token, or unset it if there is none"))
+	}
 	l.events, l.refused = make(chan any, maxUnprinted), map[int]bool{}
 	handler, err := timpush.NewCallbackHandler(timpush.Callbacks{
-		SDKAppID: l.app, Token: os.Getenv(tokenVariable),
+		SDKAppID: l.app, Token: token,
 		Push: func(_ context.Context, events []timpush.PushEvent) error { return take(l, events) },
 		Chat: func(_ context.Context, events []timpush.ChatPushEvent) error { return take(l, events) },
 		Other: func(_ context.Context, command string, item []byte) error {

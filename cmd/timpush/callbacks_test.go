@@ -176,6 +176,11 @@ func TestCallbacksUsage(t *testing.T) {
 		assert.Equal(t, test.code, r.code)
 		assert.Contains(t, r.err, test.says)
 	}
+	w.with("TIMPUSH_CALLBACK_TOKEN=")
+	r := w.run("callbacks", "--listen", "127.0.0.1:0", "--count", "1")
+	assert.Equal(t, 2, r.code, "without its token everybody could post events")
+	assert.Contains(t, r.err, "TIMPUSH_CALLBACK_TOKEN is empty")
+	w.without("TIMPUSH_CALLBACK_TOKEN")
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		return // not on this system

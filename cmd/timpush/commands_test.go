@@ -33,7 +33,7 @@ func TestGetAndRemoveAttr(t *testing.T) {
 	assert.Contains(t, r.out, "1 done")
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("mary"))
 	for _, args := range [][]string{
-		{"remove-attr", "mary"}, {"get-attr"}, {"get-attr", "--file", "x", "mary"}, {"remove-attr", "--names", "a,,b", "mary"}, {"revoke", "", "--yes"},
+		{"remove-attr", "mary"}, {"get-attr"}, {"get-attr", "--file", "x", "mary"}, {"get-attr", "mary", ""}, {"remove-attr", "--names", "a,,b", "mary"}, {"revoke", "", "--yes"},
 	} {
 		assert.Equal(t, 2, w.run(args...).code, args)
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -60,7 +61,7 @@ func run() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ending...)
 	defer stop()
-	context.AfterFunc(ctx, stop) // the second signal ends the program, unless a command waits for it
+	context.AfterFunc(ctx, func() { time.AfterFunc(2*together, stop) }) // the second signal ends the program, unless a command waits for it
 	root, out, errs := newRoot(), &output{file: os.Stdout}, &output{file: os.Stderr}
 	root.SetOut(out)
 	root.SetErr(errs)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -163,6 +164,9 @@ func connectNATS(source settings.Source, refused func(error)) (*nats.Conn, error
 		creds = source.Env("TIMPUSH_NATS_CREDS")
 	}
 	if creds != "" {
+		if _, err := os.Stat(creds); err != nil {
+			return nil, usage(fmt.Errorf("the credentials: %w", err))
+		}
 		options = append(options, nats.UserCredentials(creds))
 	}
 	conn, err := nats.Connect(servers, options...)

@@ -203,9 +203,22 @@ func TestCheckpointRefusesWhatIsNotItsOwn(t *testing.T) {
 	refuse("belongs to the app", "--sdkappid", "1400000001")
 	refuse(`--map was "map[]" and is "map[city:country]"`, "--map", "city=country")
 	refuse(`--null was "[]" and is "none"`, "--null=")
+	refuse(`--failures was "u.csv.failed.ndjson" and is "other.ndjson"`, "--failures", "other.ndjson")
 	r := w.run("set-attr", "--restart", "u.csv")
 	require.Equal(t, 0, r.code, r.err)
 	w.stored(8000)
+}
+
+// The input is the same file under each of its names, as in a shell and in a nightly job.
+func TestResumeUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"./u.csv", "DIR/u.csv"} {
+		w := interrupted(t, 4000)
+		r := w.run("set-attr", strings.Replace(name, "DIR", w.dir, 1))
+		require.Equal(t, 0, r.code, r.err)
+		assert.Contains(t, r.err, "finished by earlier runs")
+		w.stored(4000)
+	}
 }
 
 // The file of a nightly job is a new one each night, also after a run that was interrupted: nothing can resume that.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -319,6 +320,15 @@ func (j *job) nameFiles() {
 	j.rejects = cmp.Or(j.rejects, base+".rejected.ndjson")
 }
 
+// beside names a file as seen from the directory of the checkpoint: it is the same one for each name of the input.
+func (j *job) beside(name string) string {
+	seen, err := filepath.Rel(filepath.Dir(place(j.checkpoint)), place(name))
+	if err != nil { // on another drive
+		return place(name)
+	}
+	return seen
+}
+
 // client makes the client, whose requests pass the gate. That of a dry run sends nothing.
 func (j *job) client(gate *gate) (client *timpush.Client, err error) {
 	var options []timpush.Option
@@ -346,7 +356,7 @@ func (j *job) checkpointJob() (checkpoint.Job, error) {
 	what := checkpoint.Job{App: fmt.Sprintf("%d at %s", s.SDKAppID, s.Service()), Reading: map[string]string{
 		"account": j.reading.Account, "map": fmt.Sprint(j.reading.Names), "ignore": fmt.Sprint(j.reading.Ignore),
 		"only": fmt.Sprint(j.reading.Only), "format": j.format, "delimiter": j.delimiter, "encoding": j.encoding, "sheet": j.reading.Sheet,
-		"null": fmt.Sprintf("%q", j.reading.Null), "trim": fmt.Sprint(j.reading.Trim), "failures": j.failures, "rejects": j.rejects,
+		"null": fmt.Sprintf("%q", j.reading.Null), "trim": fmt.Sprint(j.reading.Trim), "failures": j.beside(j.failures), "rejects": j.beside(j.rejects),
 	}}
 	if j.reading.Null != nil && len(j.reading.Null) == 0 { // --null=, which is not the same as no flag
 		what.Reading["null"] = "none"

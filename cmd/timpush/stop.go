@@ -156,9 +156,12 @@ func untilEnd[T any](ctx context.Context, read func() (T, error)) (T, error) {
 // output as well, such as tee, and a shell tells once more that its terminal was closed.
 func survive() { signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) }
 
+// together is how long signals count as one: timeout(1) sends its own to the program, and at once to the program's group.
+const together = 50 * time.Millisecond
+
 // nextSignal returns a channel that receives the next signal to end.
 func nextSignal() <-chan os.Signal {
 	c := make(chan os.Signal, 1)
-	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	time.AfterFunc(together, func() { signal.Notify(c, os.Interrupt, syscall.SIGTERM) })
 	return c
 }

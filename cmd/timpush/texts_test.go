@@ -201,7 +201,9 @@ func TestNoRows(t *testing.T) {
 	}
 	w.write("u.csv", "") // as mysql -B writes what has no rows
 	assert.Contains(t, w.run("set-attr", "u.csv").err, "u.csv: it is empty: the first line must name the columns")
-	for _, args := range []string{"set-attr u.csv", "set-attr --dry-run u.csv", "set-attr --map a=city u.csv", "set-attr -"} {
+	w.write("u.xlsx", string(workbook(t, nil)))
+	assert.Contains(t, w.run("set-attr", "u.xlsx").err, `the sheet "Users" is empty: its first row must name the columns`)
+	for _, args := range []string{"set-attr u.xlsx", "set-attr --dry-run u.xlsx", "set-attr u.csv", "set-attr --dry-run u.csv", "set-attr --map a=city u.csv", "set-attr -"} {
 		w.in = ""
 		r := w.run(append(strings.Fields(args), "--allow-empty")...)
 		assert.Equal(t, 0, r.code, r.err)

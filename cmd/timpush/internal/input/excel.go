@@ -157,6 +157,10 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 		return fmt.Errorf("the sheet %q cannot be read: %w", e.name, err)
 	}
 	header, err := e.nextRow()
+	if errors.Is(err, io.EOF) && o.AllowEmpty {
+		e.cols = &layout{account: -1, options: o, notes: notes}
+		return nil
+	}
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("the sheet %q is empty: its first row must name the columns; other sheets are read with --sheet", e.name)
 	}

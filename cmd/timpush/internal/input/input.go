@@ -54,7 +54,7 @@ type Options struct {
 	Trim      bool              // white space around values is left out
 	Stopped   func() error      // why a text is not read on, or nil, before each part; a line can be of any length. nil: it always is
 
-	AllowEmpty   bool // a CSV file may have not even a header
+	AllowEmpty   bool // a CSV file or a sheet may have not even a header
 	AccountsOnly bool // every column but that of the account is ignored
 	NoHeader     bool // of CSV with AccountsOnly: the first row is an account, and does not name the column
 }

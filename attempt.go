@@ -241,7 +241,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		return resp.StatusCode, nil, nil
 	}
 	most := cmp.Or(s.command.maxAnswer, maxAnswer)
-	text, err := io.ReadAll(io.LimitReader(untilEnd(ctx, resp.Body), int64(most)+1))
+	text, err := io.ReadAll(&answerReader{io.LimitedReader{R: resp.Body, N: int64(most) + 1}, ctx})
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		return resp.StatusCode, text, nil // the status says enough
@@ -251,19 +251,20 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	return resp.StatusCode, text, s.failed(ctx, err)
 }
 
-// untilEnd returns a reader that ends with ctx: the body of a caller's transport may come byte by byte, or empty without end.
-func untilEnd(ctx context.Context, body io.Reader) io.Reader {
-	return readerFunc(func(p []byte) (int, error) {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		return body.Read(p)
-	})
+// answerReader reads an answer up to a length and until ctx ends: the body of a caller's transport may come byte by byte, or empty without
+// end.
+type answerReader struct {
+	io.LimitedReader
+	ctx context.Context
 }
 
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+// Read reads a part of the answer.
+func (r *answerReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.LimitedReader.Read(p)
+}
 
 // untilConnected leaves half of the time to another host if no connection comes, where there is one: a host that drops packets would
 // take all of it.

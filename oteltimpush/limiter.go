@@ -2,7 +2,6 @@ package oteltimpush
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -54,30 +53,17 @@ type watchedLimiterN struct {
 func (w *watchedLimiter) Wait(ctx context.Context) error {
 	w.waiting.Add(ctx, 1, w.option)
 	defer w.waiting.Add(ctx, -1, w.option)
-	return w.tooEarly(ctx, w.limiter.Wait(ctx))
+	return w.limiter.Wait(ctx)
 }
 
 func (w watchedLimiterN) WaitN(ctx context.Context, n int) error {
 	w.waiting.Add(ctx, 1, w.option)
 	defer w.waiting.Add(ctx, -1, w.option)
-	return w.tooEarly(ctx, w.many.WaitN(ctx, n))
+	return w.many.WaitN(ctx, n)
 }
 
 // Behind returns the Limiter that is watched, for the checks of [timpush.NewClient].
 func (w *watchedLimiter) Behind() timpush.Limiter { return w.limiter }
-
-// tooEarly adds context.DeadlineExceeded to the error of a *rate.Limiter, which says only in its text that the deadline of ctx
-// comes too early. The client does this for one that it sees itself.
-func (w *watchedLimiter) tooEarly(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	_, ok := w.limiter.(interface{ Reserve() *rate.Reservation })
-	if _, ends := ctx.Deadline(); ok && ends {
-		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
-	}
-	return err
-}
 
 // limiters are those that an Observer watches.
 type limiters struct {

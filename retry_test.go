@@ -183,24 +183,30 @@ func TestCooldownLastsAMinute(t *testing.T) {
 	})
 }
 
-// TestCooldownWhileManyWait: those that wait for a slow limiter end when a cooldown begins, and not one after the other.
+// TestCooldownWhileManyWait: those that wait for a slow limiter, or for a slot before it, end when a cooldown begins: none takes a token
+// of the limiter, one after the other.
 func TestCooldownWhileManyWait(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		s := fake(t)
-		s.Inject(timpushtest.ErrorCode(70050))
-		c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)))
-		began := time.Now()
-		var callers sync.WaitGroup
-		for range 20 {
-			callers.Go(func() {
-				_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
-				assert.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+	t.Parallel()
+	for name, inFlight := range map[string]int{"for the limiter": 20, "for a slot": 2} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				s.Inject(timpushtest.ErrorCode(70050))
+				c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)), timpush.WithMaxInFlight(inFlight))
+				began := time.Now()
+				var callers sync.WaitGroup
+				for range 20 {
+					callers.Go(func() {
+						_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+						assert.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
+					})
+				}
+				callers.Wait()
+				assert.Less(t, time.Since(began), time.Second)
+				assert.Len(t, s.Calls(), 1)
 			})
-		}
-		callers.Wait()
-		assert.Less(t, time.Since(began), time.Second)
-		assert.Len(t, s.Calls(), 1)
-	})
+		})
+	}
 }
 
 func TestTooManyAccountsHalvesAndRemembers(t *testing.T) {
@@ -1089,25 +1095,5 @@ func TestAccountChecksCountOnlyInARow(t *testing.T) {
 		s.Inject(timpushtest.ErrorCode(60004), timpushtest.Status(502), timpushtest.ErrorCode(60004), timpushtest.ErrorCode(60005))
 		_, err := client(s, timpush.WithMaxAttempts(5)).SetAttr(t.Context(), someUsers(1))
 		require.NoError(t, err)
-	})
-}
-
-// TestCooldownWhileManyWaitForASlot: those that get a slot after a cooldown has begun take no token of the limiter.
-func TestCooldownWhileManyWaitForASlot(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		s := fake(t)
-		s.Inject(timpushtest.ErrorCode(70050))
-		c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)), timpush.WithMaxInFlight(2))
-		began := time.Now()
-		var callers sync.WaitGroup
-		for range 20 {
-			callers.Go(func() {
-				_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
-				assert.ErrorIs(t, err, timpush.ErrTooManyBadUserSigs)
-			})
-		}
-		callers.Wait()
-		assert.Less(t, time.Since(began), time.Second)
-		assert.Len(t, s.Calls(), 1)
 	})
 }

@@ -59,7 +59,6 @@ func TestOutageEndsCommands(t *testing.T) {
 	}
 }
 
-// The files of set-attr and the output of get-attr are no lists: a whole row would count as an account.
 // Programs put only those texts into quotation marks that need them.
 func TestListWithQuotes(t *testing.T) {
 	t.Parallel()
@@ -83,6 +82,7 @@ func TestListThatIsCompressed(t *testing.T) {
 	assert.Empty(t, w.fake.Calls())
 }
 
+// The files of set-attr and the output of get-attr are no lists: a whole row would count as an account.
 func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -77,6 +77,21 @@ func TestNothingIsSentAfterASignal(t *testing.T) {
 	}
 }
 
+// stoppedWhileReading runs a command that reads without end, sends it a signal, and returns what it says then.
+func (w *world) stoppedWhileReading(cmd *exec.Cmd) string {
+	w.t.Helper()
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	require.NoError(w.t, cmd.Start())
+	time.Sleep(300 * time.Millisecond) // until it reads
+	require.NoError(w.t, cmd.Process.Signal(syscall.SIGTERM))
+	kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	_ = cmd.Wait()
+	assert.True(w.t, kill.Stop(), "it does not end")
+	assert.Equal(w.t, 3, cmd.ProcessState.ExitCode(), errs.String())
+	return errs.String()
+}
+
 // A command whose input comes from a pipe ends, although its writer goes on.
 func TestSignalWhileAPipeIsRead(t *testing.T) {
 	t.Parallel()
@@ -97,16 +112,7 @@ func TestSignalWhileAPipeIsRead(t *testing.T) {
 			}
 			cmd := w.command(all...)
 			cmd.ExtraFiles = []*os.File{reader}
-			var errs bytes.Buffer
-			cmd.Stderr = &errs
-			require.NoError(t, cmd.Start())
-			time.Sleep(300 * time.Millisecond) // until it reads
-			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-			kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
-			_ = cmd.Wait()
-			assert.True(t, kill.Stop(), "it does not end")
-			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), errs.String())
-			assert.Contains(t, errs.String(), "interrupted")
+			assert.Contains(t, w.stoppedWhileReading(cmd), "interrupted")
 			assert.Empty(t, w.fake.Calls())
 		})
 	}
@@ -120,13 +126,7 @@ func TestSignalWhileALongLineIsRead(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			cmd := w.command(append(strings.Fields(args), "/dev/zero")...)
-			require.NoError(t, cmd.Start())
-			time.Sleep(300 * time.Millisecond) // until it reads
-			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-			kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
-			_ = cmd.Wait()
-			assert.True(t, kill.Stop(), "it does not end")
-			assert.Equal(t, 3, cmd.ProcessState.ExitCode())
+			w.stoppedWhileReading(cmd)
 			assert.Empty(t, w.fake.Accounts())
 		})
 	}

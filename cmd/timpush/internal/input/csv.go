@@ -55,7 +55,7 @@ func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 	}
 	switch {
 	case errors.Is(err, io.EOF) && o.AllowEmpty:
-		c.cols = &layout{account: -1, options: o, notes: notes}
+		c.cols = noColumns(o, notes)
 		return c, nil
 	case errors.Is(err, io.EOF):
 		return nil, errors.New("it is empty: the first line must name the columns")

@@ -158,7 +158,7 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	}
 	header, err := e.nextRow()
 	if errors.Is(err, io.EOF) && o.AllowEmpty {
-		e.cols = &layout{account: -1, options: o, notes: notes}
+		e.cols = noColumns(o, notes)
 		return nil
 	}
 	if errors.Is(err, io.EOF) {

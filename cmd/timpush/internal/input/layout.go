@@ -21,6 +21,11 @@ type layout struct {
 	notes   *Notes
 }
 
+// noColumns returns the layout of a file without rows, which has not even a header.
+func noColumns(o *Options, notes *Notes) *layout {
+	return &layout{account: -1, options: o, notes: notes}
+}
+
 // Notes counts cells that were read differently from what is written, or that may be meant differently.
 type Notes struct {
 	Accounts int64 // with white space around them, which was left out

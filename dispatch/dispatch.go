@@ -57,10 +57,10 @@ const (
 //
 // Values of an account arrive in the order in which they were stored, also across replicas, crashes and retries, except
 // for what the network holds back: a request that was cut off may be applied late. An update can be sent twice: after a
-// crash those that were in flight or settled within the last quarter of a second, and those stored behind one that had failed up to
-// three times. It is then merged with everything that
-// the crashed dispatcher may have sent of the account, so that no value goes back to an earlier one, unless one of these updates
-// is refused for its own data: then they are sent one after the other.
+// crash those that were in flight or settled within the last quarter of a second, and those stored behind one that had failed
+// up to three times. It is then merged with everything that the crashed dispatcher may have sent of the account, so that no
+// value goes back to an earlier one, unless one of these updates is refused for its own data: then they are sent one after the
+// other.
 //
 // Messages that are stored and cannot be read any more, since the disk or an operator has lost them, are counted in
 // [Stats].Lost and logged as errors. The others are sent.

@@ -175,8 +175,9 @@ func WithDuplicateWindow(d time.Duration) Option {
 }
 
 // WithLease sets after how long without a sign of life another dispatcher takes over; give all processes the same, except while a
-// deploy changes it: that of the active one counts. If it is shorter than the pauses of the network and the processes, they change without need. It need not be longer than a cluster
-// takes to elect a leader: longer leases were measured to make a failover slower. If not given, it is 3 s.
+// deploy changes it: that of the active one counts. If it is shorter than the pauses of the network and the processes, they
+// change without need. It need not be longer than a cluster takes to elect a leader: longer leases were measured to make a
+// failover slower. If not given, it is 3 s.
 func WithLease(d time.Duration) Option {
 	return func(s *settings) {
 		s.lease = d

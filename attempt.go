@@ -14,6 +14,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -302,6 +303,7 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 	x.trace.GotConn = func(got httptrace.GotConnInfo) {
 		x.used.Store(true)
 		x.http2.Store(overHTTP2(got.Conn))
+		s.hosts.http2.Store(x.http2.Load())
 	}
 	x.trace.WroteRequest = func(wrote httptrace.WroteRequestInfo) { // over HTTP/1.1 it may still be in a buffer
 		if wrote.Err == nil && x.http2.Load() {
@@ -312,13 +314,15 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		Method: http.MethodPost, URL: &where, Host: where.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
 		Body:   plainBody(x.sent.body), ContentLength: int64(len(x.sent.body)),
-		GetBody: func() (io.ReadCloser, error) {
+	}
+	if !s.hosts.http2.Load() { // over HTTP/2 a transport that cannot send again says why it would
+		req.GetBody = func() (io.ReadCloser, error) {
 			x.used.Store(true)
 			if x.written.Load() {
 				return nil, errSentAlready
 			}
 			return plainBody(x.sent.body), nil
-		},
+		}
 	}
 	if !s.standardTransport() {
 		req.Body = &watchedBody{req.Body, &x.used}
@@ -329,6 +333,14 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 // errSentAlready keeps a transport from sending again what has gone out. Over HTTP/2 it would do so after a PROTOCOL_ERROR, which a
 // gateway may give for the answer to a request that was applied, hundreds of times a second, without a token of the limiter.
 var errSentAlready = errors.New("the request was sent over HTTP/2 without success, and only the client may send it again")
+
+// errGoAway says that a server ended an HTTP/2 connection and took no request that came after its last one.
+var errGoAway = errors.New("the server ended the HTTP/2 connection (GOAWAY) before it took this request")
+
+// goneAway reports whether the error of the standard transport says that. The transport has no type for it, and no body to send again.
+func goneAway(err error) bool {
+	return strings.Contains(err.Error(), "cannot retry err [http2: Transport received Server's graceful shutdown GOAWAY]")
+}
 
 func overHTTP2(conn net.Conn) bool {
 	secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
@@ -410,13 +422,17 @@ func (s *sender) standardTransport() bool {
 }
 
 // classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has found no connection, has not read the
-// body, also not in an earlier try of its own, and it is the standard one, or its error says that there was no connection.
+// body, also not in an earlier try of its own, and it is the standard one, or its error says that there was no connection; or the server
+// says which requests it took.
 func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
 	if withheld, ok := errors.AsType[*withheldError](err); ok {
 		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
 	}
 	v := verdict{class: classTransient, outcome: Unknown}
-	if !x.used.Load() && (s.standardTransport() || notDialled(err) || certificateFails(err)) {
+	switch {
+	case s.standardTransport() && goneAway(err):
+		v.outcome, err = NotSent, errGoAway
+	case !x.used.Load() && (s.standardTransport() || notDialled(err) || certificateFails(err)):
 		v.outcome = NotSent
 	}
 	if proxyRefuses(err) && v.outcome == NotSent || certificateFails(err) {

@@ -173,17 +173,12 @@ func TestStreamThatIsReset(t *testing.T) {
 	const protocolError, refusedStream = 1, 7
 	for _, code := range []byte{protocolError, refusedStream} {
 		var received atomic.Int64
-		s := httptest.NewUnstartedServer(nil)
-		s.TLS = &tls.Config{NextProtos: []string{"h2"}}
-		s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(_ *http.Server, conn *tls.Conn, _ http.Handler) {
-			defer func() { _ = conn.Close() }()
-			resetStreams(conn, code, &received)
-		}}
-		s.StartTLS()
-		t.Cleanup(s.Close)
-		transport, ok := s.Client().Transport.(*http.Transport)
-		require.True(t, ok)
-		transport.ForceAttemptHTTP2 = true
+		s := startHTTP2(t, func(conn *tls.Conn) {
+			serveHTTP2(conn, func(stream []byte) []byte {
+				received.Add(1)
+				return slices.Concat([]byte{0, 0, 4, 3, 0}, stream, []byte{0, 0, 0, code})
+			})
+		})
 		c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithHTTPClient(s.Client()), timpush.WithAttemptTimeout(time.Second), timpush.WithMaxAttempts(2))
 
 		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
@@ -198,8 +193,8 @@ func TestStreamThatIsReset(t *testing.T) {
 	}
 }
 
-// resetStreams is an HTTP/2 server that answers the end of each request with RST_STREAM.
-func resetStreams(conn io.ReadWriter, code byte, received *atomic.Int64) {
+// serveHTTP2 is an HTTP/2 server that answers the end of each request with the frames that answer returns for its stream.
+func serveHTTP2(conn io.ReadWriter, answer func(stream []byte) []byte) {
 	const data, settings, endStream, ack = 0, 4, 1, 1
 	preface := make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
 	if _, err := io.ReadFull(conn, preface); err != nil {
@@ -216,10 +211,52 @@ func resetStreams(conn io.ReadWriter, code byte, received *atomic.Int64) {
 		case head[3] == settings && head[4]&ack == 0:
 			_, _ = conn.Write([]byte{0, 0, 0, settings, ack, 0, 0, 0, 0})
 		case head[3] == data && head[4]&endStream != 0:
-			received.Add(1)
-			_, _ = conn.Write([]byte{0, 0, 4, 3, 0, head[5], head[6], head[7], head[8], 0, 0, 0, code})
+			_, _ = conn.Write(answer(head[5:]))
 		}
 	}
+}
+
+// startHTTP2 starts a server whose connections are each served by serve.
+func startHTTP2(t *testing.T, serve func(*tls.Conn)) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(nil)
+	s.TLS = &tls.Config{NextProtos: []string{"h2"}}
+	s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(_ *http.Server, conn *tls.Conn, _ http.Handler) {
+		defer func() { _ = conn.Close() }()
+		serve(conn)
+	}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	transport, ok := s.Client().Transport.(*http.Transport)
+	require.True(t, ok)
+	transport.ForceAttemptHTTP2 = true
+	return s
+}
+
+// TestGoAway: a server that ends an HTTP/2 connection says which request it took last, as nginx does after each 1,000th. A later one
+// is sent on a new connection, a push too.
+func TestGoAway(t *testing.T) {
+	t.Parallel()
+	const data, headers, goAway, endStream, endHeaders, status200 = 0, 1, 7, 1, 4, 0x88
+	var received atomic.Int64
+	s := startHTTP2(t, func(conn *tls.Conn) {
+		taken := 0
+		serveHTTP2(conn, func(stream []byte) []byte {
+			received.Add(1)
+			if taken++; taken > 1 { // the first stream was 1
+				return []byte{0, 0, 8, goAway, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0}
+			}
+			text := `{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":"","TaskId":"a"}`
+			answer := slices.Concat([]byte{0, 0, 1, headers, endHeaders}, stream, []byte{status200})
+			return slices.Concat(answer, []byte{0, 0, byte(len(text)), data, endStream}, stream, []byte(text))
+		})
+	})
+	c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithHTTPClient(s.Client()))
+	for range 3 {
+		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+		require.NoError(t, err)
+	}
+	assert.EqualValues(t, 5, received.Load(), "three were taken, two were not")
 }
 
 // countedConn counts what is written to a connection.

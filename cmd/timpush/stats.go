@@ -79,7 +79,7 @@ func showStats(cmd *cobra.Command, client *timpush.Client, from, to time.Time, t
 	return missingFigures(figures, taskIDs)
 }
 
-// missingFigures returns an error that names the TaskIDs which the service has left out, or nil.
+// missingFigures returns an error that names the TaskIDs which the service has left out, or says that there is nothing at all, or nil.
 func missingFigures(figures []pushFigures, taskIDs []string) error {
 	var missing []string
 	for _, id := range taskIDs {
@@ -87,10 +87,13 @@ func missingFigures(figures []pushFigures, taskIDs []string) error {
 			missing = append(missing, printable(id))
 		}
 	}
-	if len(missing) == 0 {
-		return nil
+	switch {
+	case len(missing) > 0:
+		return &exitError{exitSome, fmt.Errorf("the service has no figures in this time of the push %s", strings.Join(missing, ", "))}
+	case len(figures) == 0:
+		return &exitError{exitSome, errors.New("the service has no figures in this time")}
 	}
-	return &exitError{exitSome, fmt.Errorf("the service has no figures in this time of the push %s", strings.Join(missing, ", "))}
+	return nil
 }
 
 // readFigures asks for the figures, and returns what it has with an error.

@@ -59,3 +59,12 @@ func TestStatsThatAreNoNumbers(t *testing.T) {
 	out := w.done("stats", "x")
 	assert.Contains(t, out, "devices          ?  \n  sent             3  \n")
 }
+
+func TestNoStats(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fake.Inject(timpushtest.Answer(200, `{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":"","Results":[]}`))
+	r := w.run("stats")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "no figures in this time")
+}

@@ -216,6 +216,9 @@ func (p *preflight) read(ctx context.Context, hurry bool) (*knownNames, error) {
 	}
 	names, _ := a.value.([]AttrName)
 	for _, n := range names {
+		if other, twice := known.types[n.Name]; twice && other != n.AccountType {
+			n.AccountType = AccountTypeUnknown
+		}
 		known.types[n.Name] = n.AccountType
 	}
 	return known, known.failed

@@ -364,6 +364,36 @@ func TestWithPreflight(t *testing.T) {
 	})
 }
 
+// TestPreflightWhileRefusalsGoOn: another call that is refused again and again does not keep the names from being read.
+func TestPreflightWhileRefusalsGoOn(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		reads := 0
+		c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/get_attr_name") {
+				reads++
+				time.Sleep(100 * time.Millisecond)
+				return response(http.StatusOK, `{"ActionStatus":"OK","ErrorCode":0,"AttrNames":{"0":"city"}}`), nil
+			}
+			time.Sleep(20 * time.Millisecond)
+			return response(http.StatusOK, `{"ActionStatus":"FAIL","ErrorCode":90033}`), nil
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.NoError(t, c.Preflight(ctx, someUsers(1)))
+		var other sync.WaitGroup
+		other.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = c.SetAttr(ctx, someUsers(1))
+			}
+		})
+		time.Sleep(10 * time.Second)
+		require.NoError(t, c.Preflight(ctx, someUsers(1)))
+		assert.Equal(t, 2, reads, "once again, since the server had contradicted the names")
+		cancel()
+		other.Wait()
+	})
+}
+
 // TestNamesAreReadAgainOnlyForARefusal, which must not be predicted from old names.
 func TestNamesAreReadAgainOnlyForARefusal(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

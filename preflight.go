@@ -127,9 +127,10 @@ func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
 	return err
 }
 
-// contradicted drops the names, after the server has refused attributes that they allowed.
+// contradicted drops the names, after the server has refused attributes that they allowed. It does so once, and does not disturb a call that
+// reads newer ones: where refusals go on, that would read them without end.
 func (p *preflight) contradicted() {
-	if known := p.names.Load(); known != nil && known.age() > namesFresh {
+	if known := p.names.Load(); known.good(namesLife) && known.age() > namesFresh {
 		p.forget()
 	}
 }

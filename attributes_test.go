@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -391,6 +392,36 @@ func TestPreflightWhileRefusalsGoOn(t *testing.T) {
 		assert.Equal(t, 2, reads, "once again, since the server had contradicted the names")
 		cancel()
 		other.Wait()
+	})
+}
+
+// TestBatcherWhileNamesHang: when it is known that the names cannot be read, one request a minute finds out whether that is still so, and
+// the others do not wait for it: the deadlines of a Batcher's callers do not reach the request.
+func TestBatcherWhileNamesHang(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithPreflight(), through(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/get_attr_name") {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return alwaysOK(r)
+		}))
+		b := batcher(t, c)
+		require.NoError(t, b.SetAttr(t.Context(), someUsers(1)[0]))
+		var failed atomic.Int64
+		var callers sync.WaitGroup
+		for i := range 180 {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				if b.SetAttr(ctx, userIn(account(i), "x")) != nil {
+					failed.Add(1)
+				}
+			})
+			time.Sleep(time.Second)
+		}
+		callers.Wait()
+		assert.LessOrEqual(t, failed.Load(), int64(3), "one a minute")
 	})
 }
 

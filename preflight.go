@@ -179,15 +179,23 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []en
 // known returns the names, not older than life. One call at a time reads them, for all that wait.
 func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (*knownNames, error) {
 	began := time.Now()
-	if known := p.names.Load(); known.good(life) {
+	known := p.names.Load()
+	if known.good(life) {
 		return known, nil // also while another call, for which they are too old, reads them
 	}
-	if takeLock(ctx, p.lock) != nil {
-		return nil, &CallError{getAttrName.path, NotSent, ended(ctx)}
+	select {
+	case p.lock <- struct{}{}:
+	default:
+		if hurry && known != nil && known.failed != nil && !stops(known.failed) {
+			return nil, known.failed // one call finds out whether they can be read again
+		}
+		if takeLock(ctx, p.lock) != nil {
+			return nil, &CallError{getAttrName.path, NotSent, ended(ctx)}
+		}
 	}
 	defer func() { <-p.lock }()
 	for {
-		known := p.names.Load()
+		known = p.names.Load()
 		switch {
 		case known.good(life):
 			return known, nil

@@ -425,6 +425,25 @@ func TestBatcherWhileNamesHang(t *testing.T) {
 	})
 }
 
+// TestNamesThatMayNotBeRead: an app for which get_attr_name alone is disabled, or is not there, can set attributes.
+func TestNamesThatMayNotBeRead(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for _, code := range []int{60009, 60017, 60027} {
+			s := fake(t)
+			s.Handle(func(call timpushtest.Call) timpushtest.Fault {
+				if strings.HasSuffix(call.Path, "get_attr_name") {
+					return timpushtest.ErrorCode(code)
+				}
+				return timpushtest.Fault{}
+			})
+			for range 2 {
+				_, err := client(s, timpush.WithPreflight()).SetAttr(t.Context(), someUsers(1))
+				require.NoError(t, err, code)
+			}
+		}
+	})
+}
+
 // TestNamesAreReadAgainOnlyForARefusal, which must not be predicted from old names.
 func TestNamesAreReadAgainOnlyForARefusal(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

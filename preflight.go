@@ -151,10 +151,15 @@ func (p *preflight) precheck(s *sender, items []UserAttrs, entries []entry) {
 	}
 }
 
-// stops reports whether set_attr would be refused for the same reason.
+// stops reports whether set_attr would be refused for the same reason. A code that is about one command only tells nothing of that.
 func stops(err error) bool {
-	c := codeOf(err).class()
-	return c == classFatal || c == classCooldown
+	switch code := codeOf(err); code {
+	case ErrNoSuchResource, ErrRequestDisabled, ErrProductNotAllowed:
+		return false
+	default:
+		c := code.class()
+		return c == classFatal || c == classCooldown
+	}
 }
 
 // predict returns an error if the names cannot be read. In a hurry it tries once, and not again for a minute.

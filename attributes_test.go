@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -361,6 +362,85 @@ func TestWithPreflight(t *testing.T) {
 		_, err = client(s, timpush.WithPreflight()).SetAttr(t.Context(), mixed[1:3])
 		require.ErrorIs(t, err, timpush.ErrAccountType)
 		assert.Empty(t, s.Attrs("both types"))
+	})
+}
+
+// TestPreflightWhileRefusalsGoOn: another call that is refused again and again does not keep the names from being read.
+func TestPreflightWhileRefusalsGoOn(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		reads := 0
+		c := newClient(t, timpush.WithLimiter(unlimited{}), through(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/get_attr_name") {
+				reads++
+				time.Sleep(100 * time.Millisecond)
+				return response(http.StatusOK, `{"ActionStatus":"OK","ErrorCode":0,"AttrNames":{"0":"city"}}`), nil
+			}
+			time.Sleep(20 * time.Millisecond)
+			return response(http.StatusOK, `{"ActionStatus":"FAIL","ErrorCode":90033}`), nil
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.NoError(t, c.Preflight(ctx, someUsers(1)))
+		var other sync.WaitGroup
+		other.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = c.SetAttr(ctx, someUsers(1))
+			}
+		})
+		time.Sleep(10 * time.Second)
+		require.NoError(t, c.Preflight(ctx, someUsers(1)))
+		assert.Equal(t, 2, reads, "once again, since the server had contradicted the names")
+		cancel()
+		other.Wait()
+	})
+}
+
+// TestBatcherWhileNamesHang: when it is known that the names cannot be read, one request a minute finds out whether that is still so, and
+// the others do not wait for it: the deadlines of a Batcher's callers do not reach the request.
+func TestBatcherWhileNamesHang(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithPreflight(), through(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/get_attr_name") {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return alwaysOK(r)
+		}))
+		b := batcher(t, c)
+		require.NoError(t, b.SetAttr(t.Context(), someUsers(1)[0]))
+		var failed atomic.Int64
+		var callers sync.WaitGroup
+		for i := range 180 {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				if b.SetAttr(ctx, userIn(account(i), "x")) != nil {
+					failed.Add(1)
+				}
+			})
+			time.Sleep(time.Second)
+		}
+		callers.Wait()
+		assert.LessOrEqual(t, failed.Load(), int64(3), "one a minute")
+	})
+}
+
+// TestNamesThatMayNotBeRead: an app for which get_attr_name alone is disabled, or is not there, can set attributes.
+func TestNamesThatMayNotBeRead(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for _, code := range []int{60009, 60017, 60027} {
+			s := fake(t)
+			s.Handle(func(call timpushtest.Call) timpushtest.Fault {
+				if strings.HasSuffix(call.Path, "get_attr_name") {
+					return timpushtest.ErrorCode(code)
+				}
+				return timpushtest.Fault{}
+			})
+			for range 2 {
+				_, err := client(s, timpush.WithPreflight()).SetAttr(t.Context(), someUsers(1))
+				require.NoError(t, err, code)
+			}
+		}
 	})
 }
 

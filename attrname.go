@@ -1,10 +1,13 @@
 package timpush
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -78,7 +81,8 @@ func newAttrNamesRequest(names []AttrName) attrNamesRequest {
 //
 // API: tencentcloud.com/document/product/1047/60562.
 func (c *Client) AttrNames(ctx context.Context) ([]AttrName, error) {
-	return ask[[]AttrName](ctx, c.engine, &getAttrName, []byte("{}"))
+	names, err := ask[[]AttrName](ctx, c.engine, &getAttrName, []byte("{}"))
+	return slices.DeleteFunc(names, func(n AttrName) bool { return n.Index < 0 || n.Index >= MaxAttrsPerUser }), err
 }
 
 func attrNameFaults(names []AttrName) (faults []*InputError) {
@@ -110,31 +114,38 @@ func attrNameFaults(names []AttrName) (faults []*InputError) {
 	return faults
 }
 
-// readAttrNames reads the answer of get_attr_name. Names and types may both be absent: an app has none at first, and older
-// editions of the documentation do not have types. Types that cannot be read are unknown.
+// readAttrNames reads the answer of get_attr_name, by index. Names and types may both be absent: an app has none at first, and older
+// editions of the documentation do not have types. Types that cannot be read are unknown. A name at an index that is not documented, or at
+// none, which is -1, is a name of the app nevertheless: Preflight must not refuse it.
 func readAttrNames(body []byte) (any, error) {
-	var wire struct {
-		AttrNames map[string]text
-		AttrTypes jsontext.Value
-	}
+	var wire struct{ AttrNames, AttrTypes jsontext.Value }
 	if err := unmarshal(body, &wire); err != nil {
 		return nil, err
+	}
+	var texts map[string]value
+	if wire.AttrNames != nil { // in another encoding than UTF-8 it does not say what the names are
+		if err := json.Unmarshal(wire.AttrNames, &texts); err != nil {
+			return nil, err
+		}
 	}
 	var types map[string]number
 	if unmarshal(wire.AttrTypes, &types) != nil { // there may be none
 		types = nil
 	}
 	var names []AttrName
-	for index := range MaxAttrsPerUser {
-		key := strconv.Itoa(index)
-		if wire.AttrNames[key] == "" {
+	for key, name := range texts {
+		if name == "" {
 			continue
 		}
-		n := AttrName{Index: index, Name: string(wire.AttrNames[key])}
+		n := AttrName{Index: -1, Name: string(name)}
+		if index, err := strconv.Atoi(key); err == nil && strconv.Itoa(index) == key {
+			n.Index = index
+		}
 		if t := types[key]; t.set && t.code >= 0 && t.code <= 1 {
 			n.AccountType = AccountType(t.code) + 1
 		}
 		names = append(names, n)
 	}
+	slices.SortFunc(names, func(a, b AttrName) int { return cmp.Compare(a.Index, b.Index) })
 	return names, nil
 }

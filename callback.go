@@ -51,7 +51,7 @@ type Callbacks struct {
 	Other func(ctx context.Context, command string, item []byte) error // the JSON of an item with another command
 }
 
-// Format prints the Callbacks without their Token, for every verb.
+// Format prints the Callbacks without their Token, for every verb but %p and %w, for which fmt calls no method.
 func (cb Callbacks) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, cb.redacted()) }
 
 // LogValue returns the Callbacks without their Token.

@@ -16,8 +16,8 @@ import (
 // SecretKey with [WithSigner].
 //
 // A Config does not print, log or encode its SecretKey, with fmt, log/slog, encoding/json, encoding/xml, encoding/gob or
-// encoding/asn1, which returns an error. There are two exceptions, where fmt calls no method: the verb %p, and a Config in
-// an unexported field of another struct. There, keep a *Config.
+// encoding/asn1, which returns an error. There are exceptions, where fmt calls no method: the verbs %p and %w, and a Config in an
+// unexported field of another struct, where you should keep a *Config.
 type Config struct {
 	SDKAppID   int    // of the app, as the console shows it
 	Identifier string // UserID of an administrator of the app

@@ -370,6 +370,30 @@ func TestInvalidAttributeNames(t *testing.T) {
 	})
 }
 
+// TestPreflightNeedsClearNames: no user is refused because the server lists the app's names in an unusual way.
+func TestPreflightNeedsClearNames(t *testing.T) {
+	t.Parallel()
+	for _, names := range []string{
+		`{"0":{"Name":"city","Type":0}}`, `{"0":["city"]}`, `{"10":"city"}`, `{"00":"city"}`, `{"a":"city"}`, `["city"]`, `"city"`, "{\"0\":\"\xb3\xc7\xca\xd0\"}",
+		`{"0":"city","1":"city"},"AttrTypes":{"0":0,"1":1}`, `{"0":"city","x":"city"},"AttrTypes":{"0":1,"x":0}`,
+	} {
+		t.Run(names, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				c := newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithPreflight(),
+					timpush.WithAccountTypes(func(string) timpush.AccountType { return timpush.AccountTypeUserID }),
+					through(func(r *http.Request) (*http.Response, error) {
+						if strings.HasSuffix(r.URL.Path, "/get_attr_name") {
+							return response(http.StatusOK, `{"ActionStatus":"OK","ErrorCode":0,"AttrNames":`+names+`}`), nil
+						}
+						return alwaysOK(r)
+					}))
+				_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn("a", "Rome")})
+				require.NoError(t, err)
+			})
+		})
+	}
+}
+
 // closer tells that a body is closed.
 type closer struct {
 	io.Reader

@@ -127,9 +127,10 @@ func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
 	return err
 }
 
-// contradicted drops the names, after the server has refused attributes that they allowed.
+// contradicted drops the names, after the server has refused attributes that they allowed. It does so once, and does not disturb a call that
+// reads newer ones: where refusals go on, that would read them without end.
 func (p *preflight) contradicted() {
-	if known := p.names.Load(); known != nil && known.age() > namesFresh {
+	if known := p.names.Load(); known.good(namesLife) && known.age() > namesFresh {
 		p.forget()
 	}
 }
@@ -150,10 +151,15 @@ func (p *preflight) precheck(s *sender, items []UserAttrs, entries []entry) {
 	}
 }
 
-// stops reports whether set_attr would be refused for the same reason.
+// stops reports whether set_attr would be refused for the same reason. A code that is about one command only tells nothing of that.
 func stops(err error) bool {
-	c := codeOf(err).class()
-	return c == classFatal || c == classCooldown
+	switch code := codeOf(err); code {
+	case ErrNoSuchResource, ErrRequestDisabled, ErrProductNotAllowed:
+		return false
+	default:
+		c := code.class()
+		return c == classFatal || c == classCooldown
+	}
 }
 
 // predict returns an error if the names cannot be read. In a hurry it tries once, and not again for a minute.
@@ -178,15 +184,23 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []en
 // known returns the names, not older than life. One call at a time reads them, for all that wait.
 func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (*knownNames, error) {
 	began := time.Now()
-	if known := p.names.Load(); known.good(life) {
+	known := p.names.Load()
+	if known.good(life) {
 		return known, nil // also while another call, for which they are too old, reads them
 	}
-	if takeLock(ctx, p.lock) != nil {
-		return nil, &CallError{getAttrName.path, NotSent, ended(ctx)}
+	select {
+	case p.lock <- struct{}{}:
+	default:
+		if hurry && known != nil && known.failed != nil && !stops(known.failed) {
+			return nil, known.failed // one call finds out whether they can be read again
+		}
+		if takeLock(ctx, p.lock) != nil {
+			return nil, &CallError{getAttrName.path, NotSent, ended(ctx)}
+		}
 	}
 	defer func() { <-p.lock }()
 	for {
-		known := p.names.Load()
+		known = p.names.Load()
 		switch {
 		case known.good(life):
 			return known, nil
@@ -216,6 +230,9 @@ func (p *preflight) read(ctx context.Context, hurry bool) (*knownNames, error) {
 	}
 	names, _ := a.value.([]AttrName)
 	for _, n := range names {
+		if other, twice := known.types[n.Name]; twice && other != n.AccountType {
+			n.AccountType = AccountTypeUnknown
+		}
 		known.types[n.Name] = n.AccountType
 	}
 	return known, known.failed

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"iter"
 	"net/url"
 	"regexp"
 	"slices"
@@ -35,7 +36,17 @@ type sent struct {
 
 // text redacts what was sent in a text of the server or of a transport.
 func (s *sent) text(text string) string {
-	text = redactUserInfo(redactUserSig(plain(text), s.usersig))
+	text = redactUserInfo(s.redact(plain(text)))
+	for undone := range withoutEscapes(text) {
+		if clean := s.redact(undone); clean != undone {
+			return clean
+		}
+	}
+	return text
+}
+
+func (s *sent) redact(text string) string {
+	text = redactUserSig(text, s.usersig)
 	if text == "" || s.impersonal {
 		return text
 	}
@@ -47,11 +58,19 @@ func (s *sent) text(text string) string {
 
 // snippet redacts a page, or returns "" if it repeats a part of the request.
 func (s *sent) snippet(page string) string {
-	page = redactUserInfo(redactUserSig(plain(page), s.usersig))
-	if !s.impersonal && (repeatsPart(page, string(s.body)) || slices.ContainsFunc(s.personalTexts(), func(v string) bool { return strings.Contains(page, v) })) {
-		return ""
+	if s.impersonal {
+		return s.text(page)
 	}
-	return page
+	for undone := range withoutEscapes(plain(page)) {
+		if s.repeatedIn(undone) {
+			return ""
+		}
+	}
+	return s.text(page)
+}
+
+func (s *sent) repeatedIn(page string) bool {
+	return repeatsPart(page, string(s.body)) || slices.ContainsFunc(s.personalTexts(), func(v string) bool { return strings.Contains(page, v) })
 }
 
 // shortestValue is the length in bytes from which a value is kept out of texts: a shorter one is a part of too many words.
@@ -107,9 +126,9 @@ func personalTexts(body jsontext.Value) []string {
 	return slices.Compact(forms)
 }
 
-// writings returns the forms in which a plain text may repeat a value: as it is, in JSON, in HTML, in a URL.
+// writings returns the forms in which a text without escapes may repeat a value: as it is, in JSON, in a form.
 func writings(text string, quoted jsontext.Value) []string {
-	forms := []string{text, string(quoted[1 : len(quoted)-1]), html.EscapeString(text), url.QueryEscape(text)}
+	forms := []string{text, string(quoted[1 : len(quoted)-1]), strings.ReplaceAll(text, " ", "+")}
 	for i, form := range forms {
 		forms[i] = plain(form)
 		if short := strings.TrimRight(forms[i], `\`); len(short) >= shortestValue { // a quotation mark behind it takes its backslashes
@@ -139,7 +158,10 @@ var (
 	// jsonEscapes are those of characters by their numbers, and jsonMarks those of characters that stand for themselves. Where JSON stands in
 	// JSON each has more than one backslash.
 	jsonEscapes = regexp.MustCompile(`(?:\\+u[0-9a-fA-F]{4})+`)
-	jsonMarks   = regexp.MustCompile(`\\+(["/])|\\*(\\)`)
+	jsonMarks   = regexp.MustCompile(`\\+(["'/])|\\*(\\)`)
+
+	// otherEscapes are those of bytes in URLs, and of bytes and characters in what some languages print.
+	otherEscapes = regexp.MustCompile(`(?:%|\\x)[0-9a-fA-F]{2}|\\U[0-9a-fA-F]{8}`)
 )
 
 // plain returns a text in which what was sent is looked for, without escapes that may be written in many ways.
@@ -159,6 +181,26 @@ func plain(text string) string {
 		return string(utf16.Decode(units))
 	})
 	return jsonMarks.ReplaceAllString(text, "$1$2")
+}
+
+// withoutEscapes yields a plain text as it is, without the escapes of HTML and of URLs, and without those that were within these. The later
+// ones may be other texts than were meant, and so are shown only if they have what was sent.
+func withoutEscapes(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for range 3 {
+			if !yield(text) || !strings.ContainsAny(text, `&%\`) {
+				return
+			}
+			text = plain(otherEscapes.ReplaceAllStringFunc(html.UnescapeString(text), func(escape string) string {
+				digits := strings.TrimLeft(escape, `%\xU`)
+				n, _ := strconv.ParseUint(digits, 16, 32)
+				if len(digits) > 2 {
+					return string(rune(n))
+				}
+				return string([]byte{byte(n)})
+			}))
+		}
+	}
 }
 
 // redactUserSig redacts all parts of the UserSig in a text.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -380,6 +381,9 @@ func readTasks(from jsontext.Value) (tasks []*Task, err error) {
 	list, err := readList[wireTask](from)
 	for _, wire := range list {
 		wire.Task.Content = readContent(wire.Content)
+		if wire.Type != "" && !strings.EqualFold(string(wire.Type), string(TaskAll)) {
+			wire.Task.Content.To.Everybody = false // its accounts or conditions are not in the answer
+		}
 		tasks = append(tasks, &wire.Task)
 	}
 	return tasks, err
@@ -394,19 +398,23 @@ func readContent(from jsontext.Value) TaskContent {
 		from = jsontext.Value(text)
 	}
 	var wire struct {
-		From            string   `json:"From_Account"`
-		ToAccount       []string `json:"To_Account"`
+		From            string         `json:"From_Account"`
+		ToAccount       jsontext.Value `json:"To_Account"`
 		MsgRandom       jsontext.Value
 		Condition       jsontext.Value
 		OfflinePushInfo offlinePushInfo
 		DataID          string `json:"DataId"`
 		Extra           Extra  `json:",embed"`
 	}
+	var accounts []string
 	err := unmarshalLoose(from, &wire)
+	if wire.ToAccount != nil {
+		err = errors.Join(err, unmarshalLoose(wire.ToAccount, &accounts))
+	}
 	to := readAudience(wire.Condition)
 	to.Everybody = err == nil && from.Kind() == jsontext.KindBeginObject && wire.Condition == nil && wire.ToAccount == nil
 	push := Push{From: wire.From, Notification: wire.OfflinePushInfo.notification(), DataID: wire.DataID, Extra: wire.Extra}
-	return TaskContent{To: to, Accounts: wire.ToAccount, Push: push}
+	return TaskContent{To: to, Accounts: accounts, Push: push}
 }
 
 // readAudience returns the zero Audience for a condition that cannot be read as a whole.

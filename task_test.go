@@ -191,6 +191,8 @@ func TestDecodedContentNeverWidensTheAudience(t *testing.T) {
 		`{"Condition":null}`:                   {},
 		`{"To_Account":["a"]}`:                 {},
 		`{"To_Account":[]}`:                    {},
+		`{"To_Account":null}`:                  {},
+		`{"To_Account":"a"}`:                   {},
 		`{"OfflinePushInfo":"x"}`:              {},
 		`"x"`:                                  {},
 		`7`:                                    {},
@@ -199,6 +201,11 @@ func TestDecodedContentNeverWidensTheAudience(t *testing.T) {
 		task, err := decodeTask([]byte(`{"TaskInfo":{"Content":` + content + `}}`))
 		require.NoError(t, err, content)
 		assert.Equal(t, want, task.Content.To, content)
+	}
+	for kind, want := range map[TaskType]bool{TaskAll: true, "all": true, TaskTag: false, TaskUser: false, "Later": false} {
+		page, err := decodeTaskPage([]byte(`{"Tasks":[{"Type":"` + kind + `","Content":{"OfflinePushInfo":{"Title":"t"}}}]}`))
+		require.NoError(t, err)
+		assert.Equal(t, want, page.tasks[0].Content.To.Everybody, "a list may leave out to whom a task of type %s is", kind)
 	}
 }
 

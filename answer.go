@@ -63,6 +63,7 @@ type exchange struct {
 	written atomic.Bool // all of the request has gone out over HTTP/2
 	trace   httptrace.ClientTrace
 	header  http.Header // of the answer
+	began   time.Time   // when it was handed to the transport
 }
 
 // interpret decodes an answer that came with an HTTP status, and classifies it. What was sent is redacted in the texts of the server.

@@ -146,6 +146,120 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 	}
 }
 
+// TestConnectionsThatDieBeforeShortDeadlines: calls whose deadlines end before an attempt times out must not find one dead connection after the
+// other.
+func TestConnectionsThatDieBeforeShortDeadlines(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t, timpushtest.WithQuota(0), timpushtest.WithLatency(20*time.Millisecond, 0))
+	where, err := url.Parse(s.URL)
+	require.NoError(t, err)
+	r := newRelay(t, where.Host)
+	base := dialing(t, s)
+	base.TLSClientConfig.ServerName = where.Hostname()
+	c := impatient(t, s, base, timpush.WithBaseURL("https://"+r.Addr().String()))
+
+	_, err = c.SetAttr(t.Context(), someUsers(3200)) // 32 connections are open and idle
+	require.NoError(t, err)
+	r.letConnectionsDie()
+	requireSuccessWithin(t, c, 4*time.Second)
+}
+
+// TestProxyThatHangs: connections that a proxy does not make must not keep their places when their requests have ended.
+func TestProxyThatHangs(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"http", "socks5"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			s := timpushtest.Start(t, timpushtest.WithQuota(0))
+			where, err := url.Parse(s.URL)
+			require.NoError(t, err)
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			t.Cleanup(func() { l.Close() })
+			var works atomic.Bool
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					defer conn.Close()
+					if works.Load() {
+						go tunnel(conn, where.Host, scheme == "socks5")
+					}
+				}
+			}()
+			base := dialing(t, s)
+			base.Proxy = http.ProxyURL(&url.URL{Scheme: scheme, Host: l.Addr().String()})
+			c := impatient(t, s, base)
+
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			result, err := c.SetAttr(ctx, someUsers(3200)) // as many connections as there may be
+			require.Error(t, err)
+			assert.Equal(t, 3200, result.NotSent, "%v", err)
+			works.Store(true)
+			requireSuccessWithin(t, c, 4*time.Second)
+		})
+	}
+}
+
+// tunnel is a proxy that connects to a host, whatever it is asked for.
+func tunnel(conn net.Conn, host string, socks bool) {
+	defer conn.Close()
+	server, err := net.Dial("tcp", host) //nolint:noctx // to loopback
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	answers := []string{"HTTP/1.1 200 OK\r\n\r\n"}
+	if socks {
+		answers = []string{"\x05\x00", "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"}
+	}
+	for _, answer := range answers {
+		if _, err := conn.Read(make([]byte, 1024)); err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, answer)
+	}
+	go func() { _, _ = io.Copy(server, conn) }()
+	_, _ = io.Copy(conn, server)
+}
+
+// dialing returns the transport of a fake on loopback, which dials the address that it is given.
+func dialing(t *testing.T, s *timpushtest.Server) *http.Transport {
+	t.Helper()
+	base, ok := s.HTTPClient().Transport.(*http.Transport)
+	require.True(t, ok)
+	base = base.Clone()
+	base.DialContext = new(net.Dialer).DialContext
+	return base
+}
+
+// impatient returns a client with the transport of its own, whose attempts may take two seconds.
+func impatient(t *testing.T, s *timpushtest.Server, base *http.Transport, opts ...timpush.Option) *timpush.Client {
+	t.Helper()
+	const patience = 2 * time.Second
+	transport := timpush.OwnTransport(base, patience)
+	t.Cleanup(transport.CloseIdleConnections)
+	return client(s, append(opts, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithAttemptTimeout(patience))...)
+}
+
+// requireSuccessWithin makes calls with short deadlines, one after the other, until one is Done.
+func requireSuccessWithin(t *testing.T, c *timpush.Client, most time.Duration) {
+	t.Helper()
+	began := time.Now()
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		_, err := c.SetAttr(ctx, someUsers(1))
+		cancel()
+		if err == nil {
+			return
+		}
+		require.Less(t, time.Since(began), most, "%v", err)
+	}
+}
+
 // TestHTTP2OfACopy: a copy of a transport that has found out by itself that it can use HTTP/2 offers it to the server, and so must speak it.
 func TestHTTP2OfACopy(t *testing.T) {
 	t.Parallel()

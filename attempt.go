@@ -277,7 +277,7 @@ func (s *sender) untilConnected(ctx context.Context, x *exchange) (context.Conte
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(time.Until(deadline)/2, func() {
-		if !x.used.Load() {
+		if x.asked.Load() && !x.used.Load() {
 			cancel(errNoConnection)
 		}
 	})
@@ -301,6 +301,7 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		where.RawPath += "/" + x.command.path
 	}
 	where.RawQuery = s.query + "&usersig=" + x.sent.usersig + "&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10)
+	x.trace.GetConn = func(string) { x.asked.Store(true) }
 	unconnected := &s.suspects[x.command.quota].unconnected
 	x.trace.GotConn = func(got httptrace.GotConnInfo) {
 		x.used.Store(true)
@@ -319,16 +320,17 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 			x.written.Store(true)
 		}
 	}
+	x.body = bytes.NewReader(x.sent.body)
 	req := &http.Request{
 		Method: http.MethodPost, URL: &where, Host: where.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
-		Body:   plainBody(x.sent.body), ContentLength: int64(len(x.sent.body)),
+		Body:   io.NopCloser(x.body), ContentLength: int64(len(x.sent.body)),
 		GetBody: func() (io.ReadCloser, error) {
 			x.used.Store(true)
 			if x.written.Load() {
 				return nil, errSentAlready
 			}
-			return plainBody(x.sent.body), nil
+			return io.NopCloser(bytes.NewReader(x.sent.body)), nil
 		},
 	}
 	if !s.standardTransport() {
@@ -347,9 +349,6 @@ func overHTTP2(conn net.Conn) bool {
 }
 
 var contentType = []string{"application/json"}
-
-// plainBody returns a body that the standard transport knows to be in memory: it sends the headers and the body together.
-func plainBody(body []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(body)) }
 
 // watchedBody is for a transport that may not tell whether it has found a connection.
 type watchedBody struct {
@@ -459,7 +458,9 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
 	}
 	v := verdict{class: classTransient, outcome: Unknown}
-	if !x.used.Load() && (s.standardTransport() || notDialled(err) || certificateFails(err)) {
+	standard := s.standardTransport()
+	used := x.used.Load() || standard && !x.unread()
+	if !used && (standard || notDialled(err) || certificateFails(err)) {
 		v.outcome = NotSent
 	}
 	if proxyRefuses(err) && v.outcome == NotSent || certificateFails(err) {

@@ -421,6 +421,9 @@ func TestNotSentNeedsProof(t *testing.T) {
 			again.Body = body
 			return retrying{inMemory.HTTPClient().Transport}.RoundTrip(again)
 		})},
+		"registered for https": {onLoopback, registered(retrying{roundTripper(func(r *http.Request) (*http.Response, error) {
+			return onLoopback.HTTPClient().Transport.RoundTrip(r.Clone(t.Context()))
+		})})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -432,6 +435,30 @@ func TestNotSentNeedsProof(t *testing.T) {
 			assertStored(t, test.server, users...)
 		})
 	}
+}
+
+// registered returns a standard transport that hands requests on to another one.
+func registered(to http.RoundTripper) *http.Transport {
+	t := &http.Transport{Protocols: new(http.Protocols)}
+	t.Protocols.SetHTTP1(true)
+	t.RegisterProtocol("https", to)
+	return t
+}
+
+// TestPushThroughARegisteredTransport: what may have gone out is not repeated.
+func TestPushThroughARegisteredTransport(t *testing.T) {
+	t.Parallel()
+	var sent atomic.Int64
+	c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: registered(roundTripper(func(r *http.Request) (*http.Response, error) {
+		sent.Add(1)
+		_, _ = io.Copy(io.Discard, r.Body)
+		return nil, errors.New("the connection was lost")
+	}))}))
+	_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+	var call *timpush.CallError
+	require.ErrorAs(t, err, &call)
+	assert.Equal(t, timpush.Unknown, call.Outcome, "%v", err)
+	assert.EqualValues(t, 1, sent.Load())
 }
 
 // proxyAnswering is a proxy that answers CONNECT with a status.

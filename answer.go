@@ -80,12 +80,9 @@ func (x *exchange) interpret(status int, body []byte) (answer, verdict) {
 			return a, x.classify(&a)
 		}
 	}
-	page := &HTTPError{StatusCode: status}
+	page := &HTTPError{StatusCode: status, RetryAfter: retryAfter(status, x.header, time.Now())}
 	if x.command.read == nil { // else the page may hold values
 		page.Snippet = clip(x.sent.snippet(string(body[:min(len(body), 4096)])), 200)
-	}
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		page.RetryAfter = retryAfter(x.header, time.Now())
 	}
 	v := verdict{class: statusClass(status), outcome: statusOutcome(status), err: page, retryAfter: page.RetryAfter}
 	return answer{}, x.command.restrict(v)
@@ -171,9 +168,12 @@ func statusOutcome(status int) Outcome {
 	return Unknown
 }
 
-// retryAfter reads a Retry-After header: seconds, or a date by the clock that the Date header shows, since this machine's may be wrong. Too
+// retryAfter reads a Retry-After header of a 429 or 503: seconds, or a date by the clock that the Date header shows, since this machine's may be wrong. Too
 // large a number counts as the largest. It returns 0 if the header is neither, or a date that has passed.
-func retryAfter(header http.Header, now time.Time) time.Duration {
+func retryAfter(status int, header http.Header, now time.Time) time.Duration {
+	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+		return 0
+	}
 	after := header.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(strings.TrimSpace(after), 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(seconds) * time.Second

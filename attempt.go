@@ -466,6 +466,9 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	if proxyRefuses(err) && v.outcome == NotSent || certificateFails(err) {
 		v.class = classFatal
 	}
+	if proxy, ok := errors.AsType[*proxyError](err); ok {
+		v.retryAfter = proxy.retryAfter
+	}
 	if notDialled(err) && !proxyUnreachable(err) {
 		s.hosts.note(host, false)
 	}

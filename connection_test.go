@@ -462,7 +462,7 @@ func TestPushThroughARegisteredTransport(t *testing.T) {
 }
 
 // proxyAnswering is a proxy that answers CONNECT with a status.
-func proxyAnswering(t *testing.T, status int) (proxy *url.URL, asked *atomic.Int64) {
+func proxyAnswering(t *testing.T, status int, headers ...string) (proxy *url.URL, asked *atomic.Int64) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -476,7 +476,7 @@ func proxyAnswering(t *testing.T, status int) (proxy *url.URL, asked *atomic.Int
 			}
 			asked.Add(1)
 			_, _ = conn.Read(make([]byte, 4096))
-			_, _ = io.WriteString(conn, "HTTP/1.1 "+strconv.Itoa(status)+" "+http.StatusText(status)+"\r\nContent-Length: 0\r\n\r\n")
+			_, _ = io.WriteString(conn, "HTTP/1.1 "+strconv.Itoa(status)+" "+http.StatusText(status)+"\r\n"+strings.Join(append(headers, "Content-Length: 0"), "\r\n")+"\r\n\r\n")
 			conn.Close()
 		}
 	}()
@@ -507,6 +507,23 @@ func TestProxyThatRefuses(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestProxyThatSaysWhenToRetry: a proxy is asked again when it says, as a gateway is.
+func TestProxyThatSaysWhenToRetry(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{429, 503} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			proxy, asked := proxyAnswering(t, status, "Retry-After: 2")
+			transport := timpush.OwnTransport(&http.Transport{Proxy: http.ProxyURL(proxy)}, 10*time.Second)
+			began := time.Now()
+			_, err := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(2)).SetAttr(t.Context(), someUsers(1))
+			require.ErrorContains(t, err, "retry after 2s")
+			assert.EqualValues(t, 2, asked.Load())
+			assert.GreaterOrEqual(t, time.Since(began), 2*time.Second)
+		})
 	}
 }
 

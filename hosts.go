@@ -41,11 +41,18 @@ func (h *hosts) note(host *url.URL, reached bool) {
 }
 
 // proxyError says that a proxy did not open a connection.
-type proxyError struct{ status int }
+type proxyError struct {
+	status     int
+	retryAfter time.Duration
+}
 
 // Error returns the status.
 func (e *proxyError) Error() string {
-	return fmt.Sprintf("the proxy answered CONNECT with HTTP status %d %s", e.status, http.StatusText(e.status))
+	text := fmt.Sprintf("the proxy answered CONNECT with HTTP status %d %s", e.status, http.StatusText(e.status))
+	if e.retryAfter > 0 {
+		text += fmt.Sprintf(" (retry after %v)", e.retryAfter)
+	}
+	return text
 }
 
 // proxyRefuses reports whether a proxy refused the connection, so that a retry does not help. The standard transport makes an error of the status's text

@@ -49,7 +49,7 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 		if answer.StatusCode == http.StatusOK {
 			return nil
 		}
-		return &proxyError{answer.StatusCode}
+		return &proxyError{answer.StatusCode, retryAfter(answer.StatusCode, answer.Header, time.Now())}
 	}
 	dial := t.DialContext
 	if dial == nil && t.Dial == nil { //nolint:staticcheck // the program may have set it

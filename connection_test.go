@@ -1,10 +1,12 @@
 package timpush_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -507,6 +509,52 @@ func TestProxyThatRefuses(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestSOCKSProxyThatRefuses: it has sent nothing, and is not asked again.
+func TestSOCKSProxyThatRefuses(t *testing.T) {
+	t.Parallel()
+	const noMethod, withPassword, notAllowed, noHost = "\x05\xff", "\x05\x02", "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", "\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00"
+	for name, test := range map[string]struct {
+		answers  []string
+		attempts int64
+	}{
+		"no method":    {[]string{noMethod}, 1},
+		"the password": {[]string{withPassword, "\x01\x01"}, 1},
+		"the host":     {[]string{"\x05\x00", notAllowed}, 1},
+		"unreachable":  {[]string{"\x05\x00", noHost}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			t.Cleanup(func() { l.Close() })
+			var asked atomic.Int64
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					asked.Add(1)
+					for _, answer := range test.answers {
+						_, _ = conn.Read(make([]byte, 1024))
+						_, _ = io.WriteString(conn, answer)
+					}
+					conn.Close()
+				}
+			}()
+			proxy := &url.URL{Scheme: "socks5", Host: l.Addr().String(), User: url.UserPassword("me", "secret")}
+			log := new(bytes.Buffer)
+			c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}), timpush.WithMaxAttempts(3),
+				timpush.WithLimiter(unlimited{}), timpush.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+			result, err := c.SetAttr(t.Context(), someUsers(1))
+			require.Error(t, err)
+			assert.Equal(t, 1, result.NotSent, "%v", err)
+			assert.Equal(t, test.attempts, asked.Load(), "%v", err)
+			assert.Contains(t, log.String(), "failure=unreachable")
+		})
 	}
 }
 

@@ -558,6 +558,20 @@ func TestSOCKSProxyThatRefuses(t *testing.T) {
 	}
 }
 
+// TestProgramThatLooksAtProxies: what the program has asked of http.DefaultTransport holds for a copy of it.
+func TestProgramThatLooksAtProxies(t *testing.T) {
+	t.Parallel()
+	proxy, _ := proxyAnswering(t, http.StatusOK)
+	errWrongProxy := errors.New("not our proxy")
+	transport := timpush.OwnTransport(&http.Transport{
+		Proxy:                  http.ProxyURL(proxy),
+		OnProxyConnectResponse: func(context.Context, *url.URL, *http.Request, *http.Response) error { return errWrongProxy },
+	}, 10*time.Second)
+	result, err := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(1)).SetAttr(t.Context(), someUsers(1))
+	require.ErrorIs(t, err, errWrongProxy)
+	assert.Equal(t, 1, result.NotSent)
+}
+
 // TestProxyThatSaysWhenToRetry: a proxy is asked again when it says, as a gateway is.
 func TestProxyThatSaysWhenToRetry(t *testing.T) {
 	t.Parallel()

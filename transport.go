@@ -45,11 +45,16 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	}
 	connecting := s.attemptTimeout / 10 * 4
 	t.TLSHandshakeTimeout = min(cmp.Or(t.TLSHandshakeTimeout, connecting), connecting) // 0 is no limit
-	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
-		if answer.StatusCode == http.StatusOK {
-			return nil
+	onConnect := t.OnProxyConnectResponse                                              // of the program
+	t.OnProxyConnectResponse = func(ctx context.Context, proxy *url.URL, request *http.Request, answer *http.Response) error {
+		var err error
+		if onConnect != nil {
+			err = onConnect(ctx, proxy, request, answer)
 		}
-		return &proxyError{answer.StatusCode, retryAfter(answer.StatusCode, answer.Header, time.Now())}
+		if answer.StatusCode != http.StatusOK {
+			err = &proxyError{answer.StatusCode, retryAfter(answer.StatusCode, answer.Header, time.Now())}
+		}
+		return err
 	}
 	dial := t.DialContext
 	if dial == nil && t.Dial == nil { //nolint:staticcheck // the program may have set it

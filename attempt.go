@@ -452,7 +452,7 @@ func (s *sender) standardTransport() bool {
 }
 
 // classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has found no connection, has not read the
-// body, also not in an earlier try of its own, and it is the standard one, or its error says that there was no connection.
+// body, also not in an earlier try of its own, and it is the standard one, or one around that, or its error says that there was no connection.
 func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
 	if withheld, ok := errors.AsType[*withheldError](err); ok {
 		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
@@ -460,7 +460,7 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	v := verdict{class: classTransient, outcome: Unknown}
 	standard := s.standardTransport()
 	used := x.used.Load() || standard && !x.unread()
-	if !used && (standard || notDialled(err) || certificateFails(err)) {
+	if !used && (standard || x.asked.Load() || notDialled(err) || certificateFails(err)) {
 		v.outcome = NotSent
 	}
 	if proxyRefuses(err) && v.outcome == NotSent || certificateFails(err) {

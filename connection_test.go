@@ -489,7 +489,7 @@ func proxyAnswering(t *testing.T, status int, headers ...string) (proxy *url.URL
 func TestProxyThatRefuses(t *testing.T) {
 	t.Parallel()
 	for status, attempts := range map[int]int64{403: 1, 407: 1, 502: 3, 503: 3} {
-		for name, own := range map[string]bool{"own transport": true, "caller's transport": false} {
+		for name, own := range map[string]bool{"own transport": true, "caller's transport": false, "one around it": false} {
 			t.Run(name+" "+strconv.Itoa(status), func(t *testing.T) {
 				t.Parallel()
 				proxy, asked := proxyAnswering(t, status)
@@ -497,8 +497,12 @@ func TestProxyThatRefuses(t *testing.T) {
 				if own {
 					transport = timpush.OwnTransport(transport, 10*time.Second)
 				}
+				var outermost http.RoundTripper = transport
+				if name == "one around it" { // as for tracing
+					outermost = roundTripper(func(r *http.Request) (*http.Response, error) { return transport.RoundTrip(r.Clone(r.Context())) })
+				}
 				users := someUsers(1)
-				c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(3), timpush.WithLimiter(unlimited{}))
+				c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: outermost}), timpush.WithMaxAttempts(3), timpush.WithLimiter(unlimited{}))
 				result, err := c.SetAttr(t.Context(), users)
 				p := partial(t, users, result, err)
 				assert.Equal(t, 1, result.NotSent, "%v", err)

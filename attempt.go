@@ -272,7 +272,7 @@ func (r *answerReader) Read(p []byte) (int, error) {
 // take all of it.
 func (s *sender) untilConnected(ctx context.Context, x *exchange) (context.Context, func()) {
 	deadline, ok := ctx.Deadline()
-	if !ok || s.hosts.backup == nil || !s.standardTransport() {
+	if !ok || s.hosts.backup == nil {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

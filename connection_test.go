@@ -805,34 +805,43 @@ func TestBackupHost(t *testing.T) {
 // TestBackupHostWithinTheDeadline: a host that drops packets must not take all of the time that a call has, neither before that is known
 // nor when it is tried again.
 func TestBackupHostWithinTheDeadline(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		standard := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if strings.HasPrefix(address, timpush.RegionSingapore.BackupHost()) {
-				return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("refused")}
-			}
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}}
-		defer standard.CloseIdleConnections()
-		events := &recorder{}
-		c := newClient(t, timpush.WithBackupHost(), timpush.WithObserver(events), timpush.WithMaxAttempts(2),
-			timpush.WithHTTPClient(&http.Client{Transport: standard}))
-		for range 2 {
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-			_, err := c.SetAttr(ctx, someUsers(1))
-			cancel()
-			require.ErrorContains(t, err, timpush.RegionSingapore.BackupHost())
-			require.ErrorContains(t, err, "1 not sent")
-			assert.NotErrorIs(t, err, context.DeadlineExceeded)
-			time.Sleep(time.Minute)
-		}
-		for _, e := range events.all() {
-			if e.Kind == timpush.AttemptEnd {
-				assert.Equal(t, "unreachable", e.Failure)
-				assert.Zero(t, e.Code)
-			}
-		}
-	})
+	t.Parallel()
+	for name, around := range map[string]bool{"the standard transport": false, "one around it": true} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				standard := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+					if strings.HasPrefix(address, timpush.RegionSingapore.BackupHost()) {
+						return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("refused")}
+					}
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}}
+				defer standard.CloseIdleConnections()
+				var transport http.RoundTripper = standard
+				if around { // as for tracing
+					transport = roundTripper(func(r *http.Request) (*http.Response, error) { return standard.RoundTrip(r.Clone(r.Context())) })
+				}
+				events := &recorder{}
+				c := newClient(t, timpush.WithBackupHost(), timpush.WithObserver(events), timpush.WithMaxAttempts(2),
+					timpush.WithHTTPClient(&http.Client{Transport: transport}))
+				for range 2 {
+					ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+					_, err := c.SetAttr(ctx, someUsers(1))
+					cancel()
+					require.ErrorContains(t, err, timpush.RegionSingapore.BackupHost())
+					require.ErrorContains(t, err, "1 not sent")
+					assert.NotErrorIs(t, err, context.DeadlineExceeded)
+					time.Sleep(time.Minute)
+				}
+				for _, e := range events.all() {
+					if e.Kind == timpush.AttemptEnd {
+						assert.Equal(t, "unreachable", e.Failure)
+						assert.Zero(t, e.Code)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestNoBackupHost: without the option nothing goes elsewhere.

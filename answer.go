@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"net/http/httptrace"
@@ -58,12 +59,19 @@ type verdict struct {
 type exchange struct {
 	command *command
 	sent    sent
-	used    atomic.Bool // the transport has found a connection, read the body, or asked for another copy of it
-	http2   atomic.Bool // the last connection speaks it
-	written atomic.Bool // all of the request has gone out over HTTP/2
+	body    *bytes.Reader // of the request: the standard transport knows that it is in memory, and sends the headers and the body together
+	asked   atomic.Bool   // the transport has looked for a connection, so that it tells when it has found one
+	used    atomic.Bool   // the transport has found a connection, read the body, or asked for another copy of it
+	http2   atomic.Bool   // the last connection speaks it
+	written atomic.Bool   // all of the request has gone out over HTTP/2
 	trace   httptrace.ClientTrace
 	header  http.Header // of the answer
+	began   time.Time   // when it was handed to the transport
 }
+
+// unread reports whether the standard transport has not read the body of a request for which it has found no connection. It hands a request
+// on to another one, which may not tell when it has found one, if the program has registered that for https.
+func (x *exchange) unread() bool { return x.asked.Load() || x.body.Len() == len(x.sent.body) }
 
 // interpret decodes an answer that came with an HTTP status, and classifies it. What was sent is redacted in the texts of the server.
 func (x *exchange) interpret(status int, body []byte) (answer, verdict) {
@@ -72,12 +80,9 @@ func (x *exchange) interpret(status int, body []byte) (answer, verdict) {
 			return a, x.classify(&a)
 		}
 	}
-	page := &HTTPError{StatusCode: status}
+	page := &HTTPError{StatusCode: status, RetryAfter: retryAfter(status, x.header, time.Now())}
 	if x.command.read == nil { // else the page may hold values
 		page.Snippet = clip(x.sent.snippet(string(body[:min(len(body), 4096)])), 200)
-	}
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		page.RetryAfter = retryAfter(x.header, time.Now())
 	}
 	v := verdict{class: statusClass(status), outcome: statusOutcome(status), err: page, retryAfter: page.RetryAfter}
 	return answer{}, x.command.restrict(v)
@@ -163,9 +168,12 @@ func statusOutcome(status int) Outcome {
 	return Unknown
 }
 
-// retryAfter reads a Retry-After header: seconds, or a date by the clock that the Date header shows, since this machine's may be wrong. Too
+// retryAfter reads a Retry-After header of a 429 or 503: seconds, or a date by the clock that the Date header shows, since this machine's may be wrong. Too
 // large a number counts as the largest. It returns 0 if the header is neither, or a date that has passed.
-func retryAfter(header http.Header, now time.Time) time.Duration {
+func retryAfter(status int, header http.Header, now time.Time) time.Duration {
+	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+		return 0
+	}
 	after := header.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(strings.TrimSpace(after), 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(seconds) * time.Second

@@ -222,14 +222,16 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	}
 	s.requests.Add(1)
 	s.closeSuspects()
+	x.began = time.Now()
 	resp, err := s.transport().RoundTrip(req)
 	if resp != nil { // whatever comes of it, the request may have reached the server
 		x.used.Store(true)
+		s.suspects[s.command.quota].unanswered.Store(nil)
 	}
 	switch {
 	case err != nil:
 		discard(resp)
-		return 0, nil, s.failed(ctx, err)
+		return 0, nil, s.failed(ctx, x, err)
 	case resp == nil:
 		return 0, nil, errors.New("the transport returned neither an answer nor an error")
 	}
@@ -249,7 +251,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	case err == nil && len(text) > most:
 		err = fmt.Errorf("the answer is longer than %d MiB", most>>20)
 	}
-	return resp.StatusCode, text, s.failed(ctx, err)
+	return resp.StatusCode, text, s.failed(ctx, x, err)
 }
 
 // answerReader reads an answer up to a length and until ctx ends: the body of a caller's transport may come byte by byte, or empty without
@@ -271,12 +273,12 @@ func (r *answerReader) Read(p []byte) (int, error) {
 // take all of it.
 func (s *sender) untilConnected(ctx context.Context, x *exchange) (context.Context, func()) {
 	deadline, ok := ctx.Deadline()
-	if !ok || s.hosts.backup == nil || !s.standardTransport() {
+	if !ok || s.hosts.backup == nil {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(time.Until(deadline)/2, func() {
-		if !x.used.Load() {
+		if x.asked.Load() && !x.used.Load() {
 			cancel(errNoConnection)
 		}
 	})
@@ -300,20 +302,31 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		where.RawPath += "/" + x.command.path
 	}
 	where.RawQuery = s.query + "&usersig=" + x.sent.usersig + "&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10)
+	x.trace.GetConn = func(string) { x.asked.Store(true) }
+	unconnected := &s.suspects[x.command.quota].unconnected
 	x.trace.GotConn = func(got httptrace.GotConnInfo) {
 		x.used.Store(true)
 		x.http2.Store(overHTTP2(got.Conn))
 		s.hosts.http2.Store(x.http2.Load())
+		if !got.Reused {
+			unconnected.Store(nil)
+		}
+	}
+	x.trace.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { // also after the attempt: the transport keeps the connection for others
+		if err == nil {
+			unconnected.Store(nil)
+		}
 	}
 	x.trace.WroteRequest = func(wrote httptrace.WroteRequestInfo) { // over HTTP/1.1 it may still be in a buffer
 		if wrote.Err == nil && x.http2.Load() {
 			x.written.Store(true)
 		}
 	}
+	x.body = bytes.NewReader(x.sent.body)
 	req := &http.Request{
 		Method: http.MethodPost, URL: &where, Host: where.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
-		Body:   plainBody(x.sent.body), ContentLength: int64(len(x.sent.body)),
+		Body:   io.NopCloser(x.body), ContentLength: int64(len(x.sent.body)),
 	}
 	if !s.hosts.http2.Load() { // over HTTP/2 a transport that cannot send again says why it would
 		req.GetBody = func() (io.ReadCloser, error) {
@@ -321,7 +334,7 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 			if x.written.Load() {
 				return nil, errSentAlready
 			}
-			return plainBody(x.sent.body), nil
+			return io.NopCloser(bytes.NewReader(x.sent.body)), nil
 		}
 	}
 	if !s.standardTransport() {
@@ -348,9 +361,6 @@ func overHTTP2(conn net.Conn) bool {
 }
 
 var contentType = []string{"application/json"}
-
-// plainBody returns a body that the standard transport knows to be in memory: it sends the headers and the body together.
-func plainBody(body []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(body)) }
 
 // watchedBody is for a transport that may not tell whether it has found a connection.
 type watchedBody struct {
@@ -379,7 +389,10 @@ func (timeout) Timeout() bool { return true }
 
 // failed returns the error of an attempt. A transport may report only the cause with which a context has ended, such as the failure
 // of something else that the caller does, which must not count as one of this request.
-func (s *sender) failed(ctx context.Context, err error) error {
+func (s *sender) failed(ctx context.Context, x *exchange, err error) error {
+	if err != nil && ctx.Err() != nil {
+		s.suspects[s.command.quota].note(x)
+	}
 	switch cause := context.Cause(ctx); {
 	case err == nil:
 		return nil
@@ -394,15 +407,44 @@ func (s *sender) failed(ctx context.Context, err error) error {
 // timedOut returns the error of an attempt that took too long, of which a transport may report only that its context was
 // canceled. The connection may be dead, and so may idle ones.
 func (s *sender) timedOut() error {
-	s.suspect[s.command.quota].Store(true)
+	s.suspects[s.command.quota].timedOut.Store(true)
 	return errAttemptTimeout
 }
 
-// closeSuspects closes the idle connections before the attempt that follows one that took too long. At the end of that one, the transport
-// may not have noticed yet that an HTTP/2 connection is idle.
+// suspects tell whether connections of a quota may be dead: an attempt has taken all of its time, or attempts have ended earlier, with their
+// callers' deadlines, for so long. A connection that is being made may hang too, as a proxy can that does not answer, and keeps its place
+// although its request has ended.
+type suspects struct {
+	timedOut                atomic.Bool
+	unanswered, unconnected atomic.Pointer[time.Time] // when the first of those in a row began; nil: none
+}
+
+// note records an attempt whose context ended.
+func (u *suspects) note(x *exchange) {
+	began := x.began
+	if x.used.Load() {
+		u.unanswered.CompareAndSwap(nil, &began)
+	} else {
+		u.unconnected.CompareAndSwap(nil, &began)
+	}
+}
+
+// take reports whether to close connections, once.
+func (u *suspects) take(patience time.Duration) bool {
+	suspect := u.timedOut.CompareAndSwap(true, false)
+	for _, since := range []*atomic.Pointer[time.Time]{&u.unanswered, &u.unconnected} {
+		if began := since.Load(); began != nil && time.Since(*began) >= patience && since.CompareAndSwap(began, nil) {
+			suspect = true
+		}
+	}
+	return suspect
+}
+
+// closeSuspects closes the idle connections, and those that are being made for requests that have ended, before the attempt that follows
+// those that make them suspect. At the end of that attempt, the transport may not have noticed yet that an HTTP/2 connection is idle.
 func (s *sender) closeSuspects() {
 	t, ok := s.transport().(interface{ CloseIdleConnections() })
-	if ok && s.suspect[s.command.quota].CompareAndSwap(true, false) {
+	if ok && s.suspects[s.command.quota].take(s.attemptTimeout) {
 		t.CloseIdleConnections()
 	}
 }
@@ -422,21 +464,26 @@ func (s *sender) standardTransport() bool {
 }
 
 // classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has found no connection, has not read the
-// body, also not in an earlier try of its own, and it is the standard one, or its error says that there was no connection; or the server
-// says which requests it took.
+// body, also not in an earlier try of its own, and it is the standard one, or one around that, or its error says that there was no connection;
+// or the server says which requests it took.
 func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
 	if withheld, ok := errors.AsType[*withheldError](err); ok {
 		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
 	}
 	v := verdict{class: classTransient, outcome: Unknown}
+	standard := s.standardTransport()
+	used := x.used.Load() || standard && !x.unread()
 	switch {
-	case s.standardTransport() && goneAway(err):
+	case standard && goneAway(err):
 		v.outcome, err = NotSent, errGoAway
-	case !x.used.Load() && (s.standardTransport() || notDialled(err) || certificateFails(err)):
+	case !used && (standard || x.asked.Load() || notDialled(err) || certificateFails(err)):
 		v.outcome = NotSent
 	}
 	if proxyRefuses(err) && v.outcome == NotSent || certificateFails(err) {
 		v.class = classFatal
+	}
+	if proxy, ok := errors.AsType[*proxyError](err); ok {
+		v.retryAfter = proxy.retryAfter
 	}
 	if notDialled(err) && !proxyUnreachable(err) {
 		s.hosts.note(host, false)

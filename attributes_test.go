@@ -531,6 +531,37 @@ func TestPreflightThatWaitsForAnother(t *testing.T) {
 	})
 }
 
+// TestCallDoesNotWaitForAPreflight: a Preflight may try for as long as the retry budget allows, and SetAttr goes without the names. Nor do calls
+// make the Preflight try for longer.
+func TestCallDoesNotWaitForAPreflight(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithPreflight(), timpush.WithRetryBudget(10*time.Minute), through(func(r *http.Request) (*http.Response, error) {
+			if strings.Contains(r.URL.Path, "get_attr_name") {
+				return response(http.StatusServiceUnavailable, "busy"), nil
+			}
+			return alwaysOK(r)
+		}))
+		began := time.Now()
+		var ended time.Duration
+		var preflight sync.WaitGroup
+		preflight.Go(func() {
+			var call *timpush.CallError
+			assert.ErrorAs(t, c.Preflight(t.Context(), someUsers(1)), &call)
+			ended = time.Since(began)
+		})
+		time.Sleep(time.Second)
+		for range 20 {
+			before := time.Now()
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			assert.Less(t, time.Since(before), time.Second)
+			time.Sleep(40 * time.Second)
+		}
+		preflight.Wait()
+		assert.InDelta(t, 10*time.Minute, ended, float64(time.Minute))
+	})
+}
+
 func TestNamesAreReadOnceForAllThatWait(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))

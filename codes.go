@@ -157,7 +157,8 @@ func (c Code) aboutUserSig() bool {
 	}
 	switch c {
 	case 70002, ErrUserSigMalformed, 70004, 70005, 70006, 70007, 70008, ErrUserSigMismatch, 70010, ErrIdentifierMismatch, ErrSDKAppIDMismatch,
-		70015, 70019, ErrTooManyBadUserSigs:
+		70015, 70019, ErrTooManyBadUserSigs,
+		ErrAccountCheck, 60005, ErrBadQuery, 70018, 70214, 70236, 70346: // which name it among what may be wrong, or call it a ticket
 		return true
 	}
 	return false

@@ -1,10 +1,12 @@
 package timpush_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -143,6 +145,120 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 			require.NoError(t, err)
 			assert.LessOrEqual(t, result.Requests, 3, "most often 2, but on a busy machine the transport may notice late that a connection is idle")
 		})
+	}
+}
+
+// TestConnectionsThatDieBeforeShortDeadlines: calls whose deadlines end before an attempt times out must not find one dead connection after the
+// other.
+func TestConnectionsThatDieBeforeShortDeadlines(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t, timpushtest.WithQuota(0), timpushtest.WithLatency(20*time.Millisecond, 0))
+	where, err := url.Parse(s.URL)
+	require.NoError(t, err)
+	r := newRelay(t, where.Host)
+	base := dialing(t, s)
+	base.TLSClientConfig.ServerName = where.Hostname()
+	c := impatient(t, s, base, timpush.WithBaseURL("https://"+r.Addr().String()))
+
+	_, err = c.SetAttr(t.Context(), someUsers(3200)) // 32 connections are open and idle
+	require.NoError(t, err)
+	r.letConnectionsDie()
+	requireSuccessWithin(t, c, 4*time.Second)
+}
+
+// TestProxyThatHangs: connections that a proxy does not make must not keep their places when their requests have ended.
+func TestProxyThatHangs(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"http", "socks5"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			s := timpushtest.Start(t, timpushtest.WithQuota(0))
+			where, err := url.Parse(s.URL)
+			require.NoError(t, err)
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			t.Cleanup(func() { l.Close() })
+			var works atomic.Bool
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					defer conn.Close()
+					if works.Load() {
+						go tunnel(conn, where.Host, scheme == "socks5")
+					}
+				}
+			}()
+			base := dialing(t, s)
+			base.Proxy = http.ProxyURL(&url.URL{Scheme: scheme, Host: l.Addr().String()})
+			c := impatient(t, s, base)
+
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			result, err := c.SetAttr(ctx, someUsers(3200)) // as many connections as there may be
+			require.Error(t, err)
+			assert.Equal(t, 3200, result.NotSent, "%v", err)
+			works.Store(true)
+			requireSuccessWithin(t, c, 4*time.Second)
+		})
+	}
+}
+
+// tunnel is a proxy that connects to a host, whatever it is asked for.
+func tunnel(conn net.Conn, host string, socks bool) {
+	defer conn.Close()
+	server, err := net.Dial("tcp", host) //nolint:noctx // to loopback
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	answers := []string{"HTTP/1.1 200 OK\r\n\r\n"}
+	if socks {
+		answers = []string{"\x05\x00", "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"}
+	}
+	for _, answer := range answers {
+		if _, err := conn.Read(make([]byte, 1024)); err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, answer)
+	}
+	go func() { _, _ = io.Copy(server, conn) }()
+	_, _ = io.Copy(conn, server)
+}
+
+// dialing returns the transport of a fake on loopback, which dials the address that it is given.
+func dialing(t *testing.T, s *timpushtest.Server) *http.Transport {
+	t.Helper()
+	base, ok := s.HTTPClient().Transport.(*http.Transport)
+	require.True(t, ok)
+	base = base.Clone()
+	base.DialContext = new(net.Dialer).DialContext
+	return base
+}
+
+// impatient returns a client with the transport of its own, whose attempts may take two seconds.
+func impatient(t *testing.T, s *timpushtest.Server, base *http.Transport, opts ...timpush.Option) *timpush.Client {
+	t.Helper()
+	const patience = 2 * time.Second
+	transport := timpush.OwnTransport(base, patience)
+	t.Cleanup(transport.CloseIdleConnections)
+	return client(s, append(opts, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithAttemptTimeout(patience))...)
+}
+
+// requireSuccessWithin makes calls with short deadlines, one after the other, until one is Done.
+func requireSuccessWithin(t *testing.T, c *timpush.Client, most time.Duration) {
+	t.Helper()
+	began := time.Now()
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		_, err := c.SetAttr(ctx, someUsers(1))
+		cancel()
+		if err == nil {
+			return
+		}
+		require.Less(t, time.Since(began), most, "%v", err)
 	}
 }
 
@@ -344,6 +460,9 @@ func TestNotSentNeedsProof(t *testing.T) {
 			again.Body = body
 			return retrying{inMemory.HTTPClient().Transport}.RoundTrip(again)
 		})},
+		"registered for https": {onLoopback, registered(retrying{roundTripper(func(r *http.Request) (*http.Response, error) {
+			return onLoopback.HTTPClient().Transport.RoundTrip(r.Clone(t.Context()))
+		})})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -357,8 +476,32 @@ func TestNotSentNeedsProof(t *testing.T) {
 	}
 }
 
+// registered returns a standard transport that hands requests on to another one.
+func registered(to http.RoundTripper) *http.Transport {
+	t := &http.Transport{Protocols: new(http.Protocols)}
+	t.Protocols.SetHTTP1(true)
+	t.RegisterProtocol("https", to)
+	return t
+}
+
+// TestPushThroughARegisteredTransport: what may have gone out is not repeated.
+func TestPushThroughARegisteredTransport(t *testing.T) {
+	t.Parallel()
+	var sent atomic.Int64
+	c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: registered(roundTripper(func(r *http.Request) (*http.Response, error) {
+		sent.Add(1)
+		_, _ = io.Copy(io.Discard, r.Body)
+		return nil, errors.New("the connection was lost")
+	}))}))
+	_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+	var call *timpush.CallError
+	require.ErrorAs(t, err, &call)
+	assert.Equal(t, timpush.Unknown, call.Outcome, "%v", err)
+	assert.EqualValues(t, 1, sent.Load())
+}
+
 // proxyAnswering is a proxy that answers CONNECT with a status.
-func proxyAnswering(t *testing.T, status int) (proxy *url.URL, asked *atomic.Int64) {
+func proxyAnswering(t *testing.T, status int, headers ...string) (proxy *url.URL, asked *atomic.Int64) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -372,7 +515,7 @@ func proxyAnswering(t *testing.T, status int) (proxy *url.URL, asked *atomic.Int
 			}
 			asked.Add(1)
 			_, _ = conn.Read(make([]byte, 4096))
-			_, _ = io.WriteString(conn, "HTTP/1.1 "+strconv.Itoa(status)+" "+http.StatusText(status)+"\r\nContent-Length: 0\r\n\r\n")
+			_, _ = io.WriteString(conn, "HTTP/1.1 "+strconv.Itoa(status)+" "+http.StatusText(status)+"\r\n"+strings.Join(append(headers, "Content-Length: 0"), "\r\n")+"\r\n\r\n")
 			conn.Close()
 		}
 	}()
@@ -383,7 +526,7 @@ func proxyAnswering(t *testing.T, status int) (proxy *url.URL, asked *atomic.Int
 func TestProxyThatRefuses(t *testing.T) {
 	t.Parallel()
 	for status, attempts := range map[int]int64{403: 1, 407: 1, 502: 3, 503: 3} {
-		for name, own := range map[string]bool{"own transport": true, "caller's transport": false} {
+		for name, own := range map[string]bool{"own transport": true, "caller's transport": false, "one around it": false} {
 			t.Run(name+" "+strconv.Itoa(status), func(t *testing.T) {
 				t.Parallel()
 				proxy, asked := proxyAnswering(t, status)
@@ -391,8 +534,12 @@ func TestProxyThatRefuses(t *testing.T) {
 				if own {
 					transport = timpush.OwnTransport(transport, 10*time.Second)
 				}
+				var outermost http.RoundTripper = transport
+				if name == "one around it" { // as for tracing
+					outermost = roundTripper(func(r *http.Request) (*http.Response, error) { return transport.RoundTrip(r.Clone(r.Context())) })
+				}
 				users := someUsers(1)
-				c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(3), timpush.WithLimiter(unlimited{}))
+				c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: outermost}), timpush.WithMaxAttempts(3), timpush.WithLimiter(unlimited{}))
 				result, err := c.SetAttr(t.Context(), users)
 				p := partial(t, users, result, err)
 				assert.Equal(t, 1, result.NotSent, "%v", err)
@@ -403,6 +550,83 @@ func TestProxyThatRefuses(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestSOCKSProxyThatRefuses: it has sent nothing, and is not asked again.
+func TestSOCKSProxyThatRefuses(t *testing.T) {
+	t.Parallel()
+	const noMethod, withPassword, notAllowed, noHost = "\x05\xff", "\x05\x02", "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", "\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00"
+	for name, test := range map[string]struct {
+		answers  []string
+		attempts int64
+	}{
+		"no method":    {[]string{noMethod}, 1},
+		"the password": {[]string{withPassword, "\x01\x01"}, 1},
+		"the host":     {[]string{"\x05\x00", notAllowed}, 1},
+		"unreachable":  {[]string{"\x05\x00", noHost}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			t.Cleanup(func() { l.Close() })
+			var asked atomic.Int64
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					asked.Add(1)
+					for _, answer := range test.answers {
+						_, _ = conn.Read(make([]byte, 1024))
+						_, _ = io.WriteString(conn, answer)
+					}
+					conn.Close()
+				}
+			}()
+			proxy := &url.URL{Scheme: "socks5", Host: l.Addr().String(), User: url.UserPassword("me", "secret")}
+			log := new(bytes.Buffer)
+			c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}), timpush.WithMaxAttempts(3),
+				timpush.WithLimiter(unlimited{}), timpush.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+			result, err := c.SetAttr(t.Context(), someUsers(1))
+			require.Error(t, err)
+			assert.Equal(t, 1, result.NotSent, "%v", err)
+			assert.Equal(t, test.attempts, asked.Load(), "%v", err)
+			assert.Contains(t, log.String(), "failure=unreachable")
+		})
+	}
+}
+
+// TestProgramThatLooksAtProxies: what the program has asked of http.DefaultTransport holds for a copy of it.
+func TestProgramThatLooksAtProxies(t *testing.T) {
+	t.Parallel()
+	proxy, _ := proxyAnswering(t, http.StatusOK)
+	errWrongProxy := errors.New("not our proxy")
+	transport := timpush.OwnTransport(&http.Transport{
+		Proxy:                  http.ProxyURL(proxy),
+		OnProxyConnectResponse: func(context.Context, *url.URL, *http.Request, *http.Response) error { return errWrongProxy },
+	}, 10*time.Second)
+	result, err := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(1)).SetAttr(t.Context(), someUsers(1))
+	require.ErrorIs(t, err, errWrongProxy)
+	assert.Equal(t, 1, result.NotSent)
+}
+
+// TestProxyThatSaysWhenToRetry: a proxy is asked again when it says, as a gateway is.
+func TestProxyThatSaysWhenToRetry(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{429, 503} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			proxy, asked := proxyAnswering(t, status, "Retry-After: 2")
+			transport := timpush.OwnTransport(&http.Transport{Proxy: http.ProxyURL(proxy)}, 10*time.Second)
+			began := time.Now()
+			_, err := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(2)).SetAttr(t.Context(), someUsers(1))
+			require.ErrorContains(t, err, "retry after 2s")
+			assert.EqualValues(t, 2, asked.Load())
+			assert.GreaterOrEqual(t, time.Since(began), 2*time.Second)
+		})
 	}
 }
 
@@ -618,34 +842,43 @@ func TestBackupHost(t *testing.T) {
 // TestBackupHostWithinTheDeadline: a host that drops packets must not take all of the time that a call has, neither before that is known
 // nor when it is tried again.
 func TestBackupHostWithinTheDeadline(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		standard := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if strings.HasPrefix(address, timpush.RegionSingapore.BackupHost()) {
-				return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("refused")}
-			}
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}}
-		defer standard.CloseIdleConnections()
-		events := &recorder{}
-		c := newClient(t, timpush.WithBackupHost(), timpush.WithObserver(events), timpush.WithMaxAttempts(2),
-			timpush.WithHTTPClient(&http.Client{Transport: standard}))
-		for range 2 {
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-			_, err := c.SetAttr(ctx, someUsers(1))
-			cancel()
-			require.ErrorContains(t, err, timpush.RegionSingapore.BackupHost())
-			require.ErrorContains(t, err, "1 not sent")
-			assert.NotErrorIs(t, err, context.DeadlineExceeded)
-			time.Sleep(time.Minute)
-		}
-		for _, e := range events.all() {
-			if e.Kind == timpush.AttemptEnd {
-				assert.Equal(t, "unreachable", e.Failure)
-				assert.Zero(t, e.Code)
-			}
-		}
-	})
+	t.Parallel()
+	for name, around := range map[string]bool{"the standard transport": false, "one around it": true} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				standard := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+					if strings.HasPrefix(address, timpush.RegionSingapore.BackupHost()) {
+						return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("refused")}
+					}
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}}
+				defer standard.CloseIdleConnections()
+				var transport http.RoundTripper = standard
+				if around { // as for tracing
+					transport = roundTripper(func(r *http.Request) (*http.Response, error) { return standard.RoundTrip(r.Clone(r.Context())) })
+				}
+				events := &recorder{}
+				c := newClient(t, timpush.WithBackupHost(), timpush.WithObserver(events), timpush.WithMaxAttempts(2),
+					timpush.WithHTTPClient(&http.Client{Transport: transport}))
+				for range 2 {
+					ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+					_, err := c.SetAttr(ctx, someUsers(1))
+					cancel()
+					require.ErrorContains(t, err, timpush.RegionSingapore.BackupHost())
+					require.ErrorContains(t, err, "1 not sent")
+					assert.NotErrorIs(t, err, context.DeadlineExceeded)
+					time.Sleep(time.Minute)
+				}
+				for _, e := range events.all() {
+					if e.Kind == timpush.AttemptEnd {
+						assert.Equal(t, "unreachable", e.Failure)
+						assert.Zero(t, e.Code)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestNoBackupHost: without the option nothing goes elsewhere.

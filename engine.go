@@ -17,7 +17,7 @@ type engine struct {
 	signing        signing
 	transports     [quotaCount]http.RoundTripper
 	limiters       [quotaCount]Limiter
-	suspect        [quotaCount]atomic.Bool // an attempt took too long, so that idle connections may be dead
+	suspects       [quotaCount]suspects
 	throttles      [quotaCount]*throttle
 	maxInFlight    int                       // of each quota
 	slots          [quotaCount]chan struct{} // one for each request in flight

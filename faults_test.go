@@ -416,7 +416,7 @@ func TestSignerIsAskedAgainAfterTheKeyWasChanged(t *testing.T) {
 	t.Parallel()
 	for code, again := range map[int]bool{
 		70002: true, 70003: true, 70004: true, 70005: true, 70006: true, 70007: true, 70008: true, 70009: true, 70010: true, 70013: true,
-		70014: true, 70015: true, 70019: true, 60010: false, 70016: false, 70020: false, 90009: false,
+		70014: true, 70015: true, 70019: true, 60025: true, 70018: true, 70214: true, 70236: true, 70346: true, 60010: false, 70016: false, 70020: false, 90009: false,
 	} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
@@ -437,6 +437,31 @@ func TestSignerIsAskedAgainAfterTheKeyWasChanged(t *testing.T) {
 				_, err = c.SetAttr(t.Context(), someUsers(1))
 				require.NoError(t, err)
 				assert.Equal(t, again, sg.calls == 2)
+			})
+		})
+	}
+}
+
+// TestAccountCheckIsRepeatedWithANewUserSig: after 60004 and 60005 it may be the signature that is wrong, and the request is repeated.
+func TestAccountCheckIsRepeatedWithANewUserSig(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{60004, 60005} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				_, identifier, key := s.App()
+				sg := &signer{sign: func(int) (string, time.Time, error) {
+					usersig, err := tencentyun.GenUserSig(1400000000, key, identifier, 86400)
+					return usersig, time.Now().Add(24 * time.Hour), err
+				}}
+				c := client(s, timpush.WithSigner(sg))
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				require.NoError(t, err)
+				s.Inject(timpushtest.ErrorCode(code))
+				result, err := c.SetAttr(t.Context(), someUsers(1))
+				require.NoError(t, err)
+				assert.Equal(t, 2, result.Requests)
+				assert.Equal(t, 2, sg.calls)
 			})
 		})
 	}

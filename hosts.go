@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -42,11 +44,18 @@ func (h *hosts) note(host *url.URL, reached bool) {
 }
 
 // proxyError says that a proxy did not open a connection.
-type proxyError struct{ status int }
+type proxyError struct {
+	status     int
+	retryAfter time.Duration
+}
 
 // Error returns the status.
 func (e *proxyError) Error() string {
-	return fmt.Sprintf("the proxy answered CONNECT with HTTP status %d %s", e.status, http.StatusText(e.status))
+	text := fmt.Sprintf("the proxy answered CONNECT with HTTP status %d %s", e.status, http.StatusText(e.status))
+	if e.retryAfter > 0 {
+		text += fmt.Sprintf(" (retry after %v)", e.retryAfter)
+	}
+	return text
 }
 
 // proxyRefuses reports whether a proxy refused the connection, so that a retry does not help. The standard transport makes an error of the status's text
@@ -55,8 +64,18 @@ func proxyRefuses(err error) bool {
 	if proxy, ok := errors.AsType[*proxyError](err); ok {
 		return proxy.status == http.StatusForbidden || proxy.status == http.StatusProxyAuthRequired
 	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == socksConnect {
+		return slices.ContainsFunc(socksRefusals, func(text string) bool { return strings.Contains(op.Error(), text) })
+	}
 	text := err.Error()
 	return text == http.StatusText(http.StatusForbidden) || text == http.StatusText(http.StatusProxyAuthRequired)
+}
+
+// What the standard transport says of a SOCKS proxy.
+const socksConnect = "socks connect"
+
+var socksRefusals = []string{
+	"connection not allowed by ruleset", "no acceptable authentication methods", "username/password authentication failed",
 }
 
 // certificateFails reports whether the host did not prove its identity, so that a retry does not help.
@@ -69,7 +88,7 @@ func certificateFails(err error) bool {
 func notDialled(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // each error of the tree is looked at
 	case *net.OpError:
-		return e.Op == "dial" || e.Op == "proxyconnect"
+		return e.Op == "dial" || e.Op == "proxyconnect" || e.Op == socksConnect
 	case *net.DNSError, *proxyError:
 		return true
 	case *opaqueError:
@@ -84,9 +103,9 @@ func notDialled(err error) bool {
 	return len(inner) > 0
 }
 
-// proxyUnreachable reports whether it was a proxy that could not be reached.
+// proxyUnreachable reports whether it was a proxy that could not be reached, or that did not open a connection.
 func proxyUnreachable(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	_, refused := errors.AsType[*proxyError](err)
-	return refused || ok && op.Op == "proxyconnect"
+	return refused || ok && (op.Op == "proxyconnect" || op.Op == socksConnect)
 }

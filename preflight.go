@@ -39,6 +39,7 @@ type preflight struct {
 	typeOf func(account string) AccountType
 	names  atomic.Pointer[knownNames]
 	lock   chan struct{} // held while the names are read
+	hurry  chan struct{} // held while they are read in a hurry: others may try for long
 }
 
 // knownNames is what is known about the app's attributes.
@@ -72,7 +73,7 @@ func (k *knownNames) retry(began time.Time, hurry bool) bool {
 }
 
 func newPreflight(e *engine, typeOf func(account string) AccountType) *preflight {
-	return &preflight{engine: e, typeOf: typeOf, lock: make(chan struct{}, 1)}
+	return &preflight{engine: e, typeOf: typeOf, lock: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 }
 
 // newSetAttr returns the endpoint of a client, with the precheck and the bound of escaped values if they are wanted.
@@ -181,24 +182,28 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []en
 	return nil
 }
 
-// known returns the names, not older than life. One call at a time reads them, for all that wait.
+// known returns the names, not older than life. One call at a time reads them, for all that wait, and one in a hurry beside it.
 func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (*knownNames, error) {
 	began := time.Now()
 	known := p.names.Load()
 	if known.good(life) {
 		return known, nil // also while another call, for which they are too old, reads them
 	}
+	lock := p.lock
+	if hurry {
+		lock = p.hurry
+	}
 	select {
-	case p.lock <- struct{}{}:
+	case lock <- struct{}{}:
 	default:
 		if hurry && known != nil && known.failed != nil && !stops(known.failed) {
 			return nil, known.failed // one call finds out whether they can be read again
 		}
-		if takeLock(ctx, p.lock) != nil {
+		if takeLock(ctx, lock) != nil {
 			return nil, &CallError{getAttrName.path, NotSent, ended(ctx)}
 		}
 	}
-	defer func() { <-p.lock }()
+	defer func() { <-lock }()
 	for {
 		known = p.names.Load()
 		switch {
@@ -209,7 +214,7 @@ func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (
 		}
 		if read, err := p.read(ctx, hurry); read == nil {
 			return nil, err
-		} else if p.names.CompareAndSwap(known, read) { // else they have changed in the meantime
+		} else if p.names.CompareAndSwap(known, read) || err != nil { // else they have changed in the meantime
 			return read, err
 		}
 	}

@@ -45,24 +45,57 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	}
 	connecting := s.attemptTimeout / 10 * 4
 	t.TLSHandshakeTimeout = min(cmp.Or(t.TLSHandshakeTimeout, connecting), connecting) // 0 is no limit
-	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
-		if answer.StatusCode == http.StatusOK {
-			return nil
+	onConnect := t.OnProxyConnectResponse                                              // of the program
+	t.OnProxyConnectResponse = func(ctx context.Context, proxy *url.URL, request *http.Request, answer *http.Response) error {
+		var err error
+		if onConnect != nil {
+			err = onConnect(ctx, proxy, request, answer)
 		}
-		return &proxyError{answer.StatusCode}
+		if answer.StatusCode != http.StatusOK {
+			err = &proxyError{answer.StatusCode, retryAfter(answer.StatusCode, answer.Header, time.Now())}
+		}
+		return err
 	}
 	dial := t.DialContext
-	if dial == nil && t.Dial == nil { //nolint:staticcheck // the program may have set it
+	switch {
+	case dial != nil:
+	case t.Dial != nil: //nolint:staticcheck // the program may have set it
+		dial = withContext(t.Dial) //nolint:staticcheck // as above
+	default:
 		dial = new(net.Dialer).DialContext
 	}
-	if dial != nil {
-		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, connecting)
-			defer cancel()
-			return dial(ctx, network, address)
-		}
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, connecting)
+		defer cancel()
+		return dial(ctx, network, address)
 	}
 	return t
+}
+
+// withContext makes a dialer that returns when its context ends of one that knows no context, which then closes its connection when it has it.
+func withContext(dial func(network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
+	type dialed struct {
+		net.Conn
+		err error
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		result := make(chan dialed, 1)
+		go func() {
+			conn, err := dial(network, address)
+			result <- dialed{conn, err}
+		}()
+		select {
+		case r := <-result:
+			return r.Conn, r.err
+		case <-ctx.Done():
+			go func() {
+				if r := <-result; r.Conn != nil {
+					_ = r.Close()
+				}
+			}()
+			return nil, &net.OpError{Op: "dial", Net: network, Err: ctx.Err()}
+		}
+	}
 }
 
 func (s *settings) checkTransport() {

@@ -279,27 +279,6 @@ func TestTimesOfTheTransport(t *testing.T) {
 	require.NotNil(t, unlimited.DialContext, "as above")
 }
 
-// TestDialerWithoutAContext: one that hangs would keep its place among the connections.
-func TestDialerWithoutAContext(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		ours, theirs := net.Pipe()
-		transport := timpush.OwnTransport(&http.Transport{Dial: func(string, string) (net.Conn, error) { //nolint:staticcheck // a program may set it
-			time.Sleep(2 * time.Minute)
-			return ours, nil
-		}}, 10*time.Second)
-		began := time.Now()
-		_, err := transport.DialContext(t.Context(), "tcp", "localhost:1")
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Equal(t, 4*time.Second, time.Since(began))
-		_, err = theirs.Read(make([]byte, 1))
-		require.ErrorIs(t, err, io.EOF, "closed, for want of a request")
-		quick := timpush.OwnTransport(&http.Transport{Dial: func(string, string) (net.Conn, error) { return theirs, nil }}, 10*time.Second) //nolint:staticcheck // as above
-		conn, err := quick.DialContext(t.Context(), "tcp", "localhost:1")
-		require.NoError(t, err)
-		assert.Equal(t, theirs, conn)
-	})
-}
-
 func TestNamesOfQuotas(t *testing.T) {
 	t.Parallel()
 	for quota, name := range map[timpush.Quota]string{

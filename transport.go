@@ -57,45 +57,17 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 		return err
 	}
 	dial := t.DialContext
-	switch {
-	case dial != nil:
-	case t.Dial != nil: //nolint:staticcheck // the program may have set it
-		dial = withContext(t.Dial) //nolint:staticcheck // as above
-	default:
+	if dial == nil && t.Dial == nil { //nolint:staticcheck // the program may have set it
 		dial = new(net.Dialer).DialContext
 	}
-	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, connecting)
-		defer cancel()
-		return dial(ctx, network, address)
-	}
-	return t
-}
-
-// withContext makes a dialer that returns when its context ends of one that knows no context, which then closes its connection when it has it.
-func withContext(dial func(network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
-	type dialed struct {
-		net.Conn
-		err error
-	}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		result := make(chan dialed, 1)
-		go func() {
-			conn, err := dial(network, address)
-			result <- dialed{conn, err}
-		}()
-		select {
-		case r := <-result:
-			return r.Conn, r.err
-		case <-ctx.Done():
-			go func() {
-				if r := <-result; r.Conn != nil {
-					_ = r.Close()
-				}
-			}()
-			return nil, &net.OpError{Op: "dial", Net: network, Err: ctx.Err()}
+	if dial != nil {
+		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, connecting)
+			defer cancel()
+			return dial(ctx, network, address)
 		}
 	}
+	return t
 }
 
 func (s *settings) checkTransport() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -457,6 +458,27 @@ func TestNumbersWithFractions(t *testing.T) {
 	w.write("accounts.txt", "4915112345678.0\n4915112345678,0\n1.2345678901234568e+17\n")
 	assert.Equal(t, 1, w.run("tags", "add", "--tags", "gold", "--file", "accounts.txt").code)
 	assert.Len(t, w.fake.Accounts(), 1)
+}
+
+// TestNumbersAsTheyAreShown: the formats of a spreadsheet separate the digits of an account, and Java writes an exponent from eight digits on.
+func TestNumbersAsTheyAreShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	others := []string{
+		"1,234,567", "4,915.00", "12,34,567", "1\u00a0234\u00a0567", "1\u202f234\u202f567,00", "1'234'567", "1\u2019234\u2019567.50", "4.915112345678E12", "1.2345678E7",
+	}
+	accounts := []string{"1E7", "1,2", "192.168.100.200", "1234,567", "a1,234", "1,234b", "1 234 567", "1.2E", "12.5E7", "+1.5"}
+	all := append(slices.Clone(others), accounts...)
+	w.write("u.csv", "To_Account,city\n\""+strings.Join(all, "\",Rome\n\"")+"\",Rome\n")
+	w.write("u.ndjson", "{\"To_Account\":\""+strings.Join(all, "\",\"city\":\"Rome\"}\n{\"To_Account\":\"")+"\",\"city\":\"Rome\"}\n{\"To_Account\":1.2345678E7}\n")
+	w.write("list.txt", strings.Join(all, "\n"))
+	for _, line := range []string{"set-attr u.csv", "set-attr u.ndjson", "tags add --tags gold --file list.txt"} {
+		r := w.run(strings.Fields(line)...)
+		assert.Equal(t, 1, r.code, r.err)
+		assert.Equal(t, 7, strings.Count(r.err, "the account is a number with separators between its digits"), line)
+		assert.Contains(t, r.err, "the account is a number with an exponent", line)
+		assert.ElementsMatch(t, accounts, w.fake.Accounts(), line)
+	}
 }
 
 // A dry run without a configuration compares nothing; one with a wrong configuration says so.

@@ -175,6 +175,10 @@ func NumberFault(text string) string {
 	switch {
 	case Shortened(text):
 		return "the account is a number that a spreadsheet or another program has shortened, such as 4.91512E+12: format the column as text before the numbers are entered, or, if they have at most 15 digits, as a number without decimals, and save the file again"
+	case grouped.MatchString(text):
+		return "the account is a number with separators between its digits, such as 4,915,112, as spreadsheets show it: format the column as a number without them and without decimals, or as text, and save the file again"
+	case exponent.MatchString(text):
+		return "the account is a number with an exponent, such as 4.915112345678E12, which Java, Spark and others make of a number with a fraction: make the column a text, or a whole number"
 	case strings.HasSuffix(text, "0") && fraction.MatchString(text):
 		return "the account is a number with a fraction, such as 4915112345678.0, which pandas makes of the whole numbers of a column with empty cells: make the column a text, or a whole number (Int64)"
 	}
@@ -188,5 +192,9 @@ func Shortened(text string) bool {
 
 var (
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
+	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`) // without a point it can be hexadecimal
 	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
+
+	// grouped is a number with the separators of English and Indian, French or Swiss spreadsheets. With points it can be an address.
+	grouped = regexp.MustCompile(`^[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]+)?$|^[0-9]{1,3}([\x{a0}\x{202f}'\x{2019}][0-9]{3})+([.,][0-9]+)?$`)
 )

@@ -154,8 +154,10 @@ func TestPlacesOfFaults(t *testing.T) {
 	r = w.run("check", "--config", "conf")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, "conf:2:13: there is a control character (U+0001) in it")
-	w.write("conf", "region = singapore\nidentifier = administrator # of the app\n")
-	assert.Contains(t, w.run("check", "--config", "conf").err, "conf:2:13: a comment (#) needs a line of its own")
+	for _, value := range []string{"administrator # of the app", "# of the app", "#"} {
+		w.write("conf", "region = singapore\nidentifier = "+value+"\n")
+		assert.Contains(t, w.run("check", "--config", "conf").err, "conf:2:13: a comment (#) needs a line of its own")
+	}
 }
 
 // Each try with a wrong key counts towards 70050.

@@ -394,7 +394,7 @@ func (s *Source) readLine(line text.Line) error {
 }
 
 // comment is how a shell knows a comment at the end of a line. Taken for a part of the value, it would lead to a wrong app or administrator.
-var comment = regexp.MustCompile(`\s#`)
+var comment = regexp.MustCompile(`(^|\s)#`)
 
 // settingOf returns the setting that a name stands for, as it is in the file or in the environment.
 func settingOf(name string) string {

@@ -174,6 +174,10 @@ func TestUserSig(t *testing.T) {
 	w.without("TIMPUSH_SECRET_KEY")
 	assert.Contains(t, w.run("usersig", "inspect").out, "not checked")
 	assert.Equal(t, 2, w.run("usersig", "inspect", "--config", "gone").code, "a wrong configuration is not one that is missing")
+	w.in = made.out + "\n" + made.out
+	r = w.run("usersig", "inspect")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "stdin: want one UserSig, and there is more in line 3")
 	w.in = "nonsense"
 	assert.Equal(t, 3, w.run("usersig", "inspect").code)
 	for _, ttl := range []string{"0s", "999999h"} {

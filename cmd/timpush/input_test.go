@@ -178,6 +178,34 @@ func TestFlagsOfNDJSON(t *testing.T) {
 	}
 }
 
+// A run for a member that no row has would do nothing, and say that all is done.
+func TestOnlyAMemberThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, text := range map[string]string{
+		"u.ndjson": `{"To_Account":"a","city":"Rome"}`, "api.ndjson": `{"To_Account":"a","Attrs":{"city":"Rome"}}`, "-": `{"To_Account":"a","city":"Rome"}`,
+	} {
+		w.in = text
+		w.write(name, text)
+		for _, command := range []string{"set-attr --dry-run", "set-attr"} {
+			r := w.run(append(strings.Fields(command), "--only", "village", name)...)
+			assert.Equal(t, 2, r.code, r.out)
+			assert.Contains(t, r.err, `no row has the member "village", which --only names: there is nothing to set`, command+" "+name)
+		}
+		r := w.run("set-attr", "--only", "city,village", "--map", "land=country", name)
+		assert.Equal(t, 0, r.code, "nothing is left to resume: "+r.err)
+		assert.Contains(t, r.err, `no row has the member "village", which --only or --map names`)
+		if name != "api.ndjson" { // its names are those of attributes
+			assert.Contains(t, r.err, `no row has the member "land", which --only or --map names`)
+		}
+		r = w.run("set-attr", "--only", "city,To_Account", name)
+		assert.Equal(t, 0, r.code, r.err)
+		assert.NotContains(t, r.err, "no row has")
+	}
+	w.write("bad.ndjson", "{\n")
+	assert.Equal(t, 1, w.run("set-attr", "--only", "city", "bad.ndjson").code, "whether it is there is not known")
+}
+
 func TestAccountsOfNDJSONThatAreNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

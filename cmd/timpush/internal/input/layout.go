@@ -157,7 +157,10 @@ func (l *layout) check() error {
 			return flagErrorf("there is no column %q, which --only names; the columns are %s", c, list(l.columns))
 		}
 	}
-	if l.width == 0 {
+	switch {
+	case l.width == 0 && l.options.Only != nil:
+		return flagErrorf("--only and --ignore leave no column of an attribute; the columns are %s", list(l.columns))
+	case l.width == 0:
 		return fmt.Errorf("there is no column of an attribute beside that of the account")
 	}
 	return nil

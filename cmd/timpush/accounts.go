@@ -208,6 +208,8 @@ func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(
 		return nil, nil, usage(errors.New("give either accounts or --file, not both"))
 	case slices.Contains(l.args, ""):
 		return nil, nil, usage(errors.New("an account is empty; is a variable not set?"))
+	case argumentFault(l.args) != nil:
+		return nil, nil, usage(argumentFault(l.args))
 	case l.file == "":
 		return l.arguments, func() {}, nil
 	case l.file == "-":
@@ -223,6 +225,20 @@ func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(
 		return nil, nil, fatal(err)
 	}
 	return l.linesOf(f, from, info), func() { _ = f.Close() }, nil
+}
+
+// argumentFault refuses accounts among arguments that have white space around them, or characters that cannot be seen, as what was
+// copied from a page may have: they would be other accounts.
+func argumentFault(accounts []string) error {
+	for _, account := range accounts {
+		if text.Trim(account) != account {
+			return fmt.Errorf("account %q: there is white space around it", account)
+		}
+		if reason, _ := text.AccountFault(account); reason != "" {
+			return fmt.Errorf("account %q: %s", account, reason)
+		}
+	}
+	return nil
 }
 
 // linesOf returns the accounts of a file, and then an error if it was changed meanwhile.

@@ -258,6 +258,42 @@ func TestUsage(t *testing.T) {
 	assert.Contains(t, w.run("check", "--region", "mars").err, "timpush: unknown region")
 }
 
+// What was copied from a page has characters that cannot be seen, and would be another account.
+func TestAccountsOfArguments(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("task.json", `{"To_Account":["mary\u200b"],"OfflinePushInfo":{"Title":"x"}}`)
+	for _, line := range []string{
+		"get-attr", "remove-attr --names city", "tags add --tags gold", "tags replace --tags gold", "tags remove --tags gold", "tags clear", "tags get", "tasks add --title x --in 1h --yes --accounts",
+	} {
+		for account, want := range map[string]string{"ma\u200bry": "a character without width (U+200B)", "mary\u00a0": "white space around it", " mary": "white space around it"} {
+			r := w.run(append(strings.Fields(line), account)...)
+			assert.Equal(t, 2, r.code, "%s %q", line, account)
+			assert.Contains(t, r.err, want)
+		}
+	}
+	assert.Equal(t, 2, w.run("tasks", "add", "--file", "task.json", "--in", "1h", "--yes").code)
+	assert.Empty(t, w.fake.Calls())
+	assert.Equal(t, 0, w.run("get-attr", "mary ann", "4.91512E+12").code, "what is written on a command line is meant")
+}
+
+// An identifier with characters that cannot be seen is another one, for which UserSigs would be made.
+func TestIdentifierWithSpaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, identifier, _ := w.fake.App()
+	r := w.with("TIMPUSH_IDENTIFIER=" + identifier + "\u00a0\r").run("check")
+	assert.Equal(t, 0, r.code, r.out+r.err)
+	assert.Contains(t, r.out, "identifier "+identifier+",")
+	w.in = w.run("usersig", "--identifier", "mary ").out
+	assert.Contains(t, w.run("usersig", "inspect").out, "identifier  mary\n")
+	calls := len(w.fake.Calls())
+	r = w.run("names", "get", "--identifier", "admin\u200bistrator")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, "identifier (from --identifier): there is a character without width (U+200B) in it")
+	assert.Len(t, w.fake.Calls(), calls)
+}
+
 // TestDoubtfulFlags: a variable of a shell that was never set does not lead to another configuration, another server or other files,
 // and a space after a comma not to another tag.
 func TestDoubtfulFlags(t *testing.T) {

@@ -100,7 +100,10 @@ func (s *Source) Load() (*Settings, error) {
 		return n
 	}
 	r.SDKAppID = whole(SDKAppID, true)
-	r.Identifier = value(Identifier, true)
+	r.Identifier = text.Trim(value(Identifier, true)) // as in a file; with white space around it would be another one
+	if reason, _ := text.AccountFault(r.Identifier); reason != "" {
+		faults = append(faults, fmt.Errorf("%s (from %s): %s", Identifier, r.From[Identifier], reason))
+	}
 	r.BaseURL = value(BaseURL, false)
 	perSecond, err := parseRate(value(Rate, false))
 	if err != nil {

@@ -209,11 +209,12 @@ func TestOnlyAMemberThatIsNotThere(t *testing.T) {
 func TestAccountsOfNDJSONThatAreNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.write("u.ndjson", `{"To_Account":"NULL"}`+"\n"+`{"To_Account":"mary"}`+"\n"+`{"To_Account":"undefined"}`+"\n")
+	w.write("u.ndjson", `{"To_Account":"NULL"}`+"\n"+`{"To_Account":"mary"}`+"\n"+`{"To_Account":"undefined"}`+"\n"+`{"To_Account":true}`+"\n")
 	r := w.run("batch", "--title", "x", "--null", "NULL", "--yes", "u.ndjson")
 	assert.Equal(t, 1, r.code, r.out)
 	assert.Contains(t, r.err, "u.ndjson:1: column To_Account: the account is NULL, which means that there is none")
 	assert.Contains(t, r.err, "u.ndjson:3: column To_Account: the account is undefined, which may mean that there is none")
+	assert.Contains(t, r.err, "u.ndjson:4: column To_Account: the account is a bool, want a text")
 	require.Len(t, w.fake.Pushes(), 1)
 	assert.Equal(t, []string{"mary"}, w.fake.Pushes()[0].Accounts)
 }

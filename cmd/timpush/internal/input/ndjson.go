@@ -167,6 +167,9 @@ func (n *ndjsonReader) member(name string, r *record) error {
 			r.column, r.reason = name, fmt.Sprintf("%q and %q are both in it: which is the account? --ignore %s leaves the latter out", n.options.Account, toAccount, toAccount)
 		}
 		n.hasAccount = true
+		if kind := n.decoder.PeekKind(); kind == 't' || kind == 'f' {
+			r.column, r.reason = name, "the account is a bool, want a text"
+		}
 		value, _, err := n.value(name, r)
 		r.account = plaintext.Trim(value)
 		return err

@@ -264,8 +264,8 @@ func (l *accountList) arguments(yield func(string, error) bool) {
 	}
 }
 
-// quotedOrMore is a line of CSV: its text is in quotation marks, or a delimiter follows it.
-var quotedOrMore = regexp.MustCompile(`^".*"$|[,;]$`)
+// quotedOrMore is a line of CSV: its text is in quotation marks, or there is a delimiter in it.
+var quotedOrMore = regexp.MustCompile(`^".*"$|[,;|]`)
 
 // lines returns the accounts of a file. A line that is not one is printed, and the others follow.
 func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {

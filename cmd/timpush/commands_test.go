@@ -90,8 +90,11 @@ func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 	w.write("u.ndjson", `{"To_Account":"mary","Attrs":{"city":"Rome"}}`+"\n")
 	w.write("quoted.csv", "\"mary\"\n\"bob\"\n")
 	w.write("wide.csv", "mary,\nbob,\n")
+	w.write("uid.csv", "uid,city\nmary,Rome\n")
+	w.write("semicolons.csv", "mary;Rome\nbob;Oslo\n")
+	w.write("bars.txt", "mary|Rome\n")
 	for _, command := range []string{"get-attr", "remove-attr --names city", "tags add --tags gold", "tags get"} {
-		for _, file := range []string{"u.csv", "u.ndjson", "quoted.csv", "wide.csv"} {
+		for _, file := range []string{"u.csv", "u.ndjson", "quoted.csv", "wide.csv", "uid.csv", "semicolons.csv", "bars.txt"} {
 			r := w.run(append(strings.Fields(command), "--file", file)...)
 			assert.Equal(t, 3, r.code, command)
 			assert.Equal(t, "timpush: "+file+": it is CSV or NDJSON, and a list has the account alone on each line\n", r.err)

@@ -473,14 +473,18 @@ func TestNumbersAsTheyAreShown(t *testing.T) {
 	all := append(slices.Clone(others), accounts...)
 	w.write("u.csv", "To_Account,city\n\""+strings.Join(all, "\",Rome\n\"")+"\",Rome\n")
 	w.write("u.ndjson", "{\"To_Account\":\""+strings.Join(all, "\",\"city\":\"Rome\"}\n{\"To_Account\":\"")+"\",\"city\":\"Rome\"}\n{\"To_Account\":1.2345678E7}\n")
-	w.write("list.txt", strings.Join(all, "\n"))
-	for _, line := range []string{"set-attr u.csv", "set-attr u.ndjson", "tags add --tags gold --file list.txt"} {
+	for _, line := range []string{"set-attr u.csv", "set-attr u.ndjson"} {
 		r := w.run(strings.Fields(line)...)
 		assert.Equal(t, 1, r.code, r.err)
 		assert.Equal(t, 7, strings.Count(r.err, "the account is a number with separators between its digits"), line)
 		assert.Contains(t, r.err, "the account is a number with an exponent", line)
 		assert.ElementsMatch(t, accounts, w.fake.Accounts(), line)
 	}
+	w.write("list.txt", strings.Join(slices.DeleteFunc(all, func(a string) bool { return strings.Contains(a, ",") }), "\n"))
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list.txt")
+	assert.Equal(t, 3, strings.Count(r.err, "the account is a number with separators between its digits"))
+	assert.Equal(t, 2, strings.Count(r.err, "the account is a number with an exponent"))
+	assert.Equal(t, "6 done\n", r.out)
 }
 
 // A dry run without a configuration compares nothing; one with a wrong configuration says so.

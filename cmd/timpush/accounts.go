@@ -286,7 +286,7 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 			if reason, at := text.AccountFault(line.Text); err == nil && reason != "" {
 				err = line.Fault(at, reason)
 			}
-			if reason := text.NumberFault(line.Text); err == nil && reason != "" {
+			if reason := text.NotMeant(line.Text); err == nil && reason != "" {
 				err = line.Fault(0, reason)
 			}
 			_, isFault := errors.AsType[*text.Error](err)

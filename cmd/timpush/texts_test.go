@@ -462,6 +462,29 @@ func TestNumbersWithFractions(t *testing.T) {
 	assert.Len(t, w.fake.Accounts(), 1)
 }
 
+// Clients of databases print lines around the rows, also where they are told to put commas between the columns.
+func TestLinesAroundRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("sqlcmd.csv", "To_Account,city\n----------,----\nmary,Rome\n-,Oslo\n\n(2 rows affected)\n")
+	r := w.run("set-attr", "sqlcmd.csv")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "sqlcmd.csv:2: column To_Account: it is a line that psql, sqlcmd or another program prints around the rows")
+	assert.ElementsMatch(t, []string{"mary", "-"}, w.fake.Accounts())
+	const psql = " To_Account \n------------\n mary\n bob\n(2 rows)\n\n"
+	w.write("psql.csv", psql)
+	r = w.run("batch", "--title", "x", "--yes", "psql.csv")
+	assert.Equal(t, 1, r.code)
+	require.Len(t, w.fake.Pushes(), 1)
+	assert.Equal(t, []string{"mary", "bob"}, w.fake.Pushes()[0].Accounts)
+	w.write("list.txt", psql)
+	r = w.run("get-attr", "--file", "list.txt")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "list.txt:2:1: it is a line that psql")
+	assert.Contains(t, r.err, "list.txt:5:1: it is a line that psql")
+	assert.Equal(t, 2, strings.Count(r.out, "\n"))
+}
+
 // TestNumbersAsTheyAreShown: the formats of a spreadsheet separate the digits of an account, and Java writes an exponent from eight digits on.
 func TestNumbersAsTheyAreShown(t *testing.T) {
 	t.Parallel()

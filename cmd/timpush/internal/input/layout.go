@@ -181,8 +181,8 @@ func (l *layout) user(fields []string, r *record) {
 		reason = noAccount(account)
 	case l.options.doubtfulAccount(account):
 		reason = maybeNoAccount(account)
-	case reason == "" && text.NumberFault(account) != "":
-		reason = text.NumberFault(account)
+	case reason == "" && text.NotMeant(account) != "":
+		reason = text.NotMeant(account)
 	case reason == "" && account != fields[l.account]:
 		l.notes.Accounts++
 	}

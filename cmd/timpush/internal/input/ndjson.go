@@ -115,7 +115,7 @@ func (n *ndjsonReader) parse(text []byte, r *record) {
 		r.column, r.reason = n.options.Account, maybeNoAccount(r.account)
 	default:
 		reason, _ := plaintext.AccountFault(r.account)
-		if reason = cmp.Or(reason, plaintext.NumberFault(r.account)); reason != "" {
+		if reason = cmp.Or(reason, plaintext.NotMeant(r.account)); reason != "" {
 			r.column, r.reason = n.options.Account, reason
 		}
 	}

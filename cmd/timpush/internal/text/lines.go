@@ -170,9 +170,12 @@ func AccountFault(text string) (reason string, at int) {
 	return fmt.Sprintf("there is a control character (%U) in it", r), at
 }
 
-// NumberFault says why a text cannot be an account, though it can be a text: it is a number that a program has written in another form.
-func NumberFault(text string) string {
+// NotMeant says why a text is not meant as an account, though it could be one, or returns "": it is a number that a program has written
+// in another form, or a line that the client of a database prints around the rows.
+func NotMeant(text string) string {
 	switch {
+	case frame.MatchString(text):
+		return "it is a line that psql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
 	case Shortened(text):
 		return "the account is a number that a spreadsheet or another program has shortened, such as 4.91512E+12: format the column as text before the numbers are entered, or, if they have at most 15 digits, as a number without decimals, and save the file again"
 	case grouped.MatchString(text):
@@ -194,6 +197,9 @@ var (
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
 	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`) // without a point it can be hexadecimal
 	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
+
+	// frame is the line below the names of the columns, or the number of rows at the end.
+	frame = regexp.MustCompile(`^-[-+]*-$|^\([0-9]+ rows?( affected)?\)$`)
 
 	// grouped is a number with the separators of English and Indian, French or Swiss spreadsheets. With points it can be an address.
 	grouped = regexp.MustCompile(`^[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]+)?$|^[0-9]{1,3}([\x{a0}\x{202f}'\x{2019}][0-9]{3})+([.,][0-9]+)?$`)

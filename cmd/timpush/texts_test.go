@@ -298,9 +298,17 @@ func TestTextsForNoValue(t *testing.T) {
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("d"))
 	assert.Equal(t, "Nan", w.fake.Attrs("e")["city"], "it is a town")
 
-	for _, fault := range []string{"#SPILL!", "########", "Err:502", "None", "NaT", "(null)", "<null>", "[NULL]", "undefined"} { // of formulas, a column that is too narrow for its dates, and other programs
+	for _, fault := range []string{"#SPILL!", "########", "Err:502", "None", "NaT", "(null)", "<null>", "[NULL]", "undefined", // of formulas, a column that is too narrow for its dates, and other programs
+		"(NULL)", "<NULL>", "[object Object]", "-nan", "1.#QNAN", "#ERROR!", "#WERT!", "#NV", "#N/D", "#¡VALOR!", "#¿NOMBRE?", "#ЗНАЧ!", "#VÄRDEFEL!"} {
 		w.write("e.csv", "To_Account,city\na,"+fault+"\n")
 		assert.Contains(t, w.run("set-attr", "e.csv").err, "e.csv:2: column city: the value is "+fault)
+	}
+	w.write("e.csv", "To_Account,city\na,#WERT!\n")
+	assert.Contains(t, w.run("set-attr", "e.csv").err, "give --null '#WERT!' to leave", "a shell would take it for a comment")
+	for _, value := range []string{"#winner!", "#1", "#N", "C#", "Nv"} {
+		w.write("e.csv", "To_Account,city\nz,"+value+"\n")
+		require.Equal(t, 0, w.run("set-attr", "e.csv").code, value)
+		assert.Equal(t, value, w.fake.Attrs("z")["city"])
 	}
 
 	r = w.run("set-attr", "--null", "NULL", "u.csv")

@@ -2,6 +2,7 @@ package input
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -238,7 +239,7 @@ func (l *layout) value(field string) (value, reason string) {
 		l.notes.Empty++
 		return "", ""
 	case !l.options.asWritten() && doubtful(trimmed):
-		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, trimmed)
+		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, text.Quote(trimmed))
 	case text.Shortened(trimmed):
 		l.notes.Shortened++
 	case trimmed == field:
@@ -253,11 +254,17 @@ func (l *layout) value(field string) (value, reason string) {
 // doubtful reports whether a text is one that programs write where there is no value, an error, or a column that is too narrow,
 // and that can be a value too.
 func doubtful(text string) bool {
-	return slices.Contains(noValue, text) || len(text) >= 3 && strings.Trim(text, "#") == "" || strings.HasPrefix(text, "Err:5") // of LibreOffice
+	return slices.Contains(noValue, text) || len(text) >= 3 && strings.Trim(text, "#") == "" || strings.HasPrefix(text, "Err:5") || // of LibreOffice
+		sheetError.MatchString(text)
 }
 
+// sheetError is an error of a spreadsheet in any language, such as #WERT! and #¡VALOR!.
+var sheetError = regexp.MustCompile(`^#[¡¿]?[\p{Lu}][\p{Lu}/_0]*[!?]$`)
+
 var noValue = []string{
-	"NULL", "null", "nan", "NaN", "NaT", "<NA>", "None", "(null)", "<null>", "[NULL]", "undefined",
+	"NULL", "null", "nan", "NaN", "NaT", "<NA>", "None", "(null)", "(NULL)", "<null>", "<NULL>", "[NULL]", "undefined", "[object Object]",
+	"-nan", "1.#QNAN", "-1.#IND", "1.#INF", // of C on Windows
+	"#NV", "#N/D", "#N/B", "#I/T", "#Н/Д", "#YOK", "#HIÁNYZIK", // #N/A in German, Italian and Spanish, Dutch, Danish, Russian, Turkish, Hungarian
 	"#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#GETTING_DATA",
 }
 

@@ -289,6 +289,9 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 			if reason := text.NotMeant(line.Text); err == nil && reason != "" {
 				err = line.Fault(0, reason)
 			}
+			if err == nil && input.NoAccount(line.Text) {
+				err = line.Fault(0, line.Text+" may mean that there is no account: give it as an argument if it is one")
+			}
 			_, isFault := errors.AsType[*text.Error](err)
 			switch {
 			case isFault:

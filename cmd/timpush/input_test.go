@@ -219,6 +219,23 @@ func TestAccountsOfNDJSONThatAreNone(t *testing.T) {
 	assert.Equal(t, []string{"mary"}, w.fake.Pushes()[0].Accounts)
 }
 
+// Not only a push goes to whoever has such a name.
+func TestAccountsThatMayBeNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\nNULL,Rome\n#N/A,Rome\nundefined,Rome\nmary,Rome\n")
+	w.write("u.ndjson", `{"To_Account":"nan","city":"Rome"}`+"\n"+`{"To_Account":"mary","city":"Rome"}`)
+	w.write("list", "NULL\n\\N\n#N/A\nmary\n")
+	for _, line := range []string{"set-attr u.csv", "set-attr u.ndjson", "tags add --tags gold --file list", "get-attr --file list"} {
+		r := w.run(strings.Fields(line)...)
+		assert.Equal(t, 1, r.code, line)
+		assert.Contains(t, r.err, "may mean that there is n", line)
+		assert.Equal(t, []string{"mary"}, w.fake.Accounts(), line)
+	}
+	assert.Equal(t, 0, w.run("set-attr", "--null=", "u.csv").code)
+	assert.Equal(t, 0, w.run("get-attr", "NULL").code)
+}
+
 func TestByteOrderMark(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

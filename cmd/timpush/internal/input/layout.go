@@ -258,6 +258,9 @@ func doubtful(text string) bool {
 		sheetError.MatchString(text)
 }
 
+// NoAccount reports whether a line of a list of accounts means, or may mean, that there is none.
+func NoAccount(line string) bool { return line == `\N` || doubtful(line) }
+
 // sheetError is an error of a spreadsheet in any language, such as #WERT! and #¡VALOR!.
 var sheetError = regexp.MustCompile(`^#[¡¿]?[\p{Lu}][\p{Lu}/_0]*[!?]$`)
 
@@ -278,9 +281,9 @@ func noAccount(text string) string {
 	return fmt.Sprintf("the account is %s, which means that there is none", text)
 }
 
-// doubtfulAccount reports whether an account of a push may mean that there is none: the push would go to whoever has that name.
+// doubtfulAccount reports whether an account may mean that there is none: a push would go to whoever has that name.
 func (o *Options) doubtfulAccount(account string) bool {
-	return o.AccountsOnly && !o.asWritten() && doubtful(account)
+	return !o.asWritten() && doubtful(account)
 }
 
 func maybeNoAccount(text string) string {

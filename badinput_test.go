@@ -43,6 +43,8 @@ var badConfigs = []struct {
 	{input: "SecretKey with a zero-width space", change: func(c *timpush.Config) { c.SecretKey = "no-\u200breal-key" }, want: "Config.SecretKey has a character that no key has"},
 	{input: "SecretKey with a space within", change: func(c *timpush.Config) { c.SecretKey = "no- real-key" }, want: "Config.SecretKey has a character that no key has"},
 	{input: "SecretKey in JSON", change: func(c *timpush.Config) { c.SecretKey = `{"SecretKey":"` + c.SecretKey + `"}` }, want: "Config.SecretKey has braces: is it JSON? want the key alone"},
+	{input: "SecretKey with the comma of JSON", change: func(c *timpush.Config) { c.SecretKey += "," }, want: "Config.SecretKey has a comma, a semicolon or a colon"},
+	{input: "SecretKey with its name, as in YAML", change: func(c *timpush.Config) { c.SecretKey = "TIMPUSH_SECRET_KEY:" + c.SecretKey }, want: "Config.SecretKey has a comma, a semicolon or a colon"},
 	{input: "SecretKey in quotes", change: func(c *timpush.Config) { c.SecretKey = `"` + c.SecretKey + `"` }, want: "Config.SecretKey begins or ends with a quotation mark"},
 	{input: "an Option that is nil", option: nil, want: "an Option is nil"},
 	{input: "empty base URL", option: timpush.WithBaseURL(""), want: `WithBaseURL(""): want https://HOST`},

@@ -208,6 +208,8 @@ func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(
 		return nil, nil, usage(errors.New("give either accounts or --file, not both"))
 	case slices.Contains(l.args, ""):
 		return nil, nil, usage(errors.New("an account is empty; is a variable not set?"))
+	case argumentFault(l.args) != nil:
+		return nil, nil, usage(argumentFault(l.args))
 	case l.file == "":
 		return l.arguments, func() {}, nil
 	case l.file == "-":
@@ -223,6 +225,20 @@ func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(
 		return nil, nil, fatal(err)
 	}
 	return l.linesOf(f, from, info), func() { _ = f.Close() }, nil
+}
+
+// argumentFault refuses accounts among arguments that have white space around them, or characters that cannot be seen, as what was
+// copied from a page may have: they would be other accounts.
+func argumentFault(accounts []string) error {
+	for _, account := range accounts {
+		if text.Trim(account) != account {
+			return fmt.Errorf("account %q: there is white space around it", account)
+		}
+		if reason, _ := text.AccountFault(account); reason != "" {
+			return fmt.Errorf("account %q: %s", account, reason)
+		}
+	}
+	return nil
 }
 
 // linesOf returns the accounts of a file, and then an error if it was changed meanwhile.
@@ -248,8 +264,8 @@ func (l *accountList) arguments(yield func(string, error) bool) {
 	}
 }
 
-// quotedOrMore is a line of CSV: its text is in quotation marks, or a delimiter follows it.
-var quotedOrMore = regexp.MustCompile(`^".*"$|[,;]$`)
+// quotedOrMore is a line of CSV: its text is in quotation marks, or there is a delimiter in it.
+var quotedOrMore = regexp.MustCompile(`^".*"$|[,;|]`)
 
 // lines returns the accounts of a file. A line that is not one is printed, and the others follow.
 func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
@@ -270,8 +286,11 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 			if reason, at := text.AccountFault(line.Text); err == nil && reason != "" {
 				err = line.Fault(at, reason)
 			}
-			if reason := text.NumberFault(line.Text); err == nil && reason != "" {
+			if reason := text.NotMeant(line.Text); err == nil && reason != "" {
 				err = line.Fault(0, reason)
+			}
+			if err == nil && input.NoAccount(line.Text) {
+				err = line.Fault(0, line.Text+" may mean that there is no account: give it as an argument if it is one")
 			}
 			_, isFault := errors.AsType[*text.Error](err)
 			switch {

@@ -138,6 +138,12 @@ func TestBatchReads(t *testing.T) {
 	for _, p := range slices.Delete(w.fake.Pushes(), 1, 2) {
 		assert.Equal(t, []string{"mary", "bob"}, p.Accounts)
 	}
+	w.write("semicolons.txt", "mary;Rome\nbob\n\"a,b\"\n")
+	r = w.run("batch", "--title", "Hello", "--dry-run", "--no-header", "semicolons.txt")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "semicolons.txt:1: there is ';' in it: give --delimiter ';' if that is between the fields, and else --delimiter ,")
+	assert.NotContains(t, r.out, "Rome")
+	assert.Equal(t, 0, w.run("batch", "--title", "Hello", "--dry-run", "--no-header", "--delimiter", ",", "semicolons.txt").code)
 	w.write("bad.csv", "To_Account\nmary\n"+strings.Repeat("a,b\n", 30))
 	r = w.run("batch", "--title", "Hello", "--yes", "bad.csv")
 	assert.Equal(t, 1, r.code)

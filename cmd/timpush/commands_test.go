@@ -90,8 +90,11 @@ func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 	w.write("u.ndjson", `{"To_Account":"mary","Attrs":{"city":"Rome"}}`+"\n")
 	w.write("quoted.csv", "\"mary\"\n\"bob\"\n")
 	w.write("wide.csv", "mary,\nbob,\n")
+	w.write("uid.csv", "uid,city\nmary,Rome\n")
+	w.write("semicolons.csv", "mary;Rome\nbob;Oslo\n")
+	w.write("bars.txt", "mary|Rome\n")
 	for _, command := range []string{"get-attr", "remove-attr --names city", "tags add --tags gold", "tags get"} {
-		for _, file := range []string{"u.csv", "u.ndjson", "quoted.csv", "wide.csv"} {
+		for _, file := range []string{"u.csv", "u.ndjson", "quoted.csv", "wide.csv", "uid.csv", "semicolons.csv", "bars.txt"} {
 			r := w.run(append(strings.Fields(command), "--file", file)...)
 			assert.Equal(t, 3, r.code, command)
 			assert.Equal(t, "timpush: "+file+": it is CSV or NDJSON, and a list has the account alone on each line\n", r.err)
@@ -174,6 +177,10 @@ func TestUserSig(t *testing.T) {
 	w.without("TIMPUSH_SECRET_KEY")
 	assert.Contains(t, w.run("usersig", "inspect").out, "not checked")
 	assert.Equal(t, 2, w.run("usersig", "inspect", "--config", "gone").code, "a wrong configuration is not one that is missing")
+	w.in = made.out + "\n" + made.out
+	r = w.run("usersig", "inspect")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "stdin: want one UserSig, and there is more in line 3")
 	w.in = "nonsense"
 	assert.Equal(t, 3, w.run("usersig", "inspect").code)
 	for _, ttl := range []string{"0s", "999999h"} {
@@ -252,6 +259,42 @@ func TestUsage(t *testing.T) {
 	}
 	assert.Contains(t, w.run("set-attr").err, "timpush: which files? give their names")
 	assert.Contains(t, w.run("check", "--region", "mars").err, "timpush: unknown region")
+}
+
+// What was copied from a page has characters that cannot be seen, and would be another account.
+func TestAccountsOfArguments(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("task.json", `{"To_Account":["mary\u200b"],"OfflinePushInfo":{"Title":"x"}}`)
+	for _, line := range []string{
+		"get-attr", "remove-attr --names city", "tags add --tags gold", "tags replace --tags gold", "tags remove --tags gold", "tags clear", "tags get", "tasks add --title x --in 1h --yes --accounts",
+	} {
+		for account, want := range map[string]string{"ma\u200bry": "a character without width (U+200B)", "mary\u00a0": "white space around it", " mary": "white space around it"} {
+			r := w.run(append(strings.Fields(line), account)...)
+			assert.Equal(t, 2, r.code, "%s %q", line, account)
+			assert.Contains(t, r.err, want)
+		}
+	}
+	assert.Equal(t, 2, w.run("tasks", "add", "--file", "task.json", "--in", "1h", "--yes").code)
+	assert.Empty(t, w.fake.Calls())
+	assert.Equal(t, 0, w.run("get-attr", "mary ann", "4.91512E+12").code, "what is written on a command line is meant")
+}
+
+// An identifier with characters that cannot be seen is another one, for which UserSigs would be made.
+func TestIdentifierWithSpaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, identifier, _ := w.fake.App()
+	r := w.with("TIMPUSH_IDENTIFIER=" + identifier + "\u00a0\r").run("check")
+	assert.Equal(t, 0, r.code, r.out+r.err)
+	assert.Contains(t, r.out, "identifier "+identifier+",")
+	w.in = w.run("usersig", "--identifier", "mary ").out
+	assert.Contains(t, w.run("usersig", "inspect").out, "identifier  mary\n")
+	calls := len(w.fake.Calls())
+	r = w.run("names", "get", "--identifier", "admin\u200bistrator")
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, "identifier (from --identifier): there is a character without width (U+200B) in it")
+	assert.Len(t, w.fake.Calls(), calls)
 }
 
 // TestDoubtfulFlags: a variable of a shell that was never set does not lead to another configuration, another server or other files,

@@ -397,3 +397,22 @@ func TestExcelWithAFilter(t *testing.T) {
 	assert.Equal(t, 1, r.code, r.err)
 	assert.Contains(t, r.err, "u.xlsx:3: column To_Account: the account is empty")
 }
+
+// An account that is a number is not the text that a format with separators shows, and a push to that would go to another user or none.
+func TestExcelAccountWithSeparators(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	book := excelize.NewFile()
+	defer func() { require.NoError(t, book.Close()) }()
+	style, err := book.NewStyle(&excelize.Style{NumFmt: 3})
+	require.NoError(t, err)
+	require.NoError(t, book.SetSheetRow("Sheet1", "A1", &[]any{"To_Account"}))
+	require.NoError(t, book.SetSheetRow("Sheet1", "A2", &[]any{1234567}))
+	require.NoError(t, book.SetSheetRow("Sheet1", "A3", &[]any{"mary"}))
+	require.NoError(t, book.SetCellStyle("Sheet1", "A2", "A2", style))
+	require.NoError(t, book.SaveAs(filepath.Join(w.dir, "u.xlsx")))
+	r := w.run("batch", "--title", "x", "--dry-run", "u.xlsx")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "u.xlsx:2: column To_Account: the account is a number with separators between its digits")
+	assert.NotContains(t, r.out, "1,234,567")
+}

@@ -118,7 +118,7 @@ func checkRegion(text string) error {
 
 // checkLine refuses what a line of the configuration file does not hold.
 func checkLine(text string) error {
-	if strings.ContainsFunc(text, unicode.IsControl) || strings.Contains(text, " #") || strings.TrimSpace(strings.Trim(text, "\"'")) != text {
+	if strings.ContainsFunc(text, unicode.IsControl) || strings.Contains(" "+text, " #") || strings.TrimSpace(strings.Trim(text, "\"'")) != text {
 		return errors.New(`it has a control character or " #" in it, or begins or ends with a space or a quotation mark`)
 	}
 	return nil

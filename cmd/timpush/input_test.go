@@ -178,16 +178,62 @@ func TestFlagsOfNDJSON(t *testing.T) {
 	}
 }
 
+// A run for a member that no row has would do nothing, and say that all is done.
+func TestOnlyAMemberThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, text := range map[string]string{
+		"u.ndjson": `{"To_Account":"a","city":"Rome"}`, "api.ndjson": `{"To_Account":"a","Attrs":{"city":"Rome"}}`, "-": `{"To_Account":"a","city":"Rome"}`,
+	} {
+		w.in = text
+		w.write(name, text)
+		for _, command := range []string{"set-attr --dry-run", "set-attr"} {
+			r := w.run(append(strings.Fields(command), "--only", "village", name)...)
+			assert.Equal(t, 2, r.code, r.out)
+			assert.Contains(t, r.err, `no row has the member "village", which --only names: there is nothing to set`, command+" "+name)
+		}
+		r := w.run("set-attr", "--only", "city,village", "--map", "land=country", name)
+		assert.Equal(t, 0, r.code, "nothing is left to resume: "+r.err)
+		assert.Contains(t, r.err, `no row has the member "village", which --only or --map names`)
+		if name != "api.ndjson" { // its names are those of attributes
+			assert.Contains(t, r.err, `no row has the member "land", which --only or --map names`)
+		}
+		r = w.run("set-attr", "--only", "city,To_Account", name)
+		assert.Equal(t, 0, r.code, r.err)
+		assert.NotContains(t, r.err, "no row has")
+	}
+	w.write("bad.ndjson", "{\n")
+	assert.Equal(t, 1, w.run("set-attr", "--only", "city", "bad.ndjson").code, "whether it is there is not known")
+}
+
 func TestAccountsOfNDJSONThatAreNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.write("u.ndjson", `{"To_Account":"NULL"}`+"\n"+`{"To_Account":"mary"}`+"\n"+`{"To_Account":"undefined"}`+"\n")
+	w.write("u.ndjson", `{"To_Account":"NULL"}`+"\n"+`{"To_Account":"mary"}`+"\n"+`{"To_Account":"undefined"}`+"\n"+`{"To_Account":true}`+"\n")
 	r := w.run("batch", "--title", "x", "--null", "NULL", "--yes", "u.ndjson")
 	assert.Equal(t, 1, r.code, r.out)
 	assert.Contains(t, r.err, "u.ndjson:1: column To_Account: the account is NULL, which means that there is none")
 	assert.Contains(t, r.err, "u.ndjson:3: column To_Account: the account is undefined, which may mean that there is none")
+	assert.Contains(t, r.err, "u.ndjson:4: column To_Account: the account is a bool, want a text")
 	require.Len(t, w.fake.Pushes(), 1)
 	assert.Equal(t, []string{"mary"}, w.fake.Pushes()[0].Accounts)
+}
+
+// Not only a push goes to whoever has such a name.
+func TestAccountsThatMayBeNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\nNULL,Rome\n#N/A,Rome\nundefined,Rome\nmary,Rome\n")
+	w.write("u.ndjson", `{"To_Account":"nan","city":"Rome"}`+"\n"+`{"To_Account":"mary","city":"Rome"}`)
+	w.write("list", "NULL\n\\N\n#N/A\nmary\n")
+	for _, line := range []string{"set-attr u.csv", "set-attr u.ndjson", "tags add --tags gold --file list", "get-attr --file list"} {
+		r := w.run(strings.Fields(line)...)
+		assert.Equal(t, 1, r.code, line)
+		assert.Contains(t, r.err, "may mean that there is n", line)
+		assert.Equal(t, []string{"mary"}, w.fake.Accounts(), line)
+	}
+	assert.Equal(t, 0, w.run("set-attr", "--null=", "u.csv").code)
+	assert.Equal(t, 0, w.run("get-attr", "NULL").code)
 }
 
 func TestByteOrderMark(t *testing.T) {

@@ -168,6 +168,9 @@ func (f *pushFlags) read() (content timpush.TaskContent, err error) {
 		}
 		return f.readContent()
 	}
+	if err := argumentFault(f.accounts); err != nil {
+		return content, err
+	}
 	content = timpush.TaskContent{To: f.to, Accounts: f.accounts}
 	content.Push.Notification = timpush.Notification{Title: f.title, Desc: f.desc}
 	if content.To.AttrsAnd, err = pairs("--attr", f.attrsAnd); err != nil {
@@ -199,6 +202,9 @@ func (f *pushFlags) readContent() (content timpush.TaskContent, err error) {
 		for _, account := range list {
 			text, _ := account.(string) // another value is no account, and neither is ""
 			content.Accounts = append(content.Accounts, text)
+		}
+		if err := argumentFault(content.Accounts); err != nil {
+			return content, fmt.Errorf("%s: To_Account: %w", input.Display(f.file), err)
 		}
 		if condition == nil && f.everybody == 0 {
 			return content, nil

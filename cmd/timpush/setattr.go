@@ -276,8 +276,27 @@ func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.
 		_ = closeState(r, false) // the next attempt opens it
 	case err == nil && r.Rows() == 0 && !j.reading.AllowEmpty:
 		err = fmt.Errorf("%s: there are no rows, only the line that names the columns or nothing: give --allow-empty if that is right", strings.Join(j.args, ", "))
+	case err == nil && r.Rows() > 0:
+		err = j.checkMembers(r)
 	}
 	return err
+}
+
+// errNoMember is the error of a run that has read all rows for nothing. No run can resume it.
+var errNoMember = errors.New("no row has the member")
+
+// checkMembers says which columns of --only and --map no row has had, where that is known only at the end. If flags have left out
+// all attributes for that, it is an error, as in a table.
+func (j *job) checkMembers(r *bulk.Run) error {
+	absent := j.input.Absent()
+	only := slices.DeleteFunc(slices.Clone(j.reading.Only), func(c string) bool { return slices.Contains(absent, c) })
+	if c := &r.Counts; len(absent) > 0 && len(j.reading.Only) > 0 && len(only) == 0 && c.Rejected == 0 {
+		return usage(fmt.Errorf("%w %q, which --only names: there is nothing to set", errNoMember, j.reading.Only[0]))
+	}
+	for _, column := range absent {
+		j.reporter.note("no row has the member %q, which --only or --map names", column)
+	}
+	return nil
 }
 
 // check parses the flags.
@@ -299,11 +318,32 @@ func (j *job) check() error {
 			return fmt.Errorf("--map %s=: want column=attribute", printable(column))
 		}
 	}
+	if err := j.checkAccount(); err != nil {
+		return err
+	}
 	if j.giveUp < 0 {
 		return errors.New("--give-up: want 0 or more")
 	}
 	j.nameFiles()
 	return j.checkNames()
+}
+
+// checkAccount refuses flags that take the column of the account for an attribute.
+func (j *job) checkAccount() error {
+	_, mapped := j.names[j.reading.Account]
+	only := slices.ContainsFunc(j.reading.Only, func(c string) bool { return c != j.reading.Account })
+	what := ""
+	switch {
+	case mapped:
+		what = "--map"
+	case slices.Contains(j.reading.Ignore, j.reading.Account):
+		what = "--ignore"
+	case len(j.reading.Only) > 0 && !only:
+		what = "--only"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s %s: it is the column of the account, and no attribute", what, printable(j.reading.Account))
 }
 
 // nameFiles finds the names of the files that are written.

@@ -45,14 +45,15 @@ type rowCounts struct {
 // finish closes the files, shows the summary, and returns the error with the exit code.
 func (j *job) finish(r *bulk.Run, err error) error {
 	j.reporter.end()
+	complete := err == nil || errors.Is(err, errNoMember)
 	sum := summary{
 		rowCounts: rowCounts(r.Counts), Requests: r.Stream.Requests, Seconds: r.Stream.Elapsed.Seconds(), Reasons: r.Reasons.Most(topReasons), Notes: notes(j.input.Notes()),
-		Failures: r.Failures.Name(), Rejects: r.Rejects.Name(), Resumable: err != nil && r.Log != nil && r.Rows() > 0,
+		Failures: r.Failures.Name(), Rejects: r.Rejects.Name(), Resumable: !complete && r.Log != nil && r.Rows() > 0,
 	}
 	if before := rowCounts(r.Before); before != (rowCounts{}) {
 		sum.Earlier = &before
 	}
-	err = errors.Join(err, closeState(r, err == nil))
+	err = errors.Join(err, closeState(r, complete))
 	if r.Rows() == 0 && err != nil && sum.Earlier == nil {
 		return sum.result(err) // nothing to summarize
 	}

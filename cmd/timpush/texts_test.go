@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -153,8 +154,10 @@ func TestPlacesOfFaults(t *testing.T) {
 	r = w.run("check", "--config", "conf")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, "conf:2:13: there is a control character (U+0001) in it")
-	w.write("conf", "region = singapore\nidentifier = administrator # of the app\n")
-	assert.Contains(t, w.run("check", "--config", "conf").err, "conf:2:13: a comment (#) needs a line of its own")
+	for _, value := range []string{"administrator # of the app", "# of the app", "#"} {
+		w.write("conf", "region = singapore\nidentifier = "+value+"\n")
+		assert.Contains(t, w.run("check", "--config", "conf").err, "conf:2:13: a comment (#) needs a line of its own")
+	}
 }
 
 // Each try with a wrong key counts towards 70050.
@@ -295,9 +298,17 @@ func TestTextsForNoValue(t *testing.T) {
 	assert.Equal(t, map[string]string{"sex": "f"}, w.fake.Attrs("d"))
 	assert.Equal(t, "Nan", w.fake.Attrs("e")["city"], "it is a town")
 
-	for _, fault := range []string{"#SPILL!", "########", "Err:502", "None", "NaT", "(null)", "<null>", "[NULL]", "undefined"} { // of formulas, a column that is too narrow for its dates, and other programs
+	for _, fault := range []string{"#SPILL!", "########", "Err:502", "None", "NaT", "(null)", "<null>", "[NULL]", "undefined", // of formulas, a column that is too narrow for its dates, and other programs
+		"(NULL)", "<NULL>", "[object Object]", "-nan", "1.#QNAN", "#ERROR!", "#WERT!", "#NV", "#N/D", "#¡VALOR!", "#¿NOMBRE?", "#ЗНАЧ!", "#VÄRDEFEL!"} {
 		w.write("e.csv", "To_Account,city\na,"+fault+"\n")
 		assert.Contains(t, w.run("set-attr", "e.csv").err, "e.csv:2: column city: the value is "+fault)
+	}
+	w.write("e.csv", "To_Account,city\na,#WERT!\n")
+	assert.Contains(t, w.run("set-attr", "e.csv").err, "give --null '#WERT!' to leave", "a shell would take it for a comment")
+	for _, value := range []string{"#winner!", "#1", "#N", "C#", "Nv"} {
+		w.write("e.csv", "To_Account,city\nz,"+value+"\n")
+		require.Equal(t, 0, w.run("set-attr", "e.csv").code, value)
+		assert.Equal(t, value, w.fake.Attrs("z")["city"])
 	}
 
 	r = w.run("set-attr", "--null", "NULL", "u.csv")
@@ -459,6 +470,54 @@ func TestNumbersWithFractions(t *testing.T) {
 	assert.Len(t, w.fake.Accounts(), 1)
 }
 
+// Clients of databases print lines around the rows, also where they are told to put commas between the columns.
+func TestLinesAroundRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("sqlcmd.csv", "To_Account,city\n----------,----\nmary,Rome\n-,Oslo\n\n(2 rows affected)\n")
+	r := w.run("set-attr", "sqlcmd.csv")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "sqlcmd.csv:2: column To_Account: it is a line that psql, sqlcmd or another program prints around the rows")
+	assert.ElementsMatch(t, []string{"mary", "-"}, w.fake.Accounts())
+	const psql = " To_Account \n------------\n mary\n bob\n(2 rows)\n\n"
+	w.write("psql.csv", psql)
+	r = w.run("batch", "--title", "x", "--yes", "psql.csv")
+	assert.Equal(t, 1, r.code)
+	require.Len(t, w.fake.Pushes(), 1)
+	assert.Equal(t, []string{"mary", "bob"}, w.fake.Pushes()[0].Accounts)
+	w.write("list.txt", psql)
+	r = w.run("get-attr", "--file", "list.txt")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "list.txt:2:1: it is a line that psql")
+	assert.Contains(t, r.err, "list.txt:5:1: it is a line that psql")
+	assert.Equal(t, 2, strings.Count(r.out, "\n"))
+}
+
+// TestNumbersAsTheyAreShown: the formats of a spreadsheet separate the digits of an account, and Java writes an exponent from eight digits on.
+func TestNumbersAsTheyAreShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	others := []string{
+		"1,234,567", "4,915.00", "12,34,567", "1\u00a0234\u00a0567", "1\u202f234\u202f567,00", "1'234'567", "1\u2019234\u2019567.50", "4.915112345678E12", "1.2345678E7",
+	}
+	accounts := []string{"1E7", "1,2", "192.168.100.200", "1234,567", "a1,234", "1,234b", "1 234 567", "1.2E", "12.5E7", "+1.5"}
+	all := append(slices.Clone(others), accounts...)
+	w.write("u.csv", "To_Account,city\n\""+strings.Join(all, "\",Rome\n\"")+"\",Rome\n")
+	w.write("u.ndjson", "{\"To_Account\":\""+strings.Join(all, "\",\"city\":\"Rome\"}\n{\"To_Account\":\"")+"\",\"city\":\"Rome\"}\n{\"To_Account\":1.2345678E7}\n")
+	for _, line := range []string{"set-attr u.csv", "set-attr u.ndjson"} {
+		r := w.run(strings.Fields(line)...)
+		assert.Equal(t, 1, r.code, r.err)
+		assert.Equal(t, 7, strings.Count(r.err, "the account is a number with separators between its digits"), line)
+		assert.Contains(t, r.err, "the account is a number with an exponent", line)
+		assert.ElementsMatch(t, accounts, w.fake.Accounts(), line)
+	}
+	w.write("list.txt", strings.Join(slices.DeleteFunc(all, func(a string) bool { return strings.Contains(a, ",") }), "\n"))
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list.txt")
+	assert.Equal(t, 3, strings.Count(r.err, "the account is a number with separators between its digits"))
+	assert.Equal(t, 2, strings.Count(r.err, "the account is a number with an exponent"))
+	assert.Equal(t, "6 done\n", r.out)
+}
+
 // A dry run without a configuration compares nothing; one with a wrong configuration says so.
 func TestDryRunOfAWrongConfiguration(t *testing.T) {
 	t.Parallel()
@@ -480,7 +539,9 @@ func TestWrongColumnsAreUsage(t *testing.T) {
 	w := newWorld(t)
 	w.in = "To_Account,city\na,Rome\n"
 	w.write("u.csv", w.in)
-	for _, args := range []string{"--account uid", "--map town=city", "--only town"} {
+	for _, args := range []string{
+		"--account uid", "--map town=city", "--only town", "--only To_Account", "--only city --ignore city", "--ignore To_Account", "--map To_Account=city",
+	} {
 		for _, more := range []string{" u.csv", " --dry-run u.csv", " -", " --dry-run -"} {
 			assert.Equal(t, 2, w.run(append([]string{"set-attr"}, strings.Fields(args+more)...)...).code, args+more)
 		}

@@ -76,11 +76,13 @@ func inspect(cmd *cobra.Command) error {
 	}
 	sig := ""
 	for line, err := range text.Lines(cmd.InOrStdin(), 1<<16) {
-		if err != nil {
+		switch {
+		case err != nil:
 			return fatal(fmt.Errorf("stdin: %w", err))
+		case sig != "":
+			return fatal(fmt.Errorf("stdin: want one UserSig, and there is more in line %d", line.Number))
 		}
 		sig = line.Text
-		break
 	}
 	t, err := decodeUserSig(sig)
 	if err != nil {

@@ -93,6 +93,9 @@ func onService(ctx context.Context, cfg timpush.Config, base, list string, yes b
 	accounts := strings.Split(list, ",")
 	users := make([]timpush.UserAttrs, len(accounts))
 	for i, account := range accounts {
+		if strings.TrimSpace(account) != account { // it would be another account
+			return fmt.Errorf("-accounts: %q has white space around it: give a,b without any", account)
+		}
 		users[i] = timpush.UserAttrs{ToAccount: account, Attrs: timpush.Attrs{"level": "gold"}}
 	}
 	return campaign(ctx, client, users, accounts, func() {})

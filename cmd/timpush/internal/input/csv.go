@@ -24,6 +24,8 @@ type csvReader struct {
 	bound  *bound
 	cols   *layout
 	before int // lines before the first that csv sees
+
+	guessed bool // the delimiter, as there is no header to find it by
 }
 
 // bound bounds what is read for one row: encoding/csv keeps a whole row, whatever its length.
@@ -92,6 +94,7 @@ func (c *csvReader) delimiter(plain *bufio.Reader, o *Options) (rune, error) {
 	if given != 0 {
 		return given, nil
 	}
+	c.guessed = o.NoHeader
 	found, most := ',', 1
 	for _, d := range delimiters {
 		r := csv.NewReader(bytes.NewReader(head))
@@ -153,6 +156,10 @@ func (c *csvReader) user(fields []string, r *record) {
 	}
 	if len(fields) != len(c.cols.columns) {
 		r.reason = fmt.Sprintf("the number of its fields is %d, that of the first line %d", len(fields), len(c.cols.columns))
+		return
+	}
+	if at := strings.IndexAny(fields[0], ";\t|"); at >= 0 && c.guessed {
+		r.reason = fmt.Sprintf("there is %q in it: give --delimiter %q if that is between the fields, and else --delimiter ,", fields[0][at], fields[0][at])
 		return
 	}
 	if c.cols.user(fields, r); r.reason != "" {

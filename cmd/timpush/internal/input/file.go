@@ -179,7 +179,7 @@ func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 	}
 	plain = bufio.NewReaderSize(decoded, 64<<10)
 	if f.kind.Format == NDJSON {
-		f.reader = newNDJSON(plain, &in.options)
+		f.reader = newNDJSON(plain, &in.options, &in.absent)
 		return checkArray(plain)
 	}
 	rows, err := newCSV(plain, &in.options, &in.notes)

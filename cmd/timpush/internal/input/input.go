@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -117,6 +118,8 @@ type Input struct {
 	stdin   io.Reader
 	book    *book
 
+	whole  bool          // all rows have been read, and none was passed over
+	absent []string      // columns that flags name, of which no row has been seen yet
 	number int64         // of the next row
 	sum    uint64        // of all rows before it
 	states []os.FileInfo // of the files, when New looked at them
@@ -162,6 +165,7 @@ func New(args []string, options Options, stdin io.Reader) (*Input, error) {
 		return nil, err
 	}
 	in := &Input{files: files, options: options, stdin: stdin, book: &book{}}
+	in.absent = slices.DeleteFunc(append(slices.Clone(options.Only), slices.Sorted(maps.Keys(options.Names))...), func(c string) bool { return c == options.Account })
 	for _, name := range files {
 		if name == Stdin {
 			return in, nil
@@ -197,6 +201,15 @@ func (in *Input) Mark() *Mark { return in.mark.Load() }
 
 // Notes returns what was read differently from what is written.
 func (in *Input) Notes() Notes { return in.notes }
+
+// Absent returns the columns of Options.Only and Options.Names that no row has had. A table without one of them is refused, but the
+// members of NDJSON objects are known only at their end; before that, and where rows were passed over, Absent returns nil.
+func (in *Input) Absent() []string {
+	if !in.whole {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(slices.Values(in.absent)))
+}
 
 // resultEnd is the end of the name of a result file, with a time if a later run has set it aside.
 const resultEnd = `(?:\.\d{8}T\d{6}Z(?:-\d+)?)?\.ndjson$`
@@ -270,7 +283,8 @@ func (in *Input) probe(name string) error {
 // The input is read once.
 func (in *Input) Rows(skip func(row int64) bool) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		in.sum = 14695981039346656037
+		in.sum, in.whole = 14695981039346656037, false
+		skipped := false
 		for i, name := range in.files {
 			f, err := in.open(name)
 			if err != nil {
@@ -282,7 +296,13 @@ func (in *Input) Rows(skip func(row int64) bool) iter.Seq2[Row, error] {
 				yield(Row{}, fmt.Errorf("%s: %w", Display(f.name), ErrChanged))
 				return
 			}
-			more := in.rowsOf(f, skip, yield)
+			if _, members := f.reader.(*ndjsonReader); !members {
+				in.absent = nil // it has all of them
+			}
+			more := in.rowsOf(f, skip, func(row Row, err error) bool {
+				skipped = skipped || row.Skip
+				return yield(row, err)
+			})
 			f.close()
 			if !more {
 				return
@@ -290,6 +310,7 @@ func (in *Input) Rows(skip func(row int64) bool) iter.Seq2[Row, error] {
 			in.before += f.size
 			in.at.Store(in.before)
 		}
+		in.whole = !skipped
 	}
 }
 

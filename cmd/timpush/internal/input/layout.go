@@ -2,6 +2,7 @@ package input
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -157,7 +158,10 @@ func (l *layout) check() error {
 			return flagErrorf("there is no column %q, which --only names; the columns are %s", c, list(l.columns))
 		}
 	}
-	if l.width == 0 {
+	switch {
+	case l.width == 0 && l.options.Only != nil:
+		return flagErrorf("--only and --ignore leave no column of an attribute; the columns are %s", list(l.columns))
+	case l.width == 0:
 		return fmt.Errorf("there is no column of an attribute beside that of the account")
 	}
 	return nil
@@ -178,8 +182,8 @@ func (l *layout) user(fields []string, r *record) {
 		reason = noAccount(account)
 	case l.options.doubtfulAccount(account):
 		reason = maybeNoAccount(account)
-	case reason == "" && text.NumberFault(account) != "":
-		reason = text.NumberFault(account)
+	case reason == "" && text.NotMeant(account) != "":
+		reason = text.NotMeant(account)
 	case reason == "" && account != fields[l.account]:
 		l.notes.Accounts++
 	}
@@ -235,7 +239,7 @@ func (l *layout) value(field string) (value, reason string) {
 		l.notes.Empty++
 		return "", ""
 	case !l.options.asWritten() && doubtful(trimmed):
-		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, trimmed)
+		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, text.Quote(trimmed))
 	case text.Shortened(trimmed):
 		l.notes.Shortened++
 	case trimmed == field:
@@ -250,11 +254,20 @@ func (l *layout) value(field string) (value, reason string) {
 // doubtful reports whether a text is one that programs write where there is no value, an error, or a column that is too narrow,
 // and that can be a value too.
 func doubtful(text string) bool {
-	return slices.Contains(noValue, text) || len(text) >= 3 && strings.Trim(text, "#") == "" || strings.HasPrefix(text, "Err:5") // of LibreOffice
+	return slices.Contains(noValue, text) || len(text) >= 3 && strings.Trim(text, "#") == "" || strings.HasPrefix(text, "Err:5") || // of LibreOffice
+		sheetError.MatchString(text)
 }
 
+// NoAccount reports whether a line of a list of accounts means, or may mean, that there is none.
+func NoAccount(line string) bool { return line == `\N` || doubtful(line) }
+
+// sheetError is an error of a spreadsheet in any language, such as #WERT! and #¡VALOR!.
+var sheetError = regexp.MustCompile(`^#[¡¿]?[\p{Lu}][\p{Lu}/_0]*[!?]$`)
+
 var noValue = []string{
-	"NULL", "null", "nan", "NaN", "NaT", "<NA>", "None", "(null)", "<null>", "[NULL]", "undefined",
+	"NULL", "null", "nan", "NaN", "NaT", "<NA>", "None", "(null)", "(NULL)", "<null>", "<NULL>", "[NULL]", "undefined", "[object Object]",
+	"-nan", "1.#QNAN", "-1.#IND", "1.#INF", // of C on Windows
+	"#NV", "#N/D", "#N/B", "#I/T", "#Н/Д", "#YOK", "#HIÁNYZIK", // #N/A in German, Italian and Spanish, Dutch, Danish, Russian, Turkish, Hungarian
 	"#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#GETTING_DATA",
 }
 
@@ -268,9 +281,9 @@ func noAccount(text string) string {
 	return fmt.Sprintf("the account is %s, which means that there is none", text)
 }
 
-// doubtfulAccount reports whether an account of a push may mean that there is none: the push would go to whoever has that name.
+// doubtfulAccount reports whether an account may mean that there is none: a push would go to whoever has that name.
 func (o *Options) doubtfulAccount(account string) bool {
-	return o.AccountsOnly && !o.asWritten() && doubtful(account)
+	return !o.asWritten() && doubtful(account)
 }
 
 func maybeNoAccount(text string) string {

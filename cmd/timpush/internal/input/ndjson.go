@@ -28,6 +28,7 @@ const toAccount = "To_Account"
 type ndjsonReader struct {
 	plain   *bufio.Reader
 	options *Options
+	absent  *[]string // see Input.Absent
 	line    int64
 	bytes   int64 // of the lines that have been read
 	buf     []byte
@@ -37,8 +38,8 @@ type ndjsonReader struct {
 	hasAccount bool // the row
 }
 
-func newNDJSON(plain *bufio.Reader, o *Options) *ndjsonReader {
-	n := &ndjsonReader{plain: plain, options: o}
+func newNDJSON(plain *bufio.Reader, o *Options, absent *[]string) *ndjsonReader {
+	n := &ndjsonReader{plain: plain, options: o, absent: absent}
 	n.decoder = jsontext.NewDecoder(&n.source)
 	return n
 }
@@ -114,7 +115,7 @@ func (n *ndjsonReader) parse(text []byte, r *record) {
 		r.column, r.reason = n.options.Account, maybeNoAccount(r.account)
 	default:
 		reason, _ := plaintext.AccountFault(r.account)
-		if reason = cmp.Or(reason, plaintext.NumberFault(r.account)); reason != "" {
+		if reason = cmp.Or(reason, plaintext.NotMeant(r.account)); reason != "" {
 			r.column, r.reason = n.options.Account, reason
 		}
 	}
@@ -150,10 +151,13 @@ func (n *ndjsonReader) members(read func(name string) error) error {
 
 // member reads a member of the object itself.
 func (n *ndjsonReader) member(name string, r *record) error {
+	n.has(name)
 	switch {
 	case name == "Attrs" && n.decoder.PeekKind() == '{' && !n.options.AccountsOnly:
 		return n.members(func(name string) error {
-			if n.options.leftOut(n.options.columnOf(name)) {
+			column := n.options.columnOf(name)
+			n.has(column)
+			if n.options.leftOut(column) {
 				return n.decoder.SkipValue()
 			}
 			return n.attr(name, name, r)
@@ -163,6 +167,9 @@ func (n *ndjsonReader) member(name string, r *record) error {
 			r.column, r.reason = name, fmt.Sprintf("%q and %q are both in it: which is the account? --ignore %s leaves the latter out", n.options.Account, toAccount, toAccount)
 		}
 		n.hasAccount = true
+		if kind := n.decoder.PeekKind(); kind == 't' || kind == 'f' {
+			r.column, r.reason = name, "the account is a bool, want a text"
+		}
 		value, _, err := n.value(name, r)
 		r.account = plaintext.Trim(value)
 		return err
@@ -174,6 +181,13 @@ func (n *ndjsonReader) member(name string, r *record) error {
 		name = mapped
 	}
 	return n.attr(column, name, r)
+}
+
+// has notes that a row has a column.
+func (n *ndjsonReader) has(column string) {
+	if len(*n.absent) > 0 {
+		*n.absent = slices.DeleteFunc(*n.absent, func(c string) bool { return c == column })
+	}
 }
 
 // named reports whether a flag says what the member is.

@@ -100,7 +100,10 @@ func (s *Source) Load() (*Settings, error) {
 		return n
 	}
 	r.SDKAppID = whole(SDKAppID, true)
-	r.Identifier = value(Identifier, true)
+	r.Identifier = text.Trim(value(Identifier, true)) // as in a file; with white space around it would be another one
+	if reason, _ := text.AccountFault(r.Identifier); reason != "" {
+		faults = append(faults, fmt.Errorf("%s (from %s): %s", Identifier, r.From[Identifier], reason))
+	}
 	r.BaseURL = value(BaseURL, false)
 	perSecond, err := parseRate(value(Rate, false))
 	if err != nil {
@@ -394,7 +397,7 @@ func (s *Source) readLine(line text.Line) error {
 }
 
 // comment is how a shell knows a comment at the end of a line. Taken for a part of the value, it would lead to a wrong app or administrator.
-var comment = regexp.MustCompile(`\s#`)
+var comment = regexp.MustCompile(`(^|\s)#`)
 
 // settingOf returns the setting that a name stands for, as it is in the file or in the environment.
 func settingOf(name string) string {

@@ -170,11 +170,18 @@ func AccountFault(text string) (reason string, at int) {
 	return fmt.Sprintf("there is a control character (%U) in it", r), at
 }
 
-// NumberFault says why a text cannot be an account, though it can be a text: it is a number that a program has written in another form.
-func NumberFault(text string) string {
+// NotMeant says why a text is not meant as an account, though it could be one, or returns "": it is a number that a program has written
+// in another form, or a line that the client of a database prints around the rows.
+func NotMeant(text string) string {
 	switch {
+	case frame.MatchString(text):
+		return "it is a line that psql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
 	case Shortened(text):
 		return "the account is a number that a spreadsheet or another program has shortened, such as 4.91512E+12: format the column as text before the numbers are entered, or, if they have at most 15 digits, as a number without decimals, and save the file again"
+	case grouped.MatchString(text):
+		return "the account is a number with separators between its digits, such as 4,915,112, as spreadsheets show it: format the column as a number without them and without decimals, or as text, and save the file again"
+	case exponent.MatchString(text):
+		return "the account is a number with an exponent, such as 4.915112345678E12, which Java, Spark and others make of a number with a fraction: make the column a text, or a whole number"
 	case strings.HasSuffix(text, "0") && fraction.MatchString(text):
 		return "the account is a number with a fraction, such as 4915112345678.0, which pandas makes of the whole numbers of a column with empty cells: make the column a text, or a whole number (Int64)"
 	}
@@ -188,5 +195,12 @@ func Shortened(text string) bool {
 
 var (
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
+	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`) // without a point it can be hexadecimal
 	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
+
+	// frame is the line below the names of the columns, or the number of rows at the end.
+	frame = regexp.MustCompile(`^-[-+]*-$|^\([0-9]+ rows?( affected)?\)$`)
+
+	// grouped is a number with the separators of English and Indian, French or Swiss spreadsheets. With points it can be an address.
+	grouped = regexp.MustCompile(`^[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]+)?$|^[0-9]{1,3}([\x{a0}\x{202f}'\x{2019}][0-9]{3})+([.,][0-9]+)?$`)
 )

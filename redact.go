@@ -66,7 +66,7 @@ func (s *sent) snippet(page string) string {
 			return ""
 		}
 	}
-	return s.text(page)
+	return (&sent{usersig: s.usersig, impersonal: true}).text(page) // the rest is not in it
 }
 
 func (s *sent) repeatedIn(page string) bool {
@@ -142,9 +142,15 @@ func writings(text string, quoted jsontext.Value) []string {
 // into lines, and from which a text that has a part of a request repeats it.
 const shortestPart = 16
 
+// repeatsPart goes through each text once: an outage brings pages as fast as requests, and to look for every part of one in a request took a
+// tenth of a second and more.
 func repeatsPart(text, whole string) bool {
+	parts := make(map[[shortestPart]byte]struct{}, len(text))
 	for i := 0; i+shortestPart <= len(text); i++ {
-		if strings.Contains(whole, text[i:i+shortestPart]) {
+		parts[[shortestPart]byte([]byte(text[i:i+shortestPart]))] = struct{}{}
+	}
+	for i := 0; i+shortestPart <= len(whole); i++ {
+		if _, repeated := parts[[shortestPart]byte([]byte(whole[i:i+shortestPart]))]; repeated {
 			return true
 		}
 	}
@@ -191,7 +197,7 @@ func withoutEscapes(text string) iter.Seq[string] {
 			if !yield(text) || !strings.ContainsAny(text, `&%\`) {
 				return
 			}
-			text = plain(otherEscapes.ReplaceAllStringFunc(html.UnescapeString(text), func(escape string) string {
+			undone := plain(otherEscapes.ReplaceAllStringFunc(html.UnescapeString(text), func(escape string) string {
 				digits := strings.TrimLeft(escape, `%\xU`)
 				n, _ := strconv.ParseUint(digits, 16, 32)
 				if len(digits) > 2 {
@@ -199,6 +205,10 @@ func withoutEscapes(text string) iter.Seq[string] {
 				}
 				return string([]byte{byte(n)})
 			}))
+			if undone == text {
+				return
+			}
+			text = undone
 		}
 	}
 }

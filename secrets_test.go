@@ -287,3 +287,29 @@ func TestTextsOfAnErrorList(t *testing.T) {
 	}
 	assert.Less(t, allocations("the account is of another type"), 5*allocations(""))
 }
+
+// TestCostOfAnErrorPage: an outage brings pages as fast as requests. To look for each part of one in the request took half a second of a core.
+func TestCostOfAnErrorPage(t *testing.T) {
+	t.Parallel()
+	users := someUsers(100)
+	for i := range users {
+		for k := range 9 {
+			users[i].Attrs[fmt.Sprintf("%049d%d", i, k)] = "a city that has a name of some length, near another"[:50]
+		}
+	}
+	fastest := func(page string) time.Duration {
+		c := newClient(t, timpush.WithMaxAttempts(1), timpush.WithLimiter(unlimited{}), through(func(*http.Request) (*http.Response, error) {
+			return response(http.StatusBadGateway, page), nil
+		}))
+		least := time.Hour
+		for range 4 {
+			began := time.Now()
+			result, err := c.SetAttr(t.Context(), users)
+			least = min(least, time.Since(began))
+			partial(t, users, result, err)
+		}
+		return least
+	}
+	page := strings.Repeat("<p style='width:100%'>The service is not available now. Please try again later &amp; be patient.</p>\n", 50)
+	assert.Less(t, fastest(page), 10*fastest("down"))
+}

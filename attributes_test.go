@@ -579,6 +579,28 @@ func TestNamesAreReadOnceForAllThatWait(t *testing.T) {
 	})
 }
 
+// TestSlowNamesAreReadOnceForAllThatWait: names that take longer to read than they count as new serve all calls that began before.
+func TestSlowNamesAreReadOnceForAllThatWait(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithPreflight(), through(func(r *http.Request) (*http.Response, error) {
+			if strings.Contains(r.URL.Path, "get_attr_name") {
+				time.Sleep(6 * time.Second)
+				return answering(`{"ActionStatus":"OK","ErrorCode":0,"AttrNames":{"0":"city"}}`)(r)
+			}
+			return alwaysOK(r)
+		}))
+		users := someUsers(3200)
+		for i := 0; i < len(users); i += timpush.MaxUsersPerRequest {
+			users[i].Attrs = timpush.Attrs{"town": "Rome"} // which the app does not have
+		}
+		began := time.Now()
+		all := drain(t, c.SetAttrSeq(t.Context(), from(users)))
+		assert.Equal(t, 32, all.last.Progress.Rejected)
+		assert.Equal(t, 3168, all.last.Progress.Done)
+		assert.Less(t, time.Since(began), 20*time.Second)
+	})
+}
+
 func TestVerify(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithVariant(timpushtest.Variant{ReadDelay: time.Second}), timpushtest.WithKnownAccounts("a", "b", "c", "d", "e"))

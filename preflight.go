@@ -207,7 +207,7 @@ func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (
 	for {
 		known = p.names.Load()
 		switch {
-		case known.good(life):
+		case known.good(life), known.good(namesLife) && !known.read.Before(began): // which a read that is slow may leave older than life
 			return known, nil
 		case known != nil && known.failed != nil && !known.retry(began, hurry):
 			return nil, known.failed

@@ -82,6 +82,9 @@ var impersonalMembers = []string{
 	"SchedAt", "BeginTime", "EndTime", "OrderBy",
 }
 
+// ownMembers are those in which the program chooses the names, which may be the same: an attribute called Tags.
+var ownMembers = []string{"Attrs", "AttrsAnd", "AttrsOr", "OfflinePushInfo", "MsgBody"}
+
 // personalTexts returns the texts and numbers in the body, except those of impersonalMembers, in each form in which a text may repeat
 // them; the longest come first, since one may be a part of another.
 func (s *sent) personalTexts() []string {
@@ -93,22 +96,22 @@ func (s *sent) personalTexts() []string {
 
 func personalTexts(body jsontext.Value) []string {
 	forms := []string{}
-	var add func(value jsontext.Value)
-	add = func(value jsontext.Value) {
+	var add func(value jsontext.Value, own bool)
+	add = func(value jsontext.Value, own bool) {
 		switch value.Kind() {
 		case '{':
 			var members map[string]jsontext.Value
 			_ = json.Unmarshal(value, &members)
 			for name, member := range members {
-				if !slices.Contains(impersonalMembers, name) {
-					add(member)
+				if own || !slices.Contains(impersonalMembers, name) {
+					add(member, own || slices.Contains(ownMembers, name))
 				}
 			}
 		case '[':
 			var elements []jsontext.Value
 			_ = json.Unmarshal(value, &elements)
 			for _, element := range elements {
-				add(element)
+				add(element, own)
 			}
 		case '0':
 			if len(value) >= shortestValue {
@@ -121,7 +124,7 @@ func personalTexts(body jsontext.Value) []string {
 			}
 		}
 	}
-	add(body)
+	add(body, false)
 	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	return slices.Compact(forms)
 }

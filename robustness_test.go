@@ -220,6 +220,23 @@ func TestValuesOfAPushStayOutOfErrors(t *testing.T) {
 	})
 }
 
+// TestValueOfAnAttributeCalledTags: names that a program chooses may be those of members that have no values.
+func TestValueOfAnAttributeCalledTags(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		attrs := timpush.Attrs{"Tags": "a value of a user"}
+		c := newClient(t, through(answering(`{"ActionStatus":"FAIL","ErrorCode":90001,"ErrorInfo":"bad value a value of a user"}`)))
+		_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "mary", Attrs: attrs}})
+		require.Error(t, err)
+		assert.NotContains(t, err.Error(), attrs["Tags"])
+		p := timpush.Push{Notification: timpush.Notification{TemplateParam: map[string]any{"OrderBy": "a value of a user"}}}
+		for _, to := range []timpush.Audience{{AttrsAnd: attrs}, {AttrsOr: attrs}, {Everybody: true}} {
+			_, err = c.Push(t.Context(), to, p)
+			require.Error(t, err)
+			assert.NotContains(t, err.Error(), attrs["Tags"])
+		}
+	})
+}
+
 // TestNothingLeavesAfterTheEndOfItsContext, also where a Limiter or a Signer does not look at it.
 func TestNothingLeavesAfterTheEndOfItsContext(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

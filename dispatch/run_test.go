@@ -542,6 +542,30 @@ func TestBacklogBehindAFailure(t *testing.T) {
 	assert.Equal(t, 2, stats(t, q).Backlog)
 }
 
+// TestManyThatFailDoNotHoldOthers: where a plan has no room for more accounts, each new one is refused and the others are not.
+func TestManyThatFailDoNotHoldOthers(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), dispatch.WithDelay(5*time.Millisecond))
+	concurrently(1000, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("new", n), "Rome"))) })
+	var refused atomic.Int64 // requests
+	fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if slices.Contains(c.Accounts, "john") {
+			return timpushtest.AccountCode(70398, slices.DeleteFunc(slices.Clone(c.Accounts), func(a string) bool { return a == "john" })...)
+		}
+		refused.Add(1)
+		return timpushtest.AccountCode(70398, c.Accounts...)
+	})
+	run(t, q, quickClient(fake))
+	for k := range 2 {
+		before := refused.Load()
+		eventually(t, "all have been refused and are tried again", func() bool { return refused.Load()-before > 15 })
+		before = refused.Load()
+		set(t, q, user("john", fmt.Sprint(k)))
+		eventually(t, "another is sent", func() bool { return fake.Attrs("john")["city"] == fmt.Sprint(k) })
+		assert.Less(t, refused.Load()-before, int64(6))
+	}
+}
+
 // TestInvalidUpdateDoesNotHoldOthers: the Client refuses what the queue takes, and with it all that would have been sent together.
 func TestInvalidUpdateDoesNotHoldOthers(t *testing.T) {
 	t.Parallel()

@@ -59,6 +59,7 @@ type account struct {
 	most     int       // updates that are sent together, since more were refused; 0: all
 	tries    int       // that failed with a transient fault
 	ready    bool      // is in dispatcher.ready
+	failed   bool      // when it was last sent
 	closing  bool      // those taken are settled, but the record still has them
 	notUntil time.Time // when it is to be sent again
 }

@@ -324,7 +324,7 @@ func (d *dispatcher) maySend() bool {
 
 func (d *dispatcher) start() {
 	if d.paused > 0 { // those that have failed may be at fault themselves, and there may be thousands of them
-		slices.SortStableFunc(d.ready, func(a, b *account) int { return number(a.failed) - number(b.failed) })
+		slices.SortStableFunc(d.ready, func(a, b *account) int { return a.failures - b.failures })
 	}
 	oldest := time.Now().Add(-d.queue.settings.maxAge)
 	n := min(len(d.ready), timpush.MaxUsersPerRequest)
@@ -347,13 +347,6 @@ func (d *dispatcher) start() {
 		returned = true
 		d.results <- batch
 	})
-}
-
-func number(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // finish applies the outcomes of a request.
@@ -403,7 +396,8 @@ func (d *dispatcher) apply(i item, counts bool) {
 	if i.asked && !i.notSent {
 		d.record.Redelivered += uint64(i.count)
 	}
-	a.taken, a.failed = 0, true
+	a.taken = 0
+	a.failures++
 	d.enqueue(a)
 }
 
@@ -418,7 +412,7 @@ func (d *dispatcher) settle(a *account) {
 	d.changed = true
 	d.pending -= a.taken
 	a.updates = a.updates[a.taken:]
-	a.taken, a.tries, a.notUntil, a.closing, a.failed = 0, 0, time.Time{}, false, false
+	a.taken, a.failures, a.tries, a.notUntil, a.closing = 0, 0, 0, time.Time{}, false
 	if len(a.updates) == 0 {
 		delete(d.accounts, a.name)
 		return

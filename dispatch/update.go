@@ -57,9 +57,9 @@ type account struct {
 	taken    int       // of the updates, being sent
 	recorded int       // of the updates, in the record
 	most     int       // updates that are sent together, since more were refused; 0: all
-	tries    int       // that failed with a transient fault
+	failures int       // in a row
+	tries    int       // of these, those that seem to be its own
 	ready    bool      // is in dispatcher.ready
-	failed   bool      // when it was last sent
 	closing  bool      // those taken are settled, but the record still has them
 	notUntil time.Time // when it is to be sent again
 }

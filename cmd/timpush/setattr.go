@@ -289,9 +289,10 @@ var errNoMember = errors.New("no row has the member")
 // all attributes for that, it is an error, as in a table.
 func (j *job) checkMembers(r *bulk.Run) error {
 	absent := j.input.Absent()
-	only := slices.DeleteFunc(slices.Clone(j.reading.Only), func(c string) bool { return slices.Contains(absent, c) })
-	if c := &r.Counts; len(absent) > 0 && len(j.reading.Only) > 0 && len(only) == 0 && c.Rejected == 0 {
-		return usage(fmt.Errorf("%w %q, which --only names: there is nothing to set", errNoMember, j.reading.Only[0]))
+	attrs := slices.DeleteFunc(slices.Clone(j.reading.Only), func(c string) bool { return c == j.reading.Account })
+	left := slices.ContainsFunc(attrs, func(c string) bool { return !slices.Contains(absent, c) })
+	if len(absent) > 0 && len(attrs) > 0 && !left && r.Counts.Rejected == 0 {
+		return usage(fmt.Errorf("%w %q, which --only names: there is nothing to set", errNoMember, attrs[0]))
 	}
 	for _, column := range absent {
 		j.reporter.note("no row has the member %q, which --only or --map names", column)

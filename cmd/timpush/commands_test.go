@@ -97,7 +97,7 @@ func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 		for _, file := range []string{"u.csv", "u.ndjson", "quoted.csv", "wide.csv", "uid.csv", "semicolons.csv", "bars.txt"} {
 			r := w.run(append(strings.Fields(command), "--file", file)...)
 			assert.Equal(t, 3, r.code, command)
-			assert.Equal(t, "timpush: "+file+": it is CSV or NDJSON, and a list has the account alone on each line\n", r.err)
+			assert.Equal(t, "timpush: "+file+": it is CSV or NDJSON, and a list has the account alone on each line: give one with a comma, a semicolon or a bar in it as an argument\n", r.err)
 		}
 	}
 	assert.Empty(t, w.fake.Calls())

@@ -159,6 +159,9 @@ func (r *Run) users() iter.Seq2[timpush.UserAttrs, error] {
 				return
 			}
 		}
+		if r.Log != nil && r.Log.Handled.End() > r.seen.Load() { // it has fewer rows than the resumed run has finished
+			yield(timpush.UserAttrs{}, &sourceError{ErrChanged})
+		}
 	}
 }
 

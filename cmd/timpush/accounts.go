@@ -274,7 +274,7 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 		first := true
 		for line, err := range text.Lines(r, maxAccount) {
 			header := first && strings.EqualFold(line.Text, "To_Account")
-			const noList = "it is CSV or NDJSON, and a list has the account alone on each line"
+			const noList = "it is CSV or NDJSON, and a list has the account alone on each line: give one with a comma, a semicolon or a bar in it as an argument"
 			quoted := quotedOrMore.MatchString(line.Text)
 			switch {
 			case first && !header && (quoted || strings.Contains(strings.ToLower(line.Text), "to_account")):

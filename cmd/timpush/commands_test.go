@@ -97,7 +97,7 @@ func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 		for _, file := range []string{"u.csv", "u.ndjson", "quoted.csv", "wide.csv", "uid.csv", "semicolons.csv", "bars.txt"} {
 			r := w.run(append(strings.Fields(command), "--file", file)...)
 			assert.Equal(t, 3, r.code, command)
-			assert.Equal(t, "timpush: "+file+": it is CSV or NDJSON, and a list has the account alone on each line\n", r.err)
+			assert.Equal(t, "timpush: "+file+": it is CSV or NDJSON, and a list has the account alone on each line: give one with a comma, a semicolon or a bar in it as an argument\n", r.err)
 		}
 	}
 	assert.Empty(t, w.fake.Calls())
@@ -268,6 +268,7 @@ func TestAccountsOfArguments(t *testing.T) {
 	w.write("task.json", `{"To_Account":["mary\u200b"],"OfflinePushInfo":{"Title":"x"}}`)
 	for _, line := range []string{
 		"get-attr", "remove-attr --names city", "tags add --tags gold", "tags replace --tags gold", "tags remove --tags gold", "tags clear", "tags get", "tasks add --title x --in 1h --yes --accounts",
+		"probe --yes --account", "probe --yes --account bob --unknown-account",
 	} {
 		for account, want := range map[string]string{"ma\u200bry": "a character without width (U+200B)", "mary\u00a0": "white space around it", " mary": "white space around it"} {
 			r := w.run(append(strings.Fields(line), account)...)

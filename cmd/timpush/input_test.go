@@ -191,6 +191,8 @@ func TestOnlyAMemberThatIsNotThere(t *testing.T) {
 			r := w.run(append(strings.Fields(command), "--only", "village", name)...)
 			assert.Equal(t, 2, r.code, r.out)
 			assert.Contains(t, r.err, `no row has the member "village", which --only names: there is nothing to set`, command+" "+name)
+			r = w.run(append(strings.Fields(command), "--only", "To_Account,village", name)...)
+			assert.Equal(t, 2, r.code, "the account is no attribute: "+r.out)
 		}
 		r := w.run("set-attr", "--only", "city,village", "--map", "land=country", name)
 		assert.Equal(t, 0, r.code, "nothing is left to resume: "+r.err)

@@ -17,7 +17,6 @@ import (
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/probe"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/settings"
-	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 const probeLong = `Find out what the service does with your app where its documentation leaves a question open, and whether the client assumes
@@ -104,12 +103,11 @@ func (p *probing) check() error {
 		all = append(all, p.unknown)
 	}
 	for i, account := range all {
-		reason, _ := text.AccountFault(account)
 		switch {
 		case account == "":
 			return errors.New("--account: it is empty")
-		case reason != "":
-			return fmt.Errorf("--account %q: %s", account, reason)
+		case argumentFault(all[i:i+1]) != nil:
+			return argumentFault(all[i : i+1])
 		case slices.Contains(all[:i], account):
 			return fmt.Errorf("account %q is given twice", account)
 		}

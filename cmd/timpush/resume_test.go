@@ -257,6 +257,45 @@ func TestCheckpointFindsALateChange(t *testing.T) {
 	assert.False(t, w.has("u.csv.checkpoint"))
 }
 
+// Standard input cannot be read again: the rows before the place where it turns out to be another input would be left out.
+func TestResumeWithOtherStandardInput(t *testing.T) {
+	t.Parallel()
+	rows := func(n int, city string) string {
+		var text strings.Builder
+		for i := range n {
+			fmt.Fprintf(&text, `{"To_Account":"x%d","city":%q}`+"\n", i, city)
+			city = strings.TrimSuffix(city, "?") // only the first row is the same
+		}
+		return text.String()
+	}
+	for name, now := range map[string]string{"late": rows(3000, "Oslo?"), "shorter": rows(700, "Oslo?")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			args := []string{"set-attr", "--quiet", "--format", "ndjson", "--in-flight", "1", "--checkpoint", "night", "-"}
+			w.in = strings.Replace(rows(3000, "Rome"), "Rome", "Oslo?", 1)
+			calls := 0
+			w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+				if calls++; calls > 12 {
+					return timpushtest.ErrorCode(70009)
+				}
+				return timpushtest.Fault{}
+			})
+			r := w.run(args...)
+			require.Equal(t, 3, r.code, r.out+r.err)
+			w.fake.Handle(nil)
+			w.in = now
+			r = w.run(args...)
+			assert.Equal(t, 3, r.code, r.out+r.err)
+			assert.Contains(t, r.err, "standard input is not what the interrupted run has read")
+			r = w.run(args...)
+			assert.Equal(t, 0, r.code, r.out+r.err)
+			assert.Contains(t, r.out, fmt.Sprintf("%d done\n", strings.Count(now, "\n")))
+			assert.Equal(t, map[string]string{"city": "Oslo"}, w.fake.Attrs("x5"))
+		})
+	}
+}
+
 // A code that stops the run while the row at fault of a refused request is looked for makes no rejects of the others.
 func TestStopDuringASearchRejectsNoRow(t *testing.T) {
 	t.Parallel()

@@ -272,6 +272,8 @@ func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.
 	switch {
 	case isFlag && r.Rows() == 0: // of standard input, which is not looked at before
 		err = usage(err)
+	case errors.Is(err, bulk.ErrChanged) && slices.Contains(j.input.Files(), input.Stdin):
+		err = errOtherStdin
 	case errors.Is(err, bulk.ErrChanged):
 		_ = closeState(r, false) // the next attempt opens it
 	case err == nil && r.Rows() == 0 && !j.reading.AllowEmpty:
@@ -285,13 +287,19 @@ func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.
 // errNoMember is the error of a run that has read all rows for nothing. No run can resume it.
 var errNoMember = errors.New("no row has the member")
 
+// errOtherStdin is the error of a run that finds late that standard input is another one than that of the run it resumes: it cannot
+// be read again. No run can resume it either.
+var errOtherStdin = errors.New("standard input is not what the interrupted run has read, and cannot be read again: " +
+	"run the same command again, which will begin with the first row")
+
 // checkMembers says which columns of --only and --map no row has had, where that is known only at the end. If flags have left out
 // all attributes for that, it is an error, as in a table.
 func (j *job) checkMembers(r *bulk.Run) error {
 	absent := j.input.Absent()
-	only := slices.DeleteFunc(slices.Clone(j.reading.Only), func(c string) bool { return slices.Contains(absent, c) })
-	if c := &r.Counts; len(absent) > 0 && len(j.reading.Only) > 0 && len(only) == 0 && c.Rejected == 0 {
-		return usage(fmt.Errorf("%w %q, which --only names: there is nothing to set", errNoMember, j.reading.Only[0]))
+	attrs := slices.DeleteFunc(slices.Clone(j.reading.Only), func(c string) bool { return c == j.reading.Account })
+	left := slices.ContainsFunc(attrs, func(c string) bool { return !slices.Contains(absent, c) })
+	if len(absent) > 0 && len(attrs) > 0 && !left && r.Counts.Rejected == 0 {
+		return usage(fmt.Errorf("%w %q, which --only names: there is nothing to set", errNoMember, attrs[0]))
 	}
 	for _, column := range absent {
 		j.reporter.note("no row has the member %q, which --only or --map names", column)

@@ -160,6 +160,56 @@ func TestSignalWithTheLastRequest(t *testing.T) {
 	}
 }
 
+// A run that is told to stop while its last request waits to be repeated, or is cut off by a second signal, is not complete: the rows
+// of that request were lost, with exit code 0.
+func TestSignalBeforeTheLastRequestIsRepeated(t *testing.T) {
+	t.Parallel()
+	for name, faults := range map[string][]timpushtest.Fault{
+		"502": {timpushtest.Status(502)}, "cut": {timpushtest.CutBefore()}, "a code": {timpushtest.ErrorCode(91000)},
+		"of one user": {timpushtest.AccountCode(91000, "x9")}, "the last of two": {{}, timpushtest.Status(502)}, "second signal": {timpushtest.HangApplied()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			users := 10
+			if len(faults) > 1 {
+				users = 110 // the last 10 of them in a request of their own
+			}
+			w.write("u.csv", "To_Account,city\n"+many(users))
+			arrived := make(chan struct{}, 10)
+			var calls atomic.Int64
+			w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+				if strings.HasSuffix(c.Path, "/get_attr_name") {
+					return timpushtest.Fault{}
+				}
+				if n := int(calls.Add(1)); n < len(faults) {
+					return faults[n-1]
+				}
+				arrived <- struct{}{}
+				return faults[len(faults)-1]
+			})
+			cmd, text := w.started("set-attr", "--in-flight", "1", "u.csv")
+			w.await(arrived, text)
+			time.Sleep(20 * time.Millisecond) // for the answer, so that it waits to be repeated
+			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			if name == "second signal" {
+				time.Sleep(200 * time.Millisecond)
+				require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			}
+			_, code, errs := ended(cmd, text)
+			assert.Equal(t, 3, code, errs)
+			assert.Contains(t, errs, "Run the same command again to resume")
+			w.fake.Handle(nil)
+			r := w.run("set-attr", "u.csv")
+			assert.Equal(t, 0, r.code, r.err)
+			assert.Contains(t, r.out, fmt.Sprintf("%d done", users))
+			for i := range users {
+				require.Equal(t, map[string]string{"city": "Oslo"}, w.fake.Attrs(fmt.Sprint("x", i)))
+			}
+		})
+	}
+}
+
 // A command that works in parts, and is told to stop while the whole of one is in flight, says where it has stopped.
 func TestSignalBetweenParts(t *testing.T) {
 	t.Parallel()

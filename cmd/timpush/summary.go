@@ -45,7 +45,7 @@ type rowCounts struct {
 // finish closes the files, shows the summary, and returns the error with the exit code.
 func (j *job) finish(r *bulk.Run, err error) error {
 	j.reporter.end()
-	complete := err == nil || errors.Is(err, errNoMember)
+	complete := err == nil || errors.Is(err, errNoMember) || errors.Is(err, errOtherStdin)
 	sum := summary{
 		rowCounts: rowCounts(r.Counts), Requests: r.Stream.Requests, Seconds: r.Stream.Elapsed.Seconds(), Reasons: r.Reasons.Most(topReasons), Notes: notes(j.input.Notes()),
 		Failures: r.Failures.Name(), Rejects: r.Rejects.Name(), Resumable: !complete && r.Log != nil && r.Rows() > 0,

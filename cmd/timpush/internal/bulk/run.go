@@ -57,8 +57,9 @@ type Run struct {
 	window   window
 	retried  accounts
 	pending  []failedRequest
-	batches  int // results of the stream
-	failing  int // in a row, the last ones
+	batches  int  // results of the stream
+	failing  int  // in a row, the last ones
+	left     bool // there are rows that the end of ctx has kept from an outcome
 	synced   time.Time
 	ended    error // why the stream has ended early; results of requests in flight still come
 	abort    error // why this run ends at once: the disk, or nothing goes through
@@ -104,7 +105,7 @@ func (r *Run) endOfRows(ctx context.Context) error {
 	unsent := slices.ContainsFunc(r.pending, func(f failedRequest) bool { return f.unsent })
 	operator := slices.ContainsFunc(r.pending, func(f failedRequest) bool { return f.operator })
 	switch {
-	case r.cut.Load(), unsent && (r.stopping.Load() || ctx.Err() != nil):
+	case r.cut.Load(), r.left, unsent && (r.stopping.Load() || ctx.Err() != nil):
 		return ErrInterrupted
 	case r.failing > 0 && (unsent || operator):
 		return r.nothingDone()
@@ -157,6 +158,9 @@ func (r *Run) users() iter.Seq2[timpush.UserAttrs, error] {
 			if !yield(row.User, err) {
 				return
 			}
+		}
+		if r.Log != nil && r.Log.Handled.End() > r.seen.Load() { // it has fewer rows than the resumed run has finished
+			yield(timpush.UserAttrs{}, &sourceError{ErrChanged})
 		}
 	}
 }
@@ -352,6 +356,7 @@ func (r *Run) classify(ctx context.Context, batch *timpush.BatchResult, err erro
 			if o.action = actionFor(ctx, o.err); o.action == reject && slices.Contains(again, i) {
 				o.action = retry // refused together with others, of whom one is at fault
 			}
+			r.left = r.left || o.action == leave
 		}
 	}
 	return all

@@ -35,6 +35,14 @@ func (r *Rows) Contains() func(row int64) bool {
 	}
 }
 
+// End returns the number of the row behind the last one in the set, or 0.
+func (r *Rows) End() int64 {
+	if len(r.runs) == 0 {
+		return 0
+	}
+	return r.runs[len(r.runs)-1][1] + 1
+}
+
 // Len returns the number of rows in the set.
 func (r *Rows) Len() (n int64) {
 	for _, run := range r.runs {

@@ -314,6 +314,7 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		if !got.Reused {
 			unconnected.Store(nil)
 		}
+		leave(ctx, s.limiters[x.command.quota])
 	}
 	x.trace.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { // also after the attempt: the transport keeps the connection for others
 		if err == nil {

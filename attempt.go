@@ -144,6 +144,8 @@ func (s *sender) waitLimiter(interruption context.Context, accounts int) (interr
 	ctx, release := endsWith(s.waiting, interruption)
 	defer release()
 	quota := s.command.quota
+	ctx, cancel := s.answers[quota].leaveTime(ctx)
+	defer cancel()
 	err = waitLimiter(ctx, s.limiters[quota], quota == QuotaRecipients, accounts)
 	return interruption.Err() != nil, err
 }
@@ -201,6 +203,7 @@ func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
 	if err != nil {
 		v = s.classifyFailure(x, host, err)
 	} else {
+		s.answers[s.command.quota].took(time.Since(x.began))
 		s.hosts.note(host, true)
 		a, v = x.interpret(status, text)
 	}
@@ -509,4 +512,25 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	}
 	v.err = x.sent.error(err, host.String()+"/"+x.command.path)
 	return s.command.restrict(v)
+}
+
+// answerTime is how long an answer takes, about, in nanoseconds; 0: none has come yet.
+type answerTime struct{ atomic.Int64 }
+
+func (a *answerTime) took(d time.Duration) {
+	about := a.Load()
+	if about == 0 {
+		about = int64(d)
+	}
+	a.Store(about + (int64(d)-about)/8) // another one that comes at the same time may not count
+}
+
+// leaveTime returns a context for a wait that leaves the time for an answer: else, where more calls come than the quota allows, each would be
+// sent just before its deadline, and none would be Done.
+func (a *answerTime) leaveTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(2*time.Duration(a.Load()), time.Until(deadline)/2)))
 }

@@ -64,6 +64,35 @@ func TestSlowConnectionsKeepTheQuota(t *testing.T) {
 	})
 }
 
+// TestMoreCallsThanTheQuotaWithDeadlines: those that are let through have the time for their answers, and the others are NotSent.
+func TestMoreCallsThanTheQuotaWithDeadlines(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+		c := client(s, timpush.WithLimiter(timpush.NewLimiter(97.5)))
+		var outcomes [4]atomic.Int64
+		var callers sync.WaitGroup
+		for i := range 1200 { // 120 a second
+			callers.Go(func() {
+				time.Sleep(time.Duration(i) * time.Second / 120)
+				ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+				defer cancel()
+				users := someUsers(1)
+				result, err := c.SetAttr(ctx, users)
+				outcome := timpush.Done
+				if err != nil {
+					for u := range partial(t, users, result, err).Users() {
+						outcome = u.Outcome
+					}
+				}
+				outcomes[outcome].Add(1)
+			})
+		}
+		callers.Wait()
+		assert.Zero(t, outcomes[timpush.Unknown].Load())
+		assert.Greater(t, outcomes[timpush.Done].Load(), int64(950), "the quota of 10 s is 975")
+	})
+}
+
 // TestLimiterThatTimesOutOnce: where ctx has no deadline, context.DeadlineExceeded from a limiter costs one attempt.
 func TestLimiterThatTimesOutOnce(t *testing.T) {
 	t.Parallel()

@@ -62,6 +62,7 @@ type exchange struct {
 	body    *bytes.Reader // of the request: the standard transport knows that it is in memory, and sends the headers and the body together
 	asked   atomic.Bool   // the transport has looked for a connection, so that it tells when it has found one
 	used    atomic.Bool   // the transport has found a connection, read the body, or asked for another copy of it
+	found   atomic.Int64  // how many connections the transport has found
 	http2   atomic.Bool   // the last connection speaks it
 	written atomic.Bool   // all of the request has gone out over HTTP/2
 	trace   httptrace.ClientTrace

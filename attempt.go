@@ -144,6 +144,8 @@ func (s *sender) waitLimiter(interruption context.Context, accounts int) (interr
 	ctx, release := endsWith(s.waiting, interruption)
 	defer release()
 	quota := s.command.quota
+	ctx, cancel := s.answers[quota].leaveTime(ctx)
+	defer cancel()
 	err = waitLimiter(ctx, s.limiters[quota], quota == QuotaRecipients, accounts)
 	return interruption.Err() != nil, err
 }
@@ -201,6 +203,7 @@ func (s *sender) post(x *exchange, e Event) (a answer, v verdict) {
 	if err != nil {
 		v = s.classifyFailure(x, host, err)
 	} else {
+		s.answers[s.command.quota].took(time.Since(x.began))
 		s.hosts.note(host, true)
 		a, v = x.interpret(status, text)
 	}
@@ -306,11 +309,15 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 	unconnected := &s.suspects[x.command.quota].unconnected
 	x.trace.GotConn = func(got httptrace.GotConnInfo) {
 		x.used.Store(true)
-		x.http2.Store(overHTTP2(got.Conn))
-		s.hosts.http2.Store(x.http2.Load())
+		x.found.Add(1)
+		http2 := overHTTP2(got.Conn)
+		x.http2.Store(http2)
+		s.hosts.http1.Store(!http2)
+		s.hosts.http2.Store(http2)
 		if !got.Reused {
 			unconnected.Store(nil)
 		}
+		leave(ctx, s.limiters[x.command.quota])
 	}
 	x.trace.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { // also after the attempt: the transport keeps the connection for others
 		if err == nil {
@@ -328,7 +335,9 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
 		Body:   io.NopCloser(x.body), ContentLength: int64(len(x.sent.body)),
 	}
-	if !s.hosts.http2.Load() { // over HTTP/2 a transport that cannot send again says why it would
+	// Over HTTP/2 a transport that cannot send again says why it would. Over HTTP/1.1 the standard one needs the body again only after its
+	// first connection; another one may need it at any time.
+	if s.hosts.http1.Load() || !s.hosts.http2.Load() && !s.standardTransport() {
 		req.GetBody = func() (io.ReadCloser, error) {
 			x.used.Store(true)
 			if x.written.Load() {
@@ -347,12 +356,24 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 // gateway may give for the answer to a request that was applied, hundreds of times a second, without a token of the limiter.
 var errSentAlready = errors.New("the request was sent over HTTP/2 without success, and only the client may send it again")
 
-// errGoAway says that a server ended an HTTP/2 connection and took no request that came after its last one.
-var errGoAway = errors.New("the server ended the HTTP/2 connection (GOAWAY) before it took this request")
+// What a server says of an HTTP/2 request that it has not processed: that it ended the connection and took no request that came after its
+// last one, or that it refuses this one, as nginx may until its settings are acknowledged.
+var (
+	errGoAway  = errors.New("the server ended the HTTP/2 connection (GOAWAY) before it took this request")
+	errRefused = errors.New("the server refused the HTTP/2 stream (REFUSED_STREAM) before it took this request")
+)
 
-// goneAway reports whether the error of the standard transport says that. The transport has no type for it, and no body to send again.
-func goneAway(err error) bool {
-	return strings.Contains(err.Error(), "cannot retry err [http2: Transport received Server's graceful shutdown GOAWAY]")
+// notTaken returns which of them the error of the standard transport says, or nil. The transport has no type for them, and no body to send
+// again.
+func notTaken(err error) error {
+	_, reason, _ := strings.Cut(err.Error(), "cannot retry err [")
+	switch {
+	case strings.HasPrefix(reason, "http2: Transport received Server's graceful shutdown GOAWAY]"):
+		return errGoAway
+	case strings.HasPrefix(reason, "stream error: ") && strings.Contains(reason, "; REFUSED_STREAM; received from peer]"):
+		return errRefused
+	}
+	return nil
 }
 
 func overHTTP2(conn net.Conn) bool {
@@ -465,7 +486,7 @@ func (s *sender) standardTransport() bool {
 
 // classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has found no connection, has not read the
 // body, also not in an earlier try of its own, and it is the standard one, or one around that, or its error says that there was no connection;
-// or the server says which requests it took.
+// or the server says that it did not take the request, and this was sent over one connection only.
 func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
 	if withheld, ok := errors.AsType[*withheldError](err); ok {
 		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
@@ -473,9 +494,10 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	v := verdict{class: classTransient, outcome: Unknown}
 	standard := s.standardTransport()
 	used := x.used.Load() || standard && !x.unread()
+	reason := notTaken(err)
 	switch {
-	case standard && goneAway(err):
-		v.outcome, err = NotSent, errGoAway
+	case reason != nil && (standard || x.found.Load() == 1):
+		v.outcome, err = NotSent, reason
 	case !used && (standard || x.asked.Load() || notDialled(err) || certificateFails(err)):
 		v.outcome = NotSent
 	}
@@ -490,4 +512,25 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	}
 	v.err = x.sent.error(err, host.String()+"/"+x.command.path)
 	return s.command.restrict(v)
+}
+
+// answerTime is how long an answer takes, about, in nanoseconds; 0: none has come yet.
+type answerTime struct{ atomic.Int64 }
+
+func (a *answerTime) took(d time.Duration) {
+	about := a.Load()
+	if about == 0 {
+		about = int64(d)
+	}
+	a.Store(about + (int64(d)-about)/8) // another one that comes at the same time may not count
+}
+
+// leaveTime returns a context for a wait that leaves the time for an answer: else, where more calls come than the quota allows, each would be
+// sent just before its deadline, and none would be Done.
+func (a *answerTime) leaveTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(2*time.Duration(a.Load()), time.Until(deadline)/2)))
 }

@@ -287,12 +287,19 @@ func TestHTTP2OfACopy(t *testing.T) {
 func TestStreamThatIsReset(t *testing.T) {
 	t.Parallel()
 	const protocolError, refusedStream = 1, 7
-	for _, code := range []byte{protocolError, refusedStream} {
+	for code, want := range map[byte]struct {
+		outcome timpush.Outcome
+		pushes  int64
+		result  timpush.Result
+	}{
+		protocolError: {timpush.Unknown, 1, timpush.Result{Unknown: 1, Requests: 2}}, // nothing that may have gone out is repeated
+		refusedStream: {timpush.NotSent, 2, timpush.Result{NotSent: 1, Requests: 2}}, // the server has not processed it
+	} {
 		var received atomic.Int64
 		s := startHTTP2(t, func(conn *tls.Conn) {
 			serveHTTP2(conn, func(stream []byte) []byte {
 				received.Add(1)
-				return slices.Concat([]byte{0, 0, 4, 3, 0}, stream, []byte{0, 0, 0, code})
+				return resetStream(stream, code)
 			})
 		})
 		c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithHTTPClient(s.Client()), timpush.WithAttemptTimeout(time.Second), timpush.WithMaxAttempts(2))
@@ -300,13 +307,18 @@ func TestStreamThatIsReset(t *testing.T) {
 		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
 		var call *timpush.CallError
 		require.ErrorAs(t, err, &call)
-		assert.Equal(t, timpush.Unknown, call.Outcome)
-		assert.Equal(t, int64(1), received.Load(), "nothing that may have gone out is repeated")
+		assert.Equal(t, want.outcome, call.Outcome)
+		assert.Equal(t, want.pushes, received.Load())
 		result, err := c.SetAttr(t.Context(), someUsers(1))
 		require.Error(t, err)
-		assert.Equal(t, timpush.Result{Unknown: 1, Requests: 2}, *result)
-		assert.Equal(t, int64(3), received.Load(), "each has a token")
+		assert.Equal(t, want.result, *result)
+		assert.Equal(t, want.pushes+2, received.Load(), "each has a token")
 	}
+}
+
+// resetStream is the frame that resets a stream.
+func resetStream(stream []byte, code byte) []byte {
+	return slices.Concat([]byte{0, 0, 4, 3, 0}, stream, []byte{0, 0, 0, code})
 }
 
 // serveHTTP2 is an HTTP/2 server that answers the end of each request with the frames that answer returns for its stream.
@@ -349,30 +361,112 @@ func startHTTP2(t *testing.T, serve func(*tls.Conn)) *httptest.Server {
 	return s
 }
 
-// TestGoAway: a server that ends an HTTP/2 connection says which request it took last, as nginx does after each 1,000th. A later one
-// is sent on a new connection, a push too.
-func TestGoAway(t *testing.T) {
+// TestNotTakenOverHTTP2: a server that ends an HTTP/2 connection says which request it took last, as nginx does after each 1,000th, and one
+// that refuses a request has not processed it, as nginx may before its settings are acknowledged. Such a request is sent again, a push too.
+func TestNotTakenOverHTTP2(t *testing.T) {
 	t.Parallel()
-	const data, headers, goAway, endStream, endHeaders, status200 = 0, 1, 7, 1, 4, 0x88
-	var received atomic.Int64
-	s := startHTTP2(t, func(conn *tls.Conn) {
-		taken := 0
+	afterOne := func(_ int64, here int, _ []byte) []byte { // the stream that was taken is 1
+		if here == 1 {
+			return nil
+		}
+		return goAway(1)
+	}
+	refusing := func(which int64) func(int64, int, []byte) []byte {
+		return func(n int64, _ int, stream []byte) []byte {
+			if n != which {
+				return nil
+			}
+			return resetStream(stream, 7)
+		}
+	}
+	for name, test := range map[string]struct {
+		refusal  func(n int64, here int, stream []byte) []byte
+		around   bool  // the transport is one around the standard one, as for tracing
+		received int64 // for three pushes
+	}{
+		"GOAWAY":                      {afterOne, false, 5},
+		"GOAWAY to one around it":     {afterOne, true, 5},
+		"the first stream is refused": {refusing(1), false, 4},
+		"a stream is refused":         {refusing(2), false, 4},
+		"a stream of one around it":   {refusing(2), true, 4},
+		"GOAWAY before anything is taken": {func(n int64, _ int, _ []byte) []byte {
+			if n > 1 {
+				return nil
+			}
+			return goAway(0)
+		}, false, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, received := takingPushes(t, test.refusal)
+			standard := s.Client().Transport
+			transport := standard
+			if test.around {
+				transport = roundTripper(func(r *http.Request) (*http.Response, error) { return standard.RoundTrip(r.Clone(r.Context())) })
+			}
+			c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(2))
+			for range 3 {
+				_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+				require.NoError(t, err)
+			}
+			assert.Equal(t, test.received, received.Load(), "three were taken")
+		})
+	}
+}
+
+func goAway(last byte) []byte { return []byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0} }
+
+// takingPushes starts an HTTP/2 server that takes pushes, but for those that refusal has a frame for: the nth request, and the one of that
+// number on its connection.
+func takingPushes(t *testing.T, refusal func(n int64, here int, stream []byte) []byte) (s *httptest.Server, received *atomic.Int64) {
+	t.Helper()
+	const data, headers, endStream, endHeaders, status200 = 0, 1, 1, 4, 0x88
+	received = new(atomic.Int64)
+	return startHTTP2(t, func(conn *tls.Conn) {
+		here := 0
 		serveHTTP2(conn, func(stream []byte) []byte {
-			received.Add(1)
-			if taken++; taken > 1 { // the first stream was 1
-				return []byte{0, 0, 8, goAway, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0}
+			here++
+			if frame := refusal(received.Add(1), here, stream); frame != nil {
+				return frame
 			}
 			text := `{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":"","TaskId":"a"}`
 			answer := slices.Concat([]byte{0, 0, 1, headers, endHeaders}, stream, []byte{status200})
 			return slices.Concat(answer, []byte{0, 0, byte(len(text)), data, endStream}, stream, []byte(text))
 		})
+	}), received
+}
+
+// TestTakenBeforeItWasNot: where a transport sends a request again by itself, what a server says of the last try tells nothing of the first.
+func TestTakenBeforeItWasNot(t *testing.T) {
+	t.Parallel()
+	s, received := takingPushes(t, func(_ int64, here int, _ []byte) []byte {
+		if here == 1 {
+			return nil
+		}
+		return goAway(1)
 	})
-	c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithHTTPClient(s.Client()))
-	for range 3 {
-		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
-		require.NoError(t, err)
-	}
-	assert.EqualValues(t, 5, received.Load(), "three were taken, two were not")
+	standard := s.Client().Transport
+	twice := roundTripper(func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		for range 2 {
+			again := r.Clone(r.Context())
+			again.Body, again.GetBody = io.NopCloser(bytes.NewReader(body)), nil
+			resp, err := standard.RoundTrip(again)
+			if err != nil {
+				return nil, err
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close() // and the answer is lost
+		}
+		return nil, errors.New("no answer")
+	})
+	c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithHTTPClient(&http.Client{Transport: twice}))
+	_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+	var call *timpush.CallError
+	require.ErrorAs(t, err, &call)
+	assert.Equal(t, timpush.Unknown, call.Outcome)
+	assert.EqualValues(t, 2, received.Load())
 }
 
 // countedConn counts what is written to a connection.

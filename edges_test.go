@@ -268,7 +268,7 @@ func TestTimesOfTheTransport(t *testing.T) {
 	transport := timpush.OwnTransport(base, 10*time.Second)
 	_, err := transport.DialContext(t.Context(), "tcp", "localhost:1")
 	require.Error(t, err)
-	assert.Equal(t, 4*time.Second, dialing)
+	assert.Equal(t, 6*time.Second, dialing)
 	assert.Equal(t, 4*time.Second, transport.TLSHandshakeTimeout)
 	assert.Equal(t, http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second}, *transport.HTTP2)
 	assert.Greater(t, transport.WriteBufferSize, 10_000, "a request of 100 users goes out at once")
@@ -277,6 +277,40 @@ func TestTimesOfTheTransport(t *testing.T) {
 	unlimited := timpush.OwnTransport(&http.Transport{}, 10*time.Second)
 	assert.Equal(t, 4*time.Second, unlimited.TLSHandshakeTimeout, "one that hangs would keep its place among the connections")
 	require.NotNil(t, unlimited.DialContext, "as above")
+}
+
+// TestNameServerThatIsDown: the resolver asks the second one after five seconds, each time. Also those with less time get a connection then.
+func TestNameServerThatIsDown(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		base, ok := s.HTTPClient().Transport.(*http.Transport)
+		require.True(t, ok)
+		base = base.Clone()
+		dial := base.DialContext
+		base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			select {
+			case <-time.After(5100 * time.Millisecond):
+				return dial(ctx, network, address)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		for _, patience := range []time.Duration{time.Minute, 2 * time.Second} {
+			transport := timpush.OwnTransport(base.Clone(), 10*time.Second)
+			c := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport}))
+			began := time.Now()
+			for {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				_, err := c.SetAttr(ctx, someUsers(1))
+				cancel()
+				if err == nil {
+					break
+				}
+				require.Less(t, time.Since(began), 10*time.Second, "%v", err)
+			}
+			transport.CloseIdleConnections()
+		}
+	})
 }
 
 func TestNamesOfQuotas(t *testing.T) {

@@ -18,6 +18,7 @@ type engine struct {
 	transports     [quotaCount]http.RoundTripper
 	limiters       [quotaCount]Limiter
 	suspects       [quotaCount]suspects
+	answers        [quotaCount]answerTime
 	throttles      [quotaCount]*throttle
 	maxInFlight    int                       // of each quota
 	slots          [quotaCount]chan struct{} // one for each request in flight

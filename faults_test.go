@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -35,6 +36,60 @@ func TestSlowSignerOfShortUserSigsKeepsTheQuota(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 40_000, result.Done)
 		assert.LessOrEqual(t, s.PeakRate(), timpush.DefaultQPS)
+	})
+}
+
+// TestSlowConnectionsKeepTheQuota: calls that have waited for their connections do not leave together.
+func TestSlowConnectionsKeepTheQuota(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for _, dialing := range []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second, 5100 * time.Millisecond} {
+			s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+			base, ok := s.HTTPClient().Transport.(*http.Transport)
+			require.True(t, ok)
+			base = base.Clone()
+			dial := base.DialContext
+			base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				time.Sleep(dialing)
+				return dial(ctx, network, address)
+			}
+			transport := timpush.OwnTransport(base, 10*time.Second)
+			c := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithLimiter(timpush.NewLimiter(97.5)))
+			began := time.Now()
+			_, err := c.SetAttr(t.Context(), someUsers(100*300))
+			require.NoError(t, err)
+			assert.LessOrEqual(t, s.PeakRate(), timpush.DefaultQPS, "%v", dialing)
+			assert.Less(t, time.Since(began)-dialing, 3500*time.Millisecond, "%v", dialing)
+			transport.CloseIdleConnections()
+		}
+	})
+}
+
+// TestMoreCallsThanTheQuotaWithDeadlines: those that are let through have the time for their answers, and the others are NotSent.
+func TestMoreCallsThanTheQuotaWithDeadlines(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+		c := client(s, timpush.WithLimiter(timpush.NewLimiter(97.5)))
+		var outcomes [4]atomic.Int64
+		var callers sync.WaitGroup
+		for i := range 1200 { // 120 a second
+			callers.Go(func() {
+				time.Sleep(time.Duration(i) * time.Second / 120)
+				ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+				defer cancel()
+				users := someUsers(1)
+				result, err := c.SetAttr(ctx, users)
+				outcome := timpush.Done
+				if err != nil {
+					for u := range partial(t, users, result, err).Users() {
+						outcome = u.Outcome
+					}
+				}
+				outcomes[outcome].Add(1)
+			})
+		}
+		callers.Wait()
+		assert.Zero(t, outcomes[timpush.Unknown].Load())
+		assert.Greater(t, outcomes[timpush.Done].Load(), int64(950), "the quota of 10 s is 975")
 	})
 }
 

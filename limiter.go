@@ -48,7 +48,8 @@ func NewLimiter(callsPerSecond float64) Limiter {
 	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
 	return &evenLimiter{
 		Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - slack,
-		first: make(chan struct{}, 1), starts: make([]time.Time, calls),
+		first: make(chan struct{}, 1), starts: ring{times: make([]time.Time, calls)},
+		leaving: make(chan struct{}, 1), departures: ring{times: make([]time.Time, calls)},
 	}
 }
 
@@ -57,11 +58,39 @@ func NewLimiter(callsPerSecond float64) Limiter {
 // wait for nothing.
 type evenLimiter struct {
 	*rate.Limiter
-	window  time.Duration
-	waiting atomic.Int64  // callers of Wait, other than those of LowPriority
-	first   chan struct{} // taken by the first in the queue, who alone uses the following
-	starts  []time.Time   // of the last calls, a ring
-	oldest  int           // its place in starts
+	window     time.Duration
+	waiting    atomic.Int64  // callers of Wait, other than those of LowPriority
+	first      chan struct{} // taken by the first in the queue, who alone uses the following
+	starts     ring          // of the last calls
+	leaving    chan struct{} // taken by the one that leaves next, who alone uses the following
+	departures ring          // of the last calls
+}
+
+// ring has the times of the last calls, as many as a window may have.
+type ring struct {
+	times  []time.Time
+	oldest int // its place in times
+}
+
+// add returns when one more call keeps the bound of a window.
+func (r *ring) add(ctx context.Context, window time.Duration) error {
+	if err := sleep(ctx, time.Until(r.times[r.oldest].Add(window))); err != nil {
+		return err
+	}
+	r.times[r.oldest] = time.Now()
+	r.oldest = (r.oldest + 1) % len(r.times)
+	return nil
+}
+
+// leave returns when a call that l has let through may leave, now that it has its connection: where that takes long, as at first, many
+// calls have waited for it, and would leave together, in addition to those that are let through then.
+func leave(ctx context.Context, l Limiter) {
+	even, ok := behind(l).(*evenLimiter)
+	if !ok || takeLock(ctx, even.leaving) != nil {
+		return
+	}
+	defer func() { <-even.leaving }()
+	_ = even.departures.add(ctx, even.window)
 }
 
 // Wait returns when the next call may start.
@@ -79,12 +108,7 @@ func (l *evenLimiter) wait(ctx context.Context) error {
 	if err := l.Limiter.Wait(ctx); err != nil {
 		return err
 	}
-	if err := sleep(ctx, time.Until(l.starts[l.oldest].Add(l.window))); err != nil {
-		return err
-	}
-	l.starts[l.oldest] = time.Now()
-	l.oldest = (l.oldest + 1) % len(l.starts)
-	return nil
+	return l.starts.add(ctx, l.window)
 }
 
 // WaitN returns when n more may have started, one after the other. The method of the rate.Limiter would refuse more than one.

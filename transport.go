@@ -30,8 +30,8 @@ func (s *settings) transport() http.RoundTripper {
 }
 
 // ownTransport keeps as many connections as there can be requests of one quota in flight, and opens no more: a request that
-// finds none idle waits for one. Dialing and the TLS handshake time out well within an attempt, so that the error says that
-// nothing was sent; and an HTTP/2 connection that has died silently is detected within an attempt.
+// finds none idle waits for one. Dialing and the TLS handshake each time out well within an attempt, so that the error says what took
+// so long; and an HTTP/2 connection that has died silently is detected within an attempt.
 func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
 	t.WriteBufferSize = writeBuffer
@@ -43,9 +43,10 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	if t.TLSNextProto == nil && t.TLSClientConfig != nil && slices.Contains(t.TLSClientConfig.NextProtos, "h2") {
 		t.ForceAttemptHTTP2 = true // else a copy would offer HTTP/2 as its original does, and not speak it
 	}
-	connecting := s.attemptTimeout / 10 * 4
-	t.TLSHandshakeTimeout = min(cmp.Or(t.TLSHandshakeTimeout, connecting), connecting) // 0 is no limit
-	onConnect := t.OnProxyConnectResponse                                              // of the program
+	dialing := s.attemptTimeout / 10 * 6 // a resolver asks the second name server after five seconds, of the ten that an attempt has
+	handshake := s.attemptTimeout / 10 * 4
+	t.TLSHandshakeTimeout = min(cmp.Or(t.TLSHandshakeTimeout, handshake), handshake) // 0 is no limit
+	onConnect := t.OnProxyConnectResponse                                            // of the program
 	t.OnProxyConnectResponse = func(ctx context.Context, proxy *url.URL, request *http.Request, answer *http.Response) error {
 		var err error
 		if onConnect != nil {
@@ -62,7 +63,7 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	}
 	if dial != nil {
 		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, connecting)
+			ctx, cancel := context.WithTimeout(ctx, dialing)
 			defer cancel()
 			return dial(ctx, network, address)
 		}

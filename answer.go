@@ -1,14 +1,11 @@
 package timpush
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -54,25 +51,6 @@ type verdict struct {
 	epoch      time.Duration // of the throttle, when the attempt was sent
 	retryAfter time.Duration
 }
-
-// exchange is one HTTP request and its answer.
-type exchange struct {
-	command *command
-	sent    sent
-	body    *bytes.Reader // of the request: the standard transport knows that it is in memory, and sends the headers and the body together
-	asked   atomic.Bool   // the transport has looked for a connection, so that it tells when it has found one
-	used    atomic.Bool   // the transport has found a connection, read the body, or asked for another copy of it
-	found   atomic.Int64  // how many connections the transport has found
-	http2   atomic.Bool   // the last connection speaks it
-	written atomic.Bool   // all of the request has gone out over HTTP/2
-	trace   httptrace.ClientTrace
-	header  http.Header // of the answer
-	began   time.Time   // when it was handed to the transport
-}
-
-// unread reports whether the standard transport has not read the body of a request for which it has found no connection. It hands a request
-// on to another one, which may not tell when it has found one, if the program has registered that for https.
-func (x *exchange) unread() bool { return x.asked.Load() || x.body.Len() == len(x.sent.body) }
 
 // interpret decodes an answer that came with an HTTP status, and classifies it. What was sent is redacted in the texts of the server.
 func (x *exchange) interpret(status int, body []byte) (answer, verdict) {

@@ -1,0 +1,348 @@
+package timpush
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/timpush/timpush-go/internal/beforesend"
+)
+
+// exchange is one HTTP request and its answer.
+type exchange struct {
+	command *command
+	sent    sent
+	body    *bytes.Reader // of the request: the standard transport knows that it is in memory, and sends the headers and the body together
+	asked   atomic.Bool   // the transport has looked for a connection, so that it tells when it has found one
+	used    atomic.Bool   // the transport has found a connection, read the body, or asked for another copy of it
+	found   atomic.Int64  // how many connections the transport has found
+	http2   atomic.Bool   // the last connection speaks it
+	written atomic.Bool   // all of the request has gone out over HTTP/2
+	trace   httptrace.ClientTrace
+	header  http.Header // of the answer
+	began   time.Time   // when it was handed to the transport
+}
+
+// unread reports whether the standard transport has not read the body of a request for which it has found no connection. It hands a request
+// on to another one, which may not tell when it has found one, if the program has registered that for https.
+func (x *exchange) unread() bool { return x.asked.Load() || x.body.Len() == len(x.sent.body) }
+
+// roundTrip returns the status and the body of the answer. It calls the transport itself, since an http.Client follows
+// redirects, and a redirect would pass the UserSig on.
+func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int, []byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.attemptTimeout, errAttemptTimeout)
+	defer cancel()
+	ctx, connected := s.untilConnected(ctx, x)
+	defer connected()
+	req := s.newRequest(ctx, x, host)
+	if err := beforesend.Check(ctx); err != nil {
+		return 0, nil, &withheldError{err}
+	}
+	s.requests.Add(1)
+	s.closeSuspects()
+	x.began = time.Now()
+	resp, err := s.transport().RoundTrip(req)
+	if resp != nil { // whatever comes of it, the request may have reached the server
+		x.used.Store(true)
+		s.suspects[s.command.quota].unanswered.Store(nil)
+	}
+	switch {
+	case err != nil:
+		discard(resp)
+		return 0, nil, s.failed(ctx, x, err)
+	case resp == nil:
+		return 0, nil, errors.New("the transport returned neither an answer nor an error")
+	}
+	x.header = resp.Header
+	if resp.Body == nil {
+		return resp.StatusCode, nil, nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusSwitchingProtocols { // the body is the connection, which no context ends
+		return resp.StatusCode, nil, nil
+	}
+	most := cmp.Or(s.command.maxAnswer, maxAnswer)
+	text, err := io.ReadAll(&answerReader{io.LimitedReader{R: resp.Body, N: int64(most) + 1}, ctx})
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return resp.StatusCode, text, nil // the status says enough
+	case err == nil && len(text) > most:
+		err = fmt.Errorf("the answer is longer than %d MiB", most>>20)
+	}
+	return resp.StatusCode, text, s.failed(ctx, x, err)
+}
+
+// answerReader reads an answer up to a length and until ctx ends: the body of a caller's transport may come byte by byte, or empty without
+// end.
+type answerReader struct {
+	io.LimitedReader
+	ctx context.Context
+}
+
+// Read reads a part of the answer.
+func (r *answerReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.LimitedReader.Read(p)
+}
+
+// untilConnected leaves half of the time to another host if no connection comes, where there is one: a host that drops packets would
+// take all of it.
+func (s *sender) untilConnected(ctx context.Context, x *exchange) (context.Context, func()) {
+	deadline, ok := ctx.Deadline()
+	if !ok || s.hosts.backup == nil {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(time.Until(deadline)/2, func() {
+		if x.asked.Load() && !x.used.Load() {
+			cancel(errNoConnection)
+		}
+	})
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
+}
+
+// discard closes an answer that a transport returned beside an error.
+func discard(resp *http.Response) {
+	if resp != nil && resp.Body != nil {
+		_ = resp.Body.Close()
+	}
+}
+
+func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *http.Request {
+	where := *host
+	where.Path += "/" + x.command.path
+	if where.RawPath != "" {
+		where.RawPath += "/" + x.command.path
+	}
+	where.RawQuery = s.query + "&usersig=" + x.sent.usersig + "&random=" + strconv.FormatUint(uint64(rand.Uint32()), 10)
+	x.body = bytes.NewReader(x.sent.body)
+	req := &http.Request{
+		Method: http.MethodPost, URL: &where, Host: where.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
+		Body:   io.NopCloser(x.body), ContentLength: int64(len(x.sent.body)),
+	}
+	// Over HTTP/2 a transport that cannot send again says why it would. Over HTTP/1.1 the standard one needs the body again only after its
+	// first connection; another one may need it at any time.
+	if s.hosts.http1.Load() || !s.hosts.http2.Load() && !s.standardTransport() {
+		req.GetBody = func() (io.ReadCloser, error) {
+			x.used.Store(true)
+			if x.written.Load() {
+				return nil, errSentAlready
+			}
+			return io.NopCloser(bytes.NewReader(x.sent.body)), nil
+		}
+	}
+	if !s.standardTransport() {
+		req.Body = &watchedBody{req.Body, &x.used}
+	}
+	return req.WithContext(s.watch(ctx, x))
+}
+
+// watch returns a context in which the standard transport, or one around it, tells about its connections.
+func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
+	x.trace.GetConn = func(string) { x.asked.Store(true) }
+	unconnected := &s.suspects[x.command.quota].unconnected
+	x.trace.GotConn = func(got httptrace.GotConnInfo) {
+		x.used.Store(true)
+		x.found.Add(1)
+		http2 := overHTTP2(got.Conn)
+		x.http2.Store(http2)
+		s.hosts.http1.Store(!http2)
+		s.hosts.http2.Store(http2)
+		if !got.Reused {
+			unconnected.Store(nil)
+		}
+		leave(ctx, s.limiters[x.command.quota])
+	}
+	x.trace.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { // also after the attempt: the transport keeps the connection for others
+		if err == nil {
+			unconnected.Store(nil)
+		}
+	}
+	x.trace.WroteRequest = func(wrote httptrace.WroteRequestInfo) { // over HTTP/1.1 it may still be in a buffer
+		if wrote.Err == nil && x.http2.Load() {
+			x.written.Store(true)
+		}
+	}
+	return httptrace.WithClientTrace(ctx, &x.trace)
+}
+
+// errSentAlready keeps a transport from sending again what has gone out. Over HTTP/2 it would do so after a PROTOCOL_ERROR, which a
+// gateway may give for the answer to a request that was applied, hundreds of times a second, without a token of the limiter.
+var errSentAlready = errors.New("the request was sent over HTTP/2 without success, and only the client may send it again")
+
+// What a server says of an HTTP/2 request that it has not processed: that it ended the connection and took no request that came after its
+// last one, or that it refuses this one, as nginx may until its settings are acknowledged.
+var (
+	errGoAway  = errors.New("the server ended the HTTP/2 connection (GOAWAY) before it took this request")
+	errRefused = errors.New("the server refused the HTTP/2 stream (REFUSED_STREAM) before it took this request")
+)
+
+// notTaken returns which of them the error of the standard transport says, or nil. The transport has no type for them, and no body to send
+// again.
+func notTaken(err error) error {
+	_, reason, _ := strings.Cut(err.Error(), "cannot retry err [")
+	switch {
+	case strings.HasPrefix(reason, "http2: Transport received Server's graceful shutdown GOAWAY]"):
+		return errGoAway
+	case strings.HasPrefix(reason, "stream error: ") && strings.Contains(reason, "; REFUSED_STREAM; received from peer]"):
+		return errRefused
+	}
+	return nil
+}
+
+func overHTTP2(conn net.Conn) bool {
+	secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
+}
+
+var contentType = []string{"application/json"}
+
+// watchedBody is for a transport that may not tell whether it has found a connection.
+type watchedBody struct {
+	io.ReadCloser
+	read *atomic.Bool
+}
+
+// Read records that the transport has begun to send the request.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.read.Store(true)
+	return b.ReadCloser.Read(p)
+}
+
+var (
+	errAttemptTimeout error = timeout{}
+	errNoConnection   error = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("no connection in half of the time")}
+)
+
+type timeout struct{}
+
+func (timeout) Error() string { return "no answer within the attempt's timeout" }
+
+func (timeout) Unwrap() error { return context.DeadlineExceeded }
+
+func (timeout) Timeout() bool { return true }
+
+// failed returns the error of an attempt. A transport may report only the cause with which a context has ended, such as the failure
+// of something else that the caller does, which must not count as one of this request.
+func (s *sender) failed(ctx context.Context, x *exchange, err error) error {
+	if err != nil && ctx.Err() != nil {
+		s.suspects[s.command.quota].note(x)
+	}
+	switch cause := context.Cause(ctx); {
+	case err == nil:
+		return nil
+	case cause == errAttemptTimeout: //nolint:errorlint // only this one
+		return s.timedOut()
+	case cause == errNoConnection: //nolint:errorlint // as above
+		return errNoConnection
+	}
+	return withoutCause(ctx, err)
+}
+
+// timedOut returns the error of an attempt that took too long, of which a transport may report only that its context was
+// canceled. The connection may be dead, and so may idle ones.
+func (s *sender) timedOut() error {
+	s.suspects[s.command.quota].timedOut.Store(true)
+	return errAttemptTimeout
+}
+
+// suspects tell whether connections of a quota may be dead: an attempt has taken all of its time, or attempts have ended earlier, with their
+// callers' deadlines, for so long. A connection that is being made may hang too, as a proxy can that does not answer, and keeps its place
+// although its request has ended.
+type suspects struct {
+	timedOut                atomic.Bool
+	unanswered, unconnected atomic.Pointer[time.Time] // when the first of those in a row began; nil: none
+}
+
+// note records an attempt whose context ended.
+func (u *suspects) note(x *exchange) {
+	began := x.began
+	if x.used.Load() {
+		u.unanswered.CompareAndSwap(nil, &began)
+	} else {
+		u.unconnected.CompareAndSwap(nil, &began)
+	}
+}
+
+// take reports whether to close connections, once.
+func (u *suspects) take(patience time.Duration) bool {
+	suspect := u.timedOut.CompareAndSwap(true, false)
+	for _, since := range []*atomic.Pointer[time.Time]{&u.unanswered, &u.unconnected} {
+		if began := since.Load(); began != nil && time.Since(*began) >= patience && since.CompareAndSwap(began, nil) {
+			suspect = true
+		}
+	}
+	return suspect
+}
+
+// closeSuspects closes the idle connections, and those that are being made for requests that have ended, before the attempt that follows
+// those that make them suspect. At the end of that attempt, the transport may not have noticed yet that an HTTP/2 connection is idle.
+func (s *sender) closeSuspects() {
+	t, ok := s.transport().(interface{ CloseIdleConnections() })
+	if ok && s.suspects[s.command.quota].take(s.attemptTimeout) {
+		t.CloseIdleConnections()
+	}
+}
+
+// withheldError says that the caller's check did not allow a request to be sent.
+type withheldError struct{ error }
+
+// Unwrap returns the error of the check.
+func (e *withheldError) Unwrap() error { return e.error }
+
+func (s *sender) transport() http.RoundTripper { return s.transports[s.command.quota] }
+
+// standardTransport reports whether the transport tells when it has found a connection.
+func (s *sender) standardTransport() bool {
+	_, standard := s.transport().(*http.Transport)
+	return standard
+}
+
+// classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has found no connection, has not read the
+// body, also not in an earlier try of its own, and it is the standard one, or one around that, or its error says that there was no connection;
+// or the server says that it did not take the request, and this was sent over one connection only.
+func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
+	if withheld, ok := errors.AsType[*withheldError](err); ok {
+		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
+	}
+	v := verdict{class: classTransient, outcome: Unknown}
+	standard := s.standardTransport()
+	used := x.used.Load() || standard && !x.unread()
+	reason := notTaken(err)
+	switch {
+	case reason != nil && (standard || x.found.Load() == 1):
+		v.outcome, err = NotSent, reason
+	case !used && (standard || x.asked.Load() || notDialled(err) || certificateFails(err)):
+		v.outcome = NotSent
+	}
+	if proxyRefuses(err) && v.outcome == NotSent || certificateFails(err) {
+		v.class = classFatal
+	}
+	if proxy, ok := errors.AsType[*proxyError](err); ok {
+		v.retryAfter = proxy.retryAfter
+	}
+	if notDialled(err) && !proxyUnreachable(err) {
+		s.hosts.note(host, false)
+	}
+	v.err = x.sent.error(err, host.String()+"/"+x.command.path)
+	return s.command.restrict(v)
+}

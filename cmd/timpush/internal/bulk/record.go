@@ -189,30 +189,38 @@ func ReasonOf(err error) string {
 	return clip(transportReason(err))
 }
 
-// accounts is a set of accounts in a fixed megabyte. It may hold one that was not added: then a row is sent once more than
-// necessary, which does no harm.
+// accounts is a set of accounts in a fixed megabyte, a Bloom filter. It may hold an account that was not added, though hardly ever: then a row
+// is sent once more than necessary, which does no harm.
 type accounts struct {
 	seed maphash.Seed
 	bits []uint64
 }
 
-func (a *accounts) at(account string) (word int, bit uint64) {
-	h := maphash.String(a.seed, account)
-	return int(h >> 6 % uint64(len(a.bits))), 1 << (h % 64)
-}
+const filterBits = 23 // of the number of a bit
 
 func (a *accounts) add(account string) {
 	if a.bits == nil {
-		a.seed, a.bits = maphash.MakeSeed(), make([]uint64, 1<<17)
+		a.seed, a.bits = maphash.MakeSeed(), make([]uint64, 1<<filterBits/64)
 	}
-	word, bit := a.at(account)
-	a.bits[word] |= bit
+	for _, n := range a.numbers(account) {
+		a.bits[n/64] |= 1 << (n % 64)
+	}
 }
 
 func (a *accounts) has(account string) bool {
 	if a.bits == nil {
 		return false
 	}
-	word, bit := a.at(account)
-	return a.bits[word]&bit != 0
+	for _, n := range a.numbers(account) {
+		if a.bits[n/64]&(1<<(n%64)) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// numbers returns the numbers of the bits of an account.
+func (a *accounts) numbers(account string) [2]uint32 {
+	h := maphash.String(a.seed, account)
+	return [2]uint32{uint32(h) >> (32 - filterBits), uint32(h>>32) >> (32 - filterBits)}
 }

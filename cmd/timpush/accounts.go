@@ -267,6 +267,9 @@ func (l *accountList) arguments(yield func(string, error) bool) {
 // quotedOrMore is a line of CSV: its text is in quotation marks, or there is a delimiter in it.
 var quotedOrMore = regexp.MustCompile(`^".*"$|[,;|]`)
 
+// ofAuth0 is an account as Auth0 makes it: the provider of the identity, a bar, and who it is there.
+var ofAuth0 = regexp.MustCompile(`^(ad|apple|auth0|email|facebook|github|google-oauth2|linkedin|oauth2|oidc|samlp|sms|twitter|waad|windowslive)\|[^,;"]+$`)
+
 // lines returns the accounts of a file. A line that is not one is printed, and the others follow.
 func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 	name, say := input.Display(l.file), func(format string, args ...any) { _, _ = fmt.Fprintf(l.cmd.ErrOrStderr(), format+"\n", args...) }
@@ -275,7 +278,7 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 		for line, err := range text.Lines(r, maxAccount) {
 			header := first && strings.EqualFold(line.Text, "To_Account")
 			const noList = "it is CSV or NDJSON, and a list has the account alone on each line: give one with a comma, a semicolon or a bar in it as an argument"
-			quoted := quotedOrMore.MatchString(line.Text)
+			quoted := quotedOrMore.MatchString(line.Text) && !ofAuth0.MatchString(line.Text)
 			switch {
 			case first && !header && (quoted || strings.Contains(strings.ToLower(line.Text), "to_account")):
 				err = errors.New(noList)

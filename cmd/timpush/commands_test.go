@@ -82,6 +82,18 @@ func TestListThatIsCompressed(t *testing.T) {
 	assert.Empty(t, w.fake.Calls())
 }
 
+// Accounts of Auth0 have a bar in them, and a list of them is no CSV.
+func TestListOfAuth0(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("list", "auth0|5f7c8ec7c33c6c004bbafe82\nsms|5f7c8ec7c33c6c004bbafe83\nmary|Rome\n")
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "list:3:1: it is CSV or NDJSON")
+	assert.Equal(t, "2 done\n", r.out)
+	assert.Equal(t, []string{"gold"}, w.fake.Tags("auth0|5f7c8ec7c33c6c004bbafe82"))
+}
+
 // The files of set-attr and the output of get-attr are no lists: a whole row would count as an account.
 func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 	t.Parallel()

@@ -65,7 +65,7 @@ func run() int {
 	root, out, errs := newRoot(), &output{file: os.Stdout}, &output{file: os.Stderr}
 	root.SetOut(out)
 	root.SetErr(errs)
-	root.SetIn(&interruptible{ctx, os.Stdin})
+	root.SetIn(&interruptible{ctx: ctx, r: os.Stdin})
 	code, err := exitOf(root.ExecuteContext(ctx))
 	if err != nil && wantsJSON() && out.err == nil {
 		writeJSONError(out, code, err)

@@ -284,6 +284,11 @@ func TestResumeWithOtherStandardInput(t *testing.T) {
 			r := w.run(args...)
 			require.Equal(t, 3, r.code, r.out+r.err)
 			w.fake.Handle(nil)
+			w.in = ""
+			r = w.run(args...)
+			assert.Equal(t, 3, r.code, r.out+r.err)
+			assert.Contains(t, r.err, "there are no rows, and the interrupted run has read some")
+			require.True(t, w.has("night"), "the program that writes may have failed")
 			w.in = now
 			r = w.run(args...)
 			assert.Equal(t, 3, r.code, r.out+r.err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -193,7 +192,7 @@ func (j *job) run(ctx context.Context) error {
 		return err
 	}
 	j.reading.Stopped = stoppedBy(ctx)
-	if j.input, err = input.New(j.args, j.reading, os.Stdin); err != nil {
+	if j.input, err = input.New(j.args, j.reading, j.cmd.InOrStdin()); err != nil {
 		return inputError(err)
 	}
 	defer func() { j.input.Close() }()
@@ -213,7 +212,7 @@ func (j *job) run(ctx context.Context) error {
 		j.reporter.note("%v: beginning again with the first row", err)
 		j.restart = true
 		j.input.Close()
-		if j.input, err = input.New(j.args, j.reading, os.Stdin); err != nil {
+		if j.input, err = input.New(j.args, j.reading, j.cmd.InOrStdin()); err != nil {
 			return inputError(err)
 		}
 		r, err = attempt()

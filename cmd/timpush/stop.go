@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -111,10 +112,12 @@ func (g *gate) untilStopped(ctx context.Context, say func(string), do func(conte
 	return do(running)
 }
 
-// interruptible is a reader that gives up once ctx ends: where nothing comes from a terminal or a pipe, a read has no end.
+// interruptible is a reader that gives up once ctx ends: where nothing comes from a terminal or a pipe, a read has no end. Nor does it
+// end where a signal ends the program that writes to the pipe, too: what has come is not all, and its last line may be a part of one.
 type interruptible struct {
-	ctx context.Context //nolint:containedctx // it is that of the program
-	r   io.Reader
+	ctx   context.Context //nolint:containedctx // it is that of the program
+	r     *os.File
+	ended bool
 }
 
 func (i *interruptible) Read(p []byte) (int, error) {
@@ -123,13 +126,26 @@ func (i *interruptible) Read(p []byte) (int, error) {
 		n, err := i.r.Read(b)
 		return b[:n], err
 	})
+	if errors.Is(err, io.EOF) && !i.ended && !regular(i.r) {
+		select {
+		case <-i.ctx.Done():
+			return 0, errInterrupted
+		case <-time.After(together):
+			i.ended = true
+		}
+	}
 	return copy(p, text), err
+}
+
+func regular(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
 }
 
 // openFile opens a file for reading. It may be a named pipe, which is open once its writer is there, and whose text may come slowly.
 func openFile(ctx context.Context, name string) (f *os.File, from io.Reader, err error) {
 	f, err = untilEnd(ctx, func() (*os.File, error) { return os.Open(name) })
-	return f, &interruptible{ctx, f}, err
+	return f, &interruptible{ctx: ctx, r: f}, err
 }
 
 // untilEnd calls read. If ctx ends before it returns, it is left alone and the error is errInterrupted.

@@ -320,3 +320,38 @@ func TestRateAboveTheQuota(t *testing.T) {
 	assert.Contains(t, r.err, "warning: rate 500, from --rate, is above the app's quota of 100 calls a second")
 	assert.Empty(t, w.run("usersig", "--rate", "100").err)
 }
+
+// A signal that ends the tool ends the program that writes to it as well, as Ctrl-C does for a whole pipe: what has come is not all, and
+// its last line may be the beginning of one.
+func TestSignalThatEndsTheWriterToo(t *testing.T) {
+	t.Parallel()
+	for args, rows := range map[string]string{
+		"set-attr --format csv --checkpoint night -":    "To_Account,city\nx0,Oslo\nmar,Os",
+		"set-attr --format ndjson --checkpoint night -": `{"To_Account":"x0","city":"Oslo"}` + "\n",
+		"tags add --tags gold --file -":                 "x0\nmar", "batch --title Hello --yes --journal j --format csv -": "To_Account\nx0\nmar",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			reader, writer, err := os.Pipe()
+			require.NoError(t, err)
+			defer func() { _ = reader.Close() }()
+			cmd, errs := w.command(strings.Fields(args)...), &bytes.Buffer{}
+			cmd.Stdin, cmd.Stderr = reader, errs
+			require.NoError(t, cmd.Start())
+			_, err = writer.WriteString(rows)
+			require.NoError(t, err)
+			time.Sleep(500 * time.Millisecond) // until that is read
+			require.NoError(t, writer.Close())
+			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			_ = cmd.Wait()
+			assert.Equal(t, 3, cmd.ProcessState.ExitCode(), errs)
+			assert.Contains(t, errs.String(), "interrupted")
+			assert.NotContains(t, w.fake.Accounts(), "mar")
+			assert.Empty(t, w.fake.Tags("mar"))
+			if strings.HasPrefix(args, "set-attr") && len(w.fake.Accounts()) > 0 {
+				assert.True(t, w.has("night"), "the next run resumes")
+			}
+		})
+	}
+}

@@ -540,7 +540,7 @@ func TestWrongColumnsAreUsage(t *testing.T) {
 	w.in = "To_Account,city\na,Rome\n"
 	w.write("u.csv", w.in)
 	for _, args := range []string{
-		"--account uid", "--map town=city", "--only town", "--only To_Account", "--only city --ignore city", "--ignore To_Account", "--map To_Account=city",
+		"--account uid", "--map town=city", "--only town", "--only To_Account", "--only city --ignore city", "--ignore city", "--ignore To_Account", "--map To_Account=city",
 	} {
 		for _, more := range []string{" u.csv", " --dry-run u.csv", " -", " --dry-run -"} {
 			assert.Equal(t, 2, w.run(append([]string{"set-attr"}, strings.Fields(args+more)...)...).code, args+more)

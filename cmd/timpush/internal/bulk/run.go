@@ -71,6 +71,9 @@ var ErrInterrupted = errors.New("interrupted")
 // ErrChanged is why a run cannot resume another: it does not read what the other has read.
 var ErrChanged = errors.New("the input is not the one that the interrupted run has read")
 
+// errNoRows is why a run cannot resume another for now: the program that writes the input may have failed.
+var errNoRows = errors.New("there are no rows, and the interrupted run has read some")
+
 // Stop ends the run: no further row is read.
 func (r *Run) Stop() { r.stopping.Store(true) }
 
@@ -159,7 +162,11 @@ func (r *Run) users() iter.Seq2[timpush.UserAttrs, error] {
 				return
 			}
 		}
-		if r.Log != nil && r.Log.Handled.End() > r.seen.Load() { // it has fewer rows than the resumed run has finished
+		switch seen := r.seen.Load(); {
+		case r.Log == nil || r.Log.Handled.End() <= seen:
+		case seen == 0:
+			yield(timpush.UserAttrs{}, &sourceError{errNoRows})
+		default: // it has fewer rows than the resumed run has finished
 			yield(timpush.UserAttrs{}, &sourceError{ErrChanged})
 		}
 	}

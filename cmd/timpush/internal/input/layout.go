@@ -159,7 +159,7 @@ func (l *layout) check() error {
 		}
 	}
 	switch {
-	case l.width == 0 && l.options.Only != nil:
+	case l.width == 0 && (l.options.Only != nil || l.options.Ignore != nil):
 		return flagErrorf("--only and --ignore leave no column of an attribute; the columns are %s", list(l.columns))
 	case l.width == 0:
 		return fmt.Errorf("there is no column of an attribute beside that of the account")

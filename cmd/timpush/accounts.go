@@ -264,11 +264,9 @@ func (l *accountList) arguments(yield func(string, error) bool) {
 	}
 }
 
-// quotedOrMore is a line of CSV: its text is in quotation marks, or there is a delimiter in it.
-var quotedOrMore = regexp.MustCompile(`^".*"$|[,;|]`)
-
-// ofAuth0 is an account as Auth0 makes it: the provider of the identity, a bar, and who it is there.
-var ofAuth0 = regexp.MustCompile(`^(ad|apple|auth0|email|facebook|github|google-oauth2|linkedin|oauth2|oidc|samlp|sms|twitter|waad|windowslive)\|[^,;"]+$`)
+// quotedOrMore is a line of CSV: its text is in quotation marks, or there is a delimiter in it. A bar is no sign of one: accounts of Auth0
+// have one.
+var quotedOrMore = regexp.MustCompile(`^".*"$|[,;]`)
 
 // lines returns the accounts of a file. A line that is not one is printed, and the others follow.
 func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
@@ -277,8 +275,8 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 		first := true
 		for line, err := range text.Lines(r, maxAccount) {
 			header := first && strings.EqualFold(line.Text, "To_Account")
-			const noList = "it is CSV or NDJSON, and a list has the account alone on each line: give one with a comma, a semicolon or a bar in it as an argument"
-			quoted := quotedOrMore.MatchString(line.Text) && !ofAuth0.MatchString(line.Text)
+			const noList = "it is CSV or NDJSON, and a list has the account alone on each line: give one with a comma or a semicolon in it as an argument"
+			quoted := quotedOrMore.MatchString(line.Text)
 			switch {
 			case first && !header && (quoted || strings.Contains(strings.ToLower(line.Text), "to_account")):
 				err = errors.New(noList)

@@ -88,6 +88,21 @@ func TestSlowConnectionsWithDeadlines(t *testing.T) {
 	})
 }
 
+// TestMoreCallsThanTheirPlacesWithDeadlines: those that wait for one of few places, or after a throttle code, leave the time for their answers.
+func TestMoreCallsThanTheirPlacesWithDeadlines(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(100*time.Millisecond, 0))
+		outcomes := callsWithDeadlines(t, client(s, timpush.WithMaxInFlight(2)), 30)
+		assert.Zero(t, outcomes[timpush.Unknown])
+		assert.Greater(t, outcomes[timpush.Done], 180, "of 200 for which two places have room")
+
+		s = fake(t, timpushtest.WithLatency(20*time.Millisecond, 0), timpushtest.WithQuota(50)) // what others leave
+		outcomes = callsWithDeadlines(t, client(s, timpush.WithLimiter(timpush.NewLimiter(97.5))), 120)
+		assert.Less(t, outcomes[timpush.Unknown], 20)
+		assert.Greater(t, outcomes[timpush.Done], 250, "of 500")
+	})
+}
+
 // callsWithDeadlines calls for ten seconds, with 400 ms for each call, and returns how many had each outcome.
 func callsWithDeadlines(t *testing.T, c *timpush.Client, perSecond int) map[timpush.Outcome]int {
 	t.Helper()

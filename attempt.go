@@ -146,6 +146,13 @@ func (a *answerTime) took(d time.Duration) {
 	a.Store(about + (int64(d)-about)/8) // another one that comes at the same time may not count
 }
 
+// takesLonger records that none came in d: else, when answers have become slower, the time that is left would never be enough for one.
+func (a *answerTime) takesLonger(d time.Duration) {
+	if int64(d) > a.Load() {
+		a.took(d)
+	}
+}
+
 // leaveTime returns a context for waits that leave the time for an answer: else, where more calls come than can be sent, each would be sent just
 // before its deadline, and none would be Done.
 func (a *answerTime) leaveTime(ctx context.Context) (context.Context, context.CancelFunc) {

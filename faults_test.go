@@ -103,6 +103,23 @@ func TestMoreCallsThanTheirPlacesWithDeadlines(t *testing.T) {
 	})
 }
 
+// TestSlowerAnswersWithDeadlines: where answers come to take longer than the time that was left for them, more is left.
+func TestSlowerAnswersWithDeadlines(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+		began := time.Now()
+		s.Handle(func(timpushtest.Call) timpushtest.Fault {
+			if time.Since(began) < 2*time.Second {
+				return timpushtest.Fault{}
+			}
+			return timpushtest.Delay(100*time.Millisecond, timpushtest.Fault{})
+		})
+		outcomes := callsWithDeadlines(t, client(s, timpush.WithLimiter(timpush.NewLimiter(97.5))), 120)
+		assert.Less(t, outcomes[timpush.Unknown], 100)
+		assert.Greater(t, outcomes[timpush.Done], 850, "the quota of 10 s is 975")
+	})
+}
+
 // callsWithDeadlines calls for ten seconds, with 400 ms for each call, and returns how many had each outcome.
 func callsWithDeadlines(t *testing.T, c *timpush.Client, perSecond int) map[timpush.Outcome]int {
 	t.Helper()

@@ -583,6 +583,7 @@ func TestAccountCheckIsRepeatedWithANewUserSig(t *testing.T) {
 				c := client(s, timpush.WithSigner(sg))
 				_, err := c.SetAttr(t.Context(), someUsers(1))
 				require.NoError(t, err)
+				time.Sleep(10 * time.Second)
 				s.Inject(timpushtest.ErrorCode(code))
 				result, err := c.SetAttr(t.Context(), someUsers(1))
 				require.NoError(t, err)
@@ -591,6 +592,39 @@ func TestAccountCheckIsRepeatedWithANewUserSig(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAccountChecksDoNotSignEachTime: where the service cannot check a part of the accounts, the rest has the whole quota.
+func TestAccountChecksDoNotSignEachTime(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		_, identifier, key := s.App()
+		var signed, requests atomic.Int64
+		s.Handle(func(timpushtest.Call) timpushtest.Fault {
+			if requests.Add(1)%4 == 0 {
+				return timpushtest.ErrorCode(60004)
+			}
+			return timpushtest.Fault{}
+		})
+		c := client(s, timpush.WithLimiter(timpush.NewLimiter(97.5)), timpush.WithSigner(signerFunc(func(context.Context) (string, time.Time, error) {
+			signed.Add(1)
+			time.Sleep(200 * time.Millisecond)
+			usersig, err := tencentyun.GenUserSig(1400000000, key, identifier, 86400)
+			return usersig, time.Now().Add(24 * time.Hour), err
+		})))
+		began := time.Now()
+		var calls sync.WaitGroup
+		for range 64 {
+			calls.Go(func() {
+				for time.Since(began) < 20*time.Second {
+					_, _ = c.SetAttr(t.Context(), someUsers(1))
+				}
+			})
+		}
+		calls.Wait()
+		assert.Greater(t, requests.Load(), int64(1800), "the quota of 20 s is 1950")
+		assert.LessOrEqual(t, signed.Load(), int64(4))
+	})
 }
 
 // TestCallsThatWaitWhenTheKeyIsChanged have a UserSig already: a new one is made as soon as the server calls it wrong, also since

@@ -35,7 +35,7 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 	a, v := s.post(&exchange{command: s.command, sent: sent{usersig: usersig, body: body, impersonal: s.command.impersonal}}, e)
 	v.epoch = epoch
 	if code, ok := errors.AsType[Code](v.err); ok && code.aboutUserSig() {
-		s.signing.drop(usersig)
+		s.signing.drop(usersig, code.class() == classAccountCheck)
 	}
 	h.escalate(&v)
 	return a, v
@@ -74,10 +74,10 @@ const (
 func (s *sender) acquire(e Event) (epoch time.Duration, err error) {
 	e.Kind, e.Wait = WaitEnd, WaitSlot
 	began := time.Now()
-	select {
-	case s.slots[s.command.quota] <- struct{}{}:
-	case <-s.waiting.Done():
-		return 0, s.waiting.Err()
+	ctx, cancel := s.answers[s.command.quota].leaveTime(s.waiting)
+	defer cancel()
+	if err := takeLock(ctx, s.slots[s.command.quota]); err != nil {
+		return 0, err
 	}
 	acquired := false
 	defer func() {
@@ -88,7 +88,7 @@ func (s *sender) acquire(e Event) (epoch time.Duration, err error) {
 	queued := time.Now()
 	e.Duration = queued.Sub(began)
 	s.observe(s.waiting, e)
-	epoch, err = s.waitQuota(e.Users)
+	epoch, err = s.waitQuota(ctx, e.Users)
 	e.Wait, e.Duration = WaitQuota, time.Since(queued)
 	s.observe(s.waiting, e)
 	acquired = err == nil
@@ -99,17 +99,17 @@ func (s *sender) release() { <-s.slots[s.command.quota] }
 
 // waitQuota waits for the throttle and then for the limiter, since all calls that wait for the throttle continue when it ends.
 // If a throttle code comes in the meantime, it starts over.
-func (s *sender) waitQuota(accounts int) (epoch time.Duration, err error) {
+func (s *sender) waitQuota(ctx context.Context, accounts int) (epoch time.Duration, err error) {
 	throttle := s.throttles[s.command.quota]
 	for {
-		if epoch, err = throttle.wait(s.waiting); err != nil {
+		if epoch, err = throttle.wait(ctx); err != nil {
 			return 0, err
 		}
 		interruption := throttle.interruption()
 		if err := s.cooling(); err != nil { // begun before that, while it waited for a slot or for the throttle
 			return 0, err
 		}
-		interrupted, err := s.waitLimiter(interruption, accounts)
+		interrupted, err := s.waitLimiter(ctx, interruption, accounts)
 		if err != nil && !interrupted {
 			return 0, err
 		}
@@ -127,12 +127,10 @@ func (s *sender) waitQuota(accounts int) (epoch time.Duration, err error) {
 
 // waitLimiter waits for the limiter until interruption ends: otherwise all that wait for a slow limiter when a throttle code comes
 // would each take a token for nothing, one after the other.
-func (s *sender) waitLimiter(interruption context.Context, accounts int) (interrupted bool, err error) {
-	ctx, release := endsWith(s.waiting, interruption)
+func (s *sender) waitLimiter(ctx, interruption context.Context, accounts int) (interrupted bool, err error) {
+	ctx, release := endsWith(ctx, interruption)
 	defer release()
 	quota := s.command.quota
-	ctx, cancel := s.answers[quota].leaveTime(ctx)
-	defer cancel()
 	err = waitLimiter(ctx, s.limiters[quota], quota == QuotaRecipients, accounts)
 	return interruption.Err() != nil, err
 }
@@ -148,8 +146,15 @@ func (a *answerTime) took(d time.Duration) {
 	a.Store(about + (int64(d)-about)/8) // another one that comes at the same time may not count
 }
 
-// leaveTime returns a context for a wait that leaves the time for an answer: else, where more calls come than the quota allows, each would be
-// sent just before its deadline, and none would be Done.
+// takesLonger records that none came in d: else, when answers have become slower, the time that is left would never be enough for one.
+func (a *answerTime) takesLonger(d time.Duration) {
+	if int64(d) > a.Load() {
+		a.took(d)
+	}
+}
+
+// leaveTime returns a context for waits that leave the time for an answer: else, where more calls come than can be sent, each would be sent just
+// before its deadline, and none would be Done.
 func (a *answerTime) leaveTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

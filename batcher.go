@@ -88,7 +88,8 @@ func NewBatcher(c *Client, opts ...BatcherOption) *Batcher {
 // is an [*InputErrors] with each fault of the user, and nothing was sent; or it is a [*UserError] with the outcome.
 //
 // When ctx ends it returns at once: the outcome is NotSent if the user's request had not been sent yet, and the user is
-// not sent later; it is Unknown otherwise. Other users in the request are not affected. The values of ctx do not
+// not sent later; it is Unknown otherwise. If ctx has a deadline, a user whose request has not begun when too little time is left for it, by what
+// requests take, or half of the time has passed, is NotSent then. Other users in the request are not affected. The values of ctx do not
 // reach an [Observer], since a request has many callers. A code that stops a call of [Client.SetAttr] ends all
 // pending users, too; later calls try again.
 //
@@ -98,7 +99,9 @@ func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
 		return err
 	}
 	notSent := func(cause error) error { return &UserError{0, user.ToAccount, NotSent, cause} }
-	if err := b.enter(ctx); err != nil {
+	before, cancel := b.collector.took.leaveTime(ctx) // to which it may wait to be in a request
+	defer cancel()
+	if err := b.enter(before); err != nil {
 		return notSent(err)
 	}
 	defer func() { <-b.room }()
@@ -112,10 +115,15 @@ func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
 		b.waiters.Put(me)
 		outcome.panicked.resume()
 		return outcome.err
-	case <-ctx.Done():
+	case <-before.Done():
 	}
 	if b.collector.remove(user.ToAccount, me) {
-		return notSent(ended(ctx))
+		return notSent(ended(before))
+	}
+	select {
+	case outcome := <-me.outcome:
+		me.outcome <- outcome // to be taken first, also if ctx has ended
+	case <-ctx.Done():
 	}
 	select {
 	case outcome := <-me.outcome:

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -380,6 +381,33 @@ func TestBatcherClosesInTime(t *testing.T) {
 		require.ErrorIs(t, b.Close(ctx), context.DeadlineExceeded)
 		assert.Equal(t, time.Second, time.Since(began))
 		callers.Wait()
+	})
+}
+
+// TestMoreUsersThanTheQuotaWithDeadlines: users that are put into requests have the time for them, and the others are NotSent.
+func TestMoreUsersThanTheQuotaWithDeadlines(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+		b := timpush.NewBatcher(client(s, timpush.WithLimiter(timpush.NewLimiter(5)), timpush.WithMaxInFlight(2))) // 500 users a second
+		var done, unknown atomic.Int64
+		var callers sync.WaitGroup
+		for i := range 10 * 700 {
+			callers.Go(func() {
+				time.Sleep(time.Duration(i) * time.Second / 700)
+				ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+				defer cancel()
+				err := b.SetAttr(ctx, timpush.UserAttrs{ToAccount: fmt.Sprint("user", i), Attrs: timpush.Attrs{"city": "x"}})
+				if failed, ok := errors.AsType[*timpush.UserError](err); !ok {
+					done.Add(1)
+				} else if failed.Outcome == timpush.Unknown {
+					unknown.Add(1)
+				}
+			})
+		}
+		callers.Wait()
+		assert.Less(t, unknown.Load(), int64(50))
+		assert.Greater(t, done.Load(), int64(3000), "the quota is 5000")
+		require.NoError(t, b.Close(t.Context()))
 	})
 }
 

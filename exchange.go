@@ -246,6 +246,7 @@ func (timeout) Timeout() bool { return true }
 func (s *sender) failed(ctx context.Context, x *exchange, err error) error {
 	if err != nil && ctx.Err() != nil {
 		s.suspects[s.command.quota].note(x)
+		s.answers[s.command.quota].takesLonger(time.Since(x.began))
 	}
 	switch cause := context.Cause(ctx); {
 	case err == nil:

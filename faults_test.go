@@ -44,15 +44,7 @@ func TestSlowConnectionsKeepTheQuota(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		for _, dialing := range []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second, 5100 * time.Millisecond} {
 			s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
-			base, ok := s.HTTPClient().Transport.(*http.Transport)
-			require.True(t, ok)
-			base = base.Clone()
-			dial := base.DialContext
-			base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-				time.Sleep(dialing)
-				return dial(ctx, network, address)
-			}
-			transport := timpush.OwnTransport(base, 10*time.Second)
+			transport := slowToConnect(t, s, dialing)
 			c := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithLimiter(timpush.NewLimiter(97.5)))
 			began := time.Now()
 			var calls sync.WaitGroup
@@ -74,29 +66,102 @@ func TestSlowConnectionsKeepTheQuota(t *testing.T) {
 func TestMoreCallsThanTheQuotaWithDeadlines(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
-		c := client(s, timpush.WithLimiter(timpush.NewLimiter(97.5)))
-		var outcomes [4]atomic.Int64
-		var callers sync.WaitGroup
-		for i := range 1200 { // 120 a second
-			callers.Go(func() {
-				time.Sleep(time.Duration(i) * time.Second / 120)
-				ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
-				defer cancel()
-				users := someUsers(1)
-				result, err := c.SetAttr(ctx, users)
-				outcome := timpush.Done
-				if err != nil {
-					for u := range partial(t, users, result, err).Users() {
-						outcome = u.Outcome
-					}
-				}
-				outcomes[outcome].Add(1)
-			})
-		}
-		callers.Wait()
-		assert.Zero(t, outcomes[timpush.Unknown].Load())
-		assert.Greater(t, outcomes[timpush.Done].Load(), int64(950), "the quota of 10 s is 975")
+		outcomes := callsWithDeadlines(t, client(s, timpush.WithLimiter(timpush.NewLimiter(97.5))), 120)
+		assert.Zero(t, outcomes[timpush.Unknown])
+		assert.Greater(t, outcomes[timpush.Done], 950, "the quota of 10 s is 975")
 	})
+}
+
+// TestSlowConnectionsWithDeadlines: calls that waited for their connections at first do not make all that come later wait with a connection,
+// where no time is left for their answers.
+func TestSlowConnectionsWithDeadlines(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+		transport := slowToConnect(t, s, 300*time.Millisecond)
+		c := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithLimiter(timpush.NewLimiter(97.5)))
+		outcomes := callsWithDeadlines(t, c, 120)
+		assert.Less(t, outcomes[timpush.Unknown], 20)
+		assert.Greater(t, outcomes[timpush.Done], 900, "the quota of 10 s is 975")
+		assert.LessOrEqual(t, s.PeakRate(), timpush.DefaultQPS)
+		time.Sleep(time.Second) // for connections that are being made
+		transport.CloseIdleConnections()
+	})
+}
+
+// TestMoreCallsThanTheirPlacesWithDeadlines: those that wait for one of few places, or after a throttle code, leave the time for their answers.
+func TestMoreCallsThanTheirPlacesWithDeadlines(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(100*time.Millisecond, 0))
+		outcomes := callsWithDeadlines(t, client(s, timpush.WithMaxInFlight(2)), 30)
+		assert.Zero(t, outcomes[timpush.Unknown])
+		assert.Greater(t, outcomes[timpush.Done], 180, "of 200 for which two places have room")
+
+		s = fake(t, timpushtest.WithLatency(20*time.Millisecond, 0), timpushtest.WithQuota(50)) // what others leave
+		outcomes = callsWithDeadlines(t, client(s, timpush.WithLimiter(timpush.NewLimiter(97.5))), 120)
+		assert.Less(t, outcomes[timpush.Unknown], 20)
+		assert.Greater(t, outcomes[timpush.Done], 250, "of 500")
+	})
+}
+
+// TestSlowerAnswersWithDeadlines: where answers come to take longer than the time that was left for them, more is left.
+func TestSlowerAnswersWithDeadlines(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+		began := time.Now()
+		s.Handle(func(timpushtest.Call) timpushtest.Fault {
+			if time.Since(began) < 2*time.Second {
+				return timpushtest.Fault{}
+			}
+			return timpushtest.Delay(100*time.Millisecond, timpushtest.Fault{})
+		})
+		outcomes := callsWithDeadlines(t, client(s, timpush.WithLimiter(timpush.NewLimiter(97.5))), 120)
+		assert.Less(t, outcomes[timpush.Unknown], 100)
+		assert.Greater(t, outcomes[timpush.Done], 850, "the quota of 10 s is 975")
+	})
+}
+
+// callsWithDeadlines calls for ten seconds, with 400 ms for each call, and returns how many had each outcome.
+func callsWithDeadlines(t *testing.T, c *timpush.Client, perSecond int) map[timpush.Outcome]int {
+	t.Helper()
+	outcomes := make(chan timpush.Outcome, 10*perSecond)
+	var callers sync.WaitGroup
+	for i := range 10 * perSecond {
+		callers.Go(func() {
+			time.Sleep(time.Duration(i) * time.Second / time.Duration(perSecond))
+			ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+			defer cancel()
+			users := someUsers(1)
+			result, err := c.SetAttr(ctx, users)
+			outcome := timpush.Done
+			if err != nil {
+				for u := range partial(t, users, result, err).Users() {
+					outcome = u.Outcome
+				}
+			}
+			outcomes <- outcome
+		})
+	}
+	callers.Wait()
+	close(outcomes)
+	counts := map[timpush.Outcome]int{}
+	for outcome := range outcomes {
+		counts[outcome]++
+	}
+	return counts
+}
+
+// slowToConnect returns a client's own transport whose connections take a while.
+func slowToConnect(t *testing.T, s *timpushtest.Server, dialing time.Duration) *http.Transport {
+	t.Helper()
+	base, ok := s.HTTPClient().Transport.(*http.Transport)
+	require.True(t, ok)
+	base = base.Clone()
+	dial := base.DialContext
+	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		time.Sleep(dialing)
+		return dial(ctx, network, address)
+	}
+	return timpush.OwnTransport(base, 10*time.Second)
 }
 
 // TestLimiterThatTimesOutOnce: where ctx has no deadline, context.DeadlineExceeded from a limiter costs one attempt.
@@ -518,6 +583,7 @@ func TestAccountCheckIsRepeatedWithANewUserSig(t *testing.T) {
 				c := client(s, timpush.WithSigner(sg))
 				_, err := c.SetAttr(t.Context(), someUsers(1))
 				require.NoError(t, err)
+				time.Sleep(10 * time.Second)
 				s.Inject(timpushtest.ErrorCode(code))
 				result, err := c.SetAttr(t.Context(), someUsers(1))
 				require.NoError(t, err)
@@ -526,6 +592,39 @@ func TestAccountCheckIsRepeatedWithANewUserSig(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAccountChecksDoNotSignEachTime: where the service cannot check a part of the accounts, the rest has the whole quota.
+func TestAccountChecksDoNotSignEachTime(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		_, identifier, key := s.App()
+		var signed, requests atomic.Int64
+		s.Handle(func(timpushtest.Call) timpushtest.Fault {
+			if requests.Add(1)%4 == 0 {
+				return timpushtest.ErrorCode(60004)
+			}
+			return timpushtest.Fault{}
+		})
+		c := client(s, timpush.WithLimiter(timpush.NewLimiter(97.5)), timpush.WithSigner(signerFunc(func(context.Context) (string, time.Time, error) {
+			signed.Add(1)
+			time.Sleep(200 * time.Millisecond)
+			usersig, err := tencentyun.GenUserSig(1400000000, key, identifier, 86400)
+			return usersig, time.Now().Add(24 * time.Hour), err
+		})))
+		began := time.Now()
+		var calls sync.WaitGroup
+		for range 64 {
+			calls.Go(func() {
+				for time.Since(began) < 20*time.Second {
+					_, _ = c.SetAttr(t.Context(), someUsers(1))
+				}
+			})
+		}
+		calls.Wait()
+		assert.Greater(t, requests.Load(), int64(1800), "the quota of 20 s is 1950")
+		assert.LessOrEqual(t, signed.Load(), int64(4))
+	})
 }
 
 // TestCallsThatWaitWhenTheKeyIsChanged have a UserSig already: a new one is made as soon as the server calls it wrong, also since

@@ -108,6 +108,10 @@ func (l *evenLimiter) wait(ctx context.Context) error {
 	if err := l.Limiter.Wait(ctx); err != nil {
 		return err
 	}
+	if err := takeLock(ctx, l.leaving); err != nil { // those that wait to leave go first, or all that come later would wait there too
+		return err
+	}
+	<-l.leaving
 	return l.starts.add(ctx, l.window)
 }
 

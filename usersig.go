@@ -42,7 +42,7 @@ const userSigAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 type signing struct {
 	get     func(ctx context.Context) (string, error)
 	recheck func(usersig string) (now string, good bool) // what to use instead if it has expired or was dropped in the meantime
-	drop    func(usersig string)                         // the server says that it is expired or wrong
+	drop    func(usersig string, perhaps bool)           // the server says that it is expired or wrong, or perhaps wrong
 }
 
 // newSigning keeps the UserSig of s.
@@ -54,6 +54,10 @@ func newSigning(s Signer, patience time.Duration) signing {
 // renewPause is the pause after a failed renewal, while the last UserSig is still valid.
 const renewPause = time.Minute
 
+// dropPause is how old a UserSig is at least that is dropped because it may be wrong: most often something else is, for many requests, and
+// if each had another one made, the limiter's tokens of those that wait would be lost, and a distant Signer asked again and again.
+const dropPause = 10 * time.Second
+
 // userSigs keeps the last UserSig. One request at a time calls the signer for a new one, for at most patience; the others
 // use the last one while it is valid.
 type userSigs struct {
@@ -63,6 +67,7 @@ type userSigs struct {
 
 	mu               sync.Mutex // guards the following
 	usersig          string     // "": none
+	made             time.Time
 	renewAt, expires time.Time
 	failure          error // of the last renewal that failed while its caller had time
 	failedAt         time.Time
@@ -137,7 +142,7 @@ func (u *userSigs) renew(caller context.Context) (string, error) {
 		}
 		return "", err
 	}
-	u.usersig, u.expires = renewed, expires.Round(0)
+	u.usersig, u.made, u.expires = renewed, time.Now(), expires.Round(0)
 	if !u.expires.After(now) { // by this clock, which is wrong, and so does not tell the lifetime
 		u.expires = time.Time{}
 	}
@@ -164,10 +169,10 @@ func (u *userSigs) recheck(usersig string) (now string, good bool) {
 	return usersig, false
 }
 
-func (u *userSigs) drop(usersig string) {
+func (u *userSigs) drop(usersig string, perhaps bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.usersig == usersig {
+	if u.usersig == usersig && (!perhaps || time.Since(u.made) >= dropPause) {
 		u.usersig = ""
 	}
 }

@@ -81,7 +81,8 @@
 // this machine, after a throttle code, and after an expired UserSig. After anything else without a clear answer the outcome is
 // Unknown, and [Remaining] leaves it out. A refused PushTo is not halved.
 //
-// A deadline on ctx bounds a call: when ctx ends, the call returns at once with what is known. docs/timing.md in the
+// A deadline on ctx bounds a call: when ctx ends, the call returns at once with what is known. What still waits for its quota when there is
+// too little time for an answer is NotSent then: twice what one usually takes, but at most half of the time that was left. docs/timing.md in the
 // repository has the bound without one: with the defaults 42 s for 100 users while the service fails, and 101 s while it throttles.
 //
 // # Quota

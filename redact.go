@@ -38,6 +38,9 @@ type sent struct {
 func (s *sent) text(text string) string {
 	text = redactUserInfo(s.redact(plain(text)))
 	for undone := range withoutEscapes(text) {
+		if undone == text {
+			continue
+		}
 		if clean := s.redact(undone); clean != undone {
 			return clean
 		}

@@ -139,9 +139,9 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 		Header: http.Header{"Content-Type": contentType, "User-Agent": s.userAgent},
 		Body:   io.NopCloser(x.body), ContentLength: int64(len(x.sent.body)),
 	}
-	// Over HTTP/2 a transport that cannot send again says why it would. Over HTTP/1.1 the standard one needs the body again only after its
+	// Over HTTP/2 the standard transport, when it cannot send again, says why it would. Over HTTP/1.1 it needs the body again only after its
 	// first connection; another one may need it at any time.
-	if s.hosts.http1.Load() || !s.hosts.http2.Load() && !s.standardTransport() {
+	if s.hosts.http1.Load() || !s.standardTransport() {
 		req.GetBody = func() (io.ReadCloser, error) {
 			x.used.Store(true)
 			if x.written.Load() {
@@ -166,7 +166,6 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 		http2 := overHTTP2(got.Conn)
 		x.http2.Store(http2)
 		s.hosts.http1.Store(!http2)
-		s.hosts.http2.Store(http2)
 		if !got.Reused {
 			unconnected.Store(nil)
 		}

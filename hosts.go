@@ -18,7 +18,7 @@ type hosts struct {
 	base, backup *url.URL     // without a slash at the end; backup may be nil
 	began        time.Time    // of its monotonic clock, which does not jump
 	probeAt      atomic.Int64 // when the base is tried again, in nanoseconds from began; 0: the base is in use
-	http1, http2 atomic.Bool  // the connection that was used last speaks it; both false: none was used
+	http1        atomic.Bool  // the connection that was used last speaks HTTP/1.1
 }
 
 const backupTime = time.Minute // for which the backup is used before the base is tried again

@@ -147,8 +147,8 @@ func statusOutcome(status int) Outcome {
 	return Unknown
 }
 
-// retryAfter reads a Retry-After header of a 429 or 503: seconds, or a date by the clock that the Date header shows, since this machine's may be wrong. Too
-// large a number counts as the largest. It returns 0 if the header is neither, or a date that has passed.
+// retryAfter reads a Retry-After header of a 429 or 503: seconds, or a date by the clock that the Date header shows, since this machine's
+// may be wrong. Too large a number counts as the largest. It returns 0 if the header is neither, or a date that has passed.
 func retryAfter(status int, header http.Header, now time.Time) time.Duration {
 	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
 		return 0

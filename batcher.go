@@ -43,6 +43,12 @@ type userOutcome struct {
 	panicked *escape
 }
 
+// result passes on a panic, and else returns the error.
+func (o userOutcome) result() error {
+	o.panicked.resume()
+	return o.err
+}
+
 // BatcherOption changes how a [Batcher] works. A nil one changes nothing.
 type BatcherOption func(*batcherSettings)
 
@@ -99,7 +105,7 @@ func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
 		return err
 	}
 	notSent := func(cause error) error { return &UserError{0, user.ToAccount, NotSent, cause} }
-	before, cancel := b.collector.took.leaveTime(ctx) // to which it may wait to be in a request
+	before, cancel := b.collector.batchTime.leaveTime(ctx) // to which it may wait to be in a request
 	defer cancel()
 	if err := b.enter(before); err != nil {
 		return notSent(err)
@@ -113,8 +119,7 @@ func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
 	select {
 	case outcome := <-me.outcome:
 		b.waiters.Put(me)
-		outcome.panicked.resume()
-		return outcome.err
+		return outcome.result()
 	case <-before.Done():
 	}
 	if b.collector.remove(user.ToAccount, me) {
@@ -122,13 +127,12 @@ func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
 	}
 	select {
 	case outcome := <-me.outcome:
-		me.outcome <- outcome // to be taken first, also if ctx has ended
+		return outcome.result()
 	case <-ctx.Done():
 	}
-	select {
+	select { // an outcome that has come counts, also if ctx has ended
 	case outcome := <-me.outcome:
-		outcome.panicked.resume()
-		return outcome.err
+		return outcome.result()
 	default:
 		return &UserError{0, user.ToAccount, Unknown, ended(ctx)}
 	}

@@ -23,13 +23,13 @@ const shortLinger = time.Millisecond
 //
 // Every item comes with a ticket, by which its owner knows it.
 type collector[T any, K comparable] struct {
-	engine   *engine
-	endpoint *endpoint[T]
-	ctx      context.Context // of all batches
-	linger   time.Duration
-	restarts bool               // a new call replaces one that was stopped
-	took     answerTime         // from the start of a batch to its end
-	finish   func(*batch[T, K]) // is called, concurrently, with each batch whose items have their outcomes
+	engine    *engine
+	endpoint  *endpoint[T]
+	ctx       context.Context // of all batches
+	linger    time.Duration
+	restarts  bool               // a new call replaces one that was stopped
+	batchTime answerTime         // from the start of a batch to its end
+	finish    func(*batch[T, K]) // is called, concurrently, with each batch whose items have their outcomes
 
 	mu       sync.Mutex
 	call     *call
@@ -198,7 +198,7 @@ func (c *collector[T, K]) start(b *batch[T, K], in *call) {
 	began := time.Now()
 	c.working.Go(func() {
 		defer c.release(b)
-		defer func() { c.took.took(time.Since(began)) }()
+		defer func() { c.batchTime.took(time.Since(began)) }()
 		defer c.finish(b)
 		defer c.abandonIfStopped(b) // first: an item's owner may add another as soon as it is told
 		guard(func() { b.execute(c.ctx, c.endpoint) }, func(e *escape) {

@@ -589,23 +589,32 @@ func TestPushThroughARegisteredTransport(t *testing.T) {
 // proxyAnswering is a proxy that answers CONNECT with a status.
 func proxyAnswering(t *testing.T, status int, headers ...string) (proxy *url.URL, asked *atomic.Int64) {
 	t.Helper()
+	addr, asked := serving(t, "HTTP/1.1 "+strconv.Itoa(status)+" "+http.StatusText(status)+"\r\n"+strings.Join(append(headers, "Content-Length: 0"), "\r\n")+"\r\n\r\n")
+	return &url.URL{Scheme: "http", Host: addr}, asked
+}
+
+// serving starts a server that reads something before each answer on a connection, and closes it after the last. It counts the connections.
+func serving(t *testing.T, answers ...string) (addr string, accepted *atomic.Int64) {
+	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
-	asked = new(atomic.Int64)
+	accepted = new(atomic.Int64)
 	go func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			asked.Add(1)
-			_, _ = conn.Read(make([]byte, 4096))
-			_, _ = io.WriteString(conn, "HTTP/1.1 "+strconv.Itoa(status)+" "+http.StatusText(status)+"\r\n"+strings.Join(append(headers, "Content-Length: 0"), "\r\n")+"\r\n\r\n")
+			accepted.Add(1)
+			for _, answer := range answers {
+				_, _ = conn.Read(make([]byte, 4096))
+				_, _ = io.WriteString(conn, answer)
+			}
 			conn.Close()
 		}
 	}()
-	return &url.URL{Scheme: "http", Host: l.Addr().String()}, asked
+	return l.Addr().String(), accepted
 }
 
 // TestProxyThatRefuses: it has sent nothing. A refusal is final, a proxy that cannot reach the host is asked again.
@@ -654,25 +663,8 @@ func TestSOCKSProxyThatRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			t.Cleanup(func() { l.Close() })
-			var asked atomic.Int64
-			go func() {
-				for {
-					conn, err := l.Accept()
-					if err != nil {
-						return
-					}
-					asked.Add(1)
-					for _, answer := range test.answers {
-						_, _ = conn.Read(make([]byte, 1024))
-						_, _ = io.WriteString(conn, answer)
-					}
-					conn.Close()
-				}
-			}()
-			proxy := &url.URL{Scheme: "socks5", Host: l.Addr().String(), User: url.UserPassword("me", "secret")}
+			addr, asked := serving(t, test.answers...)
+			proxy := &url.URL{Scheme: "socks5", Host: addr, User: url.UserPassword("me", "secret")}
 			log := new(bytes.Buffer)
 			c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}), timpush.WithMaxAttempts(3),
 				timpush.WithLimiter(unlimited{}), timpush.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
@@ -719,23 +711,9 @@ func TestProxyThatSaysWhenToRetry(t *testing.T) {
 // TestHandshakeThatIsCut has sent nothing and is repeated.
 func TestHandshakeThatIsCut(t *testing.T) {
 	t.Parallel()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { l.Close() })
-	var accepted atomic.Int64
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			accepted.Add(1)
-			_, _ = conn.Read(make([]byte, 4096)) // the ClientHello
-			conn.Close()
-		}
-	}()
+	addr, accepted := serving(t, "") // reads the ClientHello
 	users := someUsers(1)
-	c := newClient(t, timpush.WithBaseURL("https://"+l.Addr().String()), timpush.WithLimiter(unlimited{}))
+	c := newClient(t, timpush.WithBaseURL("https://"+addr), timpush.WithLimiter(unlimited{}))
 	result, err := c.SetAttr(t.Context(), users)
 	partial(t, users, result, err)
 	assert.Equal(t, timpush.Result{NotSent: 1, Requests: 4}, *result, "%v", err)

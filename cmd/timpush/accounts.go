@@ -201,6 +201,7 @@ func newRemoveAttr() *cobra.Command {
 
 // open returns the accounts of the arguments or of the file.
 func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(), err error) {
+	fault := argumentFault(l.args)
 	switch {
 	case l.file == "" && len(l.args) == 0:
 		return nil, nil, usage(errors.New("which accounts? give them, or --file FILE with one on each line"))
@@ -208,8 +209,8 @@ func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(
 		return nil, nil, usage(errors.New("give either accounts or --file, not both"))
 	case slices.Contains(l.args, ""):
 		return nil, nil, usage(errors.New("an account is empty; is a variable not set?"))
-	case argumentFault(l.args) != nil:
-		return nil, nil, usage(argumentFault(l.args))
+	case fault != nil:
+		return nil, nil, usage(fault)
 	case l.file == "":
 		return l.arguments, func() {}, nil
 	case l.file == "-":

@@ -54,7 +54,7 @@ func (c *Client) SetAttrNames(ctx context.Context, names []AttrName) error {
 		return err
 	}
 	_, err := askIfValid[any](ctx, c.engine, &setAttrName, nil, newAttrNamesRequest(names))
-	c.preflight.forget()
+	c.preflight.names.forget()
 	return err
 }
 

@@ -50,7 +50,7 @@ func NewClient(cfg Config, opts ...Option) (*Client, error) {
 		return nil, errors.Join(s.faults...)
 	}
 	c := &Client{engine: s.engine(cfg, hosts), sdkAppID: cfg.SDKAppID, identity: cfg.Identifier, perSecond: s.recipientRate}
-	c.preflight = newPreflight(c.engine, s.accountType)
+	c.preflight = &preflight{newAppNames(c.engine), s.accountType}
 	c.setAttr = c.preflight.newSetAttr(s.preflight, s.escapedLength)
 	return c, nil
 }

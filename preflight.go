@@ -2,20 +2,8 @@ package timpush
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync/atomic"
-	"time"
 )
-
-// namesLife is how long the names of the app's attributes are kept.
-const namesLife = 10 * time.Minute
-
-// namesFresh is how old they may be to predict a refusal from them: a name may have been added since.
-const namesFresh = 5 * time.Second
-
-// namesRetry is how long SetAttr goes without the names after they could not be read: each try may take long.
-const namesRetry = time.Minute
 
 // WithPreflight lets [Client.SetAttr], [Client.SetAttrSeq] and [Batcher.SetAttr] run [Client.Preflight] first: users that
 // the server is certain to refuse are Rejected without being sent. That saves the calls that are needed to find the
@@ -35,45 +23,8 @@ func WithAccountTypes(typeOf func(account string) AccountType) Option {
 
 // preflight predicts which users set_attr is certain to refuse, from the names of the app's attributes.
 type preflight struct {
-	engine *engine
+	names  *appNames
 	typeOf func(account string) AccountType
-	names  atomic.Pointer[knownNames]
-	lock   chan struct{} // held while the names are read
-	hurry  chan struct{} // held while they are read in a hurry: others may try for long
-}
-
-// knownNames is what is known about the app's attributes.
-type knownNames struct {
-	types  map[string]AccountType
-	read   time.Time
-	failed error // why they could not be read
-	once   bool  // that was tried once
-}
-
-// age is how old the names are, by the clock that says more: the monotonic one stands still while a machine sleeps, the other may be set back.
-func (k *knownNames) age() time.Duration {
-	return max(time.Since(k.read), time.Since(k.read.Round(0)))
-}
-
-func (k *knownNames) good(life time.Duration) bool {
-	return k != nil && k.failed == nil && k.age() <= life
-}
-
-// retry reports whether a call that began then reads the names again, after they could not be read. A reason to stop is one for those
-// that waited for the answer: later calls may find it corrected. So is any failure for those in no hurry, or each would take as long, one
-// after the other.
-func (k *knownNames) retry(began time.Time, hurry bool) bool {
-	switch {
-	case hurry && !stops(k.failed):
-		return k.age() >= namesRetry
-	case !hurry && k.once:
-		return true
-	}
-	return !k.read.After(began)
-}
-
-func newPreflight(e *engine, typeOf func(account string) AccountType) *preflight {
-	return &preflight{engine: e, typeOf: typeOf, lock: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 }
 
 // newSetAttr returns the endpoint of a client, with the precheck and the bound of escaped values if they are wanted.
@@ -81,7 +32,7 @@ func (p *preflight) newSetAttr(precheck, escaped bool) *endpoint[UserAttrs] {
 	e := setAttr
 	e.refused = func(code Code) {
 		if code == ErrInvalidAttr || code == ErrAccountType {
-			p.contradicted()
+			p.names.contradicted()
 		}
 	}
 	if precheck {
@@ -128,17 +79,6 @@ func (c *Client) Preflight(ctx context.Context, users []UserAttrs) error {
 	return err
 }
 
-// contradicted drops the names, after the server has refused attributes that they allowed. It does so once, and does not disturb a call that
-// reads newer ones: where refusals go on, that would read them without end.
-func (p *preflight) contradicted() {
-	if known := p.names.Load(); known.good(namesLife) && known.age() > namesFresh {
-		p.forget()
-	}
-}
-
-// forget stores a value of its own, so that a call that is reading the names just now notices.
-func (p *preflight) forget() { p.names.Store(new(knownNames)) }
-
 // precheck rejects the entries that are certain to be refused. If the names cannot be read it rejects none, and the reason may
 // stop the call.
 func (p *preflight) precheck(s *sender, items []UserAttrs, entries []entry) {
@@ -152,26 +92,15 @@ func (p *preflight) precheck(s *sender, items []UserAttrs, entries []entry) {
 	}
 }
 
-// stops reports whether set_attr would be refused for the same reason. A code that is about one command only tells nothing of that.
-func stops(err error) bool {
-	switch code := codeOf(err); code {
-	case ErrNoSuchResource, ErrRequestDisabled, ErrProductNotAllowed:
-		return false
-	default:
-		c := code.class()
-		return c == classFatal || c == classCooldown
-	}
-}
-
-// predict returns an error if the names cannot be read. In a hurry it tries once, and not again for a minute.
+// predict rejects the entries that are certain to be refused. It returns an error if the names cannot be read.
 func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []entry, hurry bool) error {
-	names, err := p.known(ctx, namesLife, hurry)
+	names, err := p.names.get(ctx, namesLife, hurry)
 	if err != nil {
 		return err
 	}
 	refusals := p.refusals(items, names.types)
-	if len(refusals) > 0 && names.age() > namesFresh {
-		if names, err = p.known(ctx, namesFresh, hurry); err != nil {
+	if len(refusals) > 0 && since(names.read) > namesFresh {
+		if names, err = p.names.get(ctx, namesFresh, hurry); err != nil {
 			return err
 		}
 		refusals = p.refusals(items, names.types)
@@ -180,67 +109,6 @@ func (p *preflight) predict(ctx context.Context, items []UserAttrs, entries []en
 		entries[n].state = state{Rejected, refusal, true}
 	}
 	return nil
-}
-
-// known returns the names, not older than life. One call at a time reads them, for all that wait, and one in a hurry beside it.
-func (p *preflight) known(ctx context.Context, life time.Duration, hurry bool) (*knownNames, error) {
-	began := time.Now()
-	known := p.names.Load()
-	if known.good(life) {
-		return known, nil // also while another call, for which they are too old, reads them
-	}
-	lock := p.lock
-	if hurry {
-		lock = p.hurry
-	}
-	select {
-	case lock <- struct{}{}:
-	default:
-		if hurry && known != nil && known.failed != nil && !stops(known.failed) {
-			return nil, known.failed // one call finds out whether they can be read again
-		}
-		if takeLock(ctx, lock) != nil {
-			return nil, &CallError{getAttrName.path, NotSent, ended(ctx)}
-		}
-	}
-	defer func() { <-lock }()
-	for {
-		known = p.names.Load()
-		switch {
-		case known.good(life), known.good(namesLife) && !known.read.Before(began): // which a read that is slow may leave older than life
-			return known, nil
-		case known != nil && known.failed != nil && !known.retry(began, hurry):
-			return nil, known.failed
-		}
-		if read, err := p.read(ctx, hurry); read == nil {
-			return nil, err
-		} else if p.names.CompareAndSwap(known, read) || err != nil { // else they have changed in the meantime
-			return read, err
-		}
-	}
-}
-
-// read reads the names. It returns nil if ctx did not leave the time: other calls may have more.
-func (p *preflight) read(ctx context.Context, hurry bool) (*knownNames, error) {
-	call := newCall(p.engine)
-	defer call.end()
-	call.hurry = hurry
-	known := &knownNames{types: map[string]AccountType{}, read: time.Now(), once: hurry}
-	a, err := call.ask(ctx, &getAttrName, []byte("{}"))
-	if err != nil && (ctx.Err() != nil || errors.Is(call.stopCause(), context.DeadlineExceeded)) {
-		return nil, err
-	}
-	if known.failed = err; err != nil {
-		known.read = time.Now()
-	}
-	names, _ := a.value.([]AttrName)
-	for _, n := range names {
-		if other, twice := known.types[n.Name]; twice && other != n.AccountType {
-			n.AccountType = AccountTypeUnknown
-		}
-		known.types[n.Name] = n.AccountType
-	}
-	return known, known.failed
 }
 
 // refusals returns why an item is certain to be refused, by its place.

@@ -24,6 +24,7 @@ import (
 // exchange is one HTTP request and its answer.
 type exchange struct {
 	command *command
+	users   int
 	sent    sent
 	body    *bytes.Reader // of the request: the standard transport knows that it is in memory, and sends the headers and the body together
 	asked   atomic.Bool   // the transport has looked for a connection, so that it tells when it has found one
@@ -159,7 +160,8 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 // watch returns a context in which the standard transport, or one around it, tells about its connections.
 func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 	x.trace.GetConn = func(string) { x.asked.Store(true) }
-	unconnected := &s.suspects[x.command.quota].unconnected
+	quota := x.command.quota
+	unconnected := &s.suspects[quota].unconnected
 	x.trace.GotConn = func(got httptrace.GotConnInfo) {
 		x.used.Store(true)
 		x.found.Add(1)
@@ -169,7 +171,7 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 		if !got.Reused {
 			unconnected.Store(nil)
 		}
-		leave(ctx, s.limiters[x.command.quota])
+		leave(ctx, s.limiters[quota], quota == QuotaRecipients, x.users)
 	}
 	x.trace.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { // also after the attempt: the transport keeps the connection for others
 		if err == nil {

@@ -915,3 +915,43 @@ func TestLongestValueIsRedactedFirst(t *testing.T) {
 		require.ErrorContains(t, err, "Rome, REDACTED)")
 	})
 }
+
+// TestSlowConnectionsKeepTheQuotaOfRecipients: nor do pushes.
+func TestSlowConnectionsKeepTheQuotaOfRecipients(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		try := func(dialing time.Duration, size int, opts ...timpush.Option) {
+			s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+			transport := slowToConnect(t, s, dialing)
+			defer transport.CloseIdleConnections()
+			c := client(s, append(opts, timpush.WithHTTPClient(&http.Client{Transport: transport}))...)
+			began := time.Now()
+			var calls sync.WaitGroup
+			for range 1000 / size {
+				calls.Go(func() {
+					_, err := c.PushTo(t.Context(), accounts(size), hello)
+					assert.NoError(t, err)
+				})
+			}
+			calls.Wait()
+			assert.Less(t, time.Since(began)-2*dialing, 2500*time.Millisecond, "%v, %d", dialing, size)
+			all := s.Calls()
+			most := 0
+			for i, call := range all {
+				sum := 0
+				for _, later := range all[i:] {
+					if later.Time.Sub(call.Time) < time.Second {
+						sum += len(later.Accounts)
+					}
+				}
+				most = max(most, sum)
+			}
+			assert.LessOrEqual(t, most, 500, "%v, %d", dialing, size)
+		}
+		for _, dialing := range []time.Duration{100 * time.Millisecond, time.Second} {
+			for _, size := range []int{5, 100} {
+				try(dialing, size, timpush.WithRecipientRate(500))
+			}
+			try(dialing, 5, timpush.WithQuota(timpush.QuotaRecipients, timpush.NewLimiter(487.5)))
+		}
+	})
+}

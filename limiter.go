@@ -82,15 +82,34 @@ func (r *ring) add(ctx context.Context, window time.Duration) error {
 	return nil
 }
 
-// leave returns when a call that l has let through may leave, now that it has its connection: where that takes long, as at first, many
-// calls have waited for it, and would leave together, in addition to those that are let through then.
-func leave(ctx context.Context, l Limiter) {
-	even, ok := behind(l).(*evenLimiter)
-	if !ok || takeLock(ctx, even.leaving) != nil {
-		return
+// leaver is a Limiter that bounds also the calls that leave within a window: where a connection takes long, as at first, many calls have waited
+// for it, and would leave together, in addition to those that are let through then.
+type leaver interface {
+	// leave returns when a call that was let through, for n, may leave, now that it has its connection.
+	leave(ctx context.Context, n int) error
+}
+
+// leave is that of l, if it has one, for n recipients if it counts them.
+func leave(ctx context.Context, l Limiter, counts bool, n int) {
+	if !counts {
+		n = 1
 	}
-	defer func() { <-even.leaving }()
-	_ = even.departures.add(ctx, even.window)
+	if l, ok := behind(l).(leaver); ok {
+		_ = l.leave(ctx, n) // the transport looks at ctx
+	}
+}
+
+func (l *evenLimiter) leave(ctx context.Context, n int) error {
+	if err := takeLock(ctx, l.leaving); err != nil {
+		return err
+	}
+	defer func() { <-l.leaving }()
+	for range n {
+		if err := l.departures.add(ctx, l.window); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Wait returns when the next call may start.
@@ -131,26 +150,27 @@ const recipientSecond = 1010 * time.Millisecond
 // recipientLimiter limits the rate of requests by their recipients, and spaces requests evenly. Those that wait are in a queue
 // and reserve nothing ahead.
 type recipientLimiter struct {
-	perSecond int
-	first     chan struct{} // taken by the first in the queue
-	starts    []recipients  // of the last second, the oldest first; used by the first in the queue only
-}
-
-// recipients are those of one request.
-type recipients struct {
-	start time.Time
-	n     int
+	perSecond  int
+	first      chan struct{} // taken by the first in the queue, who alone uses the following
+	starts     recipients
+	leaving    chan struct{} // taken by the one that leaves next, who alone uses the following
+	departures recipients
 }
 
 // newRecipientLimiter makes a Limiter with WaitN, for perSecond recipients, 1 or more. One request cannot have more than that.
 func newRecipientLimiter(perSecond int) Limiter {
-	return &recipientLimiter{perSecond: perSecond, first: make(chan struct{}, 1)}
+	return &recipientLimiter{
+		perSecond: perSecond,
+		first:     make(chan struct{}, 1), starts: recipients{window: recipientSecond},
+		leaving: make(chan struct{}, 1), departures: recipients{window: recipientSecond - slack},
+	}
 }
 
 // Wait returns when a request to one recipient may start.
 func (l *recipientLimiter) Wait(ctx context.Context) error { return l.WaitN(ctx, 1) }
 
-// WaitN returns when a request to n recipients may start.
+// WaitN returns when a request to n recipients may start: after the share of the second that the request before it takes, and when enough of
+// the last second has passed.
 func (l *recipientLimiter) WaitN(ctx context.Context, n int) error {
 	if n > l.perSecond {
 		return fmt.Errorf("%d recipients in a request, at most %d a second", n, l.perSecond)
@@ -159,44 +179,63 @@ func (l *recipientLimiter) WaitN(ctx context.Context, n int) error {
 		return err
 	}
 	defer func() { <-l.first }()
-	for {
-		now := time.Now()
-		wait := l.next(now, n).Sub(now)
-		if wait <= 0 {
-			l.starts = append(l.starts, recipients{now, n})
-			return nil
-		}
-		if err := sleep(ctx, wait); err != nil {
+	if last := l.starts.last(); last != nil {
+		next := last.at.Add(recipientSecond * time.Duration(last.n) / time.Duration(l.perSecond))
+		if err := sleep(ctx, time.Until(next)); err != nil {
 			return err
 		}
 	}
+	if err := takeLock(ctx, l.leaving); err != nil { // those that wait to leave go first
+		return err
+	}
+	<-l.leaving
+	return l.starts.add(ctx, n, l.perSecond)
 }
 
-// next returns when a request to n recipients may start: after the share of the second that the request before it takes, and
-// when enough of the last second has passed.
-func (l *recipientLimiter) next(now time.Time, n int) (next time.Time) {
-	for len(l.starts) > 0 && now.Sub(l.starts[0].start) >= recipientSecond {
-		l.starts = l.starts[1:]
+func (l *recipientLimiter) leave(ctx context.Context, n int) error {
+	if err := takeLock(ctx, l.leaving); err != nil {
+		return err
 	}
-	if len(l.starts) == 0 {
-		return now
+	defer func() { <-l.leaving }()
+	return l.departures.add(ctx, n, l.perSecond)
+}
+
+// recipients are those of the requests of the last window, the oldest first.
+type recipients struct {
+	window   time.Duration
+	requests []recipientsOfRequest
+}
+
+type recipientsOfRequest struct {
+	at time.Time
+	n  int
+}
+
+func (r *recipients) last() *recipientsOfRequest {
+	if len(r.requests) == 0 {
+		return nil
 	}
-	last := l.starts[len(l.starts)-1]
-	next = last.start.Add(recipientSecond * time.Duration(last.n) / time.Duration(l.perSecond))
-	room := l.perSecond - n
-	for i := len(l.starts) - 1; i >= 0; i-- {
-		if room -= l.starts[i].n; room < 0 {
-			return latest(next, l.starts[i].start.Add(recipientSecond))
+	return &r.requests[len(r.requests)-1]
+}
+
+// add returns when n more keep the bound of the window.
+func (r *recipients) add(ctx context.Context, n, bound int) error {
+	room := bound - n
+	for _, request := range r.requests {
+		room -= request.n
+	}
+	for ; len(r.requests) > 0; r.requests = r.requests[1:] {
+		over := r.requests[0].at.Add(r.window)
+		if room >= 0 && time.Until(over) > 0 {
+			break
 		}
+		if err := sleep(ctx, time.Until(over)); err != nil {
+			return err
+		}
+		room += r.requests[0].n
 	}
-	return next
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+	r.requests = append(r.requests, recipientsOfRequest{time.Now(), n})
+	return nil
 }
 
 // waitLimiter waits for l, with WaitN for n recipients if it counts them.

@@ -25,6 +25,9 @@
 // were lost. After a jump of the clock it can be each: four for each replica, and the quota of one and a half round
 // trips of the most distant replica.
 //
+// Slots bound when calls are handed to the transport. Those that wait there for one connection, as at the start of a process,
+// leave together when it comes: with 200 ms to connect, there may be up to a fifth more calls than the quota in that second.
+//
 // # Distance
 //
 // A process measures its round trip to Redis, and reserves slots that far ahead of the clock of Redis. It has at most four

@@ -327,6 +327,43 @@ func TestRestoredAfterFailures(t *testing.T) {
 	assert.Equal(t, "keeps", p.findings()["merge"])
 }
 
+// TestRestoredAfterAConnectionThatDies: over HTTP/2 all calls use one connection. Once that is dead, a call has no answer until it is closed.
+func TestRestoredAfterAConnectionThatDies(t *testing.T) {
+	t.Parallel()
+	for _, at := range []int{20, 40} {
+		var dying *dyingConnection
+		p := run(t, variant{}, func(p *probe.Probe) {
+			dying = &dyingConnection{next: p.HTTP.Transport, at: at}
+			p.HTTP.Transport = dying
+		})
+		require.NoError(t, p.err)
+		assert.Equal(t, "keeps", p.findings()["merge"])
+		assert.False(t, dying.dead)
+	}
+}
+
+// dyingConnection is a connection that dies silently at a call, and for all that follow until it is closed.
+type dyingConnection struct {
+	next  http.RoundTripper
+	at    int
+	calls int
+	dead  bool
+}
+
+func (d *dyingConnection) RoundTrip(req *http.Request) (*http.Response, error) {
+	if d.calls++; d.calls == d.at {
+		d.dead = true
+	}
+	if d.dead {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	return d.next.RoundTrip(req)
+}
+
+// CloseIdleConnections closes the connection.
+func (d *dyingConnection) CloseIdleConnections() { d.dead = false }
+
 // losing loses calls after they were carried out: each so many, and all after so many.
 type losing struct {
 	next        http.RoundTripper

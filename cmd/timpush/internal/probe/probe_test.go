@@ -431,6 +431,11 @@ func TestAppThatCannotBeAsked(t *testing.T) {
 		report, err := asked.Run(t.Context(), context.WithoutCancel(t.Context()))
 		require.ErrorContains(t, err, `account "unknown-2" cannot be read (code 70107 for the account)`)
 		assert.Equal(t, 2, report.Calls)
+		asked.Accounts = []string{mary}
+		fake.Inject(timpushtest.Fault{}, timpushtest.Answer(http.StatusOK, `{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":[]}`))
+		_, err = asked.Run(t.Context(), context.WithoutCancel(t.Context()))
+		require.ErrorContains(t, err, `account "mary" cannot be read: the answer does not say what it has`)
+		assert.Equal(t, map[string]string{"city": "Rome", "sex": "f"}, fake.Attrs(mary))
 		asked.Sign = func(string) (string, error) { return "x", nil }
 		_, err = asked.Run(t.Context(), context.WithoutCancel(t.Context()))
 		require.ErrorContains(t, err, "the app cannot be asked (code 70003)")

@@ -488,7 +488,8 @@ func (b *batch) groups(request []int64, result *timpush.PushToResult, err error)
 }
 
 // endingsOf returns how n accounts have ended. A request that is refused as a whole, for something else than its accounts, stops the
-// run. If it is not about the request either, but about the key or the quota of the day for instance, the next run sends it.
+// run. If it is not about the request either, but about the key or the quota of the day for instance, the next run sends it. So it does
+// for accounts that were refused alone with a code that passes, such as that of a quota.
 func endingsOf(n int, result *timpush.PushToResult, err error) (all []ending, stop error) {
 	all = make([]ending, n)
 	partial, ok := errors.AsType[*timpush.PartialError](err)
@@ -515,6 +516,9 @@ func endingsOf(n int, result *timpush.PushToResult, err error) (all []ending, st
 		if stop = u.Err; !bulk.AboutData(u) {
 			all[u.Index].outcome = timpush.NotSent
 		}
+	}
+	for _, i := range timpush.Remaining(err, positions(n)) {
+		all[i].outcome = timpush.NotSent
 	}
 	return all, stop
 }

@@ -106,6 +106,28 @@ func TestBatch(t *testing.T) {
 	assert.Len(t, w.fake.Calls(), 2, "a complete batch is not sent again")
 }
 
+// TestBatchSendsAgainWhatPasses: an account that was refused alone with a code that passes has not got its push, and is worth sending again.
+func TestBatchSendsAgainWhatPasses(t *testing.T) {
+	t.Parallel()
+	for _, code := range []timpush.Code{timpush.ErrRateLimited, timpush.ErrPushTooFrequent, timpush.ErrUserSigExpired, 70221, timpush.ErrTooManyAccounts} {
+		t.Run(strconv.Itoa(int(code)), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.fake.Refuse(int(code), "u1")
+			w.write("u.csv", accounts(3))
+			r := w.run(helloAt(30)...)
+			require.Equal(t, 1, r.code, r.err)
+			assert.Contains(t, r.out, "2 done\n1 not sent, in u.csv.notsent.ndjson\n")
+			assert.Equal(t, []string{"u1"}, w.listed("u.csv.notsent.ndjson"))
+			assert.False(t, w.has("u.csv.refused.ndjson"))
+			w.fake.Refuse(0, "u1")
+			r = w.run(helloAt(30)...)
+			assert.Equal(t, 0, r.code, r.err)
+			w.once(3)
+		})
+	}
+}
+
 // Each format has its accounts in the same way as for set-attr. A program gets JSON.
 func TestBatchReads(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -20,10 +21,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/timpushtest"
 )
 
 // serverOf starts a TLS server that has the names of some hosts, and writes its certificate to w's folder as cert.pem.
-func serverOf(t *testing.T, w *world, hosts ...string) *httptest.Server {
+func serverOf(t *testing.T, w *world, handler http.Handler, hosts ...string) *httptest.Server {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -31,22 +34,23 @@ func serverOf(t *testing.T, w *world, hosts ...string) *httptest.Server {
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	require.NoError(t, err)
 	w.write("cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})))
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server := httptest.NewUnstartedServer(handler)
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{certificate}, PrivateKey: key}}}
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server
 }
 
-// proxyTo starts a proxy that connects to a server, whatever the host, except for hosts that it cannot reach.
-func proxyTo(t *testing.T, server *httptest.Server, unreachable map[string]bool) string {
+// proxyTo starts a proxy that connects to a server, whatever the host, after some time, except for hosts that it cannot reach.
+func proxyTo(t *testing.T, server *httptest.Server, takes time.Duration, unreachable map[string]bool) string {
 	t.Helper()
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(takes)
 		if unreachable[r.URL.Hostname()] {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		to, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", server.Listener.Addr().String())
+		to, err := (&net.Dialer{}).DialContext(context.WithoutCancel(r.Context()), "tcp", server.Listener.Addr().String())
 		if !assert.NoError(t, err) {
 			return
 		}
@@ -87,8 +91,8 @@ func TestCheckTriesBothHosts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t).without("TIMPUSH_BASE_URL")
-			server := serverOf(t, w, host, backup)
-			r := w.with("HTTPS_PROXY="+proxyTo(t, server, test.unreachable), "SSL_CERT_FILE="+filepath.Join(w.dir, "cert.pem")).run("check")
+			server := serverOf(t, w, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), host, backup)
+			r := w.with("HTTPS_PROXY="+proxyTo(t, server, 0, test.unreachable), "SSL_CERT_FILE="+filepath.Join(w.dir, "cert.pem")).run("check")
 			assert.Equal(t, 3, r.code, "no host is the service")
 			for _, want := range test.want {
 				assert.Contains(t, r.out, want)
@@ -112,4 +116,16 @@ func TestCheckHidesThePasswordOfAProxy(t *testing.T) {
 			assert.NotContains(t, r.out+r.err, "s3cret")
 		})
 	}
+}
+
+// TestSlowConnectionsKeepTheQuota: requests that have waited for their connections do not leave together.
+func TestSlowConnectionsKeepTheQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithLatency(100*time.Millisecond, 0)).without("TIMPUSH_BASE_URL").with("TIMPUSH_RATE=97.5")
+	server := serverOf(t, w, w.fake, timpush.RegionSingapore.Host())
+	w.with("HTTPS_PROXY="+proxyTo(t, server, 300*time.Millisecond, nil), "SSL_CERT_FILE="+filepath.Join(w.dir, "cert.pem"))
+	w.write("u.csv", users(20_000))
+	r := w.run("set-attr", "--quiet", "u.csv")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Less(t, w.fake.PeakRate(), 110, "the quota is 100, and this machine may be busy")
 }

@@ -58,6 +58,9 @@ func (g *gate) Wait(ctx context.Context) error {
 	return err
 }
 
+// Behind returns the limiter, at whose rate those leave that have waited for their connections.
+func (g *gate) Behind() timpush.Limiter { return g.limiter }
+
 // Observe counts the requests in flight.
 func (g *gate) Observe(ctx context.Context, e timpush.Event) context.Context {
 	switch e.Kind {

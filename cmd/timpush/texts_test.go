@@ -282,6 +282,24 @@ func TestQuotesThatAreNotClosed(t *testing.T) {
 	assert.Contains(t, r.err, "the quote that begins in the row of line 2 is not closed")
 }
 
+// TestTextsOfSeveralLines: columns that are ignored may have them, as addresses and notes do. Rows in such a column are still found.
+func TestTextsOfSeveralLines(t *testing.T) {
+	t.Parallel()
+	text := "To_Account,name,note,city\r\n" +
+		"a,Ann,\"12 Long Street, second floor\nSpringfield, 12345\nin the north of the country, as it was told\",Rome\r\n" +
+		"b,Bob,\"one, two, three, four, five, six\nseven\",Rome\r\n" +
+		"c,Carl,\"never closed,Rome\nd,Dan,x,Rome\ne,Eve,y\",Rome\r\nf,Fay,,Rome\r\n"
+	w := newWorld(t)
+	w.write("u.csv", text)
+	r := w.run("set-attr", "--only", "city", "u.csv")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "a quoted value spans the lines 7 to 9: is a quote not closed?")
+	assert.Equal(t, []string{"a", "b", "f"}, w.fake.Accounts())
+	r = w.run(helloAt(30)...)
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.out, "3 done\n1 rejected")
+}
+
 // Texts that programs write for no value are not sent without a word.
 func TestTextsForNoValue(t *testing.T) {
 	t.Parallel()

@@ -170,7 +170,7 @@ func (c *csvReader) user(fields []string, r *record) {
 // swallowed finds rows that have become a part of a value, since a quote was not closed.
 func (c *csvReader) swallowed(fields []string, r *record) bool {
 	for i, field := range fields {
-		if strings.IndexByte(field, '\n') >= 0 && c.holdsRows(field) {
+		if strings.IndexByte(field, '\n') >= 0 && c.holdsRows(i, field) {
 			line, column := c.csv.FieldPos(i)
 			line += c.before
 			r.position, r.reason = column, fmt.Sprintf("a quoted value spans the lines %d to %d: is a quote not closed?", line, line+strings.Count(field, "\n"))
@@ -180,19 +180,42 @@ func (c *csvReader) swallowed(fields []string, r *record) bool {
 	return false
 }
 
-// holdsRows reports whether a value of several lines is too long for one, or has a line with as many delimiters as a row.
-func (c *csvReader) holdsRows(field string) bool {
+// holdsRows reports whether a value of several lines is too long for one, or has a line with as many delimiters as a row. A column that is
+// ignored may have texts of any length, such as addresses.
+func (c *csvReader) holdsRows(i int, field string) bool {
+	each := len(c.cols.columns) - 1
+	if i <= each && i != c.cols.account && c.cols.attrs[i] == "" {
+		return c.isRows(i, field)
+	}
 	if len(field) > timpush.MaxValueBytes {
 		return true
 	}
 	first := true
 	for line := range strings.Lines(field) {
-		if !first && strings.Count(line, string(c.csv.Comma)) >= len(c.cols.columns)-1 {
+		if !first && strings.Count(line, string(c.csv.Comma)) >= each {
 			return true
 		}
 		first = false
 	}
 	return false
+}
+
+// isRows reports whether the lines of a field have as many delimiters as the end of a row, whole rows, and the beginning of one.
+func (c *csvReader) isRows(i int, field string) bool {
+	each, lines := len(c.cols.columns)-1, strings.Split(field, "\n")
+	for n, line := range lines {
+		want := each
+		switch n {
+		case 0:
+			want = each - i
+		case len(lines) - 1:
+			want = i
+		}
+		if strings.Count(line, string(c.csv.Comma)) != want {
+			return false
+		}
+	}
+	return true
 }
 
 // malformed makes a fault of one row of what cannot be read, if it has only one line. Otherwise rows may have been swallowed.

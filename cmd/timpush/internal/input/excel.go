@@ -2,6 +2,7 @@ package input
 
 import (
 	"archive/zip"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -132,13 +133,16 @@ func newExcel(b *book, f *os.File, size int64, o *Options, notes *Notes) (*excel
 	if err != nil {
 		e.close()
 	}
+	if err != nil && o.Stopped != nil { // parts that could not be read for that may have been taken for missing
+		err = cmp.Or(o.Stopped(), err)
+	}
 	return e, err
 }
 
 // open reads the workbook up to the first row of the sheet.
 func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *Notes) (err error) {
 	defer rescue("workbook", &err)
-	archive, err := zip.NewReader(f, size)
+	archive, err := zip.NewReader(stoppable{f, o.Stopped}, size)
 	if err != nil {
 		return fmt.Errorf("damaged workbook: %w", err)
 	}
@@ -190,6 +194,22 @@ func sheetOf(file *excelize.File, wanted string) (string, error) {
 		return wanted, nil
 	}
 	return "", flagErrorf("there is no sheet %q, which --sheet names; the sheets are %s", wanted, list(sheets))
+}
+
+// stoppable is a file that is not read on once there is a reason for that: to check a large sheet takes half a minute.
+type stoppable struct {
+	io.ReaderAt
+	stopped func() error // as in Options
+}
+
+// ReadAt reads a part of the file.
+func (s stoppable) ReadAt(p []byte, at int64) (int, error) {
+	if s.stopped != nil {
+		if err := s.stopped(); err != nil {
+			return 0, err
+		}
+	}
+	return s.ReaderAt.ReadAt(p, at)
 }
 
 func (e *excelReader) layout() *layout { return e.cols }

@@ -114,7 +114,9 @@ func (s *session) begin() error {
 		if code := answer.about(id).code; code != 0 {
 			return errors.Join(s.err, fmt.Errorf("account %q cannot be read (%s): see timpush explain", id, answer.about(id)))
 		}
-		a.before = answer.attrs(id)
+		if a.before = answer.attrs(id); a.before == nil { // they could not be restored
+			return fmt.Errorf("account %q cannot be read: the answer does not say what it has", id)
+		}
 		s.accounts = append(s.accounts, a)
 	}
 	return s.err

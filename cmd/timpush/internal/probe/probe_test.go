@@ -327,6 +327,43 @@ func TestRestoredAfterFailures(t *testing.T) {
 	assert.Equal(t, "keeps", p.findings()["merge"])
 }
 
+// TestRestoredAfterAConnectionThatDies: over HTTP/2 all calls use one connection. Once that is dead, a call has no answer until it is closed.
+func TestRestoredAfterAConnectionThatDies(t *testing.T) {
+	t.Parallel()
+	for _, at := range []int{20, 40} {
+		var dying *dyingConnection
+		p := run(t, variant{}, func(p *probe.Probe) {
+			dying = &dyingConnection{next: p.HTTP.Transport, at: at}
+			p.HTTP.Transport = dying
+		})
+		require.NoError(t, p.err)
+		assert.Equal(t, "keeps", p.findings()["merge"])
+		assert.False(t, dying.dead)
+	}
+}
+
+// dyingConnection is a connection that dies silently at a call, and for all that follow until it is closed.
+type dyingConnection struct {
+	next  http.RoundTripper
+	at    int
+	calls int
+	dead  bool
+}
+
+func (d *dyingConnection) RoundTrip(req *http.Request) (*http.Response, error) {
+	if d.calls++; d.calls == d.at {
+		d.dead = true
+	}
+	if d.dead {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	return d.next.RoundTrip(req)
+}
+
+// CloseIdleConnections closes the connection.
+func (d *dyingConnection) CloseIdleConnections() { d.dead = false }
+
 // losing loses calls after they were carried out: each so many, and all after so many.
 type losing struct {
 	next        http.RoundTripper
@@ -394,6 +431,11 @@ func TestAppThatCannotBeAsked(t *testing.T) {
 		report, err := asked.Run(t.Context(), context.WithoutCancel(t.Context()))
 		require.ErrorContains(t, err, `account "unknown-2" cannot be read (code 70107 for the account)`)
 		assert.Equal(t, 2, report.Calls)
+		asked.Accounts = []string{mary}
+		fake.Inject(timpushtest.Fault{}, timpushtest.Answer(http.StatusOK, `{"ActionStatus":"OK","ErrorCode":0,"UserAttrs":[]}`))
+		_, err = asked.Run(t.Context(), context.WithoutCancel(t.Context()))
+		require.ErrorContains(t, err, `account "mary" cannot be read: the answer does not say what it has`)
+		assert.Equal(t, map[string]string{"city": "Rome", "sex": "f"}, fake.Attrs(mary))
 		asked.Sign = func(string) (string, error) { return "x", nil }
 		_, err = asked.Run(t.Context(), context.WithoutCancel(t.Context()))
 		require.ErrorContains(t, err, "the app cannot be asked (code 70003)")

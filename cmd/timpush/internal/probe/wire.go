@@ -110,7 +110,10 @@ func (s *session) try(r request) answer {
 	}
 	if err == nil {
 		s.mute = 0
-	} else if s.mute++; s.mute == maxMute {
+		return a
+	}
+	s.HTTP.CloseIdleConnections() // over HTTP/2 all further calls would use the same connection, which may be dead
+	if s.mute++; s.mute == maxMute {
 		s.fail(errMute)
 	}
 	return a

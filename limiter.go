@@ -48,7 +48,7 @@ func NewLimiter(callsPerSecond float64) Limiter {
 	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
 	return &evenLimiter{
 		Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - slack,
-		first: make(chan struct{}, 1), starts: ring{times: make([]time.Time, calls)},
+		many: make(chan struct{}, 1), first: make(chan struct{}, 1), starts: ring{times: make([]time.Time, calls)},
 		leaving: make(chan struct{}, 1), departures: ring{times: make([]time.Time, calls)},
 	}
 }
@@ -60,6 +60,7 @@ type evenLimiter struct {
 	*rate.Limiter
 	window     time.Duration
 	waiting    atomic.Int64  // callers of Wait, other than those of LowPriority
+	many       chan struct{} // taken by a caller of WaitN
 	first      chan struct{} // taken by the first in the queue, who alone uses the following
 	starts     ring          // of the last calls
 	leaving    chan struct{} // taken by the one that leaves next, who alone uses the following
@@ -117,6 +118,10 @@ func (l *evenLimiter) wait(ctx context.Context) error {
 
 // WaitN returns when n more may have started, one after the other. The method of the rate.Limiter would refuse more than one.
 func (l *evenLimiter) WaitN(ctx context.Context, n int) error {
+	if err := takeLock(ctx, l.many); err != nil { // else several would take turns, and end together
+		return err
+	}
+	defer func() { <-l.many }()
 	for range n {
 		if err := l.Wait(ctx); err != nil {
 			return err

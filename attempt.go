@@ -32,7 +32,11 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 		return answer{}, s.notAdmitted(err)
 	}
 	defer s.release()
-	a, v := s.post(&exchange{command: s.command, sent: sent{usersig: usersig, body: body, impersonal: s.command.impersonal}}, e)
+	x := &exchange{command: s.command, sent: sent{usersig: usersig, body: body, impersonal: s.command.impersonal}, calls: 1}
+	if s.command.quota == QuotaRecipients {
+		x.calls = accounts
+	}
+	a, v := s.post(x, e)
 	v.epoch = epoch
 	if code, ok := errors.AsType[Code](v.err); ok && code.aboutUserSig() {
 		s.signing.drop(usersig, code.class() == classAccountCheck)

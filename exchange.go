@@ -25,6 +25,7 @@ import (
 type exchange struct {
 	command *command
 	sent    sent
+	calls   int           // that it counts as
 	body    *bytes.Reader // of the request: the standard transport knows that it is in memory, and sends the headers and the body together
 	asked   atomic.Bool   // the transport has looked for a connection, so that it tells when it has found one
 	used    atomic.Bool   // the transport has found a connection, read the body, or asked for another copy of it
@@ -169,7 +170,7 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 		if !got.Reused {
 			unconnected.Store(nil)
 		}
-		leave(ctx, s.limiters[x.command.quota])
+		leave(ctx, s.limiters[x.command.quota], x.calls)
 	}
 	x.trace.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { // also after the attempt: the transport keeps the connection for others
 		if err == nil {

@@ -83,15 +83,27 @@ func (r *ring) add(ctx context.Context, window time.Duration) error {
 	return nil
 }
 
-// leave returns when a call that l has let through may leave, now that it has its connection: where that takes long, as at first, many
-// calls have waited for it, and would leave together, in addition to those that are let through then.
-func leave(ctx context.Context, l Limiter) {
-	even, ok := behind(l).(*evenLimiter)
-	if !ok || takeLock(ctx, even.leaving) != nil {
+// leave returns when a request that l has let through as n calls may leave, now that it has its connection: where that takes long, as at
+// first, many have waited for it, and would leave together, in addition to those that are let through then.
+func leave(ctx context.Context, l Limiter, n int) {
+	switch l := behind(l).(type) {
+	case *evenLimiter:
+		l.leave(ctx, n)
+	case *recipientLimiter:
+		_ = l.departures.wait(ctx, n, true)
+	}
+}
+
+func (l *evenLimiter) leave(ctx context.Context, n int) {
+	if takeLock(ctx, l.leaving) != nil {
 		return
 	}
-	defer func() { <-even.leaving }()
-	_ = even.departures.add(ctx, even.window)
+	defer func() { <-l.leaving }()
+	for range min(n, len(l.departures.times)) { // more would wait for themselves
+		if l.departures.add(ctx, l.window) != nil {
+			return
+		}
+	}
 }
 
 // Wait returns when the next call may start.
@@ -136,9 +148,10 @@ const recipientSecond = 1010 * time.Millisecond
 // recipientLimiter limits the rate of requests by their recipients, and spaces requests evenly. Those that wait are in a queue
 // and reserve nothing ahead.
 type recipientLimiter struct {
-	perSecond int
-	first     chan struct{} // taken by the first in the queue
-	starts    []recipients  // of the last second, the oldest first; used by the first in the queue only
+	perSecond  int
+	first      chan struct{}     // taken by the first in the queue
+	starts     []recipients      // of the last second, the oldest first; used by the first in the queue only
+	departures *recipientLimiter // of requests that have their connections; nil: this is one of departures
 }
 
 // recipients are those of one request.
@@ -149,7 +162,10 @@ type recipients struct {
 
 // newRecipientLimiter makes a Limiter with WaitN, for perSecond recipients, 1 or more. One request cannot have more than that.
 func newRecipientLimiter(perSecond int) Limiter {
-	return &recipientLimiter{perSecond: perSecond, first: make(chan struct{}, 1)}
+	limiter := func(departures *recipientLimiter) *recipientLimiter {
+		return &recipientLimiter{perSecond: perSecond, first: make(chan struct{}, 1), departures: departures}
+	}
+	return limiter(limiter(nil))
 }
 
 // Wait returns when a request to one recipient may start.
@@ -160,21 +176,33 @@ func (l *recipientLimiter) WaitN(ctx context.Context, n int) error {
 	if n > l.perSecond {
 		return fmt.Errorf("%d recipients in a request, at most %d a second", n, l.perSecond)
 	}
+	return l.wait(ctx, n, true)
+}
+
+// wait returns when a request to n recipients may start, and counts it if it does.
+func (l *recipientLimiter) wait(ctx context.Context, n int, starts bool) error {
 	if err := takeLock(ctx, l.first); err != nil {
 		return err
 	}
 	defer func() { <-l.first }()
-	for {
-		now := time.Now()
+	for now := time.Now(); ; now = time.Now() {
 		wait := l.next(now, n).Sub(now)
 		if wait <= 0 {
-			l.starts = append(l.starts, recipients{now, n})
-			return nil
+			break
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
+	if l.departures != nil { // it could not leave earlier, and would wait with its connection
+		if err := l.departures.wait(ctx, n, false); err != nil {
+			return err
+		}
+	}
+	if starts {
+		l.starts = append(l.starts, recipients{time.Now(), n})
+	}
+	return nil
 }
 
 // next returns when a request to n recipients may start: after the share of the second that the request before it takes, and

@@ -74,7 +74,7 @@ const (
 func (s *sender) acquire(e Event) (epoch time.Duration, err error) {
 	e.Kind, e.Wait = WaitEnd, WaitSlot
 	began := time.Now()
-	ctx, cancel := s.answers[s.command.quota].leaveTime(s.waiting)
+	ctx, cancel := s.answers[s.command.quota].leaveTime(s.waiting, 0)
 	defer cancel()
 	if err := takeLock(ctx, s.slots[s.command.quota]); err != nil {
 		return 0, err
@@ -154,13 +154,18 @@ func (a *answerTime) takesLonger(d time.Duration) {
 }
 
 // leaveTime returns a context for waits that leave the time for an answer: else, where more calls come than can be sent, each would be sent just
-// before its deadline, and none would be Done.
-func (a *answerTime) leaveTime(ctx context.Context) (context.Context, context.CancelFunc) {
+// before its deadline, and none would be Done. What is left after a wait that cannot be shorter is halved at most: if that alone took longer
+// than the context, nothing would be sent any more that shows how long answers take now.
+func (a *answerTime) leaveTime(ctx context.Context, shortest time.Duration) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return ctx, func() {}
 	}
-	return context.WithDeadline(ctx, deadline.Add(-min(2*time.Duration(a.Load()), time.Until(deadline)/2)))
+	left := time.Until(deadline)
+	if left > shortest {
+		left -= shortest
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(2*time.Duration(a.Load()), left/2)))
 }
 
 // notAdmitted is the verdict of a request that was not handed to the transport. If the call has a deadline, and the limiter

@@ -95,8 +95,8 @@ func NewBatcher(c *Client, opts ...BatcherOption) *Batcher {
 //
 // When ctx ends it returns at once: the outcome is NotSent if the user's request had not been sent yet, and the user is
 // not sent later; it is Unknown otherwise. A user with a deadline whose request has not begun when there is too little time for it is
-// NotSent then: twice the time that one usually takes, but at most half of what ctx left. Other users in the request are not affected. The values
-// of ctx do not reach an [Observer], since a request has many callers. A code that stops a call of [Client.SetAttr] ends all
+// NotSent then: twice the time that one usually takes, but at most half of what ctx left after the linger. Other users in the request are
+// not affected. The values of ctx do not reach an [Observer], since a request has many callers. A code that stops a call of [Client.SetAttr] ends all
 // pending users, too; later calls try again.
 //
 // API: tencentcloud.com/document/product/1047/60565.
@@ -105,7 +105,7 @@ func (b *Batcher) SetAttr(ctx context.Context, user UserAttrs) error {
 		return err
 	}
 	notSent := func(cause error) error { return &UserError{0, user.ToAccount, NotSent, cause} }
-	before, cancel := b.collector.batchTime.leaveTime(ctx) // to which it may wait to be in a request
+	before, cancel := b.collector.batchTime.leaveTime(ctx, b.collector.linger) // to which it may wait to be in a request
 	defer cancel()
 	if err := b.enter(before); err != nil {
 		return notSent(err)

@@ -411,6 +411,26 @@ func TestMoreUsersThanTheQuotaWithDeadlines(t *testing.T) {
 	})
 }
 
+// TestLingerWithDeadlinesAfterASlowRequest: also where a request took long once, users with deadlines have the time to wait for others.
+func TestLingerWithDeadlinesAfterASlowRequest(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+		b := batcher(t, client(s), timpush.WithLinger(time.Second))
+		set := func(account string) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+			defer cancel()
+			return b.SetAttr(ctx, userIn(account, "x"))
+		}
+		require.NoError(t, set("before"))
+		s.Inject(timpushtest.Delay(5*time.Second, timpushtest.Fault{}))
+		requireUser(t, set("slow"), timpush.Unknown, context.DeadlineExceeded)
+		time.Sleep(10 * time.Second)
+		for i := range 10 {
+			require.NoError(t, set(account(i)))
+		}
+	})
+}
+
 // TestCloseLeavesNothingBehind, also with a transport that runs for a while after its request was canceled.
 func TestCloseLeavesNothingBehind(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

@@ -62,6 +62,36 @@ func TestSlowConnectionsKeepTheQuota(t *testing.T) {
 	})
 }
 
+// TestSlowConnectionsKeepTheRateOfRecipients: what is sent after a request that has waited for its connection does not reach more recipients
+// within a second than the plan allows, in one PushTo or in several at the same time.
+func TestSlowConnectionsKeepTheRateOfRecipients(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for _, limited := range []timpush.Option{timpush.WithRecipientRate(30), timpush.WithQuota(timpush.QuotaRecipients, timpush.NewLimiter(29.25))} {
+			for _, calls := range []int{1, 4} {
+				s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+				transport := slowToConnect(t, s, 700*time.Millisecond)
+				c := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport}), limited)
+				began := time.Now()
+				var callers sync.WaitGroup
+				for range calls {
+					callers.Go(func() {
+						_, err := c.PushTo(t.Context(), accounts(240/calls), hello)
+						assert.NoError(t, err)
+					})
+				}
+				callers.Wait()
+				assert.Less(t, time.Since(began), 10*time.Second)
+				received := s.Calls()
+				assert.Len(t, received, 8, "none was refused")
+				for i, call := range received[1:] {
+					assert.GreaterOrEqual(t, call.Time.Sub(received[i].Time), time.Second, "each has the recipients of a second")
+				}
+				transport.CloseIdleConnections()
+			}
+		}
+	})
+}
+
 // TestMoreCallsThanTheQuotaWithDeadlines: those that are let through have the time for their answers, and the others are NotSent.
 func TestMoreCallsThanTheQuotaWithDeadlines(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

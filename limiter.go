@@ -48,7 +48,7 @@ func NewLimiter(callsPerSecond float64) Limiter {
 	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
 	return &evenLimiter{
 		Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - slack,
-		first: make(chan struct{}, 1), starts: ring{times: make([]time.Time, calls)},
+		many: make(chan struct{}, 1), first: make(chan struct{}, 1), starts: ring{times: make([]time.Time, calls)},
 		leaving: make(chan struct{}, 1), departures: ring{times: make([]time.Time, calls)},
 	}
 }
@@ -60,6 +60,7 @@ type evenLimiter struct {
 	*rate.Limiter
 	window     time.Duration
 	waiting    atomic.Int64  // callers of Wait, other than those of LowPriority
+	many       chan struct{} // taken by a caller of WaitN
 	first      chan struct{} // taken by the first in the queue, who alone uses the following
 	starts     ring          // of the last calls
 	leaving    chan struct{} // taken by the one that leaves next, who alone uses the following
@@ -104,7 +105,7 @@ func (l *evenLimiter) leave(ctx context.Context, n int) error {
 		return err
 	}
 	defer func() { <-l.leaving }()
-	for range n {
+	for range min(n, len(l.departures.times)) { // more would wait for themselves
 		if err := l.departures.add(ctx, l.window); err != nil {
 			return err
 		}
@@ -136,6 +137,10 @@ func (l *evenLimiter) wait(ctx context.Context) error {
 
 // WaitN returns when n more may have started, one after the other. The method of the rate.Limiter would refuse more than one.
 func (l *evenLimiter) WaitN(ctx context.Context, n int) error {
+	if err := takeLock(ctx, l.many); err != nil { // else several would take turns, and end together
+		return err
+	}
+	defer func() { <-l.many }()
 	for range n {
 		if err := l.Wait(ctx); err != nil {
 			return err
@@ -185,11 +190,18 @@ func (l *recipientLimiter) WaitN(ctx context.Context, n int) error {
 			return err
 		}
 	}
+	if err := l.starts.wait(ctx, n, l.perSecond); err != nil {
+		return err
+	}
 	if err := takeLock(ctx, l.leaving); err != nil { // those that wait to leave go first
 		return err
 	}
-	<-l.leaving
-	return l.starts.add(ctx, n, l.perSecond)
+	defer func() { <-l.leaving }()
+	if err := l.departures.wait(ctx, n, l.perSecond); err != nil { // it could not leave earlier
+		return err
+	}
+	l.starts.add(n)
+	return nil
 }
 
 func (l *recipientLimiter) leave(ctx context.Context, n int) error {
@@ -197,7 +209,11 @@ func (l *recipientLimiter) leave(ctx context.Context, n int) error {
 		return err
 	}
 	defer func() { <-l.leaving }()
-	return l.departures.add(ctx, n, l.perSecond)
+	if err := l.departures.wait(ctx, n, l.perSecond); err != nil {
+		return err
+	}
+	l.departures.add(n)
+	return nil
 }
 
 // recipients are those of the requests of the last window, the oldest first.
@@ -218,8 +234,10 @@ func (r *recipients) last() *recipientsOfRequest {
 	return &r.requests[len(r.requests)-1]
 }
 
-// add returns when n more keep the bound of the window.
-func (r *recipients) add(ctx context.Context, n, bound int) error {
+func (r *recipients) add(n int) { r.requests = append(r.requests, recipientsOfRequest{time.Now(), n}) }
+
+// wait returns when n more keep the bound of the window.
+func (r *recipients) wait(ctx context.Context, n, bound int) error {
 	room := bound - n
 	for _, request := range r.requests {
 		room -= request.n
@@ -234,7 +252,6 @@ func (r *recipients) add(ctx context.Context, n, bound int) error {
 		}
 		room += r.requests[0].n
 	}
-	r.requests = append(r.requests, recipientsOfRequest{time.Now(), n})
 	return nil
 }
 

@@ -197,6 +197,25 @@ func TestNewLimiterCountsRecipients(t *testing.T) {
 	})
 }
 
+// TestNewLimiterOfManyRecipients lets requests of the recipients of a second through one after the other, also if they wait together.
+func TestNewLimiterOfManyRecipients(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		starts := startRequests(t, timpush.NewLimiter(29.25), 10*time.Second, 30, 30, 30, 30)
+		slices.SortFunc(starts, func(a, b started) int { return cmp.Compare(a.at, b.at) })
+		for i := range starts[1:] {
+			assert.Greater(t, starts[i+1].at-starts[i].at, time.Second)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		l := timpush.NewLimiter(1)
+		var first sync.WaitGroup
+		first.Go(func() { assert.NoError(t, timpush.WaitLimiter(t.Context(), l, true, 2)) })
+		synctest.Wait()
+		assert.ErrorIs(t, timpush.WaitLimiter(ctx, l, true, 2), context.DeadlineExceeded, "while another one waits")
+		first.Wait()
+	})
+}
+
 // TestRecipientLimiterOfManyAtOnce lets one after the other through.
 func TestRecipientLimiterOfManyAtOnce(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

@@ -174,7 +174,15 @@ var (
 
 	// otherEscapes are those of bytes in URLs, and of bytes and characters in what some languages print.
 	otherEscapes = regexp.MustCompile(`(?:%|\\x)[0-9a-fA-F]{2}|\\U[0-9a-fA-F]{8}`)
+
+	// octalEscapes are those of bytes in C, and in protobuf, of which services print messages. A value may have a backslash before digits.
+	octalEscapes = regexp.MustCompile(`\\[0-3][0-7]{2}`)
 )
+
+func unescapeOctal(escape string) string {
+	n, _ := strconv.ParseUint(escape[1:], 8, 8)
+	return string([]byte{byte(n)})
+}
 
 // plain returns a text in which what was sent is looked for, without escapes that may be written in many ways.
 func plain(text string) string {
@@ -201,6 +209,9 @@ func withoutEscapes(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for range 3 {
 			if !yield(text) || !strings.ContainsAny(text, `&%\`) {
+				return
+			}
+			if octalEscapes.MatchString(text) && !yield(octalEscapes.ReplaceAllStringFunc(text, unescapeOctal)) {
 				return
 			}
 			undone := plain(otherEscapes.ReplaceAllStringFunc(html.UnescapeString(text), func(escape string) string {

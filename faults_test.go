@@ -373,6 +373,28 @@ func TestValuesStayOutOfErrors(t *testing.T) {
 	})
 }
 
+// TestPartsOfValuesStayOutOfErrors: a server that says of a value that it is too long may show its beginning.
+func TestPartsOfValuesStayOutOfErrors(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		user := userIn("Frankfurt-am-Main-12345", "Frankfurt am Main, Zeil 106, 4. Stock Müller")
+		user.Attrs["home"] = "Zeil 10, Offenbach am Main"
+		for info, want := range map[string]string{
+			`value Frankfurt am Main, Ze... is too long`:           `value REDACTED... is too long`,
+			`wrong: ...106, 4. Stock M\\u00fcller, see the manual`: `wrong: ...REDACTED, see the manual`,
+			`wrong: Frankfurt am Main, Zeil`:                       `wrong: REDACTED`,
+			`value Frankfurt%20am%20Main%2C%20Z`:                   `value REDACTED`,
+			`Frankfurt-am-Main-12345 does not live in Frankfurt`:   `Frankfurt-am-Main-12345 does not live in Frankfurt`,
+			`value Zeil+10%2C+Offenbach+am+Main is too long`:       `value REDACTED is too long`,
+		} {
+			c := newClient(t, through(answering(fmt.Sprintf(`{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":"%s"}`, info))))
+			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{user})
+			var api *timpush.APIError
+			require.ErrorAs(t, err, &api)
+			assert.Equal(t, want, api.Info)
+		}
+	})
+}
+
 func quoted(t *testing.T, text string) string {
 	t.Helper()
 	return fmt.Sprintf("%q", text) // the texts have nothing that Go and JSON quote in different ways

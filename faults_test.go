@@ -341,14 +341,16 @@ func TestContradictingAnswers(t *testing.T) {
 func TestValuesStayOutOfErrors(t *testing.T) {
 	t.Parallel()
 	value := "H\"ell<o> wörld&😀"
-	user := timpush.UserAttrs{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": value, "sex": "male-abc", "size": "3%2A4", "area": "3*4*5", "name": "O'Brien", "path": "C:\\a/b\n\\"}}
+	user := timpush.UserAttrs{ToAccount: "xiaoming", Attrs: timpush.Attrs{"city": value, "sex": "male-abc", "size": "3%2A4", "area": "3*4*5", "name": "O'Brien", "path": "C:\\a/b\n\\", "unit": `CORP\123&x`}}
 	texts := []string{
 		`{"UserAttrs":[{"To_Account":"xiaoming"`, value, `H\"ell<o> wörld&😀`, `H\"ell<o> w\u00f6rld&\ud83d\ude00`, `H\"ell<o> w\u00F6rld&\uD83D\uDE00`,
 		`H\u0022ell\\u003co\\u003e wörld\\u0026\\ud83d\\ude00`, `H\"ell\u003co\u003e wörld\u0026😀`, "H&#34;ell&lt;o&gt; wörld&amp;😀",
 		"H%22ell%3Co%3E+w%C3%B6rld%26%F0%9F%98%80", "male-abc", "3%2A4", "3*4*5",
 		"H&quot;ell&lt;o&gt; w&#xf6;rld&amp;&#128512;", "H%22ell%3co%3e%20w%c3%b6rld%26%F0%9F%98%80", `H\"ell<o> w\xc3\xb6rld&\xf0\x9F\x98\x80`, "3%252A4",
+		`H\"ell<o> w\303\266rld&\360\237\230\200`,
 		"H&amp;quot;ell&amp;lt;o&amp;gt; wörld&amp;amp;😀", "H%2522ell%253Co%253E%2520w%25C3%25B6rld%2526%25F0%259F%2598%2580", "H%26quot%3Bell%26lt%3Bo%26gt%3B+w%C3%B6rld%26amp%3B%F0%9F%98%80",
 		"C:\\a/b\n\\", `"C:\\a\/b\n\\"`, `\"C:\\\\a\\/b\\n\\\\\"`, `H\\\"ell<o> wörld&😀`, `H\"ell<o> w\u00f6rld&\U0001f600`, `O\'Brien`, "O&#039;Brien",
+		`CORP\123&amp;x`, `CORP\123&x`,
 	}
 	for name, answer := range map[string]func(body string) *http.Response{
 		"page": func(text string) *http.Response { return response(http.StatusBadRequest, "<p>you sent "+text+"</p>") },
@@ -398,6 +400,28 @@ func TestValuesStayOutOfErrors(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.NotContains(t, err.Error(), value)
 		})
+	})
+}
+
+// TestPartsOfValuesStayOutOfErrors: a server that says of a value that it is too long may show its beginning.
+func TestPartsOfValuesStayOutOfErrors(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		user := userIn("Frankfurt-am-Main-12345", "Frankfurt am Main, Zeil 106, 4. Stock Müller")
+		user.Attrs["home"] = "Zeil 10, Offenbach am Main"
+		for info, want := range map[string]string{
+			`value Frankfurt am Main, Ze... is too long`:           `value REDACTED... is too long`,
+			`wrong: ...106, 4. Stock M\\u00fcller, see the manual`: `wrong: ...REDACTED, see the manual`,
+			`wrong: Frankfurt am Main, Zeil`:                       `wrong: REDACTED`,
+			`value Frankfurt%20am%20Main%2C%20Z`:                   `value REDACTED`,
+			`Frankfurt-am-Main-12345 does not live in Frankfurt`:   `Frankfurt-am-Main-12345 does not live in Frankfurt`,
+			`value Zeil+10%2C+Offenbach+am+Main is too long`:       `value REDACTED is too long`,
+		} {
+			c := newClient(t, through(answering(fmt.Sprintf(`{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":"%s"}`, info))))
+			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{user})
+			var api *timpush.APIError
+			require.ErrorAs(t, err, &api)
+			assert.Equal(t, want, api.Info)
+		}
 	})
 }
 

@@ -32,16 +32,23 @@ type sent struct {
 	impersonal bool // the body is not kept out
 
 	personal []string // what personalTexts returns, found once: an ErrorList may have a text for each account; nil: not yet
+	parts    parts    // of the personal texts
 }
 
-// text redacts what was sent in a text of the server or of a transport.
+// text redacts what was sent in a text of the server or of a transport: first all of it, and then the parts that are left of values, which
+// a server may abbreviate.
 func (s *sent) text(text string) string {
-	text = redactUserInfo(s.redact(plain(text)))
+	text = undoing(redactUserInfo(s.redact(plain(text))), s.redact)
+	return undoing(s.parts.redact(text), s.parts.redact)
+}
+
+// undoing returns a text without the escapes in which redact finds something, if there are such.
+func undoing(text string, redact func(string) string) string {
 	for undone := range withoutEscapes(text) {
 		if undone == text {
 			continue
 		}
-		if clean := s.redact(undone); clean != undone {
+		if clean := redact(undone); clean != undone {
 			return clean
 		}
 	}
@@ -92,7 +99,10 @@ var ownMembers = []string{"Attrs", "AttrsAnd", "AttrsOr", "OfflinePushInfo", "Ms
 // them; the longest come first, since one may be a part of another.
 func (s *sent) personalTexts() []string {
 	if s.personal == nil {
-		s.personal = personalTexts(s.body)
+		s.personal, s.parts = personalTexts(s.body), parts{}
+		for _, text := range s.personal {
+			s.parts.add(text)
+		}
 	}
 	return s.personal
 }
@@ -151,16 +161,52 @@ const shortestPart = 16
 // repeatsPart goes through each text once: an outage brings pages as fast as requests, and to look for every part of one in a request took a
 // tenth of a second and more.
 func repeatsPart(text, whole string) bool {
-	parts := make(map[[shortestPart]byte]struct{}, len(text))
-	for i := 0; i+shortestPart <= len(text); i++ {
-		parts[[shortestPart]byte([]byte(text[i:i+shortestPart]))] = struct{}{}
-	}
-	for i := 0; i+shortestPart <= len(whole); i++ {
-		if _, repeated := parts[[shortestPart]byte([]byte(whole[i:i+shortestPart]))]; repeated {
+	p := make(parts, len(text))
+	p.add(text)
+	for i := range len(whole) {
+		if p.in(whole, i) {
 			return true
 		}
 	}
 	return false
+}
+
+// parts are the parts of texts that have shortestPart bytes.
+type parts map[[shortestPart]byte]struct{}
+
+func (p parts) add(text string) {
+	for i := 0; i+shortestPart <= len(text); i++ {
+		p[[shortestPart]byte([]byte(text[i:i+shortestPart]))] = struct{}{}
+	}
+}
+
+// in reports whether a part stands in a text at i.
+func (p parts) in(text string, i int) bool {
+	if i+shortestPart > len(text) {
+		return false
+	}
+	_, found := p[[shortestPart]byte([]byte(text[i:i+shortestPart]))]
+	return found
+}
+
+// redact redacts the parts in a text, with what follows of the same text.
+func (p parts) redact(text string) string {
+	if len(p) == 0 || len(text) < shortestPart {
+		return text
+	}
+	var out strings.Builder
+	for i := 0; i < len(text); {
+		if !p.in(text, i) {
+			out.WriteByte(text[i])
+			i++
+			continue
+		}
+		for i++; p.in(text, i); i++ {
+		}
+		out.WriteString(redacted)
+		i += shortestPart - 1
+	}
+	return out.String()
 }
 
 var (
@@ -174,7 +220,15 @@ var (
 
 	// otherEscapes are those of bytes in URLs, and of bytes and characters in what some languages print.
 	otherEscapes = regexp.MustCompile(`(?:%|\\x)[0-9a-fA-F]{2}|\\U[0-9a-fA-F]{8}`)
+
+	// octalEscapes are those of bytes in C, and in protobuf, of which services print messages. A value may have a backslash before digits.
+	octalEscapes = regexp.MustCompile(`\\[0-3][0-7]{2}`)
 )
+
+func unescapeOctal(escape string) string {
+	n, _ := strconv.ParseUint(escape[1:], 8, 8)
+	return string([]byte{byte(n)})
+}
 
 // plain returns a text in which what was sent is looked for, without escapes that may be written in many ways.
 func plain(text string) string {
@@ -201,6 +255,9 @@ func withoutEscapes(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for range 3 {
 			if !yield(text) || !strings.ContainsAny(text, `&%\`) {
+				return
+			}
+			if octalEscapes.MatchString(text) && !yield(octalEscapes.ReplaceAllStringFunc(text, unescapeOctal)) {
 				return
 			}
 			undone := plain(otherEscapes.ReplaceAllStringFunc(html.UnescapeString(text), func(escape string) string {

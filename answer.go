@@ -81,7 +81,9 @@ func (x *exchange) decode(body []byte) (a answer, ok bool) {
 		}
 		a.value = value
 	}
-	a.info = clip(x.sent.text(a.info), maxInfo) // in this order, since a part of a value would not be found
+	if !a.ok() { // else it is not shown
+		a.info = clip(x.sent.text(a.info), maxInfo) // in this order, since a part of a value would not be found
+	}
 	for i := range a.list {
 		item := &a.list[i]
 		item.account, item.info = redactUserSig(item.account, x.sent.usersig), clip(x.sent.text(item.info), maxInfo)

@@ -135,27 +135,42 @@ func (s *sender) waitLimiter(ctx, interruption context.Context, accounts int) (i
 	return interruption.Err() != nil, err
 }
 
-// answerTime is how long an answer takes, about, in nanoseconds; 0: none has come yet.
-type answerTime struct{ atomic.Int64 }
+// answerTime is how long an answer takes, about.
+type answerTime struct {
+	about atomic.Int64 // in nanoseconds
+	last  atomic.Int64 // when one came, in nanoseconds of Unix time
+}
+
+// answerTimeLife is how long it is known without another answer: if those that once took long kept all calls from being sent, none would
+// show how long they take now.
+const answerTimeLife = 5 * time.Second
+
+// load returns 0 if it is not known.
+func (a *answerTime) load() time.Duration {
+	if time.Since(time.Unix(0, a.last.Load())) > answerTimeLife {
+		return 0
+	}
+	return time.Duration(a.about.Load())
+}
 
 func (a *answerTime) took(d time.Duration) {
-	about := a.Load()
+	about := a.load()
 	if about == 0 {
-		about = int64(d)
+		about = d
 	}
-	a.Store(about + (int64(d)-about)/8) // another one that comes at the same time may not count
+	a.about.Store(int64(about + (d-about)/8)) // another one that comes at the same time may not count
+	a.last.Store(time.Now().UnixNano())
 }
 
 // takesLonger records that none came in d: else, when answers have become slower, the time that is left would never be enough for one.
 func (a *answerTime) takesLonger(d time.Duration) {
-	if int64(d) > a.Load() {
+	if d > a.load() {
 		a.took(d)
 	}
 }
 
 // leaveTime returns a context for waits that leave the time for an answer: else, where more calls come than can be sent, each would be sent just
-// before its deadline, and none would be Done. What is left after a wait that cannot be shorter is halved at most: if that alone took longer
-// than the context, nothing would be sent any more that shows how long answers take now.
+// before its deadline, and none would be Done. At most half of what is left after the shortest wait that there can be is kept for that.
 func (a *answerTime) leaveTime(ctx context.Context, shortest time.Duration) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -165,7 +180,7 @@ func (a *answerTime) leaveTime(ctx context.Context, shortest time.Duration) (con
 	if left > shortest {
 		left -= shortest
 	}
-	return context.WithDeadline(ctx, deadline.Add(-min(2*time.Duration(a.Load()), left/2)))
+	return context.WithDeadline(ctx, deadline.Add(-min(2*a.load(), left/2)))
 }
 
 // notAdmitted is the verdict of a request that was not handed to the transport. If the call has a deadline, and the limiter

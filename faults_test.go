@@ -150,6 +150,28 @@ func TestSlowerAnswersWithDeadlines(t *testing.T) {
 	})
 }
 
+// TestSlowLimiterWithDeadlinesAfterSlowAnswers: answers that once took long do not keep all calls from being sent where the limiter takes more
+// than half of their time.
+func TestSlowLimiterWithDeadlinesAfterSlowAnswers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t, timpushtest.WithLatency(20*time.Millisecond, 0))
+		began := time.Now()
+		s.Handle(func(timpushtest.Call) timpushtest.Fault {
+			if time.Since(began) < 3*time.Second {
+				return timpushtest.Delay(time.Second, timpushtest.Fault{})
+			}
+			return timpushtest.Fault{}
+		})
+		c := client(s, timpush.WithLimiter(limiterFunc(func(ctx context.Context) error {
+			time.Sleep(250 * time.Millisecond)
+			return ctx.Err()
+		})))
+		callsWithDeadlines(t, c, 10)
+		outcomes := callsWithDeadlines(t, c, 10)
+		assert.Equal(t, 100, outcomes[timpush.Done], outcomes)
+	})
+}
+
 // callsWithDeadlines calls for ten seconds, with 400 ms for each call, and returns how many had each outcome.
 func callsWithDeadlines(t *testing.T, c *timpush.Client, perSecond int) map[timpush.Outcome]int {
 	t.Helper()

@@ -262,6 +262,97 @@ func requireSuccessWithin(t *testing.T, c *timpush.Client, most time.Duration) {
 	}
 }
 
+// countingClosed is a transport that counts how often its idle connections are closed.
+type countingClosed struct {
+	roundTripper
+	closed atomic.Int64
+}
+
+func (c *countingClosed) CloseIdleConnections() { c.closed.Add(1) }
+
+// TestIdleConnectionsAreKept unless attempts end without an answer for as long as one may take.
+func TestIdleConnectionsAreKept(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var wait atomic.Int64
+		var fails atomic.Pointer[error]
+		transport := &countingClosed{roundTripper: func(r *http.Request) (*http.Response, error) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			select {
+			case <-time.After(time.Duration(wait.Load())):
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+			if err := fails.Load(); err != nil {
+				return nil, *err
+			}
+			return response(http.StatusOK, okAnswer), nil
+		}}
+		c := newClient(t, timpush.WithLimiter(unlimited{}), timpush.WithMaxAttempts(1), timpush.WithHTTPClient(&http.Client{Transport: transport}))
+		set := func(answer, patience time.Duration, fault error) error {
+			wait.Store(int64(answer))
+			fails.Store(nil)
+			if fault != nil {
+				fails.Store(&fault)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			_, err := c.SetAttr(ctx, someUsers(1))
+			return err
+		}
+		second, long := time.Second, time.Hour
+		for _, attempt := range []struct {
+			answer, patience time.Duration
+			fault            error
+			closed           int64
+			pause            time.Duration
+		}{
+			{2 * second, second, nil, 0, 2 * second}, // none in time
+			{second, long, nil, 0, 20 * second},      // but now
+			{second, long, errors.New("reset"), 0, 20 * second},
+			{second, long, nil, 0, second},
+			{2 * second, second, nil, 0, 20 * second},
+			{2 * second, second, nil, 1, 2 * second}, // for 20 s
+			{second, long, nil, 1, 20 * second},
+			{second, long, nil, 1, second},
+		} {
+			_ = set(attempt.answer, attempt.patience, attempt.fault)
+			assert.Equal(t, attempt.closed, transport.closed.Load(), attempt)
+			time.Sleep(attempt.pause)
+		}
+
+		wait.Store(int64(long))
+		var slow sync.WaitGroup
+		slow.Go(func() { _, _ = c.SetAttr(t.Context(), someUsers(1)) })
+		time.Sleep(9 * second)
+		slow.Go(func() { assert.NoError(t, set(2*second, long, nil)) }) // answered after the other has taken all of its time
+		slow.Wait()
+		require.NoError(t, set(0, long, nil))
+		assert.EqualValues(t, 2, transport.closed.Load())
+	})
+}
+
+// TestConnectionThatIsMadeTooSlowlyIsKept for the next call, whose deadline is as short.
+func TestConnectionThatIsMadeTooSlowlyIsKept(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t)
+	base := dialing(t, s)
+	dial := base.DialContext
+	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		time.Sleep(600 * time.Millisecond)
+		return dial(ctx, network, address)
+	}
+	c := impatient(t, s, base)
+	for i := range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		_, err := c.SetAttr(ctx, someUsers(1))
+		cancel()
+		assert.Equal(t, i == 0, err != nil, "%d: %v", i, err)
+		if i == 0 {
+			time.Sleep(2 * time.Second) // as long as an attempt may take
+		}
+	}
+}
+
 // TestHTTP2OfACopy: a copy of a transport that has found out by itself that it can use HTTP/2 offers it to the server, and so must speak it.
 func TestHTTP2OfACopy(t *testing.T) {
 	t.Parallel()
@@ -287,22 +378,31 @@ func TestHTTP2OfACopy(t *testing.T) {
 func TestStreamThatIsReset(t *testing.T) {
 	t.Parallel()
 	const protocolError, refusedStream = 1, 7
-	for code, want := range map[byte]struct {
+	for _, want := range []struct {
+		code    byte
+		around  bool
 		outcome timpush.Outcome
 		pushes  int64
 		result  timpush.Result
 	}{
-		protocolError: {timpush.Unknown, 1, timpush.Result{Unknown: 1, Requests: 2}}, // nothing that may have gone out is repeated
-		refusedStream: {timpush.NotSent, 2, timpush.Result{NotSent: 1, Requests: 2}}, // the server has not processed it
+		{protocolError, false, timpush.Unknown, 1, timpush.Result{Unknown: 1, Requests: 2}}, // nothing that may have gone out is repeated
+		{refusedStream, false, timpush.NotSent, 2, timpush.Result{NotSent: 1, Requests: 2}}, // the server has not processed it
+		{protocolError, true, timpush.Unknown, 1, timpush.Result{Unknown: 1, Requests: 2}},
+		{refusedStream, true, timpush.Unknown, 1, timpush.Result{Unknown: 1, Requests: 2}},
 	} {
 		var received atomic.Int64
 		s := startHTTP2(t, func(conn *tls.Conn) {
 			serveHTTP2(conn, func(stream []byte) []byte {
 				received.Add(1)
-				return resetStream(stream, code)
+				return resetStream(stream, want.code)
 			})
 		})
-		c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithHTTPClient(s.Client()), timpush.WithAttemptTimeout(time.Second), timpush.WithMaxAttempts(2))
+		transport := s.Client().Transport
+		if want.around { // as for tracing
+			transport = roundTripper(transport.RoundTrip)
+		}
+		c := newClient(t, timpush.WithBaseURL(s.URL), timpush.WithHTTPClient(&http.Client{Transport: transport}),
+			timpush.WithAttemptTimeout(time.Second), timpush.WithMaxAttempts(2))
 
 		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
 		var call *timpush.CallError
@@ -701,7 +801,7 @@ func TestProxyThatSaysWhenToRetry(t *testing.T) {
 			transport := timpush.OwnTransport(&http.Transport{Proxy: http.ProxyURL(proxy)}, 10*time.Second)
 			began := time.Now()
 			_, err := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(2)).SetAttr(t.Context(), someUsers(1))
-			require.ErrorContains(t, err, "retry after 2s")
+			require.ErrorContains(t, err, "(retry after 2s)")
 			assert.EqualValues(t, 2, asked.Load())
 			assert.GreaterOrEqual(t, time.Since(began), 2*time.Second)
 		})
@@ -946,6 +1046,23 @@ func TestBackupHostWithinTheDeadline(t *testing.T) {
 }
 
 // TestNoBackupHost: without the option nothing goes elsewhere.
+func TestSlowAnswerWithABackupHost(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := newClient(t, timpush.WithBackupHost(), through(func(r *http.Request) (*http.Response, error) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			select {
+			case <-time.After(8 * time.Second):
+				return alwaysOK(r)
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		}))
+		result, err := c.SetAttr(t.Context(), someUsers(1))
+		require.NoError(t, err)
+		assert.Equal(t, 1, result.Requests)
+	})
+}
+
 func TestNoBackupHost(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		c := newClient(t, through(func(r *http.Request) (*http.Response, error) {

@@ -24,12 +24,11 @@ import (
 // exchange is one HTTP request and its answer.
 type exchange struct {
 	command *command
-	users   int
+	users   int // in it
 	sent    sent
 	body    *bytes.Reader // of the request: the standard transport knows that it is in memory, and sends the headers and the body together
 	asked   atomic.Bool   // the transport has looked for a connection, so that it tells when it has found one
 	used    atomic.Bool   // the transport has found a connection, read the body, or asked for another copy of it
-	found   atomic.Int64  // how many connections the transport has found
 	http2   atomic.Bool   // the last connection speaks it
 	written atomic.Bool   // all of the request has gone out over HTTP/2
 	trace   httptrace.ClientTrace
@@ -161,21 +160,16 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 	x.trace.GetConn = func(string) { x.asked.Store(true) }
 	quota := x.command.quota
-	unconnected := &s.suspects[quota].unconnected
 	x.trace.GotConn = func(got httptrace.GotConnInfo) {
 		x.used.Store(true)
-		x.found.Add(1)
 		http2 := overHTTP2(got.Conn)
 		x.http2.Store(http2)
 		s.hosts.http1.Store(!http2)
-		if !got.Reused {
-			unconnected.Store(nil)
-		}
 		leave(ctx, s.limiters[quota], quota == QuotaRecipients, x.users)
 	}
 	x.trace.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { // also after the attempt: the transport keeps the connection for others
 		if err == nil {
-			unconnected.Store(nil)
+			s.suspects[quota].unconnected.Store(nil)
 		}
 	}
 	x.trace.WroteRequest = func(wrote httptrace.WroteRequestInfo) { // over HTTP/1.1 it may still be in a buffer
@@ -321,7 +315,7 @@ func (s *sender) standardTransport() bool {
 
 // classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has found no connection, has not read the
 // body, also not in an earlier try of its own, and it is the standard one, or one around that, or its error says that there was no connection;
-// or the server says that it did not take the request, and this was sent over one connection only.
+// or the standard one says that the server did not take the request.
 func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
 	if withheld, ok := errors.AsType[*withheldError](err); ok {
 		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
@@ -331,7 +325,7 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	used := x.used.Load() || standard && !x.unread()
 	reason := notTaken(err)
 	switch {
-	case reason != nil && (standard || x.found.Load() == 1):
+	case reason != nil && standard:
 		v.outcome, err = NotSent, reason
 	case !used && (standard || x.asked.Load() || notDialled(err) || certificateFails(err)):
 		v.outcome = NotSent

@@ -47,9 +47,8 @@ func NewLimiter(callsPerSecond float64) Limiter {
 	}
 	span := time.Duration(float64(calls) / callsPerSecond * float64(time.Second))
 	return &evenLimiter{
-		Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), window: span - slack,
-		many: make(chan struct{}, 1), first: make(chan struct{}, 1), starts: ring{times: make([]time.Time, calls)},
-		leaving: make(chan struct{}, 1), departures: ring{times: make([]time.Time, calls)},
+		Limiter: rate.NewLimiter(rate.Limit(callsPerSecond), 1), departures: newDepartures(span-slack, calls),
+		many: make(chan struct{}, 1), first: make(chan struct{}, 1), starts: window{span: span - slack, most: calls},
 	}
 }
 
@@ -58,59 +57,11 @@ func NewLimiter(callsPerSecond float64) Limiter {
 // wait for nothing.
 type evenLimiter struct {
 	*rate.Limiter
-	window     time.Duration
-	waiting    atomic.Int64  // callers of Wait, other than those of LowPriority
-	many       chan struct{} // taken by a caller of WaitN
-	first      chan struct{} // taken by the first in the queue, who alone uses the following
-	starts     ring          // of the last calls
-	leaving    chan struct{} // taken by the one that leaves next, who alone uses the following
-	departures ring          // of the last calls
-}
-
-// ring has the times of the last calls, as many as a window may have.
-type ring struct {
-	times  []time.Time
-	oldest int // its place in times
-}
-
-// add returns when one more call keeps the bound of a window.
-func (r *ring) add(ctx context.Context, window time.Duration) error {
-	if err := sleep(ctx, time.Until(r.times[r.oldest].Add(window))); err != nil {
-		return err
-	}
-	r.times[r.oldest] = time.Now()
-	r.oldest = (r.oldest + 1) % len(r.times)
-	return nil
-}
-
-// leaver is a Limiter that bounds also the calls that leave within a window: where a connection takes long, as at first, many calls have waited
-// for it, and would leave together, in addition to those that are let through then.
-type leaver interface {
-	// leave returns when a call that was let through, for n, may leave, now that it has its connection.
-	leave(ctx context.Context, n int) error
-}
-
-// leave is that of l, if it has one, for n recipients if it counts them.
-func leave(ctx context.Context, l Limiter, counts bool, n int) {
-	if !counts {
-		n = 1
-	}
-	if l, ok := behind(l).(leaver); ok {
-		_ = l.leave(ctx, n) // the transport looks at ctx
-	}
-}
-
-func (l *evenLimiter) leave(ctx context.Context, n int) error {
-	if err := takeLock(ctx, l.leaving); err != nil {
-		return err
-	}
-	defer func() { <-l.leaving }()
-	for range min(n, len(l.departures.times)) { // more would wait for themselves
-		if err := l.departures.add(ctx, l.window); err != nil {
-			return err
-		}
-	}
-	return nil
+	departures
+	waiting atomic.Int64  // callers of Wait, other than those of LowPriority
+	many    chan struct{} // taken by a caller of WaitN
+	first   chan struct{} // taken by the first in the queue, who alone uses starts
+	starts  window
 }
 
 // Wait returns when the next call may start.
@@ -128,11 +79,15 @@ func (l *evenLimiter) wait(ctx context.Context) error {
 	if err := l.Limiter.Wait(ctx); err != nil {
 		return err
 	}
-	if err := takeLock(ctx, l.leaving); err != nil { // those that wait to leave go first, or all that come later would wait there too
+	if err := takeLock(ctx, l.departures.next); err != nil { // those that wait to leave go first, or all that come later would wait there too
 		return err
 	}
-	<-l.leaving
-	return l.starts.add(ctx, l.window)
+	<-l.departures.next
+	if err := l.starts.wait(ctx, 1); err != nil {
+		return err
+	}
+	l.starts.add(1)
+	return nil
 }
 
 // WaitN returns when n more may have started, one after the other. The method of the rate.Limiter would refuse more than one.
@@ -155,19 +110,17 @@ const recipientSecond = 1010 * time.Millisecond
 // recipientLimiter limits the rate of requests by their recipients, and spaces requests evenly. Those that wait are in a queue
 // and reserve nothing ahead.
 type recipientLimiter struct {
-	perSecond  int
-	first      chan struct{} // taken by the first in the queue, who alone uses the following
-	starts     recipients
-	leaving    chan struct{} // taken by the one that leaves next, who alone uses the following
-	departures recipients
+	departures
+	perSecond int
+	first     chan struct{} // taken by the first in the queue, who alone uses starts
+	starts    window
 }
 
 // newRecipientLimiter makes a Limiter with WaitN, for perSecond recipients, 1 or more. One request cannot have more than that.
 func newRecipientLimiter(perSecond int) Limiter {
 	return &recipientLimiter{
-		perSecond: perSecond,
-		first:     make(chan struct{}, 1), starts: recipients{window: recipientSecond},
-		leaving: make(chan struct{}, 1), departures: recipients{window: recipientSecond - slack},
+		perSecond: perSecond, departures: newDepartures(recipientSecond-slack, perSecond),
+		first: make(chan struct{}, 1), starts: window{span: recipientSecond, most: perSecond},
 	}
 }
 
@@ -184,74 +137,20 @@ func (l *recipientLimiter) WaitN(ctx context.Context, n int) error {
 		return err
 	}
 	defer func() { <-l.first }()
-	if last := l.starts.last(); last != nil {
-		next := last.at.Add(recipientSecond * time.Duration(last.n) / time.Duration(l.perSecond))
-		if err := sleep(ctx, time.Until(next)); err != nil {
+	if last := len(l.starts.calls) - 1; last >= 0 {
+		before := l.starts.calls[last]
+		share := recipientSecond * time.Duration(before.n) / time.Duration(l.perSecond)
+		if err := sleep(ctx, time.Until(before.at.Add(share))); err != nil {
 			return err
 		}
 	}
-	if err := l.starts.wait(ctx, n, l.perSecond); err != nil {
+	if err := l.starts.wait(ctx, n); err != nil {
 		return err
 	}
-	if err := takeLock(ctx, l.leaving); err != nil { // those that wait to leave go first
-		return err
-	}
-	defer func() { <-l.leaving }()
-	if err := l.departures.wait(ctx, n, l.perSecond); err != nil { // it could not leave earlier
+	if err := l.departures.wait(ctx, n); err != nil {
 		return err
 	}
 	l.starts.add(n)
-	return nil
-}
-
-func (l *recipientLimiter) leave(ctx context.Context, n int) error {
-	if err := takeLock(ctx, l.leaving); err != nil {
-		return err
-	}
-	defer func() { <-l.leaving }()
-	if err := l.departures.wait(ctx, n, l.perSecond); err != nil {
-		return err
-	}
-	l.departures.add(n)
-	return nil
-}
-
-// recipients are those of the requests of the last window, the oldest first.
-type recipients struct {
-	window   time.Duration
-	requests []recipientsOfRequest
-}
-
-type recipientsOfRequest struct {
-	at time.Time
-	n  int
-}
-
-func (r *recipients) last() *recipientsOfRequest {
-	if len(r.requests) == 0 {
-		return nil
-	}
-	return &r.requests[len(r.requests)-1]
-}
-
-func (r *recipients) add(n int) { r.requests = append(r.requests, recipientsOfRequest{time.Now(), n}) }
-
-// wait returns when n more keep the bound of the window.
-func (r *recipients) wait(ctx context.Context, n, bound int) error {
-	room := bound - n
-	for _, request := range r.requests {
-		room -= request.n
-	}
-	for ; len(r.requests) > 0; r.requests = r.requests[1:] {
-		over := r.requests[0].at.Add(r.window)
-		if room >= 0 && time.Until(over) > 0 {
-			break
-		}
-		if err := sleep(ctx, time.Until(over)); err != nil {
-			return err
-		}
-		room += r.requests[0].n
-	}
 	return nil
 }
 

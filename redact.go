@@ -99,7 +99,7 @@ var ownMembers = []string{"Attrs", "AttrsAnd", "AttrsOr", "OfflinePushInfo", "Ms
 // them; the longest come first, since one may be a part of another.
 func (s *sent) personalTexts() []string {
 	if s.personal == nil {
-		s.personal, s.parts = personalTexts(s.body), parts{}
+		s.personal, s.parts = personalTexts(s.body), make(parts, len(s.body))
 		for _, text := range s.personal {
 			s.parts.add(text)
 		}

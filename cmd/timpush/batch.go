@@ -128,6 +128,7 @@ func (b *batch) run(ctx context.Context) error {
 	}
 	b.reporter = newReporter(b.cmd.OutOrStdout(), b.cmd.ErrOrStderr(), b.asJSON, b.quiet)
 	b.reporter.most = float64(b.rate)
+	roomForData()
 	if err := b.readAccounts(ctx); err != nil {
 		return err
 	}

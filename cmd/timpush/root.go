@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -51,6 +52,15 @@ func limitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
 		debug.SetMemoryLimit(limit)
 		debug.SetGCPercent(percent)
+	}
+}
+
+// roomForData removes that limit for commands that hold their data in memory: where these alone are more, garbage would be
+// collected without end.
+func roomForData() {
+	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
+		debug.SetMemoryLimit(math.MaxInt64)
+		debug.SetGCPercent(50)
 	}
 }
 

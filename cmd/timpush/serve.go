@@ -9,12 +9,10 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"math"
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -203,14 +201,6 @@ func runTasks(ctx context.Context, fake *timpushtest.Server) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// roomForData removes the memory limit that suits the other commands: here memory holds data.
-func roomForData() {
-	if os.Getenv("GOMEMLIMIT") == "" && os.Getenv("GOGC") == "" {
-		debug.SetMemoryLimit(math.MaxInt64)
-		debug.SetGCPercent(50)
 	}
 }
 

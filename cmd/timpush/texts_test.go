@@ -300,6 +300,34 @@ func TestTextsOfSeveralLines(t *testing.T) {
 	assert.Contains(t, r.out, "3 done\n1 rejected")
 }
 
+// TestRowsInATextOfSeveralLines: a quote that is not closed is found in a column that is ignored also where rows in between are not like the
+// others, and where the next quote is in another column.
+func TestRowsInATextOfSeveralLines(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"an empty line":             "To_Account,title,city\nu1,\"abc,Rome\nu2,x,Rome\n\nu3,y,Rome\nu4,z\",Rome\nu5,k,Rome\n",
+		"a comma without quotes":    "To_Account,title,city\nu1,\"abc,Rome\nu2,Big, bad wolf,Rome\nu3,y,Rome\nu4,24, or 24\",Rome\nu5,k,Rome\n",
+		"spaces after commas":       "To_Account,title, city\nu1,\"abc, Rome\nu2,x, Rome\nu3,y, Rome\nu4,z\", Rome\nu5,k, Rome\n",
+		"a row with fewer fields":   "To_Account,city,title\nu1,Rome,\"abc\nu2,Rome,x\nu3,Rome\nu4,Rome,y\nu4,Rome,z\"\nu5,Rome,k\n",
+		"closed in the last column": "To_Account,title,city\nu1,\"abc,Rome\nu2,x,Rome\nu3,y,Rome\nu4,z,Rome\"\nu5,k,Rome\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.write("u.csv", text)
+			for _, args := range [][]string{{"set-attr", "--ignore", "title", "u.csv"}, helloAt(30)} {
+				r := w.run(args...)
+				assert.Equal(t, 1, r.code)
+				assert.Contains(t, r.out+r.err, "is a quote not closed?")
+			}
+			assert.Equal(t, []string{"u5"}, w.fake.Accounts())
+		})
+	}
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,note\nu1,\"Dear Ann,\nwe saw it, and, yes,\nit is fine, Bob\"\nu2,\"12 Long Street, second floor\nSpringfield, 12345\"\n")
+	assert.Equal(t, 0, w.run(helloAt(30)...).code)
+}
+
 // Texts that programs write for no value are not sent without a word.
 func TestTextsForNoValue(t *testing.T) {
 	t.Parallel()

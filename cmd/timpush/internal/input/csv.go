@@ -170,7 +170,7 @@ func (c *csvReader) user(fields []string, r *record) {
 // swallowed finds rows that have become a part of a value, since a quote was not closed.
 func (c *csvReader) swallowed(fields []string, r *record) bool {
 	for i, field := range fields {
-		if strings.IndexByte(field, '\n') >= 0 && c.holdsRows(i, field) {
+		if strings.IndexByte(field, '\n') >= 0 && c.holdsRows(i, field, len(fields) == len(c.cols.columns)) {
 			line, column := c.csv.FieldPos(i)
 			line += c.before
 			r.position, r.reason = column, fmt.Sprintf("a quoted value spans the lines %d to %d: is a quote not closed?", line, line+strings.Count(field, "\n"))
@@ -181,10 +181,10 @@ func (c *csvReader) swallowed(fields []string, r *record) bool {
 }
 
 // holdsRows reports whether a value of several lines is too long for one, or has a line with as many delimiters as a row. A column that is
-// ignored may have texts of any length, such as addresses.
-func (c *csvReader) holdsRows(i int, field string) bool {
+// ignored may have texts of any length, such as addresses, unless the row does not have the fields of one.
+func (c *csvReader) holdsRows(i int, field string, whole bool) bool {
 	each := len(c.cols.columns) - 1
-	if i <= each && i != c.cols.account && c.cols.attrs[i] == "" {
+	if whole && i != c.cols.account && c.cols.attrs[i] == "" {
 		return c.isRows(i, field)
 	}
 	if len(field) > timpush.MaxValueBytes {
@@ -200,22 +200,29 @@ func (c *csvReader) holdsRows(i int, field string) bool {
 	return false
 }
 
-// isRows reports whether the lines of a field have as many delimiters as the end of a row, whole rows, and the beginning of one.
+// isRows reports whether the lines of a field have as many delimiters as the end of a row, whole rows, and the beginning of one. Some rows
+// may have others, and lines be empty: in texts a space follows a comma, as it does in values that should have been in quotes.
 func (c *csvReader) isRows(i int, field string) bool {
 	each, lines := len(c.cols.columns)-1, strings.Split(field, "\n")
+	exact, ends, rows, others := true, true, 0, 0
 	for n, line := range lines {
-		want := each
-		switch n {
-		case 0:
+		all := strings.Count(line, string(c.csv.Comma))
+		want, tight := each, all-strings.Count(line, string(c.csv.Comma)+" ")
+		switch {
+		case n == 0:
 			want = each - i
-		case len(lines) - 1:
+			ends = tight >= want
+		case n == len(lines)-1:
 			want = i
+			ends = ends && tight >= want
+		case tight >= each:
+			rows++
+		case text.Trim(line) != "":
+			others++
 		}
-		if strings.Count(line, string(c.csv.Comma)) != want {
-			return false
-		}
+		exact = exact && all == want
 	}
-	return true
+	return exact || ends && rows >= others
 }
 
 // malformed makes a fault of one row of what cannot be read, if it has only one line. Otherwise rows may have been swallowed.

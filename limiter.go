@@ -73,13 +73,17 @@ type ring struct {
 	oldest int // its place in times
 }
 
-// add returns when one more call keeps the bound of a window.
-func (r *ring) add(ctx context.Context, window time.Duration) error {
-	if err := sleep(ctx, time.Until(r.times[r.oldest].Add(window))); err != nil {
+// add returns when n more calls, which come at the same time, keep the bound of a window. More than a window may have would wait for themselves.
+func (r *ring) add(ctx context.Context, window time.Duration, n int) error {
+	n = min(n, len(r.times))
+	last := r.times[(r.oldest+n-1)%len(r.times)]
+	if err := sleep(ctx, time.Until(last.Add(window))); err != nil {
 		return err
 	}
-	r.times[r.oldest] = time.Now()
-	r.oldest = (r.oldest + 1) % len(r.times)
+	for now := time.Now(); n > 0; n-- { // and not when there was room for each
+		r.times[r.oldest] = now
+		r.oldest = (r.oldest + 1) % len(r.times)
+	}
 	return nil
 }
 
@@ -105,12 +109,7 @@ func (l *evenLimiter) leave(ctx context.Context, n int) error {
 		return err
 	}
 	defer func() { <-l.leaving }()
-	for range min(n, len(l.departures.times)) { // more would wait for themselves
-		if err := l.departures.add(ctx, l.window); err != nil {
-			return err
-		}
-	}
-	return nil
+	return l.departures.add(ctx, l.window, n)
 }
 
 // Wait returns when the next call may start.
@@ -132,7 +131,7 @@ func (l *evenLimiter) wait(ctx context.Context) error {
 		return err
 	}
 	<-l.leaving
-	return l.starts.add(ctx, l.window)
+	return l.starts.add(ctx, l.window, 1)
 }
 
 // WaitN returns when n more may have started, one after the other. The method of the rate.Limiter would refuse more than one.

@@ -92,6 +92,45 @@ func TestSlowConnectionsKeepTheRateOfRecipients(t *testing.T) {
 	})
 }
 
+// TestRequestsOfSeveralSizesKeepTheRateOfRecipients: a request that has waited to leave until there was room for all of its recipients counts
+// from then on, also for those for whom there was room before.
+func TestRequestsOfSeveralSizesKeepTheRateOfRecipients(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		for _, limited := range []timpush.Option{timpush.WithRecipientRate(30), timpush.WithQuota(timpush.QuotaRecipients, timpush.NewLimiter(29.25))} {
+			s := fake(t, timpushtest.WithLatency(700*time.Millisecond, 0))
+			transport := slowToConnect(t, s, 700*time.Millisecond)
+			c := client(s, timpush.WithHTTPClient(&http.Client{Transport: transport}), limited)
+			var callers sync.WaitGroup
+			for i, size := range []int{12, 18, 30, 12, 18, 30} {
+				callers.Go(func() {
+					time.Sleep(time.Duration(i) * time.Millisecond)
+					_, err := c.PushTo(t.Context(), accounts(size), hello)
+					assert.NoError(t, err)
+				})
+			}
+			callers.Wait()
+			assert.Len(t, s.Calls(), 6, "none was refused")
+			assert.LessOrEqual(t, mostRecipients(s.Calls()), 30)
+			time.Sleep(time.Second) // for connections that are being made
+			transport.CloseIdleConnections()
+		}
+	})
+}
+
+// mostRecipients returns how many recipients were sent to within a second.
+func mostRecipients(calls []timpushtest.Call) (most int) {
+	for i, call := range calls {
+		sum := 0
+		for _, later := range calls[i:] {
+			if later.Time.Sub(call.Time) < time.Second {
+				sum += len(later.Accounts)
+			}
+		}
+		most = max(most, sum)
+	}
+	return most
+}
+
 // TestMoreCallsThanTheQuotaWithDeadlines: those that are let through have the time for their answers, and the others are NotSent.
 func TestMoreCallsThanTheQuotaWithDeadlines(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
@@ -1010,18 +1049,7 @@ func TestSlowConnectionsKeepTheQuotaOfRecipients(t *testing.T) {
 			}
 			calls.Wait()
 			assert.Less(t, time.Since(began)-2*dialing, 2500*time.Millisecond, "%v, %d", dialing, size)
-			all := s.Calls()
-			most := 0
-			for i, call := range all {
-				sum := 0
-				for _, later := range all[i:] {
-					if later.Time.Sub(call.Time) < time.Second {
-						sum += len(later.Accounts)
-					}
-				}
-				most = max(most, sum)
-			}
-			assert.LessOrEqual(t, most, 500, "%v, %d", dialing, size)
+			assert.LessOrEqual(t, mostRecipients(s.Calls()), 500, "%v, %d", dialing, size)
 		}
 		for _, dialing := range []time.Duration{100 * time.Millisecond, time.Second} {
 			for _, size := range []int{5, 100} {

@@ -478,7 +478,7 @@ func TestFolderOfAnotherApp(t *testing.T) {
 func TestDamageWhileOpen(t *testing.T) {
 	t.Parallel()
 	fake, dir := timpushtest.Start(t), t.TempDir()
-	q := open(t, dir, quick)
+	q := open(t, dir, quick, dispatch.WithPatience(time.Second))
 	storeMessages(t, q, 0, 300)
 	damage(t, rand.New(rand.NewPCG(1, 1)), blocks(t, dir, fmt.Sprintf("TIMPUSH_%d", appID))[0])
 	run(t, q, quickClient(fake))

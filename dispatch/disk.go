@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,6 +117,29 @@ func (w *diskWatch) fault() (fault string, known bool) {
 		}
 	}
 	return "", known
+}
+
+// cannotOpen returns why files with messages of a stream cannot be opened, such as too many open files of the process: the server says of
+// such messages that they are not there.
+func (w *diskWatch) cannotOpen(stream string) error {
+	if w == nil {
+		return nil
+	}
+	dir := filepath.Join(w.dir, "jetstream", "$G", "streams", stream, "msgs")
+	files, err := os.ReadDir(dir)
+	for _, file := range files {
+		f, openErr := os.Open(filepath.Join(dir, file.Name()))
+		if openErr == nil {
+			openErr = f.Close()
+		}
+		if openErr != nil && !errors.Is(openErr, fs.ErrNotExist) { // deleted in the meantime
+			return openErr
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) { // the data was removed
+		return nil
+	}
+	return err
 }
 
 // probe reports whether the disk takes a file.

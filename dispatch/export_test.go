@@ -65,3 +65,6 @@ func WithLeaseCheck(ctx context.Context, held func() bool) context.Context {
 
 // WithStoreTimeout sets how long a message is tried to be stored.
 func WithStoreTimeout(d time.Duration) Option { return func(s *settings) { s.store = d } }
+
+// WithPatience sets how long messages are tried that a server has and cannot read; an embedded one a tenth of it.
+func WithPatience(d time.Duration) Option { return func(s *settings) { s.patience = d } }

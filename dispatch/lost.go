@@ -240,32 +240,29 @@ func (q *Queue) findAll(ctx context.Context, info *jetstream.StreamInfo, from, t
 		if err != nil {
 			return nil, err
 		}
-		last := len(found) - 1
-		if m == nil && last >= 0 && found[last].lost > 0 {
-			found[last].lost++
-			found[last].seq = seq
-			continue
-		}
-		if m == nil {
-			m = &message{seq: seq, lost: 1}
+		if last := len(found) - 1; m.lost > 0 && last >= 0 && found[last].lost > 0 {
+			m.lost += found[last].lost
+			m.unproven = m.unproven || found[last].unproven
+			found = found[:last]
 		}
 		found = append(found, m)
 	}
 	return found, nil
 }
 
-// find returns a message, or nil if it is gone: on the leader, and where there are more servers on these too.
+// find returns a message, or one that is lost: on the leader, and where there are more servers on these too.
 func (q *Queue) find(ctx context.Context, info *jetstream.StreamInfo, seq uint64) (*message, error) {
 	alone := info.Config.Replicas <= 1
-	if _, deleted := slices.BinarySearch(info.State.Deleted, seq); seq < info.State.FirstSeq || alone && deleted {
-		return nil, nil
+	_, deleted := slices.BinarySearch(info.State.Deleted, seq)
+	if seq < info.State.FirstSeq || alone && deleted {
+		return &message{seq: seq, lost: 1}, nil
 	}
 	m, err := q.fetch(ctx, q.name, seq, "")
 	for tries := 0; errors.Is(err, jetstream.ErrMsgNotFound) && !alone && tries < 2*info.Config.Replicas; tries++ {
 		m, err = q.stream.GetMsg(ctx, seq) // of any server
 	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
+		return &message{seq: seq, lost: 1, unproven: !deleted}, nil
 	}
 	if err != nil {
 		return nil, err

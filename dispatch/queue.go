@@ -107,6 +107,7 @@ type settings struct {
 	lease     time.Duration
 	delay     time.Duration // after a first failure
 	store     time.Duration // how long a message is tried: longer than a cluster takes to elect a leader
+	patience  time.Duration // how long messages are tried that a server has and cannot read
 	reserve   int64         // bytes of the disk of an embedded server that are kept free
 	logger    *slog.Logger
 	existing  bool // nothing is made
@@ -116,7 +117,7 @@ type settings struct {
 func newSettings(sdkAppID int, opts []Option) (settings, error) {
 	s := settings{
 		given: map[string]bool{}, replicas: 1, maxBytes: 1 << 30, maxAge: 7 * 24 * time.Hour, duplicate: 2 * time.Minute, lease: 3 * time.Second, delay: time.Second,
-		store: 30 * time.Second, reserve: reserve,
+		store: 30 * time.Second, patience: 10 * time.Minute, reserve: reserve,
 		logger: slog.New(slog.DiscardHandler),
 	}
 	for _, option := range opts {

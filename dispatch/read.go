@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -10,6 +11,9 @@ import (
 
 var (
 	errGap = errors.New("messages did not arrive")
+
+	// errUnread says that the server has messages and cannot read them, which may pass.
+	errUnread = errors.New("the server has messages that it cannot read at the moment: see its log, and whether it may open more files")
 
 	// errChanged says that the stream is not the one that was read so far: it was deleted and made again, or has lost its end.
 	errChanged = errors.New("the stream has been replaced or has lost its end")
@@ -28,6 +32,7 @@ type reader struct {
 	last    position  // what was read last
 	feed    chan<- *message
 	logged  time.Time // when it last said that it starts over
+	unread  time.Time // since when messages cannot be read although the stream has them; zero: they can
 }
 
 // read reads until ctx ends or the stream turns out to be another one.
@@ -66,7 +71,9 @@ func (r *reader) readOn(ctx context.Context) error {
 	if err := r.checkStream(ctx); err != nil {
 		return err
 	}
-	r.queue.idle.Store(nil)
+	if r.unread.IsZero() {
+		r.queue.idle.Store(nil)
+	}
 	for expected := uint64(1); ; {
 		m, err := nextMessage(ctx, messages, expected)
 		switch {
@@ -74,6 +81,8 @@ func (r *reader) readOn(ctx context.Context) error {
 			err = r.checkTail(ctx)
 		case err == nil:
 			expected++
+			r.unread = time.Time{}
+			r.queue.idle.Store(nil)
 			err = r.take(ctx, m)
 		}
 		if err != nil {
@@ -115,6 +124,9 @@ func (r *reader) take(ctx context.Context, m *message) error {
 // takeMissing looks for what the consumer has left out, up to a sequence.
 func (r *reader) takeMissing(ctx context.Context, to uint64) error {
 	found, err := r.queue.missing(ctx, r.next, to)
+	if err == nil && slices.ContainsFunc(found, func(m *message) bool { return m.unproven }) {
+		err = r.mayPass()
+	}
 	if err != nil {
 		return err
 	}
@@ -122,6 +134,24 @@ func (r *reader) takeMissing(ctx context.Context, to uint64) error {
 		if err := r.pass(ctx, m); err != nil {
 			return err
 		}
+	}
+	r.queue.idle.Store(nil)
+	return nil
+}
+
+// mayPass returns nil once messages that cannot be read count as lost. The server says of them what it says of those that are not there,
+// whatever its reason is, such as too many open files.
+func (r *reader) mayPass() error {
+	patience := r.queue.settings.patience
+	if r.queue.embedded { // its files can be opened, so that no other reason is left than damage
+		patience /= 10
+	}
+	err := r.queue.disk.cannotOpen(r.queue.name)
+	if r.unread.IsZero() || err != nil {
+		r.unread = time.Now()
+	}
+	if err != nil || time.Since(r.unread) < patience {
+		return errors.Join(errUnread, err)
 	}
 	return nil
 }

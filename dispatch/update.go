@@ -34,6 +34,8 @@ type message struct {
 	total   int       // updates
 	open    int       // updates that are not settled
 	updates []update
+
+	unproven bool // it is missing although the stream has it, as far as the server says
 }
 
 // readMessage decodes a message. What is not a list of updates becomes a dead letter later, since nothing is dropped.

@@ -132,3 +132,71 @@ func TestHurriedCallersOfTheFallback(t *testing.T) {
 		waits.Wait()
 	})
 }
+
+// TestIdleConnectionsThatDieSilently: each question took one of them, and its whole time, until none was left.
+func TestIdleConnectionsThatDieSilently(t *testing.T) {
+	t.Parallel()
+	target := startRedis(t).addr
+	var dead atomic.Bool // the connections that there are
+	var mu sync.Mutex
+	all := map[net.Conn]bool{}
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for conn := range all {
+			_ = conn.Close()
+		}
+	})
+	forward := func(to, from net.Conn, old bool) {
+		buffer := make([]byte, 4096)
+		for {
+			n, err := from.Read(buffer)
+			if err != nil {
+				return
+			}
+			if !old || !dead.Load() {
+				_, _ = to.Write(buffer[:n])
+			}
+		}
+	}
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", target) //nolint:noctx // as above
+			if err != nil {
+				_ = near.Close()
+				return
+			}
+			mu.Lock()
+			all[near], all[far] = true, true
+			mu.Unlock()
+			old := !dead.Load()
+			go forward(far, near, old)
+			go forward(near, far, old)
+		}
+	}()
+	rdb := newClient(listener.Addr().String())
+	t.Cleanup(func() { _ = rdb.Close() })
+	var warm sync.WaitGroup
+	for range 20 {
+		warm.Go(func() { rdb.BLPop(t.Context(), time.Second, "none") })
+	}
+	warm.Wait()
+	require.GreaterOrEqual(t, rdb.PoolStats().IdleConns, uint32(15))
+	l := newLimiter(t, rdb)
+	require.NoError(t, l.Wait(t.Context()))
+
+	dead.Store(true)
+	began := time.Now()
+	require.Error(t, l.Wait(t.Context()))
+	for l.Wait(t.Context()) != nil {
+		time.Sleep(20 * time.Millisecond)
+	}
+	assert.Less(t, time.Since(began), 10*time.Second, "as long as go-redis reads, and a little more")
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -226,6 +227,7 @@ func (l *Limiter) dialIfSlow(ctx context.Context) (dialed <-chan error, stop fun
 
 // silence says why Redis has not answered in time.
 func (l *Limiter) silence(dialed <-chan error) error {
+	l.useIdle()
 	select {
 	case err := <-dialed:
 		if err != nil {
@@ -237,6 +239,38 @@ func (l *Limiter) silence(dialed <-chan error) error {
 		}
 	}
 	return fmt.Errorf("no answer within %v", l.timeout)
+}
+
+// useIdle asks over each idle connection, when Redis has just become silent: those that have died silently are closed when the timeout of
+// go-redis ends, and the next question gets a new one. Otherwise each question would find another of them, and take its whole time.
+func (l *Limiter) useIdle() {
+	client, ok := l.rdb.(interface {
+		Options() *redis.Options
+		PoolStats() *redis.PoolStats
+	})
+	l.mu.Lock()
+	first := l.down == nil && !l.usingIdle
+	l.usingIdle = l.usingIdle || ok && first
+	l.mu.Unlock()
+	if !ok || !first {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
+	args := l.arguments(request{calls: 1, patience: noSlot})
+	var all sync.WaitGroup
+	for range client.PoolStats().IdleConns {
+		all.Go(func() {
+			defer func() { _ = recover() }() // of a hook of the client; the next question panics in the caller's goroutine
+			_, _ = l.run(ctx, args)
+		})
+	}
+	go func() {
+		all.Wait()
+		cancel()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.usingIdle = false
+	}()
 }
 
 func (l *Limiter) arguments(r request) []any {

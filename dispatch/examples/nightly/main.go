@@ -43,7 +43,7 @@ func main() {
 }
 
 func run(ctx context.Context) (rejected int, err error) {
-	client, err := newClient()
+	client, err := newClient(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -58,8 +58,8 @@ func run(ctx context.Context) (rejected int, err error) {
 // grace is how long requests in flight may take once ctx has ended.
 const grace = 10 * time.Second
 
-// send sends the users after the last one that an earlier run has settled. When ctx ends it reads no more of them, and
-// waits for the requests in flight.
+// send sends the users after the last one that an earlier run has settled. When ctx ends it reads no more of them and, with a client of
+// newClient, sends nothing more: it waits for the requests in flight.
 func send(ctx context.Context, db *sql.DB, client *timpush.Client) (rejected int, err error) {
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -73,7 +73,7 @@ func send(ctx context.Context, db *sql.DB, client *timpush.Client) (rejected int
 	for batch, err := range client.SetAttrSeq(sending, customers(ctx, db, p.after)) {
 		rejected += batch.Rejected
 		if partial, ok := errors.AsType[*timpush.PartialError](err); ok {
-			report(partial) // these users are not done, and the stream goes on
+			report(ctx, partial) // these users are not done, and the stream goes on
 		} else if err != nil {
 			early = err // a *sourceError, or the reason for which the stream has ended
 		}
@@ -84,12 +84,43 @@ func send(ctx context.Context, db *sql.DB, client *timpush.Client) (rejected int
 	return rejected, p.end(context.WithoutCancel(ctx), early)
 }
 
-// report logs users that are not done. Their attributes stay out of the log.
-func report(partial *timpush.PartialError) {
+// report logs users that are not done, except those that are left for the next run since ctx has ended. Their attributes stay out of the log.
+func report(ctx context.Context, partial *timpush.PartialError) {
 	for user := range partial.Users() {
-		slog.Warn("user is not done", "account", user.ToAccount, "outcome", user.Outcome, "error", user.Err)
+		if ctx.Err() == nil || user.Outcome != timpush.NotSent {
+			slog.Warn("user is not done", "account", user.ToAccount, "outcome", user.Outcome, "error", user.Err)
+		}
 	}
 }
+
+// untilStopped lets no request through once the program is to stop: a stream has read thousands of users ahead.
+type untilStopped struct {
+	limiter timpush.Limiter
+	stopped <-chan struct{}
+}
+
+// Wait waits for the limiter. Its error costs a request an attempt, so that soon all that wait are not sent.
+func (l untilStopped) Wait(ctx context.Context) error {
+	if err := l.isStopped(); err != nil {
+		return err
+	}
+	if err := l.limiter.Wait(ctx); err != nil {
+		return err
+	}
+	return l.isStopped()
+}
+
+func (l untilStopped) isStopped() error {
+	select {
+	case <-l.stopped:
+		return errors.New("the program is to stop")
+	default:
+		return nil
+	}
+}
+
+// Behind lets the client find the limiter, at whose rate requests leave that have waited for their first connection.
+func (l untilStopped) Behind() timpush.Limiter { return l.limiter }
 
 // sourceError is an error of the database. Its type tells it from those of the push service.
 type sourceError struct{ error }
@@ -123,7 +154,7 @@ func customers(ctx context.Context, db *sql.DB, after string) iter.Seq2[timpush.
 	}
 }
 
-func newClient() (*timpush.Client, error) {
+func newClient(ctx context.Context) (*timpush.Client, error) {
 	id, err := strconv.Atoi(os.Getenv("TIMPUSH_SDKAPPID"))
 	if err != nil {
 		return nil, errors.New("TIMPUSH_SDKAPPID is not the number that the console shows")
@@ -132,7 +163,7 @@ func newClient() (*timpush.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	var options []timpush.Option
+	options := []timpush.Option{timpush.WithLimiter(untilStopped{timpush.NewLimiter(97.5), ctx.Done()})} // the limit that a client has by default
 	if base := os.Getenv("TIMPUSH_BASE_URL"); base != "" {
 		options = append(options, timpush.WithBaseURL(base))
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -106,11 +107,15 @@ func stopped(t *testing.T, db *sql.DB, address string) {
 			close(enough)
 		}
 	})
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.Delay(time.Second, timpushtest.Fault{}) })
 	first := start(t, address, fake)
 	<-enough
 	require.NoError(t, first.Process.Signal(os.Interrupt))
 	require.Equal(t, 3, first.ended(t), "%s", &first.log)
+	fake.Handle(nil)
+	assert.Less(t, sent.Load(), int64(2*10+32), "what was read ahead is not sent after the signal")
 	assert.Contains(t, first.log.String(), "ended early")
+	assert.NotContains(t, first.log.String(), "user is not done", "those are for the next run")
 	at := left(t, db)
 	require.Greater(t, at, "u000149")
 	assert.Less(t, fake.NumAccounts(), customersOfTest)

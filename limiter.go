@@ -26,6 +26,9 @@ const defaultShare = 0.975
 // The quota belongs to the app, so all clients of one app should share one Limiter. A Limiter that gives up because
 // ctx ends too soon should return an error that matches context.DeadlineExceeded; any other error while ctx has not
 // ended costs one attempt. Wait is called concurrently. Its ctx ends also when a throttle code comes: then Wait is called again, after the pause.
+//
+// A Limiter around one of [NewLimiter] should have a method Behind() Limiter that returns that: it also keeps its rate where calls have waited
+// for their connections, and would otherwise leave together.
 type Limiter interface {
 	Wait(ctx context.Context) error
 }

@@ -119,7 +119,7 @@ func (l untilStopped) isStopped() error {
 	}
 }
 
-// Behind lets the client find the limiter, at whose rate requests leave that have waited for their first connection.
+// Behind returns the limiter, which also keeps its rate where requests have waited for their connections.
 func (l untilStopped) Behind() timpush.Limiter { return l.limiter }
 
 // sourceError is an error of the database. Its type tells it from those of the push service.
@@ -163,7 +163,8 @@ func newClient(ctx context.Context) (*timpush.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []timpush.Option{timpush.WithLimiter(untilStopped{timpush.NewLimiter(97.5), ctx.Done()})} // the limit that a client has by default
+	limiter := timpush.NewLimiter(0.975 * timpush.DefaultQPS) // as a client has by itself
+	options := []timpush.Option{timpush.WithLimiter(untilStopped{limiter, ctx.Done()})}
 	if base := os.Getenv("TIMPUSH_BASE_URL"); base != "" {
 		options = append(options, timpush.WithBaseURL(base))
 	}

@@ -3,6 +3,7 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,4 +53,27 @@ func TestMessagesThatCannotBeReadForAWhile(t *testing.T) {
 			require.NoError(t, q.Close())
 		})
 	}
+}
+
+// TestDamageBeforeWhatCanBeRead: the consumer leaves a message of a server out that is damaged, and goes on. Since others came, the time
+// after which it counts as damaged began again and again, and none of them was sent.
+func TestDamageBeforeWhatCanBeRead(t *testing.T) {
+	t.Parallel()
+	fake, dir := timpushtest.Start(t), t.TempDir()
+	q := open(t, dir, quick)
+	storeMessages(t, q, 0, 30)
+	require.NoError(t, q.Close())
+	path := blocks(t, dir, streamName)[0]
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	data[bytes.Index(data, []byte("user15"))] ^= 1
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+
+	js, _ := startServer(t, dir)
+	q = openOn(t, js, dispatch.WithPatience(time.Second))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), 29)
+	assert.Equal(t, 1, stats(t, q).Lost)
+	assert.Empty(t, stats(t, q).Paused)
 }

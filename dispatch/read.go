@@ -49,7 +49,11 @@ func (r *reader) read(ctx context.Context) error {
 				r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", err)
 			}
 		}
-		if !sleep(ctx, 100*time.Millisecond) {
+		pause := 100 * time.Millisecond
+		if !r.unread.IsZero() { // for minutes, in which no more than maxConsumers may be left over
+			pause = r.queue.settings.patience / 100
+		}
+		if !sleep(ctx, pause) {
 			return ctx.Err()
 		}
 	}

@@ -49,7 +49,11 @@ func (r *reader) read(ctx context.Context) error {
 				r.queue.settings.logger.WarnContext(ctx, "dispatch: reading starts over", "error", err)
 			}
 		}
-		if !sleep(ctx, 100*time.Millisecond) {
+		pause := 100 * time.Millisecond
+		if !r.unread.IsZero() { // for minutes, in which no more than maxConsumers may be left over
+			pause = r.queue.settings.patience / 100
+		}
+		if !sleep(ctx, pause) {
 			return ctx.Err()
 		}
 	}
@@ -81,8 +85,6 @@ func (r *reader) readOn(ctx context.Context) error {
 			err = r.checkTail(ctx)
 		case err == nil:
 			expected++
-			r.unread = time.Time{}
-			r.queue.idle.Store(nil)
 			err = r.take(ctx, m)
 		}
 		if err != nil {
@@ -135,7 +137,6 @@ func (r *reader) takeMissing(ctx context.Context, to uint64) error {
 			return err
 		}
 	}
-	r.queue.idle.Store(nil)
 	return nil
 }
 
@@ -163,18 +164,31 @@ func (r *reader) pass(ctx context.Context, m *message) error {
 		if m.lost == 0 {
 			r.last = position{m.seq, m.at}
 		}
+		if !m.unproven { // what cannot be read right behind it needs no time of its own
+			r.goesOn()
+		}
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
+// goesOn says that nothing is in the way.
+func (r *reader) goesOn() {
+	r.unread = time.Time{}
+	r.queue.idle.Store(nil)
+}
+
 // checkTail reads what is stored and was not delivered: a consumer leaves out messages that are damaged, and a damaged block may
 // keep it from going on.
 func (r *reader) checkTail(ctx context.Context) error {
 	info, err := r.queue.info(ctx, r.queue.stream)
-	if err != nil || info.State.LastSeq < r.next {
+	if err != nil {
 		return err
+	}
+	if info.State.LastSeq < r.next {
+		r.goesOn()
+		return nil
 	}
 	return r.takeMissing(ctx, min(info.State.LastSeq, r.next+1000))
 }

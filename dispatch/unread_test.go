@@ -3,6 +3,7 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,4 +53,45 @@ func TestMessagesThatCannotBeReadForAWhile(t *testing.T) {
 			require.NoError(t, q.Close())
 		})
 	}
+}
+
+// TestDamageBeforeWhatCanBeRead: the consumer leaves a message of a server out that is damaged, and goes on. Since others came, the time
+// after which it counts as damaged began again and again, and none of them was sent.
+func TestDamageBeforeWhatCanBeRead(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), oneDamaged(t, dispatch.WithPatience(time.Second))
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Len(t, fake.Accounts(), 29)
+	assert.Equal(t, 1, stats(t, q).Lost)
+	assert.Empty(t, stats(t, q).Paused)
+}
+
+// TestFewConsumersWhileNothingCanBeRead: each try leaves one over for a minute. There were hundreds.
+func TestFewConsumersWhileNothingCanBeRead(t *testing.T) {
+	t.Parallel()
+	q := oneDamaged(t)
+	run(t, q, quickClient(timpushtest.Start(t)))
+	eventually(t, "it is reported", func() bool { return strings.Contains(stats(t, q).Paused, "cannot read") })
+	time.Sleep(3 * time.Second)
+	js, _ := q.JetStream()
+	stream, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, stream.CachedInfo().State.Consumers, 2)
+}
+
+// oneDamaged returns a queue of 30 messages on a server, one of which is damaged.
+func oneDamaged(t *testing.T, opts ...dispatch.Option) *dispatch.Queue {
+	t.Helper()
+	dir := t.TempDir()
+	q := open(t, dir, quick)
+	storeMessages(t, q, 0, 30)
+	require.NoError(t, q.Close())
+	path := blocks(t, dir, streamName)[0]
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	data[bytes.Index(data, []byte("user15"))] ^= 1
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	js, _ := startServer(t, dir)
+	return openOn(t, js, opts...)
 }

@@ -45,7 +45,7 @@
 //     on the same disk. A server of your own that cannot write has to be restarted; the error of SetAttr and [Stats].Paused name it.
 //   - A server may open no more files, or cannot read its data for another reason that passes: nothing behind what it cannot read is sent
 //     until it can, and [Stats].Paused says so. It counts as damaged after a minute in which OpenEmbedded could open the files, or after
-//     ten minutes with a server of your own, which does not tell the reason.
+//     ten minutes with a server of your own, which does not tell the reason: each damaged place takes that long.
 //   - Stored data is damaged: with OpenEmbedded every acknowledged message that cannot be sent is counted. On servers of your own
 //     all are, except messages at the end of the stream that no dispatcher had read before the server lost them. Where a server
 //     has lost the end of the stream or the record in the bucket, settled updates may be sent again from the rest.

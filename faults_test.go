@@ -211,6 +211,28 @@ func TestSlowLimiterWithDeadlinesAfterSlowAnswers(t *testing.T) {
 	})
 }
 
+// TestSlowAnswersOfMoreCallsThanSlots: also where all requests in flight are answered at about the same time, and then none for long, the calls
+// that wait for their places leave the time for an answer.
+func TestSlowAnswersOfMoreCallsThanSlots(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := client(fake(t, timpushtest.WithLatency(8*time.Second, 0)), timpush.WithMaxInFlight(10))
+		var done atomic.Int64
+		var callers sync.WaitGroup
+		for i := range 1200 {
+			callers.Go(func() {
+				time.Sleep(time.Duration(i) * 50 * time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				if _, err := c.SetAttr(ctx, someUsers(1)); err == nil {
+					done.Add(1)
+				}
+			})
+		}
+		callers.Wait()
+		assert.Greater(t, done.Load(), int64(50), "of 80 that have places within a minute")
+	})
+}
+
 // callsWithDeadlines calls for ten seconds, with 400 ms for each call, and returns how many had each outcome.
 func callsWithDeadlines(t *testing.T, c *timpush.Client, perSecond int) map[timpush.Outcome]int {
 	t.Helper()

@@ -486,11 +486,13 @@ func TestValuesStayOutOfErrors(t *testing.T) {
 	})
 }
 
-// TestPartsOfValuesStayOutOfErrors: a server that says of a value that it is too long may show its beginning.
+// TestPartsOfValuesStayOutOfErrors: a server that says of a value that it is too long may show its beginning, also if another value stands in it.
 func TestPartsOfValuesStayOutOfErrors(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		user := userIn("Frankfurt-am-Main-12345", "Frankfurt am Main, Zeil 106, 4. Stock Müller")
 		user.Attrs["home"] = "Zeil 10, Offenbach am Main"
+		user.Attrs["name"] = "Müller"
+		user.Attrs["code"], user.Attrs["work"] = "60313", "Zeil 106, 60313 Frankfurt"
 		for info, want := range map[string]string{
 			`value Frankfurt am Main, Ze... is too long`:           `value REDACTED... is too long`,
 			`wrong: ...106, 4. Stock M\\u00fcller, see the manual`: `wrong: ...REDACTED, see the manual`,
@@ -498,6 +500,7 @@ func TestPartsOfValuesStayOutOfErrors(t *testing.T) {
 			`value Frankfurt%20am%20Main%2C%20Z`:                   `value REDACTED`,
 			`Frankfurt-am-Main-12345 does not live in Frankfurt`:   `Frankfurt-am-Main-12345 does not live in Frankfurt`,
 			`value Zeil+10%2C+Offenbach+am+Main is too long`:       `value REDACTED is too long`,
+			`value Zeil 106, 60313 Frank... is too long`:           `value REDACTED... is too long`,
 		} {
 			c := newClient(t, through(answering(fmt.Sprintf(`{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":"%s"}`, info))))
 			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{user})

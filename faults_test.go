@@ -486,7 +486,8 @@ func TestValuesStayOutOfErrors(t *testing.T) {
 	})
 }
 
-// TestPartsOfValuesStayOutOfErrors: a server that says of a value that it is too long may show its beginning, also if another value stands in it.
+// TestPartsOfValuesStayOutOfErrors: a server that says of a value that it is too long may show its beginning, also if another value stands in it;
+// and one may write a value in several ways.
 func TestPartsOfValuesStayOutOfErrors(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		user := userIn("Frankfurt-am-Main-12345", "Frankfurt am Main, Zeil 106, 4. Stock Müller")
@@ -501,6 +502,7 @@ func TestPartsOfValuesStayOutOfErrors(t *testing.T) {
 			`Frankfurt-am-Main-12345 does not live in Frankfurt`:   `Frankfurt-am-Main-12345 does not live in Frankfurt`,
 			`value Zeil+10%2C+Offenbach+am+Main is too long`:       `value REDACTED is too long`,
 			`value Zeil 106, 60313 Frank... is too long`:           `value REDACTED... is too long`,
+			`wrong: M\\303\\274ller, in name=M%C3%BCller`:          `wrong: REDACTED, in name=REDACTED`,
 		} {
 			c := newClient(t, through(answering(fmt.Sprintf(`{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":"%s"}`, info))))
 			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{user})

@@ -43,14 +43,14 @@ func (s *sent) text(text string) string {
 	return undoing(s.redactShort(text), s.redactShort)
 }
 
-// undoing returns a text without the escapes in which redact finds something, if there are such.
+// undoing returns a text without the escapes in which redact finds something, if there are such, of one kind after the other.
 func undoing(text string, redact func(string) string) string {
 	for undone := range withoutEscapes(text) {
 		if undone == text {
 			continue
 		}
 		if clean := redact(undone); clean != undone {
-			return clean
+			return undoing(clean, redact)
 		}
 	}
 	return text

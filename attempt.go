@@ -138,19 +138,20 @@ func (s *sender) waitLimiter(ctx, interruption context.Context, accounts int) (i
 // answerTime is how long an answer takes, about.
 type answerTime struct {
 	about atomic.Int64 // in nanoseconds
-	last  atomic.Int64 // when one came, in nanoseconds of Unix time
+	last  atomic.Int64 // when a request ended, with or without one, in nanoseconds of Unix time
 }
 
-// answerTimeLife is how long it is known without another answer: if those that once took long kept all calls from being sent, none would
-// show how long they take now.
+// answerTimeLife is how much longer than an answer takes it is known while no request ends: if those that once took long kept all calls from
+// being sent, none would show how long they take now.
 const answerTimeLife = 5 * time.Second
 
 // load returns 0 if it is not known.
 func (a *answerTime) load() time.Duration {
-	if time.Since(time.Unix(0, a.last.Load())) > answerTimeLife {
+	about := time.Duration(a.about.Load())
+	if time.Since(time.Unix(0, a.last.Load())) > about+answerTimeLife {
 		return 0
 	}
-	return time.Duration(a.about.Load())
+	return about
 }
 
 func (a *answerTime) took(d time.Duration) {
@@ -167,6 +168,7 @@ func (a *answerTime) takesLonger(d time.Duration) {
 	if d > a.load() {
 		a.took(d)
 	}
+	a.last.Store(time.Now().UnixNano())
 }
 
 // leaveTime returns a context for waits that leave the time for an answer: else, where more calls come than can be sent, each would be sent just

@@ -211,6 +211,28 @@ func TestSlowLimiterWithDeadlinesAfterSlowAnswers(t *testing.T) {
 	})
 }
 
+// TestSlowAnswersOfMoreCallsThanSlots: also where all requests in flight are answered at about the same time, and then none for long, the calls
+// that wait for their places leave the time for an answer.
+func TestSlowAnswersOfMoreCallsThanSlots(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		c := client(fake(t, timpushtest.WithLatency(8*time.Second, 0)), timpush.WithMaxInFlight(10))
+		var done atomic.Int64
+		var callers sync.WaitGroup
+		for i := range 1200 {
+			callers.Go(func() {
+				time.Sleep(time.Duration(i) * 50 * time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				if _, err := c.SetAttr(ctx, someUsers(1)); err == nil {
+					done.Add(1)
+				}
+			})
+		}
+		callers.Wait()
+		assert.Greater(t, done.Load(), int64(50), "of 80 that have places within a minute")
+	})
+}
+
 // callsWithDeadlines calls for ten seconds, with 400 ms for each call, and returns how many had each outcome.
 func callsWithDeadlines(t *testing.T, c *timpush.Client, perSecond int) map[timpush.Outcome]int {
 	t.Helper()
@@ -464,11 +486,14 @@ func TestValuesStayOutOfErrors(t *testing.T) {
 	})
 }
 
-// TestPartsOfValuesStayOutOfErrors: a server that says of a value that it is too long may show its beginning.
+// TestPartsOfValuesStayOutOfErrors: a server that says of a value that it is too long may show its beginning, also if another value stands in it;
+// and one may write a value in several ways.
 func TestPartsOfValuesStayOutOfErrors(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		user := userIn("Frankfurt-am-Main-12345", "Frankfurt am Main, Zeil 106, 4. Stock Müller")
 		user.Attrs["home"] = "Zeil 10, Offenbach am Main"
+		user.Attrs["name"] = "Müller"
+		user.Attrs["code"], user.Attrs["work"] = "60313", "Zeil 106, 60313 Frankfurt"
 		for info, want := range map[string]string{
 			`value Frankfurt am Main, Ze... is too long`:           `value REDACTED... is too long`,
 			`wrong: ...106, 4. Stock M\\u00fcller, see the manual`: `wrong: ...REDACTED, see the manual`,
@@ -476,6 +501,8 @@ func TestPartsOfValuesStayOutOfErrors(t *testing.T) {
 			`value Frankfurt%20am%20Main%2C%20Z`:                   `value REDACTED`,
 			`Frankfurt-am-Main-12345 does not live in Frankfurt`:   `Frankfurt-am-Main-12345 does not live in Frankfurt`,
 			`value Zeil+10%2C+Offenbach+am+Main is too long`:       `value REDACTED is too long`,
+			`value Zeil 106, 60313 Frank... is too long`:           `value REDACTED... is too long`,
+			`wrong: M\\303\\274ller, in name=M%C3%BCller`:          `wrong: REDACTED, in name=REDACTED`,
 		} {
 			c := newClient(t, through(answering(fmt.Sprintf(`{"ActionStatus":"FAIL","ErrorCode":90033,"ErrorInfo":"%s"}`, info))))
 			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{user})

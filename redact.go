@@ -35,33 +35,40 @@ type sent struct {
 	parts    parts    // of the personal texts
 }
 
-// text redacts what was sent in a text of the server or of a transport: first all of it, and then the parts that are left of values, which
-// a server may abbreviate.
+// text redacts what was sent in a text of the server or of a transport: first long values, then the parts that are left of them, which a server
+// may abbreviate, and then short values, which may stand in such parts.
 func (s *sent) text(text string) string {
 	text = undoing(redactUserInfo(s.redact(plain(text))), s.redact)
-	return undoing(s.parts.redact(text), s.parts.redact)
+	text = undoing(s.parts.redact(text), s.parts.redact)
+	return undoing(s.redactShort(text), s.redactShort)
 }
 
-// undoing returns a text without the escapes in which redact finds something, if there are such.
+// undoing returns a text without the escapes in which redact finds something, if there are such, of one kind after the other.
 func undoing(text string, redact func(string) string) string {
 	for undone := range withoutEscapes(text) {
 		if undone == text {
 			continue
 		}
 		if clean := redact(undone); clean != undone {
-			return clean
+			return undoing(clean, redact)
 		}
 	}
 	return text
 }
 
-func (s *sent) redact(text string) string {
-	text = redactUserSig(text, s.usersig)
+func (s *sent) redact(text string) string { return s.values(redactUserSig(text, s.usersig), false) }
+
+func (s *sent) redactShort(text string) string { return s.values(text, true) }
+
+// values redacts the short values, or the long ones.
+func (s *sent) values(text string, short bool) string {
 	if text == "" || s.impersonal {
 		return text
 	}
 	for _, value := range s.personalTexts() {
-		text = strings.ReplaceAll(text, value, redacted)
+		if short == (len(value) < shortestPart) {
+			text = strings.ReplaceAll(text, value, redacted)
+		}
 	}
 	return text
 }

@@ -148,7 +148,7 @@ const answerTimeLife = 5 * time.Second
 // load returns 0 if it is not known.
 func (a *answerTime) load() time.Duration {
 	about := time.Duration(a.about.Load())
-	if time.Since(time.Unix(0, a.last.Load())) > about+answerTimeLife {
+	if time.Since(time.Unix(0, a.last.Load())).Abs() > about+answerTimeLife { // the clock may have been set back
 		return 0
 	}
 	return about

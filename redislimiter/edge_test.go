@@ -136,52 +136,8 @@ func TestHurriedCallersOfTheFallback(t *testing.T) {
 // TestIdleConnectionsThatDieSilently: each question took one of them, and its whole time, until none was left.
 func TestIdleConnectionsThatDieSilently(t *testing.T) {
 	t.Parallel()
-	target := startRedis(t).addr
-	var dead atomic.Bool // the connections that there are
-	var mu sync.Mutex
-	all := map[net.Conn]bool{}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_ = listener.Close()
-		mu.Lock()
-		defer mu.Unlock()
-		for conn := range all {
-			_ = conn.Close()
-		}
-	})
-	forward := func(to, from net.Conn, old bool) {
-		buffer := make([]byte, 4096)
-		for {
-			n, err := from.Read(buffer)
-			if err != nil {
-				return
-			}
-			if !old || !dead.Load() {
-				_, _ = to.Write(buffer[:n])
-			}
-		}
-	}
-	go func() {
-		for {
-			near, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			far, err := net.Dial("tcp", target) //nolint:noctx // as above
-			if err != nil {
-				_ = near.Close()
-				return
-			}
-			mu.Lock()
-			all[near], all[far] = true, true
-			mu.Unlock()
-			old := !dead.Load()
-			go forward(far, near, old)
-			go forward(near, far, old)
-		}
-	}()
-	rdb := newClient(listener.Addr().String())
+	p := startProxy(t, startRedis(t).addr, 0, 0)
+	rdb := newClient(p.addr)
 	t.Cleanup(func() { _ = rdb.Close() })
 	var warm sync.WaitGroup
 	for range 20 {
@@ -192,7 +148,7 @@ func TestIdleConnectionsThatDieSilently(t *testing.T) {
 	l := newLimiter(t, rdb)
 	require.NoError(t, l.Wait(t.Context()))
 
-	dead.Store(true)
+	p.letConnectionsDie()
 	began := time.Now()
 	require.Error(t, l.Wait(t.Context()))
 	for l.Wait(t.Context()) != nil {

@@ -3,6 +3,7 @@ package redislimiter_test
 import (
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 type proxy struct {
 	addr, target string
 	trip         time.Duration
-	jitter       float64 // of each way
+	jitter       float64      // of each way
+	deaths       atomic.Int64 // how often the connections have died
 }
 
 func startProxy(t testing.TB, target string, trip time.Duration, jitter float64) *proxy {
@@ -21,7 +23,7 @@ func startProxy(t testing.TB, target string, trip time.Duration, jitter float64)
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
-	p := &proxy{l.Addr().String(), target, trip, jitter}
+	p := &proxy{addr: l.Addr().String(), target: target, trip: trip, jitter: jitter}
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -34,14 +36,18 @@ func startProxy(t testing.TB, target string, trip time.Duration, jitter float64)
 	return p
 }
 
+// letConnectionsDie forwards nothing more on the connections that there are, and does not close them.
+func (p *proxy) letConnectionsDie() { p.deaths.Add(1) }
+
 func (p *proxy) serve(client net.Conn) {
 	server, err := net.Dial("tcp", p.target) //nolint:noctx // a numeric loopback address never waits
 	if err != nil {
 		_ = client.Close()
 		return
 	}
-	go p.forward(server, client)
-	p.forward(client, server)
+	deaths := p.deaths.Load()
+	go p.forward(server, client, deaths)
+	p.forward(client, server, deaths)
 }
 
 type delayed struct {
@@ -49,13 +55,16 @@ type delayed struct {
 	at   time.Time
 }
 
-// forward copies one way of a connection, in order.
-func (p *proxy) forward(to, from net.Conn) {
+// forward copies one way of a connection, in order, until it dies.
+func (p *proxy) forward(to, from net.Conn, deaths int64) {
 	chunks := make(chan delayed, 1024)
 	go func() {
 		defer func() { _ = to.Close() }()
 		for c := range chunks {
 			time.Sleep(time.Until(c.at))
+			if p.deaths.Load() > deaths {
+				continue
+			}
 			if _, err := to.Write(c.data); err != nil {
 				_ = from.Close()
 			}

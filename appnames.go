@@ -47,10 +47,10 @@ func (a *appNames) get(ctx context.Context, life time.Duration, hurry bool) (*kn
 	began := time.Now()
 	for {
 		names, read, mine, err := a.next(began, life, hurry)
-		switch {
-		case names != nil || err != nil:
+		if names != nil || err != nil {
 			return names, err
-		case mine:
+		}
+		if mine {
 			if err := a.read(ctx, read, hurry); err != nil {
 				return nil, err
 			}

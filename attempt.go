@@ -172,7 +172,7 @@ func (a *answerTime) takesLonger(d time.Duration) {
 }
 
 // leaveTime returns a context for waits that leave the time for an answer: else, where more calls come than can be sent, each would be sent just
-// before its deadline, and none would be Done. At most half of what is left after the shortest wait that there can be is kept for that.
+// before its deadline, and none would be Done. The wait takes at least shortest; of the time beyond that, at most half is left for the answer.
 func (a *answerTime) leaveTime(ctx context.Context, shortest time.Duration) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

@@ -1045,7 +1045,7 @@ func TestBackupHostWithinTheDeadline(t *testing.T) {
 	}
 }
 
-// TestNoBackupHost: without the option nothing goes elsewhere.
+// TestSlowAnswerWithABackupHost: a host that takes long to answer is no host that cannot be reached.
 func TestSlowAnswerWithABackupHost(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		c := newClient(t, timpush.WithBackupHost(), through(func(r *http.Request) (*http.Response, error) {
@@ -1063,6 +1063,7 @@ func TestSlowAnswerWithABackupHost(t *testing.T) {
 	})
 }
 
+// TestNoBackupHost: without the option nothing goes elsewhere.
 func TestNoBackupHost(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		c := newClient(t, through(func(r *http.Request) (*http.Response, error) {

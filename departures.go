@@ -18,7 +18,7 @@ type counted struct {
 	n  int
 }
 
-// wait returns when there is room for n more. More than there can be have room once there are no others.
+// wait returns when there is room for n more, or nothing else if n is more than there can be.
 func (w *window) wait(ctx context.Context, n int) error {
 	room := w.most - n
 	for _, call := range w.calls {
@@ -39,8 +39,8 @@ func (w *window) wait(ctx context.Context, n int) error {
 
 func (w *window) add(n int) { w.calls = append(w.calls, counted{time.Now(), n}) }
 
-// departures bounds the calls of a Limiter that leave within a span, now that they have their connections: where that takes long, as at first,
-// many calls have waited for it, and would leave together, in addition to those that are let through then.
+// departures bounds the calls of a Limiter that leave within a span of time, once they have their connections. Where connecting takes long, as at
+// first, many calls wait for that, and would leave together, in addition to those that are let through then.
 type departures struct {
 	next  chan struct{} // taken by the one that leaves next, who alone uses the following
 	calls window
@@ -50,7 +50,7 @@ func newDepartures(span time.Duration, most int) departures {
 	return departures{next: make(chan struct{}, 1), calls: window{span: span, most: most}}
 }
 
-// wait returns when a call that counts as n could leave, after those that wait for that now: with its connection it would wait too.
+// wait returns when a call that counts as n could leave if it had its connection: those that have theirs and wait go first.
 func (d *departures) wait(ctx context.Context, n int) error {
 	if err := takeLock(ctx, d.next); err != nil {
 		return err

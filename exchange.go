@@ -158,8 +158,8 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 
 // watch returns a context in which the standard transport, or one around it, tells about its connections.
 func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
-	x.trace.GetConn = func(string) { x.asked.Store(true) }
 	quota := x.command.quota
+	x.trace.GetConn = func(string) { x.asked.Store(true) }
 	x.trace.GotConn = func(got httptrace.GotConnInfo) {
 		x.used.Store(true)
 		http2 := overHTTP2(got.Conn)

@@ -1058,7 +1058,7 @@ func TestLongestValueIsRedactedFirst(t *testing.T) {
 	})
 }
 
-// TestSlowConnectionsKeepTheQuotaOfRecipients: nor do pushes.
+// TestSlowConnectionsKeepTheQuotaOfRecipients: pushes that have waited for their connections do not leave together.
 func TestSlowConnectionsKeepTheQuotaOfRecipients(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		try := func(dialing time.Duration, size int, opts ...timpush.Option) {

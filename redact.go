@@ -43,7 +43,7 @@ func (s *sent) text(text string) string {
 	return undoing(s.redactShort(text), s.redactShort)
 }
 
-// undoing returns a text without the escapes in which redact finds something, if there are such, of one kind after the other.
+// undoing redacts also what is in a text with escapes, of one kind after the other. Those in which redact finds nothing stay.
 func undoing(text string, redact func(string) string) string {
 	for undone := range withoutEscapes(text) {
 		if undone == text {
@@ -56,6 +56,7 @@ func undoing(text string, redact func(string) string) string {
 	return text
 }
 
+// redact redacts the UserSig and long values.
 func (s *sent) redact(text string) string { return s.values(redactUserSig(text, s.usersig), false) }
 
 func (s *sent) redactShort(text string) string { return s.values(text, true) }

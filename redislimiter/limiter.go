@@ -109,7 +109,7 @@ type Limiter struct {
 	lastAt   time.Time     // the same, by ours
 	paused   time.Time     // when a throttle code was last seen here
 
-	usingIdle bool      // of the client's connections, each is being tried
+	usingIdle bool      // the idle connections of the client are being used
 	down      error     // why Redis cannot be used; nil: it answers
 	downSince time.Time // when that was noticed
 	retry     time.Time // when to ask it again

@@ -248,11 +248,16 @@ func (l *Limiter) useIdle() {
 		Options() *redis.Options
 		PoolStats() *redis.PoolStats
 	})
+	if !ok {
+		return
+	}
 	l.mu.Lock()
 	first := l.down == nil && !l.usingIdle
-	l.usingIdle = l.usingIdle || ok && first
+	if first {
+		l.usingIdle = true
+	}
 	l.mu.Unlock()
-	if !ok || !first {
+	if !first {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)

@@ -50,8 +50,8 @@ if ((${#skipped[@]} > 0)); then
 	[[ "${skipped[0]}" != gcc* ]] || race=-race=false
 fi
 # The linters include vet. The tests of dispatch wait for servers of their own, with deadlines: they run after the others.
-others="$(go list work | grep -v /dispatch)"
-read -ra others <<<"${others//$'\n'/ }"
+list="$(go list work | grep -v /dispatch)"
+read -ra others <<<"${list//$'\n'/ }"
 status=0
 go test "$race" -vet=off -shuffle=on "${others[@]}" || status=$?
 go test "$race" -vet=off -shuffle=on ./dispatch/... || status=$?

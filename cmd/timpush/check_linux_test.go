@@ -21,7 +21,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/timpush/timpush-go"
-
 	"github.com/timpush/timpush-go/timpushtest"
 )
 

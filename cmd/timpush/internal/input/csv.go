@@ -200,8 +200,8 @@ func (c *csvReader) holdsRows(i int, field string, whole bool) bool {
 	return false
 }
 
-// isRows reports whether the lines of a field have as many delimiters as the end of a row, whole rows, and the beginning of one. Some rows
-// may have others, and lines be empty: in texts a space follows a comma, as it does in values that should have been in quotes.
+// isRows reports whether a field is the end of a row, whole rows, and the beginning of one, by the delimiters of its lines. Half of the lines
+// between may be no rows; then a delimiter before a space does not count, since in a text a space follows a comma.
 func (c *csvReader) isRows(i int, field string) bool {
 	each, lines := len(c.cols.columns)-1, strings.Split(field, "\n")
 	exact, ends, rows, others := true, true, 0, 0

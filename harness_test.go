@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -30,6 +31,19 @@ func inFakeTime(t *testing.T, f func(t *testing.T)) {
 func fake(t *testing.T, opts ...timpushtest.Option) *timpushtest.Server {
 	t.Helper()
 	return timpushtest.Start(t, append([]timpushtest.Option{timpushtest.WithInMemory(), timpushtest.WithQuota(0)}, opts...)...)
+}
+
+// callAtOnce makes n calls of one user each at the same time, which is cheaper than requests of 100 users.
+func callAtOnce(t *testing.T, c *timpush.Client, n int) {
+	t.Helper()
+	var calls sync.WaitGroup
+	for i := range n {
+		calls.Go(func() {
+			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{userIn(account(i), "x")})
+			assert.NoError(t, err)
+		})
+	}
+	calls.Wait()
 }
 
 type unlimited struct{}

@@ -72,7 +72,8 @@ func (all *steps) add(t *testing.T, b *timpush.BatchResult, err error, final map
 		all.others = append(all.others, err)
 	}
 	for k, position := range b.Positions {
-		require.NotContains(t, all.outcomes, position, "a position is yielded once")
+		_, twice := all.outcomes[position]
+		require.False(t, twice, "a position is yielded once")
 		all.outcomes[position] = b.Outcomes[k]
 		if u := failed[position]; u != nil {
 			require.Equal(t, b.Outcomes[k], u.Outcome)

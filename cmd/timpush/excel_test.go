@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -415,4 +416,35 @@ func TestExcelAccountWithSeparators(t *testing.T) {
 	assert.Equal(t, 1, r.code)
 	assert.Contains(t, r.err, "u.xlsx:2: column To_Account: the account is a number with separators between its digits")
 	assert.NotContains(t, r.out, "1,234,567")
+}
+
+// Large workbooks need room for temporary files. Without it, texts would be missing, and rows that have nothing else with them.
+func TestWorkbookWithoutRoomForItsTexts(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("ulimit -f counts other units there, or is missing")
+	}
+	const n = 20_000
+	f := excelize.NewFile()
+	for i := range n {
+		row := []any{fmt.Sprintf("u%d", i), fmt.Sprintf("a text that no other row has: %020d", i)}
+		if i == 0 {
+			row = []any{"To_Account", "city"}
+		}
+		require.NoError(t, f.SetSheetRow("Sheet1", fmt.Sprintf("A%d", i+1), &row)) // with texts that are shared
+	}
+	w := newWorld(t)
+	require.NoError(t, f.SaveAs(filepath.Join(w.dir, "u.xlsx")))
+	require.NoError(t, f.Close())
+	for _, args := range [][]string{{"set-attr", "u.xlsx"}, {"batch", "--title", "Hello", "--yes", "u.xlsx"}} {
+		cmd := w.command(args...)
+		cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -f 1000; exec "$0" "$@"`, tool}, args...)
+		out, err := cmd.CombinedOutput()
+		require.Error(t, err, string(out))
+		assert.Equal(t, 3, cmd.ProcessState.ExitCode(), string(out))
+		assert.Contains(t, string(out), "u.xlsx: there is no room for the texts of the workbook in "+os.TempDir())
+		assert.Empty(t, w.fake.Accounts())
+		assert.Empty(t, w.pushed())
+	}
+	assert.Contains(t, w.run("set-attr", "--quiet", "u.xlsx").out, fmt.Sprint(n-1, " done"))
 }

@@ -448,3 +448,49 @@ func TestWorkbookWithoutRoomForItsTexts(t *testing.T) {
 	}
 	assert.Contains(t, w.run("set-attr", "--quiet", "u.xlsx").out, fmt.Sprint(n-1, " done"))
 }
+
+// A format can show one number as the opposite of another. What the library does not show as the sheet does is refused.
+func TestFormatsOfSigns(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		format string
+		values []any
+		cell   string // that is named, or ""
+		sent   []string
+	}{
+		"flags":                {`"yes";"yes";"no"`, []any{1, 0}, "B3", nil},
+		"flags without zero":   {`"yes";"yes";"no"`, []any{1, 1}, "", []string{"yes", "yes"}},
+		"escaped":              {`\y;;\n`, []any{1, 0.0}, "B3", nil},
+		"conditions":           {`[=1]"yes";[=0]"no";0`, []any{1, 0}, "B2", nil},
+		"thousands":            {`[>=1000]0.0,"K";0`, []any{1500, 15}, "B2", nil},
+		"accounting":           {`#,##0.00;-#,##0.00;"-"??`, []any{5, 0}, "", []string{"5.00", "0.00"}},
+		"accounting in crowns": {`#,##0.00\ "kr";-#,##0.00\ "kr";"-"??\ "kr"`, []any{0}, "", []string{"0.00 kr"}},
+		"colours":              {`[Red]0;[Blue]-0`, []any{5, 0}, "", []string{"5", "0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := excelize.NewFile()
+			style, err := f.NewStyle(&excelize.Style{CustomNumFmt: &c.format})
+			require.NoError(t, err)
+			require.NoError(t, f.SetSheetRow("Sheet1", "A1", &[]any{"To_Account", "city"}))
+			for i, value := range c.values {
+				require.NoError(t, f.SetSheetRow("Sheet1", fmt.Sprint("A", i+2), &[]any{fmt.Sprint("u", i), value}))
+			}
+			require.NoError(t, f.SetCellStyle("Sheet1", "B2", fmt.Sprint("B", len(c.values)+1), style))
+			w := newWorld(t)
+			require.NoError(t, f.SaveAs(filepath.Join(w.dir, "u.xlsx")))
+			require.NoError(t, f.Close())
+			r := w.run("set-attr", "u.xlsx")
+			if c.cell != "" {
+				assert.Equal(t, 3, r.code, r.err)
+				assert.Contains(t, r.err, `the column "city" has a number or a date in `+c.cell+` whose format is not read as the sheet shows it`)
+				assert.Empty(t, w.fake.Accounts())
+				return
+			}
+			require.Equal(t, 0, r.code, r.err)
+			for i, value := range c.sent {
+				assert.Equal(t, value, w.fake.Attrs(fmt.Sprint("u", i))["city"])
+			}
+		})
+	}
+}

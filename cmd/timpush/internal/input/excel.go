@@ -32,7 +32,7 @@ type book struct {
 	name    string
 	file    *excelize.File
 	checked map[string]*sheetCheck // by the names of the sheets
-	first   bool                   // the first of the styles has a format, which the library leaves out
+	unread  map[string]unread      // by the numbers of the styles
 }
 
 func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
@@ -51,7 +51,7 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 		_ = file.Close() // removes the temporary files
 		return err
 	}
-	b.first = correctFormats(file)
+	b.unread = correctFormats(file)
 	b.name, b.file, b.checked = f.Name(), file, map[string]*sheetCheck{}
 	return nil
 }
@@ -83,10 +83,12 @@ func roomForTexts(archive *zip.Reader) error {
 // correctFormats changes the formats that the library does not show as spreadsheets do. Of numbers in the format General it
 // shows ten digits, unless they are in the first of the styles; LibreOffice gives that format a number of its own. Formats whose
 // text depends on the reader's country, and which East Asian programs use without defining them, it shows as the bare number.
-// It reports whether the first of the styles has a format, which is left out of all cells with it.
-func correctFormats(file *excelize.File) (first bool) {
+// It returns which numbers even then do not come as the sheet shows them, by the numbers of their styles. Of the first style it is all, as
+// its format is left out.
+func correctFormats(file *excelize.File) map[string]unread {
 	asStored, date, clock := -1, 14, 21
 	formats := map[int]*int{0: &asStored, 49: &asStored} // General, and texts
+	codes, styles := map[int]unread{}, map[string]unread{}
 	for id := 27; id <= 58; id++ {
 		switch {
 		case id <= 31, id == 36, id >= 50:
@@ -97,13 +99,14 @@ func correctFormats(file *excelize.File) (first bool) {
 	}
 	if defined := file.Styles.NumFmts; defined != nil {
 		for _, f := range defined.NumFmt {
+			codes[f.NumFmtID] = unreadOf(f.FormatCode)
 			if delete(formats, f.NumFmtID); f.FormatCode == "@" || strings.EqualFold(f.FormatCode, "general") {
 				formats[f.NumFmtID] = &asStored
 			}
 		}
 	}
 	if file.Styles.CellXfs == nil {
-		return false
+		return nil
 	}
 	for i := range file.Styles.CellXfs.Xf {
 		style := &file.Styles.CellXfs.Xf[i]
@@ -112,9 +115,50 @@ func correctFormats(file *excelize.File) (first bool) {
 		} else if other, ok := formats[*style.NumFmtID]; ok {
 			style.NumFmtID = other
 		}
-		first = first || i == 0 && style.NumFmtID != &asStored
+		styles[strconv.Itoa(i)] = codes[*style.NumFmtID]
+		if i == 0 && style.NumFmtID != &asStored {
+			styles["0"] = allNumbers
+		}
 	}
-	return first
+	return styles
+}
+
+// unread is which numbers with a style the library does not show as the sheet does: it chooses a part of the format by their sign alone.
+type unread int
+
+const (
+	noNumbers  unread = iota
+	zeros             // there is a text for these, as in "yes";"yes";"no"
+	allNumbers        // there is a condition, as in [=1]"yes";"no"
+)
+
+var (
+	quotedText = regexp.MustCompile(`"[^"]*"|\\.`)
+	word       = regexp.MustCompile(`\pL`)
+	condition  = regexp.MustCompile(`\[[<>=]`)
+)
+
+// unreadOf returns which numbers with a format the library does not show as the sheet does. Where it shows 0 for the dash of accountants,
+// perhaps with a currency, both mean the same.
+func unreadOf(code string) unread {
+	const words, dash = "\x00", "\x01"
+	plain := quotedText.ReplaceAllStringFunc(code, func(text string) string {
+		switch {
+		case text == `"-"`:
+			return dash
+		case word.MatchString(text):
+			return words
+		}
+		return ""
+	})
+	parts := strings.Split(plain, ";")
+	switch {
+	case condition.MatchString(plain):
+		return allNumbers
+	case len(parts) > 2 && strings.Contains(parts[2], words) && !strings.Contains(parts[2], dash):
+		return zeros
+	}
+	return noNumbers
 }
 
 // check checks a sheet, once.
@@ -123,7 +167,7 @@ func (b *book) check(archive *zip.Reader, sheet, part string) error {
 		return nil
 	}
 	c := newSheetCheck(b.file.CharsetReader)
-	c.first = b.first
+	c.unread = b.unread
 	calculation, err := b.file.GetCalcProps()
 	c.stale = err == nil && calculation.FullCalcOnLoad != nil && *calculation.FullCalcOnLoad
 	if err := c.check(archive, part); err != nil {

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -61,22 +62,23 @@ func openPart(archive *zip.Reader, name string) (io.ReadCloser, error) {
 // sheetCheck checks the cells of a sheet.
 type sheetCheck struct {
 	decode   func(charset string, r io.Reader) (io.Reader, error)
-	texts    int            // that are shared
-	first    bool           // the first of the styles has a format, which is not shown
-	stale    bool           // no formula has been calculated since the workbook was written, whatever it has as its result
-	row, col int            // of the cell
-	cell     string         // its name, or "" outside of cells
-	rowHides bool           // the row is hidden
-	shared   bool           // it is one of the shared texts
-	formula  bool           // it has one
-	value    bool           // it has a value
-	content  []byte         // of its element
-	number   bool           // its value is a number
-	other    bool           // it does not come as the sheet shows it
-	missing  map[int]string // first cell of each column whose formula has no result
-	long     map[int]string // first cell of each column with a number of more digits than a spreadsheet keeps
-	unshown  map[int]string // first cell of each column with a number or a date that does not come as the sheet shows it
-	hidden   map[int]string // first cell of each column in a hidden row
+	texts    int               // that are shared
+	unread   map[string]unread // by the numbers of the styles
+	stale    bool              // no formula has been calculated since the workbook was written, whatever it has as its result
+	row, col int               // of the cell
+	cell     string            // its name, or "" outside of cells
+	rowHides bool              // the row is hidden
+	shared   bool              // it is one of the shared texts
+	formula  bool              // it has one
+	value    bool              // it has a value
+	content  []byte            // of its element
+	number   bool              // its value is a number
+	format   unread            // what its style says of numbers
+	other    bool              // it does not come as the sheet shows it
+	missing  map[int]string    // first cell of each column whose formula has no result
+	long     map[int]string    // first cell of each column with a number of more digits than a spreadsheet keeps
+	unshown  map[int]string    // first cell of each column with a number or a date that does not come as the sheet shows it
+	hidden   map[int]string    // first cell of each column in a hidden row
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
@@ -171,7 +173,8 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 		if c.cell == "" {
 			c.cell, _ = excelize.CoordinatesToCellName(c.col, c.row)
 		}
-		c.other = kind == "d" || c.first && c.number && (attr(t, "s") == "" || attr(t, "s") == "0")
+		c.format = c.unread[cmp.Or(attr(t, "s"), "0")]
+		c.other = kind == "d" || c.number && c.format == allNumbers
 	case "f":
 		c.formula = true
 	case "v", "is":
@@ -187,6 +190,7 @@ func (c *sheetCheck) end(element string) error {
 		if i, err := strconv.Atoi(text); c.shared && text != "" && (err != nil || i < 0 || i >= c.texts) {
 			return fmt.Errorf("the cell %s has the text %s of %d", c.cell, strconv.Quote(text), c.texts)
 		}
+		c.other = c.other || c.number && c.format == zeros && isZero(text)
 		if c.number && c.long[c.col] == "" && isLong(text) {
 			c.long[c.col] = c.cell
 		}
@@ -209,6 +213,11 @@ func (c *sheetCheck) end(element string) error {
 func isLong(number string) bool {
 	n, err := strconv.ParseFloat(number, 64)
 	return err == nil && math.Abs(n) >= 1e15
+}
+
+func isZero(number string) bool {
+	n, err := strconv.ParseFloat(number, 64)
+	return err == nil && n == 0
 }
 
 func attr(t xml.StartElement, name string) string {

@@ -71,6 +71,32 @@ func TestPatternsLeaveOutResultFiles(t *testing.T) {
 	assert.Equal(t, "new", w.fake.Attrs("b")["city"])
 }
 
+// TestPatternsLeaveOutCheckpoints: the same command resumes what was interrupted.
+func TestPatternsLeaveOutCheckpoints(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	require.NoError(t, os.Mkdir(filepath.Join(w.dir, "out"), 0o700))
+	w.write("out/a.csv", "To_Account,city\nmary,Rome\n")
+	w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if strings.HasSuffix(c.Path, "set_attr") {
+			return timpushtest.ErrorCode(70009)
+		}
+		return timpushtest.Fault{}
+	})
+	r := w.run("set-attr", "out/*")
+	require.Equal(t, 3, r.code, r.err)
+	require.True(t, w.has("out/a.csv.checkpoint"), r.err)
+	w.fake.Handle(nil)
+	w.write("out/b.csv.journal", "1\n") // of a file that is not there
+	r = w.run("set-attr", "out/*")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "b.csv.journal")
+	require.NoError(t, os.Remove(filepath.Join(w.dir, "out/b.csv.journal")))
+	r = w.run("set-attr", "out/*")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, "Rome", w.fake.Attrs("mary")["city"])
+}
+
 // TestPatternsLeaveOutHiddenFiles: those are copies in progress, locks and backups, as to a shell.
 func TestPatternsLeaveOutHiddenFiles(t *testing.T) {
 	t.Parallel()

@@ -222,8 +222,8 @@ var (
 // ResultName returns the name that a result file had before a later run set it aside.
 func ResultName(name string) string { return endOfName.ReplaceAllString(name, ".ndjson") }
 
-// Expand resolves patterns that the shell has left alone. These leave out hidden files, and the result files of earlier runs, whose
-// values are older, unless it is the failures that are wanted.
+// Expand resolves patterns that the shell has left alone. These leave out hidden files, what an interrupted run of a file has written to be
+// resumed, and the result files of earlier runs, whose values are older, unless it is the failures that are wanted.
 func Expand(args []string) (files []string, err error) {
 	for _, arg := range args {
 		if arg == Stdin || exists(arg) || !strings.ContainsAny(arg, "*?[") {
@@ -234,7 +234,7 @@ func Expand(args []string) (files []string, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", arg, err)
 		}
-		found = slices.DeleteFunc(found, func(name string) bool { return hidden(name) > hidden(filepath.Clean(arg)) })
+		found = slices.DeleteFunc(found, func(name string) bool { return hidden(name) > hidden(filepath.Clean(arg)) || isState(name) })
 		if !strings.Contains(arg, ".failed") {
 			found = slices.DeleteFunc(found, resultFile.MatchString)
 		}
@@ -260,6 +260,12 @@ func Expand(args []string) (files []string, err error) {
 func hidden(name string) int {
 	name = "/" + filepath.ToSlash(name)
 	return strings.Count(name, "/.") + strings.Count(name, "/~$")
+}
+
+// isState reports whether a file is the checkpoint of set-attr or the journal of batch for the file beside it.
+func isState(name string) bool {
+	ext := filepath.Ext(name)
+	return (ext == ".checkpoint" || ext == ".journal") && exists(strings.TrimSuffix(name, ext))
 }
 
 func exists(name string) bool {

@@ -111,7 +111,8 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]timpushtest.Option{
 		"HTTP/1.1": nil, "HTTP/2": {timpushtest.WithHTTP2()}, "a copy of a transport with another HTTP/2": {timpushtest.WithHTTP2()},
-		"HTTP/2 without a health check": {timpushtest.WithHTTP2()},
+		"HTTP/2 without a health check": {timpushtest.WithHTTP2()}, "HTTP/1.1, with a time of the transport": nil,
+		"HTTP/2 without a health check, with a time of the transport": {timpushtest.WithHTTP2()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -131,8 +132,11 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 				}}
 			}
 			transport := base
-			if name != "HTTP/2 without a health check" {
+			if !strings.HasPrefix(name, "HTTP/2 without a health check") {
 				transport = timpush.OwnTransport(base, patience)
+			}
+			if strings.HasSuffix(name, "a time of the transport") {
+				transport.ResponseHeaderTimeout = patience / 2
 			}
 			t.Cleanup(transport.CloseIdleConnections)
 			c := client(s, timpush.WithBaseURL("https://"+r.Addr().String()), timpush.WithHTTPClient(&http.Client{Transport: transport}),

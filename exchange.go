@@ -239,19 +239,28 @@ func (timeout) Timeout() bool { return true }
 // failed returns the error of an attempt. A transport may report only the cause with which a context has ended, such as the failure
 // of something else that the caller does, which must not count as one of this request.
 func (s *sender) failed(ctx context.Context, x *exchange, err error) error {
-	if err != nil && ctx.Err() != nil {
-		s.suspects[s.command.quota].note(x)
+	if err == nil {
+		return nil
+	}
+	switch suspects := &s.suspects[s.command.quota]; {
+	case ctx.Err() != nil:
+		suspects.note(x)
 		s.answers[s.command.quota].takesLonger(time.Since(x.began))
+	case x.used.Load() && isTimeout(err): // of the transport, whose ResponseHeaderTimeout may be shorter than that of the attempt
+		suspects.timedOut.Store(true)
 	}
 	switch cause := context.Cause(ctx); {
-	case err == nil:
-		return nil
 	case cause == errAttemptTimeout: //nolint:errorlint // only this one
 		return s.timedOut()
 	case cause == errNoConnection: //nolint:errorlint // as above
 		return errNoConnection
 	}
 	return withoutCause(ctx, err)
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // timedOut returns the error of an attempt that took too long, of which a transport may report only that its context was

@@ -2,7 +2,9 @@ package redislimiter
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -185,6 +187,9 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 		case r.err == nil:
 			return l.learn(r.answer, calls), nil
 		case !r.late:
+			if errors.Is(r.err, os.ErrDeadlineExceeded) { // the timeouts of go-redis may be shorter
+				l.useIdle()
+			}
 			return answer{}, l.explain(r.err)
 		}
 	case <-question.Done():

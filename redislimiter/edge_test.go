@@ -133,17 +133,19 @@ func TestHurriedCallersOfTheFallback(t *testing.T) {
 	})
 }
 
-// TestIdleConnectionsThatDieSilently: each question took one of them, and its whole time, until none was left.
+// TestIdleConnectionsThatDieSilently: each question took one of them, and most often its whole time, until none was left.
 func TestIdleConnectionsThatDieSilently(t *testing.T) {
 	t.Parallel()
 	const idle = 40
 	for name, o := range map[string]redis.Options{
 		"timeouts of go-redis": {},
 		"shorter timeouts":     {ReadTimeout: 400 * time.Millisecond, MaxRetries: -1}, // than that of the limiter
+		"resets":               {MaxRetries: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := startProxy(t, startRedis(t).addr, 0, 0)
+			p.resets = name == "resets"
 			o.Addr, o.PoolSize, o.MaintNotificationsConfig = p.addr, idle, noNotices
 			rdb := redis.NewClient(&o)
 			t.Cleanup(func() { _ = rdb.Close() })

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -187,7 +186,7 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 		case r.err == nil:
 			return l.learn(r.answer, calls), nil
 		case !r.late:
-			if errors.Is(r.err, os.ErrDeadlineExceeded) { // the timeouts of go-redis may be shorter
+			if _, answered := errors.AsType[redis.Error](r.err); !answered { // but for a shorter timeout of go-redis, or a reset
 				l.useIdle()
 			}
 			return answer{}, l.explain(r.err)

@@ -29,10 +29,11 @@ import (
 )
 
 // relay forwards TCP connections to a server until it lets the open ones die silently: it forwards nothing more
-// through them and closes none.
+// through them and closes none, unless it resets those that are used.
 type relay struct {
 	net.Listener
 	to    string
+	reset atomic.Bool
 	mu    sync.Mutex
 	dead  atomic.Pointer[chan struct{}] // closed when the connections opened so far die
 	conns []net.Conn
@@ -82,17 +83,21 @@ func (r *relay) serve() {
 		r.conns = append(r.conns, in, out)
 		r.mu.Unlock()
 		dead := *r.dead.Load()
-		go forward(out, in, dead)
-		go forward(in, out, dead)
+		go r.forward(out, in, dead)
+		go r.forward(in, out, dead)
 	}
 }
 
-func forward(to, from net.Conn, dead <-chan struct{}) {
+func (r *relay) forward(to, from net.Conn, dead <-chan struct{}) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		select {
 		case <-dead:
+			if tcp, ok := from.(*net.TCPConn); ok && r.reset.Load() {
+				_ = tcp.SetLinger(0)
+				tcp.Close()
+			}
 			return
 		default:
 		}
@@ -111,7 +116,9 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]timpushtest.Option{
 		"HTTP/1.1": nil, "HTTP/2": {timpushtest.WithHTTP2()}, "a copy of a transport with another HTTP/2": {timpushtest.WithHTTP2()},
-		"HTTP/2 without a health check": {timpushtest.WithHTTP2()},
+		"HTTP/2 without a health check": {timpushtest.WithHTTP2()}, "HTTP/1.1, with a time of the transport": nil,
+		"HTTP/1.1, reset when it is used":                             nil, // by a firewall, or a server that this machine has slept too long for
+		"HTTP/2 without a health check, with a time of the transport": {timpushtest.WithHTTP2()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,6 +126,7 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 			where, err := url.Parse(s.URL)
 			require.NoError(t, err)
 			r := newRelay(t, where.Host)
+			r.reset.Store(strings.HasSuffix(name, "reset when it is used"))
 			base, ok := s.HTTPClient().Transport.(*http.Transport)
 			require.True(t, ok)
 			const patience = 2 * time.Second
@@ -131,8 +139,11 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 				}}
 			}
 			transport := base
-			if name != "HTTP/2 without a health check" {
+			if !strings.HasPrefix(name, "HTTP/2 without a health check") {
 				transport = timpush.OwnTransport(base, patience)
+			}
+			if strings.HasSuffix(name, "a time of the transport") {
+				transport.ResponseHeaderTimeout = patience / 2
 			}
 			t.Cleanup(transport.CloseIdleConnections)
 			c := client(s, timpush.WithBaseURL("https://"+r.Addr().String()), timpush.WithHTTPClient(&http.Client{Transport: transport}),

@@ -29,7 +29,8 @@ type exchange struct {
 	body    *bytes.Reader // of the request: the standard transport knows that it is in memory, and sends the headers and the body together
 	asked   atomic.Bool   // the transport has looked for a connection, so that it tells when it has found one
 	used    atomic.Bool   // the transport has found a connection, read the body, or asked for another copy of it
-	http2   atomic.Bool   // the last connection speaks it
+	wasIdle atomic.Bool   // the last connection has been idle
+	http2   atomic.Bool   // it speaks that
 	written atomic.Bool   // all of the request has gone out over HTTP/2
 	trace   httptrace.ClientTrace
 	header  http.Header // of the answer
@@ -162,6 +163,7 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 	x.trace.GetConn = func(string) { x.asked.Store(true) }
 	x.trace.GotConn = func(got httptrace.GotConnInfo) {
 		x.used.Store(true)
+		x.wasIdle.Store(got.WasIdle)
 		http2 := overHTTP2(got.Conn)
 		x.http2.Store(http2)
 		s.hosts.http1.Store(!http2)
@@ -239,13 +241,18 @@ func (timeout) Timeout() bool { return true }
 // failed returns the error of an attempt. A transport may report only the cause with which a context has ended, such as the failure
 // of something else that the caller does, which must not count as one of this request.
 func (s *sender) failed(ctx context.Context, x *exchange, err error) error {
-	if err != nil && ctx.Err() != nil {
-		s.suspects[s.command.quota].note(x)
+	if err == nil {
+		return nil
+	}
+	switch suspects := &s.suspects[s.command.quota]; {
+	case ctx.Err() != nil:
+		suspects.note(x)
 		s.answers[s.command.quota].takesLonger(time.Since(x.began))
+	case x.used.Load() && isTimeout(err), // of the transport, whose ResponseHeaderTimeout may be shorter than that of the attempt
+		x.wasIdle.Load(): // what has forgotten one connection, such as a firewall that resets it when it is used, may have forgotten all
+		suspects.failed.Store(true)
 	}
 	switch cause := context.Cause(ctx); {
-	case err == nil:
-		return nil
 	case cause == errAttemptTimeout: //nolint:errorlint // only this one
 		return s.timedOut()
 	case cause == errNoConnection: //nolint:errorlint // as above
@@ -254,18 +261,23 @@ func (s *sender) failed(ctx context.Context, x *exchange, err error) error {
 	return withoutCause(ctx, err)
 }
 
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // timedOut returns the error of an attempt that took too long, of which a transport may report only that its context was
 // canceled. The connection may be dead, and so may idle ones.
 func (s *sender) timedOut() error {
-	s.suspects[s.command.quota].timedOut.Store(true)
+	s.suspects[s.command.quota].failed.Store(true)
 	return errAttemptTimeout
 }
 
-// suspects tell whether connections of a quota may be dead: an attempt has taken all of its time, or attempts have ended earlier, with their
-// callers' deadlines, for so long. A connection that is being made may hang too, as a proxy can that does not answer, and keeps its place
-// although its request has ended.
+// suspects tell whether connections of a quota may be dead: an attempt has taken all of its time, or failed on one that was idle, or attempts
+// have ended earlier, with their callers' deadlines, for so long. A connection that is being made may hang too, as a proxy can that does not
+// answer, and keeps its place although its request has ended.
 type suspects struct {
-	timedOut                atomic.Bool
+	failed                  atomic.Bool
 	unanswered, unconnected atomic.Pointer[time.Time] // when the first of those in a row began; nil: none
 }
 
@@ -281,7 +293,7 @@ func (u *suspects) note(x *exchange) {
 
 // take reports whether to close connections, once.
 func (u *suspects) take(patience time.Duration) bool {
-	suspect := u.timedOut.CompareAndSwap(true, false)
+	suspect := u.failed.CompareAndSwap(true, false)
 	for _, since := range []*atomic.Pointer[time.Time]{&u.unanswered, &u.unconnected} {
 		if began := since.Load(); began != nil && time.Since(*began) >= patience && since.CompareAndSwap(began, nil) {
 			suspect = true

@@ -79,7 +79,6 @@ func failureOf(err error) (Code, string) {
 	if code := codeOf(err); code != 0 {
 		return code, "api"
 	}
-	var timeout interface{ Timeout() bool }
 	page, isPage := errors.AsType[*HTTPError](err)
 	_, sent := errors.AsType[*url.Error](err)
 	_, unsigned := errors.AsType[*signerError](err) // which may hold a *url.Error of the Signer's
@@ -93,7 +92,7 @@ func failureOf(err error) (Code, string) {
 		return 0, "canceled"
 	case sent && notDialled(err):
 		return 0, "unreachable"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return 0, "timeout"
 	case sent:
 		return 0, "connection"

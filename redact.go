@@ -366,10 +366,9 @@ type opaqueError struct {
 }
 
 func newOpaqueError(err error, text string) *opaqueError {
-	var timeout interface{ Timeout() bool }
 	return &opaqueError{
 		text:       text,
-		timeout:    errors.As(err, &timeout) && timeout.Timeout(),
+		timeout:    isTimeout(err),
 		notDialled: notDialled(err),
 		is:         func(target error) bool { return errors.Is(err, target) },
 	}

@@ -133,26 +133,41 @@ func TestHurriedCallersOfTheFallback(t *testing.T) {
 	})
 }
 
-// TestIdleConnectionsThatDieSilently: each question took one of them, and its whole time, until none was left.
+// TestIdleConnectionsThatDieSilently: each question took one of them, and most often its whole time, until none was left.
 func TestIdleConnectionsThatDieSilently(t *testing.T) {
 	t.Parallel()
-	p := startProxy(t, startRedis(t).addr, 0, 0)
-	rdb := newClient(p.addr)
-	t.Cleanup(func() { _ = rdb.Close() })
-	var warm sync.WaitGroup
-	for range 20 {
-		warm.Go(func() { rdb.BLPop(t.Context(), time.Second, "none") })
-	}
-	warm.Wait()
-	require.GreaterOrEqual(t, rdb.PoolStats().IdleConns, uint32(15))
-	l := newLimiter(t, rdb)
-	require.NoError(t, l.Wait(t.Context()))
+	const idle = 40
+	for name, o := range map[string]redis.Options{
+		"timeouts of go-redis": {},
+		"shorter timeouts":     {ReadTimeout: 400 * time.Millisecond, MaxRetries: -1}, // than that of the limiter
+		"resets":               {MaxRetries: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startProxy(t, startRedis(t).addr, 0, 0)
+			p.resets = name == "resets"
+			o.Addr, o.PoolSize, o.MaintNotificationsConfig = p.addr, idle, noNotices
+			rdb := redis.NewClient(&o)
+			t.Cleanup(func() { _ = rdb.Close() })
+			var connections [idle]*redis.Conn
+			for i := range connections {
+				connections[i] = rdb.Conn()
+				require.NoError(t, connections[i].Ping(t.Context()).Err())
+			}
+			for _, c := range connections {
+				require.NoError(t, c.Close())
+			}
+			require.EqualValues(t, idle, rdb.PoolStats().IdleConns)
+			l := newLimiter(t, rdb)
+			require.NoError(t, l.Wait(t.Context()))
 
-	p.letConnectionsDie()
-	began := time.Now()
-	require.Error(t, l.Wait(t.Context()))
-	for l.Wait(t.Context()) != nil {
-		time.Sleep(20 * time.Millisecond)
+			p.letConnectionsDie()
+			began := time.Now()
+			require.Error(t, l.Wait(t.Context()))
+			for l.Wait(t.Context()) != nil {
+				time.Sleep(20 * time.Millisecond)
+			}
+			assert.Less(t, time.Since(began), 10*time.Second, "as long as go-redis reads, and a little more")
+		})
 	}
-	assert.Less(t, time.Since(began), 10*time.Second, "as long as go-redis reads, and a little more")
 }

@@ -16,6 +16,7 @@ type proxy struct {
 	trip         time.Duration
 	jitter       float64      // of each way
 	deaths       atomic.Int64 // how often the connections have died
+	resets       bool         // those that have died, when they are used
 }
 
 func startProxy(t testing.TB, target string, trip time.Duration, jitter float64) *proxy {
@@ -63,6 +64,10 @@ func (p *proxy) forward(to, from net.Conn, deaths int64) {
 		for c := range chunks {
 			time.Sleep(time.Until(c.at))
 			if p.deaths.Load() > deaths {
+				if tcp, ok := from.(*net.TCPConn); ok && p.resets {
+					_ = tcp.SetLinger(0)
+					_ = tcp.Close()
+				}
 				continue
 			}
 			if _, err := to.Write(c.data); err != nil {

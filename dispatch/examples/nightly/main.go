@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	_ "github.com/lib/pq" // the driver
+	"github.com/lib/pq"
 
 	timpush "github.com/timpush/timpush-go"
 )
@@ -47,10 +47,11 @@ func run(ctx context.Context) (rejected int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	db, err := sql.Open("postgres", os.Getenv("DATABASE_URL"))
-	if err != nil {
-		return 0, err
+	connector, err := pq.NewConnector(os.Getenv("DATABASE_URL"))
+	if err != nil { // it may repeat the URL, which has the password, as each query through sql.Open would
+		return 0, errors.New("DATABASE_URL is not valid: characters of a password such as % and # must be escaped")
 	}
+	db := sql.OpenDB(connector)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return send(ctx, db, client)
 }

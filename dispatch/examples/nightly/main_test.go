@@ -84,6 +84,17 @@ func TestNightly(t *testing.T) {
 	tableThatIsGone(t, db)
 }
 
+// TestPasswordStaysOutOfTheLog: drivers repeat a URL that they cannot read, as with a percent sign in its password.
+func TestPasswordStaysOutOfTheLog(t *testing.T) {
+	t.Parallel()
+	for _, database := range []string{"postgres://job:100%hunter2@localhost/db", "postgres://job:hunter2#1@localhost/db"} {
+		job := start(t, database, timpushtest.Start(t, timpushtest.WithPlainHTTP()))
+		require.Equal(t, 3, job.ended(t))
+		assert.Contains(t, job.log.String(), "DATABASE_URL is not valid")
+		assert.NotContains(t, job.log.String(), "hunter2")
+	}
+}
+
 // userThatIsLeft has a user that fails for a reason that passes: it comes again, and so do those after it.
 func userThatIsLeft(t *testing.T, db *sql.DB) {
 	t.Helper()

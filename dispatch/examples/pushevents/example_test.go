@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	_ "github.com/lib/pq" // the driver
+	"github.com/lib/pq"
 
 	"github.com/timpush/timpush-go/dispatch/examples/pushevents"
 )
@@ -23,10 +23,11 @@ func Example() {
 	if err != nil {
 		log.Fatal("TIMPUSH_SDKAPPID is not the number of the app")
 	}
-	db, err := sql.Open("postgres", os.Getenv("DATABASE_URL"))
+	connector, err := pq.NewConnector(os.Getenv("DATABASE_URL"))
 	if err != nil {
-		log.Fatal(err)
+		log.Fatal("DATABASE_URL is not valid") // the text of err may have its password
 	}
+	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(10) // a burst of callbacks waits here, not in PostgreSQL
 	if _, err := db.ExecContext(context.Background(), pushevents.Schema); err != nil {
 		log.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"net"
@@ -223,6 +224,9 @@ func (s *Source) keyFromFile(name string) (string, error) {
 	if name == "-" {
 		return readKey("standard input", s.Stdin)
 	}
+	if err := CheckKeyFile(name); err != nil {
+		return "", fmt.Errorf("the secret key: %w", err)
+	}
 	if err := private(name, ", or, where it is mounted for reading only: --"+SecretKeyFile+" - < "+name); err != nil {
 		return "", err
 	}
@@ -294,6 +298,15 @@ func checkKey(key, from string) error {
 		return fmt.Errorf("the secret key, from %s, cannot be one: character %d is not a printable ASCII character; copy it from the console once more", from, utf8.RuneCountInString(key[:at])+1)
 	case len(key) < minKey:
 		return fmt.Errorf("the secret key, from %s, cannot be one: it has only %d characters; copy it from the console once more", from, len(key))
+	}
+	return nil
+}
+
+// CheckKeyFile refuses a name without a file where it may be the key itself, which no error may repeat.
+func CheckKeyFile(name string) error {
+	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(name, `./\`) && checkKey(name, "") == nil {
+		return fmt.Errorf("there is no such file as --%s or %s says; its name is not shown, since it may be the key itself: that goes into %s",
+			SecretKeyFile, EnvName(SecretKeyFile), EnvName(SecretKey))
 	}
 	return nil
 }

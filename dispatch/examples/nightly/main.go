@@ -32,6 +32,7 @@ create table if not exists nightly (job text primary key, account text not null)
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once: the driver waits for a database that does not answer
 	rejected, err := run(ctx)
 	switch {
 	case err != nil:

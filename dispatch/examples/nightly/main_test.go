@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"database/sql"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -93,6 +94,30 @@ func TestPasswordStaysOutOfTheLog(t *testing.T) {
 		assert.Contains(t, job.log.String(), "DATABASE_URL is not valid")
 		assert.NotContains(t, job.log.String(), "hunter2")
 	}
+}
+
+// TestSecondSignal: the driver waits for a database that hangs, whatever its context says.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = silent.Close() }()
+	job := start(t, "postgres://job@"+silent.Addr().String()+"/db?sslmode=disable", timpushtest.Start(t, timpushtest.WithPlainHTTP()))
+	conn, err := silent.Accept()
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	began := time.Now()
+	ended := make(chan int, 1)
+	go func() { ended <- job.ended(t) }()
+	for range 8 {
+		_ = job.Process.Signal(os.Interrupt)
+		select {
+		case <-ended:
+			return
+		case <-time.After(time.Second):
+		}
+	}
+	t.Error("it does not end after", time.Since(began))
 }
 
 // userThatIsLeft has a user that fails for a reason that passes: it comes again, and so do those after it.

@@ -949,6 +949,38 @@ func TestEscapedLength(t *testing.T) {
 }
 
 // TestNamesAreReadAfterACallInAHurry, whose deadline came too early for the limiter: the calls that follow have time for them.
+// TestNamesAreReadAgainAfterAFailureLongAgo: also by calls that wait for another one that reads them.
+func TestNamesAreReadAgainAfterAFailureLongAgo(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var fails atomic.Bool
+		c := newClient(t, timpush.WithPreflight(), through(func(r *http.Request) (*http.Response, error) {
+			switch {
+			case !strings.Contains(r.URL.Path, "get_attr_name"):
+				return alwaysOK(r)
+			case fails.Load():
+				return response(http.StatusServiceUnavailable, ""), nil
+			}
+			time.Sleep(time.Second)
+			return answering(`{"ActionStatus":"OK","ErrorCode":0,"AttrNames":{"0":"city"}}`)(r)
+		}))
+		for _, failing := range []bool{true, false} {
+			fails.Store(failing)
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			time.Sleep(20 * time.Minute)
+		}
+		var calls sync.WaitGroup
+		for range 2 {
+			calls.Go(func() {
+				result, err := c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"unknown": "x"}}})
+				assert.ErrorIs(t, err, timpush.ErrInvalidAttr)
+				assert.Zero(t, result.Requests, "predicted")
+			})
+		}
+		calls.Wait()
+	})
+}
+
 func TestNamesAreReadAfterACallInAHurry(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)

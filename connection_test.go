@@ -337,8 +337,10 @@ func TestIdleConnectionsAreKept(t *testing.T) {
 		time.Sleep(9 * second)
 		slow.Go(func() { assert.NoError(t, set(2*second, long, nil)) }) // answered after the other has taken all of its time
 		slow.Wait()
-		require.NoError(t, set(0, long, nil))
-		assert.EqualValues(t, 2, transport.closed.Load())
+		for range 2 {
+			require.NoError(t, set(0, long, nil))
+			assert.EqualValues(t, 2, transport.closed.Load(), "once")
+		}
 	})
 }
 
@@ -1059,19 +1061,74 @@ func TestBackupHostWithinTheDeadline(t *testing.T) {
 // TestSlowAnswerWithABackupHost: a host that takes long to answer is no host that cannot be reached.
 func TestSlowAnswerWithABackupHost(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		c := newClient(t, timpush.WithBackupHost(), through(func(r *http.Request) (*http.Response, error) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			select {
-			case <-time.After(8 * time.Second):
-				return alwaysOK(r)
-			case <-r.Context().Done():
-				return nil, r.Context().Err()
-			}
-		}))
-		result, err := c.SetAttr(t.Context(), someUsers(1))
-		require.NoError(t, err)
-		assert.Equal(t, 1, result.Requests)
+		for _, tells := range []bool{false, true} { // about its connections
+			c := newClient(t, timpush.WithBackupHost(), through(func(r *http.Request) (*http.Response, error) {
+				if tells {
+					trace := httptrace.ContextClientTrace(r.Context())
+					trace.GetConn(r.URL.Host)
+					trace.GotConn(httptrace.GotConnInfo{})
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				select {
+				case <-time.After(8 * time.Second):
+					return alwaysOK(r)
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+			}))
+			result, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			assert.Equal(t, 1, result.Requests)
+		}
 	})
+}
+
+// TestProxyThatCannotBeFound: a transport that does not know where to connect has sent nothing.
+func TestProxyThatCannotBeFound(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		transport := &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New("invalid proxy address") }}
+		c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}))
+		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+		require.ErrorContains(t, err, "invalid proxy address")
+		var call *timpush.CallError
+		require.ErrorAs(t, err, &call)
+		assert.Equal(t, timpush.NotSent, call.Outcome)
+	})
+}
+
+// brokenConn is a connection whose peer has reset it while it was idle.
+type brokenConn struct {
+	net.Conn
+	broken *atomic.Bool
+}
+
+func (c brokenConn) Write(p []byte) (int, error) {
+	if c.broken.Load() {
+		return 0, syscall.EPIPE
+	}
+	return c.Conn.Write(p)
+}
+
+// TestPushOverABrokenConnection: where nothing could be written, the standard transport takes another connection, and the push is Done.
+func TestPushOverABrokenConnection(t *testing.T) {
+	t.Parallel()
+	s := timpushtest.Start(t)
+	base := dialing(t, s)
+	var broken []*atomic.Bool
+	dial := base.DialContext
+	base.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		broken = append(broken, new(atomic.Bool))
+		return brokenConn{conn, broken[len(broken)-1]}, err
+	}
+	c := impatient(t, s, base, timpush.WithQuota(timpush.QuotaPush, unlimited{}))
+	for range 2 {
+		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+		require.NoError(t, err)
+		require.NotEmpty(t, broken)
+		broken[0].Store(true)
+	}
+	assert.Len(t, broken, 2)
 }
 
 // TestNoBackupHost: without the option nothing goes elsewhere.

@@ -139,6 +139,27 @@ func TestMoreCallsThanTheQuotaWithDeadlines(t *testing.T) {
 	})
 }
 
+// TestDeadlineThatAnAnswerWouldMiss: the usual time of an answer is known after the first, and follows those that differ.
+func TestDeadlineThatAnAnswerWouldMiss(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var takes time.Duration
+		c := newClient(t, timpush.WithLimiter(timpush.NewLimiter(1)), through(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(takes)
+			return alwaysOK(r)
+		}))
+		for _, takes = range []time.Duration{400 * time.Millisecond, 300 * time.Millisecond} {
+			_, err := c.SetAttr(t.Context(), someUsers(1))
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 1100*time.Millisecond-takes)
+			users := someUsers(1)
+			result, err := c.SetAttr(ctx, users)
+			cancel()
+			partial(t, users, result, err)
+			assert.Equal(t, 1, result.NotSent, "it could begin 0.1 s before its deadline")
+		}
+	})
+}
+
 // TestSlowConnectionsWithDeadlines: calls that waited for their connections at first do not make all that come later wait with a connection,
 // where no time is left for their answers.
 func TestSlowConnectionsWithDeadlines(t *testing.T) {

@@ -84,7 +84,7 @@ func (s *sent) snippet(page string) string {
 			return ""
 		}
 	}
-	return (&sent{usersig: s.usersig, impersonal: true}).text(page) // the rest is not in it
+	return (&sent{usersig: s.usersig}).text(page) // the rest is not in it
 }
 
 func (s *sent) repeatedIn(page string) bool {

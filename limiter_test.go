@@ -33,6 +33,9 @@ func TestLimiterBoundsItsWindow(t *testing.T) {
 				assert.InDelta(t, 1.01, starts[most+n].Seconds(), 0.016)
 				assert.Equal(t, 2*starts[most], starts[2*most+n])
 			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			require.ErrorIs(t, l.Wait(ctx), context.DeadlineExceeded)
+			cancel()
 		}
 		fast := timpush.NewLimiter(1e9)
 		for range 10000 {
@@ -213,6 +216,22 @@ func TestNewLimiterOfManyRecipients(t *testing.T) {
 		synctest.Wait()
 		assert.ErrorIs(t, timpush.WaitLimiter(ctx, l, true, 2), context.DeadlineExceeded, "while another one waits")
 		first.Wait()
+		ctx, cancel = context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		assert.ErrorIs(t, timpush.WaitLimiter(ctx, l, true, 3), context.DeadlineExceeded, "in the middle")
+	})
+}
+
+// TestRecipientLimiterTellsThatAContextHasEnded while a request waits for the last second to pass.
+func TestRecipientLimiterTellsThatAContextHasEnded(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		l := timpush.NewRecipientLimiter(100)
+		for range 2 {
+			require.NoError(t, timpush.WaitLimiter(t.Context(), l, true, 50))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+		defer cancel()
+		assert.ErrorIs(t, timpush.WaitLimiter(ctx, l, true, 100), context.DeadlineExceeded)
 	})
 }
 

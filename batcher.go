@@ -170,11 +170,20 @@ func tellWaiters(b *batch[UserAttrs, *waiter]) {
 	for i, waiter := range b.tickets {
 		outcome := userOutcome{panicked: b.panicked}
 		if len(failed) > 0 && failed[0].Index == i {
-			outcome.err = &UserError{0, failed[0].ToAccount, failed[0].Outcome, failed[0].Err}
+			outcome.err = &UserError{0, failed[0].ToAccount, failed[0].Outcome, ownCause(failed[0].Err)}
 			failed = failed[1:]
 		}
 		waiter.outcome <- outcome
 	}
+}
+
+// ownCause returns an error of a user without what refused its request for the data of one user, if the call ended before it was known whose:
+// what counts is why it ended, since no [Remaining] tells the user's goroutine that it is worth trying again.
+func ownCause(err error) error {
+	if both, ok := err.(*followed); ok && codeOf(both.earlier).DataFault() { //nolint:errorlint // made here
+		return both.later
+	}
+	return err
 }
 
 // Close takes no more users, whose SetAttr returns [ErrBatcherClosed], sends the pending ones, and returns when each caller

@@ -557,3 +557,39 @@ func TestFatalCodeEndsACallerThatWaitsForItsAccount(t *testing.T) {
 		assert.Len(t, s.Calls(), 1)
 	})
 }
+
+// TestBatcherStoppedWhileItLooksForAFault: of a refused request, only a user that was refused alone is known to be at fault.
+func TestBatcherStoppedWhileItLooksForAFault(t *testing.T) {
+	t.Parallel()
+	for name, cause := range map[string]error{"code": timpush.ErrUnavailable, "closed": timpush.ErrBatcherClosed} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t, timpushtest.WithLatency(50*time.Millisecond, 0))
+				s.Poison(90033, account(99))
+				b := timpush.NewBatcher(client(s))
+				var requests atomic.Int64
+				s.Handle(func(timpushtest.Call) timpushtest.Fault {
+					if requests.Add(1) == 2 && name == "code" {
+						return timpushtest.ErrorCode(60020)
+					}
+					return timpushtest.Fault{}
+				})
+				var callers sync.WaitGroup
+				for i := range 100 {
+					callers.Go(func() {
+						err := b.SetAttr(t.Context(), userIn(account(i), "x"))
+						assert.ErrorIs(t, err, cause)
+						assert.NotErrorIs(t, err, timpush.ErrInvalidAttr)
+					})
+				}
+				if name == "closed" {
+					ctx, cancel := context.WithTimeout(t.Context(), 75*time.Millisecond)
+					defer cancel()
+					synctest.Wait()
+					assert.Error(t, b.Close(ctx))
+				}
+				callers.Wait()
+			})
+		})
+	}
+}

@@ -117,6 +117,7 @@ type dispatcher struct {
 
 	delay   time.Duration // after a first failure
 	paused  time.Duration // 0: not
+	probe   int           // accounts of a request that tries whether sending works again
 	resumes time.Time     // when another request may try
 	resumed resumeWatch
 	saved   time.Time // all of the record; a new horizon alone does not count
@@ -133,6 +134,7 @@ func (q *Queue) send(ctx context.Context, c *timpush.Client, l *lease) error {
 	d := &dispatcher{
 		queue: q, client: c, lease: l, delay: q.settings.delay, accounts: map[string]*account{}, parked: map[*account]bool{},
 		results: make(chan []item, maxBatches), panicked: make(chan any, maxBatches), failed: make(chan error, 1), auditor: newAuditor(),
+		probe:   timpush.MaxUsersPerRequest,
 		resumed: resumeWatch{results: make(chan uint64, 1)},
 	}
 	d.sends, d.revoke = context.WithCancel(beforesend.With(context.WithoutCancel(ctx), d.checkLease))
@@ -323,11 +325,13 @@ func (d *dispatcher) maySend() bool {
 }
 
 func (d *dispatcher) start() {
+	n := min(len(d.ready), timpush.MaxUsersPerRequest)
 	if d.paused > 0 { // those that have failed may be at fault themselves, and there may be thousands of them
 		slices.SortStableFunc(d.ready, func(a, b *account) int { return a.failures - b.failures })
+		n = min(n, d.probe)
+		d.probe = n
 	}
 	oldest := time.Now().Add(-d.queue.settings.maxAge)
-	n := min(len(d.ready), timpush.MaxUsersPerRequest)
 	batch := make([]item, n)
 	for k, a := range d.ready[:n] {
 		a.ready = false
@@ -438,13 +442,18 @@ func (d *dispatcher) resume() {
 	if d.paused > 0 {
 		d.queue.settings.logger.InfoContext(d.sends, "dispatch: sending resumes")
 		d.paused, d.record.Paused, d.changed, d.urgent = 0, "", true, true
+		d.probe = min(2*d.probe, timpush.MaxUsersPerRequest)
 	}
 }
 
-// pause stops sending for a while, longer each time.
+// pause stops sending for a while, longer each time. The request that tries again is smaller each time: one account may make all requests fail
+// that it is in.
 func (d *dispatcher) pause(err error) {
 	if time.Now().Before(d.resumes) || d.sends.Err() != nil {
 		return // a request that was in flight when the pause began, or that was cut off here
+	}
+	if d.paused > 0 {
+		d.probe = max(d.probe/2, 1)
 	}
 	least, most := 1, maxPause
 	if needsOperator(err) {

@@ -566,6 +566,32 @@ func TestManyThatFailDoNotHoldOthers(t *testing.T) {
 	}
 }
 
+// TestAccountThatFailsItsRequestsDoesNotHoldOthers: a request that has one account fails as a whole, as where a gateway cuts off each one
+// with a value that it takes for an attack.
+func TestAccountThatFailsItsRequestsDoesNotHoldOthers(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]timpushtest.Fault{
+		"code": timpushtest.ErrorCode(91000), "gateway": timpushtest.Status(403), "connection": timpushtest.CutBefore(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+			fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+				if slices.Contains(c.Accounts, "mary") {
+					return fault
+				}
+				return timpushtest.Fault{}
+			})
+			set(t, q, user("mary", "Rome"))
+			concurrently(9, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("before", n), "Rome"))) })
+			run(t, q, quickClient(fake))
+			eventually(t, "others are sent", func() bool { return fake.NumAccounts() == 9 })
+			concurrently(9, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("after", n), "Rome"))) })
+			eventually(t, "and those that come later", func() bool { return fake.NumAccounts() == 18 })
+		})
+	}
+}
+
 // TestInvalidUpdateDoesNotHoldOthers: the Client refuses what the queue takes, and with it all that would have been sent together.
 func TestInvalidUpdateDoesNotHoldOthers(t *testing.T) {
 	t.Parallel()

@@ -64,7 +64,7 @@ func (s *settings) engine(cfg Config, h *hosts) *engine {
 		limits: map[string]sizeLimit{},
 	}
 	for q := range quotaCount {
-		e.transports[q], e.throttles[q], e.slots[q] = s.transport(), newThrottle(s.granted(q)), make(chan struct{}, s.maxInFlight)
+		e.transports[q], e.throttles[q], e.slots[q] = s.transport(), newThrottle(s.callsPerSecond(q)), make(chan struct{}, s.maxInFlight)
 		if e.limiters[q] == nil {
 			e.limiters[q] = NewLimiter(s.callsPerSecond(q) * defaultShare)
 		}

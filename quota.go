@@ -1,7 +1,5 @@
 package timpush
 
-import "golang.org/x/time/rate"
-
 // Quota is one of the call rates that the service grants an app. A call waits for its own quota only, and a throttle code
 // slows down its own quota only, except [ErrAppRateLimited], which slows down all.
 type Quota int
@@ -40,14 +38,4 @@ func (s *settings) callsPerSecond(q Quota) float64 {
 		return 5
 	}
 	return 1
-}
-
-// granted is callsPerSecond, or the rate of the program's limiter where that is higher, since a quota can be raised in the console. A limiter that
-// hardly limits says nothing of the quota, and that of recipients does not count calls.
-func (s *settings) granted(q Quota) float64 {
-	calls := s.callsPerSecond(q)
-	if l, ok := behind(s.limiters[q]).(interface{ Limit() rate.Limit }); ok && q != QuotaRecipients && l.Limit() <= maxStarts {
-		calls = max(calls, float64(l.Limit()))
-	}
-	return calls
 }

@@ -182,31 +182,6 @@ func TestThrottleLetsNoMoreThroughThanBefore(t *testing.T) {
 	})
 }
 
-// TestThrottleOfARaisedQuota: where the service grants more than at first, one throttle code slows down as little of it.
-func TestThrottleOfARaisedQuota(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		s := timpushtest.Start(t, timpushtest.WithInMemory(), timpushtest.WithLatency(50*time.Millisecond, 0), timpushtest.WithQuota(500))
-		began := time.Now()
-		var thrown atomic.Bool
-		s.Handle(func(call timpushtest.Call) timpushtest.Fault {
-			if call.Time.Sub(began) >= 3*time.Second && thrown.CompareAndSwap(false, true) {
-				return timpushtest.ErrorCode(60007)
-			}
-			return timpushtest.Fault{}
-		})
-		keepCalling(t, s.Client(timpush.WithLimiter(timpush.NewLimiter(487.5)), timpush.WithMaxInFlight(50)), 50, 9*time.Second)
-		after := 0
-		for _, call := range s.Calls() {
-			if at := call.Time.Sub(began); at >= 4*time.Second && at < 9*time.Second {
-				after++
-			}
-		}
-		assert.Greater(t, after, 5*450)
-		assert.LessOrEqual(t, s.PeakRate(), 500)
-		assert.Equal(t, 1, refused(s))
-	})
-}
-
 // TestAnswersFromBeforeThePauseCountOnce has a server that refuses everything for a second, and tells so late.
 func TestAnswersFromBeforeThePauseCountOnce(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

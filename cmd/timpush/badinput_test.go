@@ -261,6 +261,21 @@ func TestBadSettings(t *testing.T) {
 	badInput.Require(t, "Environment and flags", &table)
 }
 
+// A key is not shown either where the name of its file is the key as a variable of a CI has it, with a line end, or one in PEM.
+func TestKeyAsTheNameOfItsFile(t *testing.T) {
+	t.Parallel()
+	const key = "0123456789abcdef0123456789abcdef"
+	for _, name := range []string{key + "\n", key + "\r\n", " " + key, "-----BEGIN PRIVATE KEY-----\nMIGH/" + key + "\n"} {
+		for _, args := range [][]string{{"check"}, {"init", "--config", "new"}} {
+			w := newWorld(t)
+			r := w.run(append(args, "--secret-key-file", name)...)
+			assert.Equal(t, 2, r.code, r.out+r.err)
+			assert.Contains(t, r.err, "its name is not shown, since it may be the key itself")
+			assert.NotContains(t, r.err, key)
+		}
+	}
+}
+
 // badServices are what can be wrong between this machine and the service; each returns the environment.
 var badServices = []struct {
 	input string

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"math"
 	"net"
@@ -304,7 +303,9 @@ func checkKey(key, from string) error {
 
 // CheckKeyFile refuses a name without a file where it may be the key itself, which no error may repeat.
 func CheckKeyFile(name string) error {
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(name, `./\`) && checkKey(name, "") == nil {
+	key := text.Trim(name) // a text with a line end, too
+	mayBeKey := strings.Contains(key, "-----BEGIN") || !strings.ContainsAny(key, `./\`) && checkKey(key, "") == nil
+	if _, err := os.Stat(name); err != nil && mayBeKey {
 		return fmt.Errorf("there is no such file as --%s or %s says; its name is not shown, since it may be the key itself: that goes into %s",
 			SecretKeyFile, EnvName(SecretKeyFile), EnvName(SecretKey))
 	}

@@ -119,9 +119,14 @@ func (v *oneLine) Set(list string) error {
 }
 
 // checkFlags refuses flags that were given without a text, as by a variable of a shell that was never set: they would count as
-// not given, and another configuration or another server be used, or a push go to more users or show nothing. It refuses "gold, beta"
-// too, whose second tag begins with a space.
+// not given, and another configuration or another server be used, or a push go to more users or show nothing. Without quotation marks
+// around the variable the next flag is the text: --title $TITLE --desc $DESC would be a push with the title "--desc", and --ignore $COLUMNS
+// --dry-run a run that sends. It refuses "gold, beta" too, whose second tag begins with a space.
 func checkFlags(cmd *cobra.Command, _ []string) (err error) {
+	isFlag := func(value string) bool {
+		name, _, _ := strings.Cut(strings.TrimPrefix(value, "--"), "=")
+		return strings.HasPrefix(value, "--") && cmd.Flags().Lookup(name) != nil
+	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		list, isList := f.Value.(*oneLine)
 		value, empty := f.Value.String(), isList && list.empty
@@ -131,15 +136,18 @@ func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 		if empty && !slices.Contains([]string{"null", "ignore", "names", "registration-names"}, f.Name) {
 			err = usage(fmt.Errorf("--%s is empty: give a value, or leave the flag out; is a variable not set?", f.Name))
 		}
-		if !isList {
-			return
+		values, given := []string{value}, f.Value
+		if isList {
+			given = list.Value
 		}
-		values, ok := list.Value.(pflag.SliceValue)
-		if !ok {
-			return
+		if several, ok := given.(pflag.SliceValue); ok {
+			values = several.GetSlice()
 		}
-		for _, one := range values.GetSlice() {
-			if text.Trim(one) != one {
+		for _, one := range values {
+			switch {
+			case isFlag(one):
+				err = usage(fmt.Errorf("--%s has no value, but the flag %s follows it; is a variable not set?", f.Name, one))
+			case isList && text.Trim(one) != one:
 				err = usage(fmt.Errorf("--%s: %q has white space around it: give a,b without any", f.Name, one))
 			}
 		}

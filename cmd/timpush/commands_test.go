@@ -346,6 +346,11 @@ func TestDoubtfulFlags(t *testing.T) {
 		assert.Equal(t, 2, r.code, line)
 		assert.Contains(t, r.err, "timpush: --"+flag+" follows it")
 	}
+	for _, command := range []string{"tags add --tags gold", "get-attr", "push --yes"} {
+		r := w.run(append(strings.Fields(command), "--file", "a", "--file=b")...)
+		assert.Equal(t, 2, r.code, command)
+		assert.Contains(t, r.err, "it is given twice, and there can be one file")
+	}
 	for _, args := range [][]string{ // as of "$(cat FILE)"
 		{"push", "--tags", "a", "--tags-not", "blocked\nleft", "--title", "x", "--yes"}, {"tags", "add", "--tags", "gold\r\nbeta", "mary"},
 		{"tasks", "add", "--accounts", "mary\nbob", "--in", "1h", "--title", "x", "--yes"}, {"set-attr", "--map", "a=b\nc=d", "u.csv"},

@@ -80,7 +80,7 @@ func newRoot() *cobra.Command {
 		newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual(),
 	}
 	for _, cmd := range commands { // before cobra sorts them: suggestions come in this order
-		refuseLines(cmd)
+		refuseLost(cmd)
 	}
 	root.AddCommand(commands...)
 	root.InitDefaultCompletionCmd()
@@ -90,16 +90,20 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// refuseLines makes the lists among the flags of a command and of those below it refuse a text of several lines, as of "$(cat tags.txt)".
-func refuseLines(cmd *cobra.Command) {
+// refuseLost makes the flags of a command and of those below it refuse what pflag would leave out without a word: the second line of a
+// list, as of "$(cat tags.txt)", and the first of two files.
+func refuseLost(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Name == "file" {
+			f.Value = &oneFileName{Value: f.Value}
+		}
 		if kind := f.Value.Type(); kind == "stringSlice" || kind == "stringToString" {
 			f.Value = &oneLine{Value: f.Value}
 			f.DefValue = strings.TrimSuffix(f.DefValue, "[]") // help shows that of its own lists only
 		}
 	})
 	for _, sub := range cmd.Commands() {
-		refuseLines(sub)
+		refuseLost(sub)
 	}
 }
 
@@ -116,6 +120,21 @@ func (v *oneLine) Set(list string) error {
 		return errors.New("it has several lines: put commas between the values")
 	}
 	return v.Value.Set(list)
+}
+
+// oneFileName is the name of a file whose accounts, or whose push, a command reads.
+type oneFileName struct {
+	pflag.Value
+	given bool
+}
+
+// Set sets the name, once.
+func (v *oneFileName) Set(name string) error {
+	if v.given {
+		return errors.New("it is given twice, and there can be one file")
+	}
+	v.given = true
+	return v.Value.Set(name)
 }
 
 // checkFlags refuses flags that were given without a text, as by a variable of a shell that was never set: they would count as

@@ -276,6 +276,20 @@ func TestKeyAsTheNameOfItsFile(t *testing.T) {
 	}
 }
 
+// Nor is a secret shown where the text of a file was given as its name.
+func TestTextOfAFileAsItsName(t *testing.T) {
+	t.Parallel()
+	for variable, command := range map[string]string{
+		"TIMPUSH_CONFIG=sdkappid = 1\nsecret-key = TOPSECRET\n": "check", "TIMPUSH_CONFIG=secret-key=TOPSECRET": "callbacks",
+		"TIMPUSH_NATS_CREDS=-----BEGIN USER NKEY SEED-----\nTOPSECRET\n": "queue --nats nats://127.0.0.1:1",
+	} {
+		r := newWorld(t).with(variable).run(strings.Fields(command)...)
+		assert.Equal(t, 2, r.code, command)
+		assert.Contains(t, r.err, "its name is not shown, since it may be the text of the file")
+		assert.NotContains(t, r.err, "TOPSECRET")
+	}
+}
+
 // badServices are what can be wrong between this machine and the service; each returns the environment.
 var badServices = []struct {
 	input string

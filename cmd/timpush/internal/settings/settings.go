@@ -312,6 +312,15 @@ func CheckKeyFile(name string) error {
 	return nil
 }
 
+// CheckFile refuses a name without a file where it may be what should be in the file, as a CI variable of the wrong type has it: there
+// is a secret in it, which no error may repeat.
+func CheckFile(flag, name string) error {
+	if _, err := os.Stat(name); err != nil && (strings.ContainsAny(name, "\r\n=") || strings.Contains(name, "-----BEGIN")) {
+		return fmt.Errorf("there is no such file as --%s or %s says; its name is not shown, since it may be the text of the file", flag, EnvName(flag))
+	}
+	return nil
+}
+
 // private refuses a file that others can read, and says what helps instead.
 func private(name, instead string) error {
 	info, err := os.Stat(name)
@@ -338,6 +347,11 @@ func (s *Source) readFile() error {
 	}
 	s.name = name
 	optional := s.File == "" && s.Env("TIMPUSH_CONFIG") == ""
+	if !optional {
+		if err := CheckFile("config", s.name); err != nil {
+			return fmt.Errorf("the configuration: %w", err)
+		}
+	}
 	f, err := s.open(s.name)
 	if optional && errors.Is(err, os.ErrNotExist) {
 		return nil

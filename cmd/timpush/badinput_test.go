@@ -261,6 +261,35 @@ func TestBadSettings(t *testing.T) {
 	badInput.Require(t, "Environment and flags", &table)
 }
 
+// A key is not shown either where the name of its file is the key as a variable of a CI has it, with a line end, or one in PEM.
+func TestKeyAsTheNameOfItsFile(t *testing.T) {
+	t.Parallel()
+	const key = "0123456789abcdef0123456789abcdef"
+	for _, name := range []string{key + "\n", key + "\r\n", " " + key, "-----BEGIN PRIVATE KEY-----\nMIGH/" + key + "\n"} {
+		for _, args := range [][]string{{"check"}, {"init", "--config", "new"}} {
+			w := newWorld(t)
+			r := w.run(append(args, "--secret-key-file", name)...)
+			assert.Equal(t, 2, r.code, r.out+r.err)
+			assert.Contains(t, r.err, "its name is not shown, since it may be the key itself")
+			assert.NotContains(t, r.err, key)
+		}
+	}
+}
+
+// Nor is a secret shown where the text of a file was given as its name.
+func TestTextOfAFileAsItsName(t *testing.T) {
+	t.Parallel()
+	for variable, command := range map[string]string{
+		"TIMPUSH_CONFIG=sdkappid = 1\nsecret-key = TOPSECRET\n": "check", "TIMPUSH_CONFIG=secret-key=TOPSECRET": "callbacks",
+		"TIMPUSH_NATS_CREDS=-----BEGIN USER NKEY SEED-----\nTOPSECRET\n": "queue --nats nats://127.0.0.1:1",
+	} {
+		r := newWorld(t).with(variable).run(strings.Fields(command)...)
+		assert.Equal(t, 2, r.code, command)
+		assert.Contains(t, r.err, "its name is not shown, since it may be the text of the file")
+		assert.NotContains(t, r.err, "TOPSECRET")
+	}
+}
+
 // badServices are what can be wrong between this machine and the service; each returns the environment.
 var badServices = []struct {
 	input string

@@ -336,6 +336,21 @@ func TestDoubtfulFlags(t *testing.T) {
 		assert.Equal(t, 2, r.code, args)
 		assert.Contains(t, r.err, "has white space around it")
 	}
+	for line, flag := range map[string]string{ // the variable is not in quotation marks, and the next flag is the text
+		"set-attr --ignore --dry-run u.csv": "ignore has no value, but the flag --dry-run", "set-attr --failures --dry-run u.csv": "failures has no value, but the flag --dry-run",
+		"push --tags a --title --desc --yes": "title has no value, but the flag --desc", "push --title x --tags-not --tags=a --yes": "tags-not has no value, but the flag --tags=a",
+		"batch --title x --desc --journal --yes u.csv": "desc has no value, but the flag --journal",
+		"push --attr --tags=a --title x --yes":         "attr has no value, but the flag --tags=a",
+	} {
+		r := w.run(strings.Fields(line)...)
+		assert.Equal(t, 2, r.code, line)
+		assert.Contains(t, r.err, "timpush: --"+flag+" follows it")
+	}
+	for _, command := range []string{"tags add --tags gold", "get-attr", "push --yes"} {
+		r := w.run(append(strings.Fields(command), "--file", "a", "--file=b")...)
+		assert.Equal(t, 2, r.code, command)
+		assert.Contains(t, r.err, "it is given twice, and there can be one file")
+	}
 	for _, args := range [][]string{ // as of "$(cat FILE)"
 		{"push", "--tags", "a", "--tags-not", "blocked\nleft", "--title", "x", "--yes"}, {"tags", "add", "--tags", "gold\r\nbeta", "mary"},
 		{"tasks", "add", "--accounts", "mary\nbob", "--in", "1h", "--title", "x", "--yes"}, {"set-attr", "--map", "a=b\nc=d", "u.csv"},
@@ -359,6 +374,7 @@ func TestDoubtfulFlags(t *testing.T) {
 	assert.Empty(t, w.fake.Calls(), "nothing was sent")
 	assert.Equal(t, 0, w.run("tags", "add", "--tags", "gold\n", "mary").code)
 	assert.Equal(t, 0, w.run("set-attr", "--ignore", "", "--null", "", "u.csv").code)
+	assert.Equal(t, 0, w.run("push", "--tags", "a", "--title", "--x--", "--yes").code)
 	w.write("spaces.csv", "To_Account city\nmary Rome\n")
 	assert.Equal(t, 0, w.run("set-attr", "--delimiter", " ", "spaces.csv").code)
 }

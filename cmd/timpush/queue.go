@@ -164,7 +164,11 @@ func connectNATS(source settings.Source, refused func(error)) (*nats.Conn, error
 		creds = source.Env("TIMPUSH_NATS_CREDS")
 	}
 	if creds != "" {
-		if _, err := os.Stat(creds); err != nil {
+		err := settings.CheckFile("nats-creds", creds)
+		if err == nil {
+			_, err = os.Stat(creds)
+		}
+		if err != nil {
 			return nil, usage(fmt.Errorf("the credentials: %w", err))
 		}
 		options = append(options, nats.UserCredentials(creds))

@@ -80,7 +80,7 @@ func newRoot() *cobra.Command {
 		newInit(), newUserSig(), newExplain(), newQueue(), newServe(), newManual(),
 	}
 	for _, cmd := range commands { // before cobra sorts them: suggestions come in this order
-		refuseLines(cmd)
+		refuseLost(cmd)
 	}
 	root.AddCommand(commands...)
 	root.InitDefaultCompletionCmd()
@@ -90,16 +90,20 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// refuseLines makes the lists among the flags of a command and of those below it refuse a text of several lines, as of "$(cat tags.txt)".
-func refuseLines(cmd *cobra.Command) {
+// refuseLost makes the flags of a command and of those below it refuse what pflag would leave out without a word: the second line of a
+// list, as of "$(cat tags.txt)", and the first of two files.
+func refuseLost(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Name == "file" {
+			f.Value = &oneFileName{Value: f.Value}
+		}
 		if kind := f.Value.Type(); kind == "stringSlice" || kind == "stringToString" {
 			f.Value = &oneLine{Value: f.Value}
 			f.DefValue = strings.TrimSuffix(f.DefValue, "[]") // help shows that of its own lists only
 		}
 	})
 	for _, sub := range cmd.Commands() {
-		refuseLines(sub)
+		refuseLost(sub)
 	}
 }
 
@@ -118,10 +122,30 @@ func (v *oneLine) Set(list string) error {
 	return v.Value.Set(list)
 }
 
+// oneFileName is the name of a file whose accounts, or whose push, a command reads.
+type oneFileName struct {
+	pflag.Value
+	given bool
+}
+
+// Set sets the name, once.
+func (v *oneFileName) Set(name string) error {
+	if v.given {
+		return errors.New("it is given twice, and there can be one file")
+	}
+	v.given = true
+	return v.Value.Set(name)
+}
+
 // checkFlags refuses flags that were given without a text, as by a variable of a shell that was never set: they would count as
-// not given, and another configuration or another server be used, or a push go to more users or show nothing. It refuses "gold, beta"
-// too, whose second tag begins with a space.
+// not given, and another configuration or another server be used, or a push go to more users or show nothing. Without quotation marks
+// around the variable the next flag is the text: --title $TITLE --desc $DESC would be a push with the title "--desc", and --ignore $COLUMNS
+// --dry-run a run that sends. It refuses "gold, beta" too, whose second tag begins with a space.
 func checkFlags(cmd *cobra.Command, _ []string) (err error) {
+	isFlag := func(value string) bool {
+		name, _, _ := strings.Cut(strings.TrimPrefix(value, "--"), "=")
+		return strings.HasPrefix(value, "--") && cmd.Flags().Lookup(name) != nil
+	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		list, isList := f.Value.(*oneLine)
 		value, empty := f.Value.String(), isList && list.empty
@@ -131,15 +155,18 @@ func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 		if empty && !slices.Contains([]string{"null", "ignore", "names", "registration-names"}, f.Name) {
 			err = usage(fmt.Errorf("--%s is empty: give a value, or leave the flag out; is a variable not set?", f.Name))
 		}
-		if !isList {
-			return
+		values, given := []string{value}, f.Value
+		if isList {
+			given = list.Value
 		}
-		values, ok := list.Value.(pflag.SliceValue)
-		if !ok {
-			return
+		if several, ok := given.(pflag.SliceValue); ok {
+			values = several.GetSlice()
 		}
-		for _, one := range values.GetSlice() {
-			if text.Trim(one) != one {
+		for _, one := range values {
+			switch {
+			case isFlag(one):
+				err = usage(fmt.Errorf("--%s has no value, but the flag %s follows it; is a variable not set?", f.Name, one))
+			case isList && text.Trim(one) != one:
 				err = usage(fmt.Errorf("--%s: %q has white space around it: give a,b without any", f.Name, one))
 			}
 		}

@@ -30,16 +30,19 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *accounts, *yes); err != nil {
+	if err := run(ctx, *accounts, *yes, flag.Args()...); err != nil {
 		fmt.Fprintln(os.Stderr, "campaign:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, accounts string, yes bool) error {
+// run refuses what follows the flags: of -accounts mary bob the push would go to mary alone.
+func run(ctx context.Context, accounts string, yes bool, rest ...string) error {
 	cfg, base, live, err := configFromEnvironment()
 	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%q: no flag takes it; put a text with spaces into quotation marks, and commas between accounts", strings.Join(rest, " "))
 	case err != nil:
 		return err
 	case live:

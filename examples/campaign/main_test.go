@@ -64,6 +64,7 @@ func TestNothingIsSentWithoutYes(t *testing.T) { //nolint:paralleltest // useSer
 	require.ErrorContains(t, run(t.Context(), "mary", false), "-yes")
 	require.ErrorContains(t, run(t.Context(), "", true), "-accounts")
 	require.ErrorContains(t, run(t.Context(), "mary, bob", true), `" bob" has white space around it`)
+	require.ErrorContains(t, run(t.Context(), "mary", true, "bob"), `"bob": no flag takes it`)
 	assert.Empty(t, server.Calls())
 }
 

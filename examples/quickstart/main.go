@@ -27,16 +27,19 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *account, *attr); err != nil {
+	if err := run(ctx, *account, *attr, flag.Args()...); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, account, attr string) error {
+// run refuses what follows the flags: of -attr city=New York the city would be New.
+func run(ctx context.Context, account, attr string, rest ...string) error {
 	cfg, base, live, err := configFromEnvironment()
 	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%q: no flag takes it; put a text with spaces into quotation marks", strings.Join(rest, " "))
 	case err != nil:
 		return err
 	case live:

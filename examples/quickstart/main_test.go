@@ -44,6 +44,7 @@ func TestServiceIsOnlyWrittenToOnDemand(t *testing.T) {
 		assert.ErrorContains(t, run(t.Context(), test.account, test.attr), "-account ACCOUNT -attr NAME=VALUE")
 	}
 	assert.ErrorContains(t, run(t.Context(), "mary", "city=Rome"), "SDKAppID is -1")
+	assert.ErrorContains(t, run(t.Context(), "mary", "city=New", "York"), `"York": no flag takes it`)
 }
 
 func TestVariablesAreChecked(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"math"
 	"net"
@@ -304,9 +303,20 @@ func checkKey(key, from string) error {
 
 // CheckKeyFile refuses a name without a file where it may be the key itself, which no error may repeat.
 func CheckKeyFile(name string) error {
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(name, `./\`) && checkKey(name, "") == nil {
+	key := text.Trim(name) // a text with a line end, too
+	mayBeKey := strings.Contains(key, "-----BEGIN") || !strings.ContainsAny(key, `./\`) && checkKey(key, "") == nil
+	if _, err := os.Stat(name); err != nil && mayBeKey {
 		return fmt.Errorf("there is no such file as --%s or %s says; its name is not shown, since it may be the key itself: that goes into %s",
 			SecretKeyFile, EnvName(SecretKeyFile), EnvName(SecretKey))
+	}
+	return nil
+}
+
+// CheckFile refuses a name without a file where it may be what should be in the file, as a CI variable of the wrong type has it: there
+// is a secret in it, which no error may repeat.
+func CheckFile(flag, name string) error {
+	if _, err := os.Stat(name); err != nil && (strings.ContainsAny(name, "\r\n=") || strings.Contains(name, "-----BEGIN")) {
+		return fmt.Errorf("there is no such file as --%s or %s says; its name is not shown, since it may be the text of the file", flag, EnvName(flag))
 	}
 	return nil
 }
@@ -337,6 +347,11 @@ func (s *Source) readFile() error {
 	}
 	s.name = name
 	optional := s.File == "" && s.Env("TIMPUSH_CONFIG") == ""
+	if !optional {
+		if err := CheckFile("config", s.name); err != nil {
+			return fmt.Errorf("the configuration: %w", err)
+		}
+	}
 	f, err := s.open(s.name)
 	if optional && errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -209,7 +209,7 @@ var badSettings = []struct {
 	{input: "key of white space", env: "TIMPUSH_SECRET_KEY=  ", want: "Config.SecretKey is empty"},
 	{input: "key that is a PEM text", env: "TIMPUSH_SECRET_KEY=-----BEGIN PRIVATE KEY-----", want: "ECDSA keys are not supported"},
 	{input: "key on the command line", args: "--secret-key x", want: "unknown flag: --secret-key"},
-	{input: "the key itself as the name of its file", args: "--secret-key-file 0123456789abcdef0123456789abcdef", want: "its name is not shown, since it may be the key itself"},
+	{input: "the key itself as the name of its file", args: "--secret-key-file 0123456789abcdef0123456789abcdef", want: "its name is not shown, since it may be the secret itself"},
 	{input: "key file that is not there", args: "--secret-key-file nowhere", want: "the secret key: stat nowhere: no such file or directory"},
 	{input: "key file that others can read", args: "--secret-key-file open", want: "the secret key: others can read open: chmod 600 open, or, where it is mounted for reading only: --secret-key-file - < open"},
 	{input: "key file that is empty", args: "--secret-key-file nothing", want: "the secret key: there is nothing in nothing"},
@@ -270,7 +270,7 @@ func TestKeyAsTheNameOfItsFile(t *testing.T) {
 			w := newWorld(t)
 			r := w.run(append(args, "--secret-key-file", name)...)
 			assert.Equal(t, 2, r.code, r.out+r.err)
-			assert.Contains(t, r.err, "its name is not shown, since it may be the key itself")
+			assert.Contains(t, r.err, "its name is not shown, since it may be the secret itself")
 			assert.NotContains(t, r.err, key)
 		}
 	}
@@ -285,7 +285,7 @@ func TestTextOfAFileAsItsName(t *testing.T) {
 	} {
 		r := newWorld(t).with(variable).run(strings.Fields(command)...)
 		assert.Equal(t, 2, r.code, command)
-		assert.Contains(t, r.err, "its name is not shown, since it may be the text of the file")
+		assert.Contains(t, r.err, "its name is not shown, since it may be the secret itself")
 		assert.NotContains(t, r.err, "TOPSECRET")
 	}
 }

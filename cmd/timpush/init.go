@@ -201,7 +201,7 @@ func (i *initiation) key(q question) (string, error) {
 		return key, nil
 	}
 	if name := i.source.Given(settings.SecretKeyFile); name != "" && name != "-" {
-		if err := settings.CheckKeyFile(name); err != nil {
+		if err := settings.CheckFile(settings.SecretKeyFile, name); err != nil {
 			return "", err
 		}
 		f, err := i.source.Open(name)

@@ -71,7 +71,7 @@ func TestInitRefuses(t *testing.T) {
 		"--sdkappid 1 --region mars": "region: ",
 		"--sdkappid 1 --region seoul --identifier a": "secret-key: the secret key, from the input, cannot be one: it has only 3 characters",
 		"--secret-key x": "unknown flag: --secret-key",
-		"--sdkappid 1 --region seoul --identifier a --secret-key-file " + strings.Repeat("0123456789abcdef", 4): "it may be the key itself",
+		"--sdkappid 1 --region seoul --identifier a --secret-key-file " + strings.Repeat("0123456789abcdef", 4): "it may be the secret itself",
 	} {
 		w := newWorld(t).without("TIMPUSH_SECRET_KEY", "TIMPUSH_SDKAPPID", "TIMPUSH_IDENTIFIER", "TIMPUSH_REGION")
 		w.in = "abc"

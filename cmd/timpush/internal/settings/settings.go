@@ -223,7 +223,7 @@ func (s *Source) keyFromFile(name string) (string, error) {
 	if name == "-" {
 		return readKey("standard input", s.Stdin)
 	}
-	if err := CheckKeyFile(name); err != nil {
+	if err := CheckFile(SecretKeyFile, name); err != nil {
 		return "", fmt.Errorf("the secret key: %w", err)
 	}
 	if err := private(name, ", or, where it is mounted for reading only: --"+SecretKeyFile+" - < "+name); err != nil {
@@ -301,22 +301,16 @@ func checkKey(key, from string) error {
 	return nil
 }
 
-// CheckKeyFile refuses a name without a file where it may be the key itself, which no error may repeat.
-func CheckKeyFile(name string) error {
-	key := text.Trim(name) // a text with a line end, too
-	mayBeKey := strings.Contains(key, "-----BEGIN") || !strings.ContainsAny(key, `./\`) && checkKey(key, "") == nil
-	if _, err := os.Stat(name); err != nil && mayBeKey {
-		return fmt.Errorf("there is no such file as --%s or %s says; its name is not shown, since it may be the key itself: that goes into %s",
-			SecretKeyFile, EnvName(SecretKeyFile), EnvName(SecretKey))
-	}
-	return nil
-}
-
-// CheckFile refuses a name without a file where it may be what should be in the file, as a CI variable of the wrong type has it: there
-// is a secret in it, which no error may repeat.
+// CheckFile refuses the name of a file that is not there where it may be what should be in the file, as a CI variable of the wrong type has
+// it: a secret, which no error may repeat.
 func CheckFile(flag, name string) error {
-	if _, err := os.Stat(name); err != nil && (strings.ContainsAny(name, "\r\n=") || strings.Contains(name, "-----BEGIN")) {
-		return fmt.Errorf("there is no such file as --%s or %s says; its name is not shown, since it may be the text of the file", flag, EnvName(flag))
+	if _, err := os.Stat(name); err == nil {
+		return nil
+	}
+	content := text.Trim(name) // mostly with a line end
+	key := !strings.ContainsAny(content, `./\`) && checkKey(content, "") == nil
+	if key || strings.ContainsAny(content, "\r\n=") || strings.Contains(content, "-----BEGIN") {
+		return fmt.Errorf("there is no such file as --%s or %s says; its name is not shown, since it may be the secret itself", flag, EnvName(flag))
 	}
 	return nil
 }

@@ -1058,6 +1058,34 @@ func TestBackupHostWithinTheDeadline(t *testing.T) {
 	}
 }
 
+// TestBackupHostAfterAHandshake that hangs or is cut: something accepts connections for a host that cannot be reached.
+func TestBackupHostAfterAHandshake(t *testing.T) {
+	t.Parallel()
+	for name, hangs := range map[string]bool{"hangs": true, "is cut": false} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				transport := timpush.OwnTransport(&http.Transport{DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+					if strings.HasPrefix(address, timpush.RegionSingapore.BackupHost()) {
+						return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("refused")}
+					}
+					conn, end := net.Pipe()
+					if hangs {
+						go func() { _, _ = io.Copy(io.Discard, end) }()
+					} else {
+						end.Close()
+					}
+					return conn, nil
+				}}, 10*time.Second)
+				defer transport.CloseIdleConnections()
+				c := newClient(t, timpush.WithBackupHost(), timpush.WithMaxAttempts(2), timpush.WithHTTPClient(&http.Client{Transport: transport}))
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				require.ErrorContains(t, err, timpush.RegionSingapore.BackupHost())
+				require.ErrorContains(t, err, "1 not sent")
+			})
+		})
+	}
+}
+
 // TestSlowAnswerWithABackupHost: a host that takes long to answer is no host that cannot be reached.
 func TestSlowAnswerWithABackupHost(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

@@ -32,6 +32,7 @@ type exchange struct {
 	wasIdle atomic.Bool   // the last connection has been idle
 	http2   atomic.Bool   // it speaks that
 	written atomic.Bool   // all of the request has gone out over HTTP/2
+	noTLS   atomic.Bool   // a TLS handshake has failed
 	trace   httptrace.ClientTrace
 	header  http.Header // of the answer
 	began   time.Time   // when it was handed to the transport
@@ -172,6 +173,8 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 	x.trace.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { // also after the attempt: the transport keeps the connection for others
 		if err == nil {
 			s.suspects[quota].unconnected.Store(nil)
+		} else {
+			x.noTLS.Store(true)
 		}
 	}
 	x.trace.WroteRequest = func(wrote httptrace.WroteRequestInfo) { // over HTTP/1.1 it may still be in a buffer
@@ -348,7 +351,8 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	if proxy, ok := errors.AsType[*proxyError](err); ok {
 		v.retryAfter = proxy.retryAfter
 	}
-	if notDialled(err) && !proxyUnreachable(err) {
+	noTLS := !used && x.noTLS.Load() && !certificateFails(err) // as of a host behind something that accepts connections for it
+	if (notDialled(err) || noTLS) && !proxyUnreachable(err) {
 		s.hosts.note(host, false)
 	}
 	v.err = x.sent.error(err, host.String()+"/"+x.command.path)

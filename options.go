@@ -69,9 +69,10 @@ func WithBaseURL(base string) Option {
 }
 
 // WithBackupHost sends a request to [Region.BackupHost] while the region's host does not resolve, as where its DNS answers are
-// forged, cannot be dialled, or gives no connection in half of the time that ctx leaves. A proxy that cannot be reached does
-// not count. The client tries the region's host again after a minute. Not for a region without a documented backup host, nor
-// together with [WithBaseURL]. If not given, the client calls the region's host only.
+// forged, cannot be dialled, fails in the TLS handshake other than by its certificate, or gives no connection in half of the time
+// that ctx leaves. A proxy that cannot be reached does not count. The client tries the region's host again after a minute. Not for
+// a region without a documented backup host, nor together with [WithBaseURL]. If not given, the client calls the region's host
+// only.
 func WithBackupHost() Option { return func(s *settings) { s.backupHost = true } }
 
 // WithLimiter limits the rate of calls about attributes and tags with l; it is WithQuota(QuotaUsers, l). If not given, the

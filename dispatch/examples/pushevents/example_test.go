@@ -27,6 +27,7 @@ func Example() {
 	if err != nil {
 		log.Fatal("DATABASE_URL is not valid") // the text of err may have its password
 	}
+	connector.Dialer(&pushevents.Dialer{})
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(10) // a burst of callbacks waits here, not in PostgreSQL
 	if _, err := db.ExecContext(context.Background(), pushevents.Schema); err != nil {

@@ -12,7 +12,8 @@
 // # One second
 //
 // The service waits only a short time, so all events of a request are stored by one statement, which is given up before a second is
-// over. The service is then told that the callback failed. Whether it sends the events again is not documented.
+// over. The service is then told that the callback failed. Whether it sends the events again is not documented. The driver, lib/pq, waits
+// for an answer whatever the context says: with the connections of a [Dialer] it gives up also where the database has gone without a word.
 package pushevents
 
 import (
@@ -20,6 +21,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -67,8 +69,41 @@ select * from jsonb_to_recordset($1) as e(task_id text, account text, stage int,
 	device int, err_code int, err_info text, data_id text)
 on conflict do nothing`
 
-// storeTimeout leaves time for the answer within a second.
-const storeTimeout = 800 * time.Millisecond
+// storeTimeout leaves time for the answer within a second, and readTimeout time for the database to say that it has given up.
+const (
+	storeTimeout = 800 * time.Millisecond
+	readTimeout  = 900 * time.Millisecond
+)
+
+// Dialer makes connections of which no read takes a second. Without it, one that has died silently would be waited for until the kernel
+// gives it up, a quarter of an hour later, and soon all connections of the pool would be such.
+type Dialer struct{ net.Dialer }
+
+// DialContext dials.
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return impatient{conn}, nil
+}
+
+// DialTimeout makes it a Dialer of the driver, which uses DialContext.
+func (d *Dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+type impatient struct{ net.Conn }
+
+// Read reads.
+func (c impatient) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(readTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
 
 // row is a row of the table.
 type row struct {

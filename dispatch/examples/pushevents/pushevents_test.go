@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/lib/pq"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -28,7 +30,8 @@ func count(t *testing.T, db *sql.DB, stage timpush.PushStage) (n int) {
 // TestEvents uses one PostgreSQL for all, which takes a second to start.
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	db, _ := pgtest.Start(t, Schema)
+	db, address := pgtest.Start(t, Schema)
+	silentConnection(t, address)
 	for _, test := range []func(*testing.T, *sql.DB){storedOnce, hard, answeredInTime} {
 		_, err := db.ExecContext(t.Context(), `truncate push_events`)
 		require.NoError(t, err)
@@ -102,4 +105,30 @@ func answeredInTime(t *testing.T, db *sql.DB) {
 	require.NoError(t, lock.Rollback())
 	require.NoError(t, store(t.Context(), db, []timpush.PushEvent{{TaskID: "t"}}), "and the next one is stored")
 	assert.Equal(t, 1, count(t, db, 0))
+}
+
+// silentConnection: where a connection has died without a word, the service has its answer within a second too, and the next events
+// are stored over another one.
+func silentConnection(t *testing.T, address string) {
+	t.Helper()
+	connector, err := pq.NewConnector(address)
+	require.NoError(t, err)
+	connector.Dialer(&Dialer{})
+	db := sql.OpenDB(connector)
+	defer func() { assert.NoError(t, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	var process int
+	require.NoError(t, db.QueryRowContext(t.Context(), `select pg_backend_pid()`).Scan(&process))
+	require.NoError(t, syscall.Kill(process, syscall.SIGSTOP))
+	defer func() { assert.NoError(t, syscall.Kill(process, syscall.SIGCONT)) }()
+	began, stored := time.Now(), make(chan error, 1)
+	go func() { stored <- store(t.Context(), db, []timpush.PushEvent{{TaskID: "silent"}}) }()
+	select {
+	case err := <-stored:
+		require.Error(t, err)
+		assert.Less(t, time.Since(began), time.Second)
+	case <-time.After(5 * time.Second):
+		require.Fail(t, "no answer")
+	}
+	require.NoError(t, store(t.Context(), db, []timpush.PushEvent{{TaskID: "silent"}}))
 }

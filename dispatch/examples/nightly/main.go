@@ -32,7 +32,9 @@ create table if not exists nightly (job text primary key, account text not null)
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once: the driver waits for a database that does not answer
+	// A second signal ends the program at once, as the driver waits for a database that does not answer. It is not that which timeout(1) sends
+	// to the program's group at the same time.
+	context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, stop) })
 	rejected, err := run(ctx)
 	switch {
 	case err != nil:

@@ -67,6 +67,10 @@ func Feed(ctx context.Context, db *sql.DB, q *dispatch.Queue) error {
 	}
 }
 
+// idle is how long PostgreSQL keeps the lock of a feeder that says nothing. Of a machine that has gone without a word it would keep it for two
+// hours, and to store an entry takes 30 seconds at most.
+var idle = "1min"
+
 // feedSome moves at most a hundred entries and returns how many. After a crash between storing and deleting they come
 // again, with the same ids: within the duplicate window they are not stored twice, and after it they are, in the same order.
 func feedSome(ctx context.Context, db *sql.DB, q *dispatch.Queue) (int, error) {
@@ -75,6 +79,9 @@ func feedSome(ctx context.Context, db *sql.DB, q *dispatch.Queue) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	if _, err := tx.ExecContext(ctx, `select set_config('idle_in_transaction_session_timeout', $1, true)`, idle); err != nil {
+		return 0, err
+	}
 	var mine bool
 	if err := tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock(hashtext('outbox'))`).Scan(&mine); err != nil || !mine {
 		return 0, err

@@ -3,12 +3,16 @@
 package outbox_test
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
+	"net"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/lib/pq"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -47,4 +51,57 @@ func TestRowAndAttributeChangeTogether(t *testing.T) {
 	}, 20*time.Second, 10*time.Millisecond)
 	stop()
 	all.Wait()
+}
+
+// silent is a connection that has died without a word, once a query is to be sent.
+type silent struct {
+	net.Conn
+	query string
+	dead  chan struct{}
+}
+
+func (s *silent) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(s.query)) {
+		close(s.dead)
+	}
+	select {
+	case <-s.dead:
+		return len(p), nil
+	default:
+		return s.Conn.Write(p)
+	}
+}
+
+// DialTimeout, Dial and DialContext make a *silent a Dialer of the driver, for one connection.
+func (s *silent) DialTimeout(network, address string, _ time.Duration) (net.Conn, error) {
+	return s.Dial(network, address)
+}
+
+func (s *silent) Dial(network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).Dial(network, address)
+	s.Conn = conn
+	return s, err
+}
+
+// TestFeederThatHasGone: where the machine of a feeder has gone in the middle of a transaction, another feeder goes on.
+func TestFeederThatHasGone(t *testing.T) {
+	t.Parallel()
+	db, address := pgtest.Start(t, outbox.Schema)
+	q, err := dispatch.OpenEmbedded(t.Context(), t.TempDir(), 1400000000)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, q.Close()) })
+	require.NoError(t, outbox.Move(t.Context(), db, "mary", "Rome"))
+	gone := &silent{query: "from outbox order by id", dead: make(chan struct{})}
+	connector, err := pq.NewConnector(address)
+	require.NoError(t, err)
+	connector.Dialer(gone)
+	other := sql.OpenDB(connector)
+	go func() { _ = outbox.Feed(t.Context(), other, q) }()
+	<-gone.dead
+	go func() { _ = outbox.Feed(t.Context(), db, q) }()
+	require.Eventually(t, func() bool {
+		var n int
+		return assert.NoError(t, db.QueryRowContext(t.Context(), `select count(*) from outbox`).Scan(&n)) && n == 0
+	}, 20*time.Second, 50*time.Millisecond)
+	_ = gone.Close()
 }

@@ -1,0 +1,3 @@
+package outbox
+
+func init() { idle = "2s" } // so that tests need not wait for a minute

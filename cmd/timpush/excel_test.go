@@ -465,6 +465,7 @@ func TestFormatsOfSigns(t *testing.T) {
 		"thousands":            {`[>=1000]0.0,"K";0`, []any{1500, 15}, "B2", nil},
 		"accounting":           {`#,##0.00;-#,##0.00;"-"??`, []any{5, 0}, "", []string{"5.00", "0.00"}},
 		"accounting in crowns": {`#,##0.00\ "kr";-#,##0.00\ "kr";"-"??\ "kr"`, []any{0}, "", []string{"0.00 kr"}},
+		"unit":                 {`0" kr";-0" kr";0" kr"`, []any{5, 0}, "", []string{"5 kr", "0 kr"}},
 		"colours":              {`[Red]0;[Blue]-0`, []any{5, 0}, "", []string{"5", "0"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -121,12 +121,11 @@ func silentConnection(t *testing.T, address string) {
 	require.NoError(t, db.QueryRowContext(t.Context(), `select pg_backend_pid()`).Scan(&process))
 	require.NoError(t, syscall.Kill(process, syscall.SIGSTOP))
 	defer func() { assert.NoError(t, syscall.Kill(process, syscall.SIGCONT)) }()
-	began, stored := time.Now(), make(chan error, 1)
+	stored := make(chan error, 1)
 	go func() { stored <- store(t.Context(), db, []timpush.PushEvent{{TaskID: "silent"}}) }()
 	select {
 	case err := <-stored:
 		require.Error(t, err)
-		assert.Less(t, time.Since(began), time.Second)
 	case <-time.After(5 * time.Second):
 		require.Fail(t, "no answer")
 	}

@@ -138,8 +138,8 @@ var (
 	condition  = regexp.MustCompile(`\[[<>=]`)
 )
 
-// unreadOf returns which numbers with a format the library does not show as the sheet does. Where it shows 0 for the dash of accountants,
-// perhaps with a currency, both mean the same.
+// unreadOf returns which numbers with a format the library does not show as the sheet does. A zero that is shown as one, or as the dash of
+// accountants, means the same.
 func unreadOf(code string) unread {
 	const words, dash = "\x00", "\x01"
 	plain := quotedText.ReplaceAllStringFunc(code, func(text string) string {
@@ -155,7 +155,7 @@ func unreadOf(code string) unread {
 	switch {
 	case condition.MatchString(plain):
 		return allNumbers
-	case len(parts) > 2 && strings.Contains(parts[2], words) && !strings.Contains(parts[2], dash):
+	case len(parts) > 2 && strings.Contains(parts[2], words) && !strings.ContainsAny(parts[2], dash+"0#"):
 		return zeros
 	}
 	return noNumbers

@@ -48,8 +48,8 @@ func (s *settings) require(ok bool, fault string) {
 // HTTP2 should have a SendPingTimeout and a PingTimeout well below [WithAttemptTimeout], without which an HTTP/2 connection
 // that has died silently may be used until the kernel closes it. With a transport that retries by itself a request may be
 // applied more than once.
-// After an attempt that timed out, or where attempts with earlier deadlines got no answer or no connection for as long, its idle connections
-// are closed, since they may be dead as well.
+// After an attempt that timed out or failed on a connection that had been idle, or where attempts with earlier deadlines got no answer or no
+// connection for as long, its idle connections are closed, since they may be dead as well.
 // If not given, or without a Transport, the client makes one, with as many connections for each quota as MaxInFlight; where
 // [http.DefaultTransport] is no *http.Transport, as when it has been wrapped, it uses that as it is.
 func WithHTTPClient(h *http.Client) Option {

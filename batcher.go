@@ -177,8 +177,8 @@ func tellWaiters(b *batch[UserAttrs, *waiter]) {
 	}
 }
 
-// ownCause returns an error of a user without what refused its request for the data of one user, if the call ended before it was known whose:
-// what counts is why it ended, since no [Remaining] tells the user's goroutine that it is worth trying again.
+// ownCause leaves out of a user's error that its request was refused for the data of one user, if the call ended before it was known whose.
+// That would look like a fault of this user, and no [Remaining] tells the caller that it is worth sending again.
 func ownCause(err error) error {
 	if both, ok := err.(*followed); ok && codeOf(both.earlier).DataFault() { //nolint:errorlint // made here
 		return both.later

@@ -32,7 +32,7 @@ type exchange struct {
 	wasIdle atomic.Bool   // the last connection has been idle
 	http2   atomic.Bool   // it speaks that
 	written atomic.Bool   // all of the request has gone out over HTTP/2
-	noTLS   atomic.Bool   // a TLS handshake has failed
+	noTLS   atomic.Bool   // a handshake has failed
 	trace   httptrace.ClientTrace
 	header  http.Header // of the answer
 	began   time.Time   // when it was handed to the transport
@@ -351,8 +351,8 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	if proxy, ok := errors.AsType[*proxyError](err); ok {
 		v.retryAfter = proxy.retryAfter
 	}
-	noTLS := !used && x.noTLS.Load() && !certificateFails(err) // as of a host behind something that accepts connections for it
-	if (notDialled(err) || noTLS) && !proxyUnreachable(err) {
+	unreachable := notDialled(err) || !used && x.noTLS.Load() && !certificateFails(err) // something may accept connections for a host that is down
+	if unreachable && !proxyUnreachable(err) {
 		s.hosts.note(host, false)
 	}
 	v.err = x.sent.error(err, host.String()+"/"+x.command.path)

@@ -16,8 +16,8 @@ import (
 // UserSig returns a new UserSig and the time at which it expires. The client keeps it for four fifths of its lifetime, or
 // until the server calls it expired or wrong; with a zero time, or one that has passed by the clock of this machine, it keeps
 // nothing and calls UserSig for every attempt. It is called for one request at a time; ctx ends with the call that needs the
-// UserSig, and after the attempt timeout (see [WithAttemptTimeout]), so it must be faster than the deadlines of your calls. An error costs one attempt of
-// each request that waits for it.
+// UserSig, and after the attempt timeout (see [WithAttemptTimeout]), so it must be faster than the deadlines of your calls. An error
+// costs one attempt of each request that waits for it.
 type Signer interface {
 	UserSig(ctx context.Context) (usersig string, expires time.Time, err error)
 }

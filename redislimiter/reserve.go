@@ -186,7 +186,7 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 		case r.err == nil:
 			return l.learn(r.answer, calls), nil
 		case !r.late:
-			if _, answered := errors.AsType[redis.Error](r.err); !answered { // but for a shorter timeout of go-redis, or a reset
+			if _, answered := errors.AsType[redis.Error](r.err); !answered { // a shorter timeout of go-redis, or a reset
 				l.useIdle()
 			}
 			return answer{}, l.explain(r.err)

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -447,13 +448,14 @@ func (d *dispatcher) resume() {
 }
 
 // pause stops sending for a while, longer each time. The request that tries again is smaller each time: one account may make all requests fail
-// that it is in.
+// that it is in. After a single account it is full again: thousands that fail alone would take hours one by one, before others that have failed
+// more often.
 func (d *dispatcher) pause(err error) {
 	if time.Now().Before(d.resumes) || d.sends.Err() != nil {
 		return // a request that was in flight when the pause began, or that was cut off here
 	}
 	if d.paused > 0 {
-		d.probe = max(d.probe/2, 1)
+		d.probe = cmp.Or(d.probe/2, timpush.MaxUsersPerRequest)
 	}
 	least, most := 1, maxPause
 	if needsOperator(err) {

@@ -566,6 +566,38 @@ func TestManyThatFailDoNotHoldOthers(t *testing.T) {
 	}
 }
 
+// TestManyThatFailDoNotHoldOthersAfterAnOutage: one that has been tried again and again in an outage has failed more often than they.
+func TestManyThatFailDoNotHoldOthersAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), dispatch.WithDelay(5*time.Millisecond))
+	var down atomic.Bool
+	var refused, johns atomic.Int64 // requests
+	fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		others := slices.DeleteFunc(slices.Clone(c.Accounts), func(a string) bool { return a == "john" })
+		if len(others) < len(c.Accounts) {
+			johns.Add(1)
+		} else {
+			refused.Add(1)
+		}
+		if down.Load() {
+			return timpushtest.ErrorCode(91000)
+		}
+		return timpushtest.AccountCode(70398, others...)
+	})
+	concurrently(1000, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("new", n), "Rome"))) })
+	set(t, q, user("john", "0"))
+	run(t, q, quickClient(fake))
+	eventually(t, "one is sent, and the others are refused alone", func() bool { return fake.Attrs("john") != nil && refused.Load() > 10 })
+	down.Store(true)
+	set(t, q, user("john", "1"))
+	before := johns.Load()
+	eventually(t, "it fails", func() bool { return johns.Load()-before >= 4 })
+	down.Store(false)
+	before = refused.Load()
+	eventually(t, "it is sent", func() bool { return fake.Attrs("john")["city"] == "1" })
+	assert.Less(t, refused.Load()-before, int64(60))
+}
+
 // TestAccountThatFailsItsRequestsDoesNotHoldOthers: a request that has one account fails as a whole, as where a gateway cuts off each one
 // with a value that it takes for an attack.
 func TestAccountThatFailsItsRequestsDoesNotHoldOthers(t *testing.T) {

@@ -1086,6 +1086,25 @@ func TestBackupHostAfterAHandshake(t *testing.T) {
 	}
 }
 
+// TestNoBackupHostAfterACall that was canceled while it waited for a connection: that says nothing of the host.
+func TestNoBackupHostAfterACall(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		transport := &http.Transport{DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			assert.Equal(t, timpush.RegionSingapore.Host()+":443", address)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+		defer transport.CloseIdleConnections()
+		c := newClient(t, timpush.WithBackupHost(), timpush.WithHTTPClient(&http.Client{Transport: transport}))
+		for range 2 {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			_, err := c.SetAttr(ctx, someUsers(1))
+			require.ErrorIs(t, err, context.Canceled)
+		}
+	})
+}
+
 // TestSlowAnswerWithABackupHost: a host that takes long to answer is no host that cannot be reached.
 func TestSlowAnswerWithABackupHost(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

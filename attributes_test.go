@@ -948,7 +948,6 @@ func TestEscapedLength(t *testing.T) {
 	})
 }
 
-// TestNamesAreReadAfterACallInAHurry, whose deadline came too early for the limiter: the calls that follow have time for them.
 // TestNamesAreReadAgainAfterAFailureLongAgo: also by calls that wait for another one that reads them.
 func TestNamesAreReadAgainAfterAFailureLongAgo(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
@@ -981,6 +980,7 @@ func TestNamesAreReadAgainAfterAFailureLongAgo(t *testing.T) {
 	})
 }
 
+// TestNamesAreReadAfterACallInAHurry, whose deadline came too early for the limiter: the calls that follow have time for them.
 func TestNamesAreReadAfterACallInAHurry(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t)

@@ -116,9 +116,9 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]timpushtest.Option{
 		"HTTP/1.1": nil, "HTTP/2": {timpushtest.WithHTTP2()}, "a copy of a transport with another HTTP/2": {timpushtest.WithHTTP2()},
-		"HTTP/2 without a health check": {timpushtest.WithHTTP2()}, "HTTP/1.1, with a time of the transport": nil,
-		"HTTP/1.1, reset when it is used":                             nil, // by a firewall, or a server that this machine has slept too long for
-		"HTTP/2 without a health check, with a time of the transport": {timpushtest.WithHTTP2()},
+		"HTTP/2 without a health check": {timpushtest.WithHTTP2()}, "HTTP/1.1, with a timeout of the transport": nil,
+		"HTTP/1.1, reset when it is used":                                nil, // by a firewall, or a server that this machine has slept too long for
+		"HTTP/2 without a health check, with a timeout of the transport": {timpushtest.WithHTTP2()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -142,7 +142,7 @@ func TestConnectionThatDiesSilently(t *testing.T) {
 			if !strings.HasPrefix(name, "HTTP/2 without a health check") {
 				transport = timpush.OwnTransport(base, patience)
 			}
-			if strings.HasSuffix(name, "a time of the transport") {
+			if strings.HasSuffix(name, "a timeout of the transport") {
 				transport.ResponseHeaderTimeout = patience / 2
 			}
 			t.Cleanup(transport.CloseIdleConnections)
@@ -1086,8 +1086,8 @@ func TestBackupHostAfterAHandshake(t *testing.T) {
 	}
 }
 
-// TestNoBackupHostAfterACall that was canceled while it waited for a connection: that says nothing of the host.
-func TestNoBackupHostAfterACall(t *testing.T) {
+// TestNoBackupHostAfterACanceledCall: that a call was canceled while it waited for a connection says nothing of the host.
+func TestNoBackupHostAfterACanceledCall(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		transport := &http.Transport{DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			assert.Equal(t, timpush.RegionSingapore.Host()+":443", address)

@@ -241,13 +241,15 @@ func (timeout) Unwrap() error { return context.DeadlineExceeded }
 
 func (timeout) Timeout() bool { return true }
 
-// failed returns the error of an attempt. A transport may report only the cause with which a context has ended, such as the failure
-// of something else that the caller does, which must not count as one of this request.
+// failed returns the error of an attempt, and records whether its connection may be dead. A transport may report only that the context was
+// canceled where the attempt took too long, or only the cause with which it has ended, such as the failure of something else that the
+// caller does, which must not count as one of this request.
 func (s *sender) failed(ctx context.Context, x *exchange, err error) error {
 	if err == nil {
 		return nil
 	}
-	switch suspects := &s.suspects[s.command.quota]; {
+	suspects := &s.suspects[s.command.quota]
+	switch {
 	case ctx.Err() != nil:
 		suspects.note(x)
 		s.answers[s.command.quota].takesLonger(time.Since(x.began))
@@ -257,7 +259,8 @@ func (s *sender) failed(ctx context.Context, x *exchange, err error) error {
 	}
 	switch cause := context.Cause(ctx); {
 	case cause == errAttemptTimeout: //nolint:errorlint // only this one
-		return s.timedOut()
+		suspects.failed.Store(true)
+		return errAttemptTimeout
 	case cause == errNoConnection: //nolint:errorlint // as above
 		return errNoConnection
 	}
@@ -267,13 +270,6 @@ func (s *sender) failed(ctx context.Context, x *exchange, err error) error {
 func isTimeout(err error) bool {
 	var timeout interface{ Timeout() bool }
 	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// timedOut returns the error of an attempt that took too long, of which a transport may report only that its context was
-// canceled. The connection may be dead, and so may idle ones.
-func (s *sender) timedOut() error {
-	s.suspects[s.command.quota].failed.Store(true)
-	return errAttemptTimeout
 }
 
 // suspects tell whether connections of a quota may be dead: an attempt has taken all of its time, or failed on one that was idle, or attempts

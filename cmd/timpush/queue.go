@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -164,11 +165,8 @@ func connectNATS(source settings.Source, refused func(error)) (*nats.Conn, error
 		creds = source.Env("TIMPUSH_NATS_CREDS")
 	}
 	if creds != "" {
-		err := settings.CheckFile("nats-creds", creds)
-		if err == nil {
-			_, err = os.Stat(creds)
-		}
-		if err != nil {
+		_, err := os.Stat(creds)
+		if err = cmp.Or(settings.CheckFile("nats-creds", creds), err); err != nil {
 			return nil, usage(fmt.Errorf("the credentials: %w", err))
 		}
 		options = append(options, nats.UserCredentials(creds))

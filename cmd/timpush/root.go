@@ -143,8 +143,9 @@ func (v *oneFileName) Set(name string) error {
 // --dry-run a run that sends. It refuses "gold, beta" too, whose second tag begins with a space.
 func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 	isFlag := func(value string) bool {
-		name, _, _ := strings.Cut(strings.TrimPrefix(value, "--"), "=")
-		return strings.HasPrefix(value, "--") && cmd.Flags().Lookup(name) != nil
+		name, long := strings.CutPrefix(value, "--")
+		name, _, _ = strings.Cut(name, "=")
+		return long && cmd.Flags().Lookup(name) != nil
 	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		list, isList := f.Value.(*oneLine)

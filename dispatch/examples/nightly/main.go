@@ -32,8 +32,8 @@ create table if not exists nightly (job text primary key, account text not null)
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A second signal ends the program at once, as the driver waits for a database that does not answer. It is not that which timeout(1) sends
-	// to the program's group at the same time.
+	// A second signal ends the program at once, since the driver waits for a database that hangs. Two at the same time count as one: timeout(1)
+	// sends its signal to the program, and also to its group.
 	context.AfterFunc(ctx, func() { time.AfterFunc(100*time.Millisecond, stop) })
 	rejected, err := run(ctx)
 	switch {

@@ -72,7 +72,7 @@ func (s *silent) Write(p []byte) (int, error) {
 	}
 }
 
-// DialTimeout, Dial and DialContext make a *silent a Dialer of the driver, for one connection.
+// DialTimeout and Dial make a *silent a Dialer of the driver, for one connection.
 func (s *silent) DialTimeout(network, address string, _ time.Duration) (net.Conn, error) {
 	return s.Dial(network, address)
 }

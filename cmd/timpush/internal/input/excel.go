@@ -59,20 +59,20 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 // roomForTexts refuses a workbook whose shared texts do not fit into the directory for temporary files. The library copies them to a file
 // there where they are large, and takes what it cannot write for empty cells, so that values and whole rows would be missing.
 func roomForTexts(archive *zip.Reader) error {
-	at := slices.IndexFunc(archive.File, func(part *zip.File) bool { return partName(part) == partTexts })
-	if at < 0 || archive.File[at].UncompressedSize64 <= maxInMemory {
+	part := findPart(archive, partTexts)
+	if part == nil || part.UncompressedSize64 <= maxInMemory {
 		return nil
 	}
-	part, err := archive.File[at].Open()
+	texts, err := part.Open()
 	if err != nil {
 		return nil // the check of the sheet says what is wrong
 	}
-	defer func() { _ = part.Close() }()
+	defer func() { _ = texts.Close() }()
 	f, err := os.CreateTemp("", "timpush-*")
 	if err != nil {
 		return nil // the library cannot create one either, and keeps the texts in memory
 	}
-	_, err = io.Copy(f, part) // no fewer bytes than the texts in it
+	_, err = io.Copy(f, texts) // as XML, which is no shorter than the texts in it
 	err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 	if failed, ok := errors.AsType[*os.PathError](err); ok && failed.Path == f.Name() { // and it is not the workbook that cannot be read
 		return fmt.Errorf("there is no room for the texts of the workbook in %s: make some, or set TMPDIR to another directory: %w", os.TempDir(), failed.Err)

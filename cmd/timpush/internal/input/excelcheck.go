@@ -49,14 +49,23 @@ func checkArchive(archive *zip.Reader) error {
 // partName returns the name of a part in small letters, as some programs write these in other letters or with backslashes.
 func partName(part *zip.File) string { return strings.ToLower(strings.ReplaceAll(part.Name, `\`, "/")) }
 
-// openPart opens a part of a workbook.
-func openPart(archive *zip.Reader, name string) (io.ReadCloser, error) {
+// findPart finds a part of a workbook, or returns nil.
+func findPart(archive *zip.Reader, name string) *zip.File {
 	for _, part := range archive.File {
 		if partName(part) == strings.ToLower(name) {
-			return part.Open()
+			return part
 		}
 	}
-	return nil, os.ErrNotExist
+	return nil
+}
+
+// openPart opens a part of a workbook.
+func openPart(archive *zip.Reader, name string) (io.ReadCloser, error) {
+	part := findPart(archive, name)
+	if part == nil {
+		return nil, os.ErrNotExist
+	}
+	return part.Open()
 }
 
 // sheetCheck checks the cells of a sheet.

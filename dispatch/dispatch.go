@@ -108,6 +108,7 @@ type dispatcher struct {
 	delayed  []*account
 	parked   map[*account]bool
 	pending  int    // updates of the accounts
+	answers  uint64 // one more than the requests that were answered
 	replay   uint64 // nothing is sent before this sequence has been read; 0: it has
 	batches  int    // in flight
 	results  chan []item
@@ -135,7 +136,7 @@ func (q *Queue) send(ctx context.Context, c *timpush.Client, l *lease) error {
 	d := &dispatcher{
 		queue: q, client: c, lease: l, delay: q.settings.delay, accounts: map[string]*account{}, parked: map[*account]bool{},
 		results: make(chan []item, maxBatches), panicked: make(chan any, maxBatches), failed: make(chan error, 1), auditor: newAuditor(),
-		probe:   timpush.MaxUsersPerRequest,
+		probe: timpush.MaxUsersPerRequest, answers: 1,
 		resumed: resumeWatch{results: make(chan uint64, 1)},
 	}
 	d.sends, d.revoke = context.WithCancel(beforesend.With(context.WithoutCancel(ctx), d.checkLease))
@@ -332,6 +333,10 @@ func (d *dispatcher) start() {
 		n = min(n, d.probe)
 		d.probe = n
 	}
+	suspect := d.ready[0].suspect() // others would fail with it
+	if k := slices.IndexFunc(d.ready[:n], func(a *account) bool { return a.suspect() != suspect }); k > 0 {
+		n = k
+	}
 	oldest := time.Now().Add(-d.queue.settings.maxAge)
 	batch := make([]item, n)
 	for k, a := range d.ready[:n] {
@@ -367,12 +372,14 @@ func (d *dispatcher) finish(batch []item) {
 	}
 	switch { // accounts that have failed before while others had not say nothing about the others
 	case answered:
+		d.answers++
 		d.resume()
 	case asked && (first || needsOperator(failure)):
 		d.pause(failure)
 	}
 	for _, i := range batch {
-		d.apply(i, answered || !first || i.fatal != nil)
+		others := i.account.failed(answered, d.answers)
+		d.apply(i, answered || !first || i.fatal != nil || others)
 	}
 	d.pass()
 }
@@ -417,7 +424,7 @@ func (d *dispatcher) settle(a *account) {
 	d.changed = true
 	d.pending -= a.taken
 	a.updates = a.updates[a.taken:]
-	a.taken, a.failures, a.tries, a.notUntil, a.closing = 0, 0, 0, time.Time{}, false
+	a.taken, a.failures, a.tries, a.failedAt, a.notUntil, a.closing = 0, 0, 0, 0, time.Time{}, false
 	if len(a.updates) == 0 {
 		delete(d.accounts, a.name)
 		return

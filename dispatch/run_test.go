@@ -608,11 +608,17 @@ func TestAccountThatFailsItsRequestsDoesNotHoldOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+			var alone, together atomic.Int64 // requests with mary
 			fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
-				if slices.Contains(c.Accounts, "mary") {
-					return fault
+				switch {
+				case !slices.Contains(c.Accounts, "mary"):
+					return timpushtest.Fault{}
+				case len(c.Accounts) == 1:
+					alone.Add(1)
+				default:
+					together.Add(1)
 				}
-				return timpushtest.Fault{}
+				return fault
 			})
 			set(t, q, user("mary", "Rome"))
 			concurrently(9, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("before", n), "Rome"))) })
@@ -620,6 +626,16 @@ func TestAccountThatFailsItsRequestsDoesNotHoldOthers(t *testing.T) {
 			eventually(t, "others are sent", func() bool { return fake.NumAccounts() == 9 })
 			concurrently(9, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("after", n), "Rome"))) })
 			eventually(t, "and those that come later", func() bool { return fake.NumAccounts() == 18 })
+			more := 0
+			another := func() bool {
+				more++
+				return q.SetAttr(t.Context(), user(fmt.Sprint("more", more), "Rome")) == nil
+			}
+			eventually(t, "its update is put aside, which would hold up the reading", func() bool { return another() && stats(t, q).Waiting == 1 })
+			before := alone.Load() + 2
+			together.Store(0)
+			eventually(t, "it is tried again", func() bool { return another() && alone.Load() >= before })
+			assert.Zero(t, together.Load())
 		})
 	}
 }

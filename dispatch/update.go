@@ -61,10 +61,26 @@ type account struct {
 	most     int       // updates that are sent together, since more were refused; 0: all
 	failures int       // in a row
 	tries    int       // of these, those that seem to be its own
+	failedAt uint64    // dispatcher.answers when its last request failed as a whole; 0: it did not
 	ready    bool      // is in dispatcher.ready
 	closing  bool      // those taken are settled, but the record still has them
 	notUntil time.Time // when it is to be sent again
 }
+
+// failed records how a request with the account has failed: with accounts that were answered, or as a whole. It reports whether others were
+// answered since an earlier one failed as a whole, so that the fault may be the account's.
+func (a *account) failed(answered bool, answers uint64) (own bool) {
+	if answered {
+		a.failedAt = 0
+		return false
+	}
+	own = a.failedAt > 0 && a.failedAt < answers
+	a.failedAt = answers
+	return own
+}
+
+// suspect reports whether requests may fail as a whole because of the account.
+func (a *account) suspect() bool { return a.tries > 0 && a.failedAt > 0 }
 
 // rest returns the updates that are not settled.
 func (a *account) rest() []update {

@@ -136,7 +136,6 @@ func TestHurriedCallersOfTheFallback(t *testing.T) {
 // TestIdleConnectionsThatDieSilently: each question took one of them, and most often its whole time, until none was left.
 func TestIdleConnectionsThatDieSilently(t *testing.T) {
 	t.Parallel()
-	const idle = 40
 	for name, o := range map[string]redis.Options{
 		"timeouts of go-redis": {},
 		"shorter timeouts":     {ReadTimeout: 400 * time.Millisecond, MaxRetries: -1}, // than that of the limiter
@@ -146,19 +145,8 @@ func TestIdleConnectionsThatDieSilently(t *testing.T) {
 			t.Parallel()
 			p := startProxy(t, startRedis(t).addr, 0, 0)
 			p.resets = name == "resets"
-			o.Addr, o.PoolSize, o.MaintNotificationsConfig = p.addr, idle, noNotices
-			rdb := redis.NewClient(&o)
-			t.Cleanup(func() { _ = rdb.Close() })
-			var connections [idle]*redis.Conn
-			for i := range connections {
-				connections[i] = rdb.Conn()
-				require.NoError(t, connections[i].Ping(t.Context()).Err())
-			}
-			for _, c := range connections {
-				require.NoError(t, c.Close())
-			}
-			require.EqualValues(t, idle, rdb.PoolStats().IdleConns)
-			l := newLimiter(t, rdb)
+			o.Addr = p.addr
+			l := newLimiter(t, withIdle(t, o))
 			require.NoError(t, l.Wait(t.Context()))
 
 			p.letConnectionsDie()
@@ -170,4 +158,42 @@ func TestIdleConnectionsThatDieSilently(t *testing.T) {
 			assert.Less(t, time.Since(began), 10*time.Second, "as long as go-redis reads, and a little more")
 		})
 	}
+}
+
+// TestMasterBecomesReplica with its connections open, as where an operator moves the master, and the name of the host leads to the new one.
+func TestMasterBecomesReplica(t *testing.T) {
+	t.Parallel()
+	old, master := startRedis(t), startRedis(t)
+	p := startProxy(t, old.addr, 0, 0)
+	l := newLimiter(t, withIdle(t, redis.Options{Addr: p.addr, MaxRetries: -1}))
+	require.NoError(t, l.Wait(t.Context()))
+
+	require.NoError(t, old.client().ReplicaOf(t.Context(), "127.0.0.1", master.port()).Err())
+	p.target.Store(&master.addr)
+	began := time.Now()
+	require.ErrorContains(t, l.Wait(t.Context()), "read-only replica")
+	for l.Wait(t.Context()) != nil {
+		time.Sleep(20 * time.Millisecond)
+	}
+	assert.Less(t, time.Since(began), 5*time.Second, "questions a quarter of a second apart, each over another connection, took 10 s")
+}
+
+const idle = 40 // connections
+
+// withIdle returns a client that has them.
+func withIdle(t *testing.T, o redis.Options) *redis.Client {
+	t.Helper()
+	o.PoolSize, o.MaintNotificationsConfig = idle, noNotices
+	rdb := redis.NewClient(&o)
+	t.Cleanup(func() { _ = rdb.Close() })
+	var connections [idle]*redis.Conn
+	for i := range connections {
+		connections[i] = rdb.Conn()
+		require.NoError(t, connections[i].Ping(t.Context()).Err())
+	}
+	for _, c := range connections {
+		require.NoError(t, c.Close())
+	}
+	require.EqualValues(t, idle, rdb.PoolStats().IdleConns)
+	return rdb
 }

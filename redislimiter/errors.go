@@ -38,7 +38,7 @@ func (l *Limiter) explain(err error) error {
 		return fmt.Errorf("the key %q holds a value that redislimiter did not write: delete it, or set another key with WithKeyPrefix: %w", l.key, err)
 	case strings.HasPrefix(text, "MOVED "), strings.HasPrefix(text, "ASK "):
 		return fmt.Errorf("this Redis is a cluster: use redis.NewClusterClient instead of redis.NewClient: %w", err)
-	case strings.Contains(text, "READONLY"):
+	case isReadOnly(err):
 		return fmt.Errorf("this Redis is a read-only replica: connect to the master, with Sentinel by redis.NewFailoverClient: %w", err)
 	case strings.Contains(text, "NOPERM"), strings.Contains(text, "can't run this command"), strings.Contains(text, "can't access at least one"):
 		return fmt.Errorf("the Redis user lacks rights, it needs ~%s +evalsha +eval +get +set +time: %w", l.key, err)
@@ -49,3 +49,5 @@ func (l *Limiter) explain(err error) error {
 	}
 	return err
 }
+
+func isReadOnly(err error) bool { return strings.Contains(err.Error(), "READONLY") }

@@ -12,11 +12,12 @@ import (
 
 // proxy is a loopback TCP proxy that delays what it forwards, each way by half of the round trip.
 type proxy struct {
-	addr, target string
-	trip         time.Duration
-	jitter       float64      // of each way
-	deaths       atomic.Int64 // how often the connections have died
-	resets       bool         // those that have died, when they are used
+	addr   string
+	target atomic.Pointer[string] // of new connections
+	trip   time.Duration
+	jitter float64      // of each way
+	deaths atomic.Int64 // how often the connections have died
+	resets bool         // those that have died, when they are used
 }
 
 func startProxy(t testing.TB, target string, trip time.Duration, jitter float64) *proxy {
@@ -24,7 +25,8 @@ func startProxy(t testing.TB, target string, trip time.Duration, jitter float64)
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
-	p := &proxy{addr: l.Addr().String(), target: target, trip: trip, jitter: jitter}
+	p := &proxy{addr: l.Addr().String(), trip: trip, jitter: jitter}
+	p.target.Store(&target)
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -41,7 +43,7 @@ func startProxy(t testing.TB, target string, trip time.Duration, jitter float64)
 func (p *proxy) letConnectionsDie() { p.deaths.Add(1) }
 
 func (p *proxy) serve(client net.Conn) {
-	server, err := net.Dial("tcp", p.target) //nolint:noctx // a numeric loopback address never waits
+	server, err := net.Dial("tcp", *p.target.Load()) //nolint:noctx // a numeric loopback address never waits
 	if err != nil {
 		_ = client.Close()
 		return

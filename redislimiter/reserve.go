@@ -94,8 +94,8 @@ end
 if pause > 0 then
 	free = math.max(free, now + pause)
 end
-if restart or pause > 0 then
-	save()
+if restart or pause > 0 or patience < 0 then
+	save() -- also where no slot is wanted, since a replica refuses it
 end
 
 local at, counted = math.max(free, now + lead), {}
@@ -186,7 +186,8 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 		case r.err == nil:
 			return l.learn(r.answer, calls), nil
 		case !r.late:
-			if _, answered := errors.AsType[redis.Error](r.err); !answered { // a shorter timeout of go-redis, or a reset
+			_, answered := errors.AsType[redis.Error](r.err)
+			if !answered || isReadOnly(r.err) { // a shorter timeout of go-redis, or a reset; or connections to what was the master
 				l.useIdle()
 			}
 			return answer{}, l.explain(r.err)
@@ -245,8 +246,9 @@ func (l *Limiter) silence(dialed <-chan error) error {
 	return fmt.Errorf("no answer within %v", l.timeout)
 }
 
-// useIdle asks over each idle connection, when Redis has just become silent: those that have died silently are closed when the timeout of
-// go-redis ends, and the next question gets a new one. Otherwise each question would find another of them, and take its whole time.
+// useIdle asks over each idle connection, when Redis has just become silent or a replica: those that have died silently are closed when the
+// timeout of go-redis ends, and those to a replica at once, and the next question gets a new one. Otherwise each question would find another of
+// them, and take its whole time.
 func (l *Limiter) useIdle() {
 	client, ok := l.rdb.(interface {
 		Options() *redis.Options

@@ -44,7 +44,7 @@ var badFiles = []struct{ input, file, text, want string }{
 	{"no column of accounts, semicolons", "u.csv", "uid;city\na;b\n", `the columns are "uid", "city"`},
 	{"column twice", "u.csv", "To_Account,city,city\na,b,c\n", `the column "city" comes twice: rename one of them, or leave both out: --ignore city`},
 	{"column of accounts twice", "u.csv", "To_Account,To_Account,city\na,b,c\n", `the column "To_Account" comes twice`},
-	{"column without a name", "u.csv", "To_Account,city,\na,b,c\n", "column 3 has no name: every column needs one in the first line"},
+	{"column without a name", "u.csv", "To_Account,city,\na,b,c\n", "column 3 has no name: give it one in the first line, or name the columns that are meant: --only COLUMN"},
 	{"header of 3 MiB", "u.csv", strings.Repeat("x", 3<<20), "a row of more than 1024 KiB: is a quote not closed, or the file damaged?"},
 	{"JSON array", "u.json", " [\n{\"To_Account\":\"a\"}]", "it is a JSON array, and NDJSON has an object on each line: jq -c '.[]' makes one of the other"},
 	{"damaged gzip", "u.csv.gz", "\x1f\x8bxxxxxxxx", "damaged gzip"},

@@ -128,7 +128,7 @@ func (l *layout) findAttrs() error {
 
 func checkColumn(i int, name string) error {
 	if name == "" {
-		return fmt.Errorf("column %d has no name: every column needs one in the first line", i+1)
+		return fmt.Errorf("column %d has no name: give it one in the first line, or name the columns that are meant: --only COLUMN", i+1)
 	}
 	switch reason, at := text.Fault(name); {
 	case strings.HasPrefix(reason, "there is a NUL"):

@@ -197,3 +197,37 @@ func withIdle(t *testing.T, o redis.Options) *redis.Client {
 	require.EqualValues(t, idle, rdb.PoolStats().IdleConns)
 	return rdb
 }
+
+// refusing is a Redis that refuses every command.
+type refusing string
+
+func (r refusing) Error() string                               { return string(r) }
+func (r refusing) RedisError()                                 {}
+func (r refusing) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (r refusing) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(context.Context, []redis.Cmder) error { return r }
+}
+
+func (r refusing) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error {
+		cmd.SetErr(r)
+		return r
+	}
+}
+
+// TestLackingRightsAreNamed in the words of servers that are not installed here.
+func TestLackingRightsAreNamed(t *testing.T) {
+	t.Parallel()
+	for server, text := range map[string]refusing{
+		"Redis 6":           "ERR Error running script (call to f_caeeee): @user_script:29: @user_script: 29: The user executing the script can't run this command or subcommand",
+		"Redis 8, Valkey 8": "ERR ACL failure in script: User less has no permissions to run the 'set' command script: d2e297, on @user_script:29.",
+	} {
+		t.Run(server, func(t *testing.T) {
+			t.Parallel()
+			rdb := newClient("127.0.0.1:1")
+			t.Cleanup(func() { _ = rdb.Close() })
+			rdb.AddHook(text)
+			assert.ErrorContains(t, newLimiter(t, rdb).Wait(t.Context()), "the Redis user lacks rights")
+		})
+	}
+}

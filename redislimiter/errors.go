@@ -40,7 +40,8 @@ func (l *Limiter) explain(err error) error {
 		return fmt.Errorf("this Redis is a cluster: use redis.NewClusterClient instead of redis.NewClient: %w", err)
 	case isReadOnly(err):
 		return fmt.Errorf("this Redis is a read-only replica: connect to the master, with Sentinel by redis.NewFailoverClient: %w", err)
-	case strings.Contains(text, "NOPERM"), strings.Contains(text, "can't run this command"), strings.Contains(text, "can't access at least one"):
+	case strings.Contains(text, "NOPERM"), strings.Contains(text, "can't run this command"), strings.Contains(text, "can't access at least one"),
+		strings.Contains(text, "ACL failure in script"):
 		return fmt.Errorf("the Redis user lacks rights, it needs ~%s +evalsha +eval +get +set +time: %w", l.key, err)
 	case strings.HasPrefix(text, "NOAUTH"), strings.Contains(text, "unauthenticated"): // what Redis says of many arguments
 		return fmt.Errorf("this Redis wants a password, and the options of its client have none: %w", err)

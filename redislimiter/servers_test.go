@@ -104,7 +104,7 @@ func rightsInACluster(t *testing.T, addrs []string) {
 func startReplica(t *testing.T, master *engine) *engine {
 	t.Helper()
 	do(t, master.client(), "config", "set", "repl-diskless-sync-delay", "0")
-	replica := startRedis(t, "--replicaof", "127.0.0.1 "+master.port())
+	replica := startRedis(t, "--replicaof", "127.0.0.1", master.port())
 	rdb := replica.client()
 	require.Eventually(t, func() bool {
 		return rdb.InfoMap(t.Context(), "replication").Item("Replication", "master_link_status") == "up"

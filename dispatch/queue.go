@@ -195,8 +195,9 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// Open returns the queue of an app on NATS JetStream; it is tested with server 2.15. It makes two streams and a bucket if they are
-// missing, named TIMPUSH_ and the SDKAppID. Those that exist keep their limits, which can be changed with the nats tool.
+// Open returns the queue of an app on NATS JetStream; it is tested with server 2.15, and was tried with 2.10, 2.11 and 2.12. It makes
+// two streams and a bucket if they are missing, named TIMPUSH_ and the SDKAppID. Those that exist keep their limits, which can be
+// changed with the nats tool.
 // Open refuses streams with settings that could lose or refuse updates, and its error says which and how to correct them. When
 // they are changed later, [Queue.SetAttr] refuses updates with the same error.
 //

@@ -359,6 +359,8 @@ func TestBatchOnAFullDisk(t *testing.T) {
 	require.Error(t, err)
 	assert.Equal(t, 3, limited.ProcessState.ExitCode(), string(out))
 	assert.Contains(t, string(out), "the journal cannot be written")
+	assert.Equal(t, 1, strings.Count(string(out), "u.csv.notsent.ndjson: "), string(out))
+	assert.LessOrEqual(t, strings.Count(string(out), "file too large"), 4, "once for each file, and not for each account")
 	sent := len(w.pushed())
 	assert.NotZero(t, sent)
 	r := w.run(helloAt(100000)...)

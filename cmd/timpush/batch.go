@@ -449,12 +449,13 @@ func (b *batch) record(request []int64, result *timpush.PushToResult, err error)
 		taskID = result.TaskIDs[max(0, slices.IndexFunc(result.TaskIDs, func(id string) bool { return id != "" }))]
 	}
 	groups, stop := b.groups(request, result, err)
-	if err := b.journal.End(taskID, groups); err != nil {
-		return fmt.Errorf("the journal cannot be written: the next run will take the accounts of the last request for unknown: %w", err)
-	}
+	unwritten := b.journal.End(taskID, groups)
 	b.counts.NotSent -= len(request)
 	b.tally(request)
 	b.report(taskID, done, len(request))
+	if unwritten != nil {
+		return fmt.Errorf("the journal cannot be written: the next run will take the accounts of the last request for unknown: %w", unwritten)
+	}
 	b.failing++
 	if result != nil && result.Done+result.Rejected > 0 {
 		b.failing = 0

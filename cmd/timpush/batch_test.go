@@ -363,6 +363,8 @@ func TestBatchOnAFullDisk(t *testing.T) {
 	assert.LessOrEqual(t, strings.Count(string(out), "file too large"), 4, "once for each file, and not for each account")
 	sent := len(w.pushed())
 	assert.NotZero(t, sent)
+	assert.Contains(t, string(out), fmt.Sprintf("\n%d done\n%d not sent", sent, 3000-sent), "also those whose result could not be written")
+	assert.Equal(t, (sent+499)/500, strings.Count(string(out), "TaskID "), string(out))
 	r := w.run(helloAt(100000)...)
 	require.LessOrEqual(t, r.code, 1, r.err)
 	unknown := w.listed("u.csv.unknown.ndjson")

@@ -442,17 +442,15 @@ func (b *batch) request(next *int) (positions []int64) {
 
 // record records the result of a request. Its error ends the run.
 func (b *batch) record(request []int64, result *timpush.PushToResult, err error) error {
-	taskID, done := "", 0
 	if result != nil {
 		b.requests += result.Requests
-		done = result.Done
-		taskID = result.TaskIDs[max(0, slices.IndexFunc(result.TaskIDs, func(id string) bool { return id != "" }))]
 	}
+	pushes, ids := pushesOf(result)
 	groups, stop := b.groups(request, result, err)
-	unwritten := b.journal.End(taskID, groups)
+	unwritten := b.journal.End(strings.Join(ids, ","), groups)
 	b.counts.NotSent -= len(request)
 	b.tally(request)
-	b.report(taskID, done, len(request))
+	b.report(pushes, ids, len(request))
 	if unwritten != nil {
 		return fmt.Errorf("the journal cannot be written: the next run will take the accounts of the last request for unknown: %w", unwritten)
 	}
@@ -467,6 +465,24 @@ func (b *batch) record(request []int64, result *timpush.PushToResult, err error)
 		return fmt.Errorf("%s in a row failed for all accounts, the last one: %w", count(b.failing, "request"), err)
 	}
 	return nil
+}
+
+// pushesOf returns how many accounts have got a push, by its TaskID, and the TaskIDs in order. There are several where accounts were
+// throttled alone and sent again.
+func pushesOf(result *timpush.PushToResult) (done map[string]int, ids []string) {
+	done = map[string]int{}
+	if result == nil {
+		return done, nil
+	}
+	for _, id := range result.TaskIDs {
+		if id == "" {
+			continue
+		}
+		if done[id]++; done[id] == 1 {
+			ids = append(ids, id)
+		}
+	}
+	return done, ids
 }
 
 // ending is how an account of a request has ended.
@@ -531,15 +547,21 @@ func aboutAccount(err error) bool {
 	return code == timpush.ErrNoSuchAccount || code == timpush.ErrAccountDeleted || code >= 70102 && code <= 70145
 }
 
-// report shows the result of a request, and the progress.
-func (b *batch) report(taskID string, done, of int) {
+// report shows the pushes of a request, and the progress. The accounts without one count for the last.
+func (b *batch) report(done map[string]int, ids []string, of int) {
 	r := b.reporter
-	switch {
-	case taskID == "":
-	case b.asJSON:
-		r.event("push", map[string]any{"task_id": taskID, "done": done, "accounts": of})
-	case !b.quiet:
-		r.show(fmt.Sprintf("TaskID %s: %s", taskID, count(done, "account")))
+	for i, id := range ids {
+		accounts := done[id]
+		if i == len(ids)-1 {
+			accounts = of
+		}
+		of -= accounts
+		switch {
+		case b.asJSON:
+			r.event("push", map[string]any{"task_id": id, "done": done[id], "accounts": accounts})
+		case !b.quiet:
+			r.show(fmt.Sprintf("TaskID %s: %s", id, count(done[id], "account")))
+		}
 	}
 	c, took := b.counts, time.Since(b.began)
 	status := bulk.Status{Counts: checkpoint.Counts{Done: int64(c.Done), Rejected: int64(c.Rejected), Failed: int64(c.NotSent)}}

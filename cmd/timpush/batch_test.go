@@ -106,6 +106,22 @@ func TestBatch(t *testing.T) {
 	assert.Len(t, w.fake.Calls(), 2, "a complete batch is not sent again")
 }
 
+// TestBatchShowsEachTaskID: an account that was throttled alone is sent again, and its push has a TaskID of its own.
+func TestBatchShowsEachTaskID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", accounts(5))
+	w.fake.Inject(timpushtest.AccountCode(int(timpush.ErrRateLimited), "u1"))
+	r := w.run(helloAt(30)...)
+	require.Equal(t, 0, r.code, r.err)
+	pushes := w.fake.Pushes()
+	require.Len(t, pushes, 2)
+	assert.Contains(t, r.out, fmt.Sprintf("TaskID %s: 4 accounts\nTaskID %s: 1 account\n5 done\n", pushes[0].TaskID, pushes[1].TaskID))
+	for _, p := range pushes {
+		assert.Contains(t, w.read("u.csv.journal"), p.TaskID)
+	}
+}
+
 // TestBatchSendsAgainWhatPasses: an account that was refused alone with a code that passes has not got its push, and is worth sending again.
 func TestBatchSendsAgainWhatPasses(t *testing.T) {
 	t.Parallel()

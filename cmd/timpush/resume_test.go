@@ -231,6 +231,12 @@ func TestCheckpointOfAnotherFile(t *testing.T) {
 	assert.Contains(t, r.err, "it was begun with another file u.csv than u.csv is now: beginning again with the first row")
 	w.stored(8001)
 	assert.False(t, w.has("u.csv.checkpoint"))
+
+	w = interrupted(t, 8000)
+	w.write("u.csv", users(8001))
+	r = w.run("set-attr", "--null", "NULL", "u.csv") // by now the job has another flag
+	require.Equal(t, 0, r.code, r.err)
+	w.stored(8001)
 }
 
 // A change behind what the fingerprint covers is found when the rows are read again.

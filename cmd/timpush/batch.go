@@ -75,7 +75,8 @@ type batch struct {
 	counts   batchCounts
 	requests int
 	began    time.Time
-	failing  int // requests in a row of which no account has an answer
+	failing  int   // requests in a row of which no account has an answer
+	failure  error // of the last of them
 }
 
 // recipient is an account and where it is in the file.
@@ -411,10 +412,23 @@ func (b *batch) send(ctx context.Context) error {
 			return err
 		}
 	}
-	if stop.Err() != nil && b.counts.NotSent > 0 {
+	switch {
+	case b.counts.NotSent == 0:
+		return nil
+	case stop.Err() != nil:
 		return errInterrupted
+	case b.failing > 0:
+		return b.failed()
 	}
 	return nil
+}
+
+// failed is the error of a run whose last requests have failed for all accounts: the network is down, for example.
+func (b *batch) failed() error {
+	if b.failing == 1 {
+		return fmt.Errorf("the last request failed for all of its accounts: %w", b.failure)
+	}
+	return fmt.Errorf("%s in a row failed for all accounts, the last one: %w", count(b.failing, "request"), b.failure)
 }
 
 // sleepUntil waits for about the time at which the client's quota has room. If the client waited for all of it, between the entry in
@@ -454,7 +468,7 @@ func (b *batch) record(request []int64, result *timpush.PushToResult, err error)
 	if unwritten != nil {
 		return fmt.Errorf("the journal cannot be written: the next run will take the accounts of the last request for unknown: %w", unwritten)
 	}
-	b.failing++
+	b.failing, b.failure = b.failing+1, err
 	if result != nil && result.Done+result.Rejected > 0 {
 		b.failing = 0
 	}
@@ -462,7 +476,7 @@ func (b *batch) record(request []int64, result *timpush.PushToResult, err error)
 	case stop != nil:
 		return stop
 	case b.cmd.Context().Err() == nil && b.failing >= maxFailing:
-		return fmt.Errorf("%s in a row failed for all accounts, the last one: %w", count(b.failing, "request"), err)
+		return b.failed()
 	}
 	return nil
 }

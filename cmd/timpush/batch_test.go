@@ -106,6 +106,21 @@ func TestBatch(t *testing.T) {
 	assert.Len(t, w.fake.Calls(), 2, "a complete batch is not sent again")
 }
 
+// TestBatchWithoutANetwork: the exit code is not that of some accounts alone, also where the batch has fewer requests than may fail in a row.
+func TestBatchWithoutANetwork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", accounts(2))
+	r := w.with("TIMPUSH_BASE_URL=http://127.0.0.1:1").run(helloAt(2)...)
+	assert.Equal(t, 3, r.code, r.err)
+	assert.Contains(t, r.out, "0 done\n2 not sent, in u.csv.notsent.ndjson\n")
+	assert.Contains(t, r.err, "stopped early: the last request failed for all of its accounts: ")
+	assert.Contains(t, r.err, "run the same command again to resume")
+	r = w.with("TIMPUSH_BASE_URL=" + w.fake.URL).run(helloAt(2)...)
+	assert.Equal(t, 0, r.code, r.err)
+	w.once(2)
+}
+
 // TestBatchShowsEachTaskID: an account that was throttled alone is sent again, and its push has a TaskID of its own.
 func TestBatchShowsEachTaskID(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,10 @@ func Example() {
 	if err != nil {
 		log.Fatal("TIMPUSH_SDKAPPID is not the number of the app")
 	}
+	token, given := os.LookupEnv("TIMPUSH_CALLBACK_TOKEN")
+	if given && token == "" { // as from a secret that is missing: everybody could post events
+		log.Fatal("TIMPUSH_CALLBACK_TOKEN is empty: set it to the token, or unset it if there is none")
+	}
 	connector, err := pq.NewConnector(os.Getenv("DATABASE_URL"))
 	if err != nil {
 		log.Fatal("DATABASE_URL is not valid") // the text of err may have its password
@@ -33,7 +37,7 @@ func Example() {
 	if _, err := db.ExecContext(context.Background(), pushevents.Schema); err != nil {
 		log.Fatal(err)
 	}
-	handler, err := pushevents.Handler(app, os.Getenv("TIMPUSH_CALLBACK_TOKEN"), db)
+	handler, err := pushevents.Handler(app, token, db)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/lib/pq"
@@ -42,7 +43,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	server := &http.Server{Addr: "127.0.0.1:7171", Handler: handler, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	stopped := make(chan struct{})
 	context.AfterFunc(ctx, func() {

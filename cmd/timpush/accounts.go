@@ -15,6 +15,7 @@ import (
 
 	"github.com/timpush/timpush-go"
 
+	"github.com/timpush/timpush-go/cmd/timpush/internal/bulk"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/input"
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
@@ -147,7 +148,7 @@ const partAccounts = partRequests * timpush.MaxUsersPerRequest
 
 var errOutage = fatal(errors.New("stopped early: requests fail for all accounts, and the rest was left out"))
 
-// isOutage reports whether none of n accounts is done, and not because the service has refused each of them.
+// isOutage reports whether none of n accounts is done, and not because the service has refused the data of each of them.
 func isOutage(partial *timpush.PartialError, n int) bool {
 	if partial == nil {
 		return false
@@ -155,8 +156,7 @@ func isOutage(partial *timpush.PartialError, n int) bool {
 	failed := false
 	for u := range partial.Users() {
 		n--
-		_, refused := errors.AsType[*timpush.HTTPError](u)
-		failed = failed || refused || u.Outcome != timpush.Rejected
+		failed = failed || u.Outcome != timpush.Rejected || !bulk.AboutData(u)
 	}
 	return failed && n <= 0
 }

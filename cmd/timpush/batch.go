@@ -75,7 +75,8 @@ type batch struct {
 	counts   batchCounts
 	requests int
 	began    time.Time
-	failing  int // requests in a row of which no account has an answer
+	failing  int   // requests in a row of which no account has an answer
+	failure  error // of the last of them
 }
 
 // recipient is an account and where it is in the file.
@@ -411,10 +412,23 @@ func (b *batch) send(ctx context.Context) error {
 			return err
 		}
 	}
-	if stop.Err() != nil && b.counts.NotSent > 0 {
+	switch {
+	case b.counts.NotSent == 0:
+		return nil
+	case stop.Err() != nil:
 		return errInterrupted
+	case b.failing > 0:
+		return b.failed()
 	}
 	return nil
+}
+
+// failed is the error of a run whose last requests have failed for all accounts: the network is down, for example.
+func (b *batch) failed() error {
+	if b.failing == 1 {
+		return fmt.Errorf("the last request failed for all of its accounts: %w", b.failure)
+	}
+	return fmt.Errorf("%s in a row failed for all accounts, the last one: %w", count(b.failing, "request"), b.failure)
 }
 
 // sleepUntil waits for about the time at which the client's quota has room. If the client waited for all of it, between the entry in
@@ -442,20 +456,19 @@ func (b *batch) request(next *int) (positions []int64) {
 
 // record records the result of a request. Its error ends the run.
 func (b *batch) record(request []int64, result *timpush.PushToResult, err error) error {
-	taskID, done := "", 0
 	if result != nil {
 		b.requests += result.Requests
-		done = result.Done
-		taskID = result.TaskIDs[max(0, slices.IndexFunc(result.TaskIDs, func(id string) bool { return id != "" }))]
 	}
+	pushes, ids := pushesOf(result)
 	groups, stop := b.groups(request, result, err)
-	if err := b.journal.End(taskID, groups); err != nil {
-		return fmt.Errorf("the journal cannot be written: the next run will take the accounts of the last request for unknown: %w", err)
-	}
+	unwritten := b.journal.End(strings.Join(ids, ","), groups)
 	b.counts.NotSent -= len(request)
 	b.tally(request)
-	b.report(taskID, done, len(request))
-	b.failing++
+	b.report(pushes, ids, len(request))
+	if unwritten != nil {
+		return fmt.Errorf("the journal cannot be written: the next run will take the accounts of the last request for unknown: %w", unwritten)
+	}
+	b.failing, b.failure = b.failing+1, err
 	if result != nil && result.Done+result.Rejected > 0 {
 		b.failing = 0
 	}
@@ -463,9 +476,27 @@ func (b *batch) record(request []int64, result *timpush.PushToResult, err error)
 	case stop != nil:
 		return stop
 	case b.cmd.Context().Err() == nil && b.failing >= maxFailing:
-		return fmt.Errorf("%s in a row failed for all accounts, the last one: %w", count(b.failing, "request"), err)
+		return b.failed()
 	}
 	return nil
+}
+
+// pushesOf returns how many accounts have got a push, by its TaskID, and the TaskIDs in order. There are several where accounts were
+// throttled alone and sent again.
+func pushesOf(result *timpush.PushToResult) (done map[string]int, ids []string) {
+	done = map[string]int{}
+	if result == nil {
+		return done, nil
+	}
+	for _, id := range result.TaskIDs {
+		if id == "" {
+			continue
+		}
+		if done[id]++; done[id] == 1 {
+			ids = append(ids, id)
+		}
+	}
+	return done, ids
 }
 
 // ending is how an account of a request has ended.
@@ -530,15 +561,21 @@ func aboutAccount(err error) bool {
 	return code == timpush.ErrNoSuchAccount || code == timpush.ErrAccountDeleted || code >= 70102 && code <= 70145
 }
 
-// report shows the result of a request, and the progress.
-func (b *batch) report(taskID string, done, of int) {
+// report shows the pushes of a request, and the progress. The accounts without one count for the last.
+func (b *batch) report(done map[string]int, ids []string, of int) {
 	r := b.reporter
-	switch {
-	case taskID == "":
-	case b.asJSON:
-		r.event("push", map[string]any{"task_id": taskID, "done": done, "accounts": of})
-	case !b.quiet:
-		r.show(fmt.Sprintf("TaskID %s: %s", taskID, count(done, "account")))
+	for i, id := range ids {
+		accounts := done[id]
+		if i == len(ids)-1 {
+			accounts = of
+		}
+		of -= accounts
+		switch {
+		case b.asJSON:
+			r.event("push", map[string]any{"task_id": id, "done": done[id], "accounts": accounts})
+		case !b.quiet:
+			r.show(fmt.Sprintf("TaskID %s: %s", id, count(done[id], "account")))
+		}
 	}
 	c, took := b.counts, time.Since(b.began)
 	status := bulk.Status{Counts: checkpoint.Counts{Done: int64(c.Done), Rejected: int64(c.Rejected), Failed: int64(c.NotSent)}}

@@ -106,6 +106,37 @@ func TestBatch(t *testing.T) {
 	assert.Len(t, w.fake.Calls(), 2, "a complete batch is not sent again")
 }
 
+// TestBatchWithoutANetwork: the exit code is not that of some accounts alone, also where the batch has fewer requests than may fail in a row.
+func TestBatchWithoutANetwork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", accounts(2))
+	r := w.with("TIMPUSH_BASE_URL=http://127.0.0.1:1").run(helloAt(2)...)
+	assert.Equal(t, 3, r.code, r.err)
+	assert.Contains(t, r.out, "0 done\n2 not sent, in u.csv.notsent.ndjson\n")
+	assert.Contains(t, r.err, "stopped early: the last request failed for all of its accounts: ")
+	assert.Contains(t, r.err, "run the same command again to resume")
+	r = w.with("TIMPUSH_BASE_URL=" + w.fake.URL).run(helloAt(2)...)
+	assert.Equal(t, 0, r.code, r.err)
+	w.once(2)
+}
+
+// TestBatchShowsEachTaskID: an account that was throttled alone is sent again, and its push has a TaskID of its own.
+func TestBatchShowsEachTaskID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", accounts(5))
+	w.fake.Inject(timpushtest.AccountCode(int(timpush.ErrRateLimited), "u1"))
+	r := w.run(helloAt(30)...)
+	require.Equal(t, 0, r.code, r.err)
+	pushes := w.fake.Pushes()
+	require.Len(t, pushes, 2)
+	assert.Contains(t, r.out, fmt.Sprintf("TaskID %s: 4 accounts\nTaskID %s: 1 account\n5 done\n", pushes[0].TaskID, pushes[1].TaskID))
+	for _, p := range pushes {
+		assert.Contains(t, w.read("u.csv.journal"), p.TaskID)
+	}
+}
+
 // TestBatchSendsAgainWhatPasses: an account that was refused alone with a code that passes has not got its push, and is worth sending again.
 func TestBatchSendsAgainWhatPasses(t *testing.T) {
 	t.Parallel()
@@ -359,8 +390,12 @@ func TestBatchOnAFullDisk(t *testing.T) {
 	require.Error(t, err)
 	assert.Equal(t, 3, limited.ProcessState.ExitCode(), string(out))
 	assert.Contains(t, string(out), "the journal cannot be written")
+	assert.Equal(t, 1, strings.Count(string(out), "u.csv.notsent.ndjson: "), string(out))
+	assert.LessOrEqual(t, strings.Count(string(out), "file too large"), 4, "once for each file, and not for each account")
 	sent := len(w.pushed())
 	assert.NotZero(t, sent)
+	assert.Contains(t, string(out), fmt.Sprintf("\n%d done\n%d not sent", sent, 3000-sent), "also those whose result could not be written")
+	assert.Equal(t, (sent+499)/500, strings.Count(string(out), "TaskID "), string(out))
 	r := w.run(helloAt(100000)...)
 	require.LessOrEqual(t, r.code, 1, r.err)
 	unknown := w.listed("u.csv.unknown.ndjson")

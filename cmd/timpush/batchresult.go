@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -167,9 +168,11 @@ func writeRows(name string, rows []any) (written string, err error) {
 	buffered := bufio.NewWriter(f)
 	lines := json.NewEncoder(buffered)
 	for _, row := range rows {
-		err = errors.Join(err, lines.Encode(row))
+		if err = lines.Encode(row); err != nil {
+			break // a full disk fails for each row
+		}
 	}
-	err = errors.Join(err, buffered.Flush(), f.Sync(), f.Close())
+	err = cmp.Or(err, buffered.Flush(), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), name)
 	}

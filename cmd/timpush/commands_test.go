@@ -56,6 +56,8 @@ func TestOutageEndsCommands(t *testing.T) {
 		r := w.with("TIMPUSH_BASE_URL=http://127.0.0.1:1").run(append(strings.Fields(command), "mary")...)
 		assert.Equal(t, 3, r.code, command)
 		assert.Contains(t, r.err, "timpush: stopped early: requests fail for all accounts, and the rest was left out", command)
+		w = newWorld(t).with("TIMPUSH_SECRET_KEY=" + strings.Repeat("0", 64))
+		assert.Equal(t, 3, w.run(append(strings.Fields(command), "mary")...).code, "%s with a wrong key", command)
 	}
 }
 

@@ -231,6 +231,12 @@ func TestCheckpointOfAnotherFile(t *testing.T) {
 	assert.Contains(t, r.err, "it was begun with another file u.csv than u.csv is now: beginning again with the first row")
 	w.stored(8001)
 	assert.False(t, w.has("u.csv.checkpoint"))
+
+	w = interrupted(t, 8000)
+	w.write("u.csv", users(8001))
+	r = w.run("set-attr", "--null", "NULL", "u.csv") // by now the job has another flag
+	require.Equal(t, 0, r.code, r.err)
+	w.stored(8001)
 }
 
 // A change behind what the fingerprint covers is found when the rows are read again.
@@ -268,15 +274,18 @@ func TestResumeWithOtherStandardInput(t *testing.T) {
 		}
 		return text.String()
 	}
-	for name, now := range map[string]string{"late": rows(3000, "Oslo?"), "shorter": rows(700, "Oslo?")} {
+	for name, test := range map[string]struct {
+		rows int
+		now  string
+	}{"late": {3000, rows(3000, "Oslo?")}, "shorter": {3000, rows(700, "Oslo?")}, "few rows": {900, rows(900, "Oslo?")}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			args := []string{"set-attr", "--quiet", "--format", "ndjson", "--in-flight", "1", "--checkpoint", "night", "-"}
-			w.in = strings.Replace(rows(3000, "Rome"), "Rome", "Oslo?", 1)
+			w.in = strings.Replace(rows(test.rows, "Rome"), "Rome", "Oslo?", 1)
 			calls := 0
 			w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
-				if calls++; calls > 12 {
+				if calls++; calls > test.rows/250 {
 					return timpushtest.ErrorCode(70009)
 				}
 				return timpushtest.Fault{}
@@ -289,13 +298,13 @@ func TestResumeWithOtherStandardInput(t *testing.T) {
 			assert.Equal(t, 3, r.code, r.out+r.err)
 			assert.Contains(t, r.err, "there are no rows, and the interrupted run has read some")
 			require.True(t, w.has("night"), "the program that writes may have failed")
-			w.in = now
+			w.in = test.now
 			r = w.run(args...)
 			assert.Equal(t, 3, r.code, r.out+r.err)
 			assert.Contains(t, r.err, "standard input is not what the interrupted run has read")
 			r = w.run(args...)
 			assert.Equal(t, 0, r.code, r.out+r.err)
-			assert.Contains(t, r.out, fmt.Sprintf("%d done\n", strings.Count(now, "\n")))
+			assert.Contains(t, r.out, fmt.Sprintf("%d done\n", strings.Count(test.now, "\n")))
 			assert.Equal(t, map[string]string{"city": "Oslo"}, w.fake.Attrs("x5"))
 		})
 	}

@@ -3,6 +3,9 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -187,4 +190,22 @@ func TestTextsStayOutOfErrors(t *testing.T) {
 			assert.NotContains(t, r.out+r.err, title, "%v", args)
 		}
 	}
+}
+
+// TestTextBehindAnAnswer: a gateway counts the characters of its page in place of the bytes, so that the end of the page follows the answer.
+func TestTextBehindAnAnswer(t *testing.T) {
+	t.Parallel()
+	gateway := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		conn, out, err := http.NewResponseController(rw).Hijack()
+		if err == nil {
+			_, _ = fmt.Fprintf(out, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<p>no %s %s", r.URL, body)
+			_ = out.Flush()
+			time.AfterFunc(time.Second, func() { _ = conn.Close() })
+		}
+	}))
+	t.Cleanup(gateway.Close)
+	r := newWorld(t).with("TIMPUSH_BASE_URL="+gateway.URL).run("tags", "add", "--tags", "Private tag", "mary") // it looks for UserSigs
+	assert.Equal(t, 3, r.code, r.err)
+	assert.NotContains(t, r.out+r.err, "Private tag")
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/lib/pq"
@@ -23,6 +24,10 @@ func Example() {
 	if err != nil {
 		log.Fatal("TIMPUSH_SDKAPPID is not the number of the app")
 	}
+	token, given := os.LookupEnv("TIMPUSH_CALLBACK_TOKEN")
+	if given && token == "" { // as from a secret that is missing: everybody could post events
+		log.Fatal("TIMPUSH_CALLBACK_TOKEN is empty: set it to the token, or unset it if there is none")
+	}
 	connector, err := pq.NewConnector(os.Getenv("DATABASE_URL"))
 	if err != nil {
 		log.Fatal("DATABASE_URL is not valid") // the text of err may have its password
@@ -33,12 +38,12 @@ func Example() {
 	if _, err := db.ExecContext(context.Background(), pushevents.Schema); err != nil {
 		log.Fatal(err)
 	}
-	handler, err := pushevents.Handler(app, os.Getenv("TIMPUSH_CALLBACK_TOKEN"), db)
+	handler, err := pushevents.Handler(app, token, db)
 	if err != nil {
 		log.Fatal(err)
 	}
 	server := &http.Server{Addr: "127.0.0.1:7171", Handler: handler, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	stopped := make(chan struct{})
 	context.AfterFunc(ctx, func() {

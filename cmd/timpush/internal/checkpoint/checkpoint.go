@@ -153,8 +153,17 @@ const (
 // Append adds a line.
 func (l *Log) Append(line *Line) error { return l.write(line) }
 
+// differs looks at the files first: with others no command can resume the run, whatever else has changed since.
 func (j Job) differs(now Job) error {
 	const hint = "; finish that run with its own command, or give --restart to forget it"
+	if len(j.Inputs) != len(now.Inputs) {
+		return fmt.Errorf("%w: there were %d, and there are %d", ErrOtherInput, len(j.Inputs), len(now.Inputs))
+	}
+	for i, f := range j.Inputs {
+		if f.Size != now.Inputs[i].Size || f.Head != now.Inputs[i].Head {
+			return fmt.Errorf("%w %s than %s is now", ErrOtherInput, f.Name, now.Inputs[i].Name)
+		}
+	}
 	switch {
 	case j.App != now.App:
 		return fmt.Errorf("it belongs to the app %s, not to %s%s", j.App, now.App, hint)
@@ -162,13 +171,6 @@ func (j Job) differs(now Job) error {
 		return errVersion // it has other flags
 	case !maps.Equal(j.Reading, now.Reading):
 		return fmt.Errorf("it was begun with other flags: %s%s", difference(j.Reading, now.Reading), hint)
-	case len(j.Inputs) != len(now.Inputs):
-		return fmt.Errorf("%w: there were %d, and there are %d", ErrOtherInput, len(j.Inputs), len(now.Inputs))
-	}
-	for i, f := range j.Inputs {
-		if f.Size != now.Inputs[i].Size || f.Head != now.Inputs[i].Head {
-			return fmt.Errorf("%w %s than %s is now", ErrOtherInput, f.Name, now.Inputs[i].Name)
-		}
 	}
 	return nil
 }

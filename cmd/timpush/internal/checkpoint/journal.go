@@ -238,9 +238,14 @@ func (j *Journal) there() error {
 // Close closes the journal. It fails if the next run would not find it.
 func (j *Journal) Close() error { return errors.Join(j.there(), j.chain.Close()) }
 
-// End records the result of the request.
+// End records the result of the request. Where it cannot be written, the next run takes the accounts for unknown, but Outcomes has it.
 func (j *Journal) End(taskID string, groups []Group) error {
-	return j.append(entry{TaskID: taskID, End: groups})
+	e := entry{TaskID: taskID, End: groups}
+	err := j.append(e)
+	if err != nil {
+		j.apply(e)
+	}
+	return err
 }
 
 // append writes a line to the disk. What a failure has left of it is removed, as far as the disk allows.

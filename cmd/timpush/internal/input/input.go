@@ -135,8 +135,8 @@ type Mark struct {
 	Sum uint64
 }
 
-// markEvery is how many rows apart marks are.
-const markEvery = 1024
+// markEvery is how many rows apart marks are. What differs behind the last one is not found.
+const markEvery = 32
 
 // reader reads the rows of one file. Its error is io.EOF, or why nothing more can be read.
 type reader interface {

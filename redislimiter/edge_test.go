@@ -3,6 +3,7 @@ package redislimiter_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"sync"
@@ -169,5 +170,29 @@ func TestIdleConnectionsThatDieSilently(t *testing.T) {
 			}
 			assert.Less(t, time.Since(began), 10*time.Second, "as long as go-redis reads, and a little more")
 		})
+	}
+}
+
+// TestPasswordInTheAddress: net repeats an address that is a whole URL, as where a program gives Addr what is meant for redis.ParseURL.
+func TestPasswordInTheAddress(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []string{"redis://:pass-word@127.0.0.1:6379/0", "rediss://user:p@ss-word@127.0.0.1:6379", "user:pass-word@127.0.0.1:6379", "pass-word@127.0.0.1:6379", "redis://:p w\"word@127.0.0.1:6379"} {
+		for name, rdb := range map[string]redis.UniversalClient{
+			"slow":    redis.NewClient(&redis.Options{Addr: addr, MaintNotificationsConfig: noNotices}), // tries to connect for longer than the timeout
+			"quick":   redis.NewClient(&redis.Options{Addr: addr, MaintNotificationsConfig: noNotices, MaxRetries: -1, DialerRetries: 1}),
+			"cluster": redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, MaintNotificationsConfig: noNotices}),
+		} {
+			t.Run(name+"/"+addr, func(t *testing.T) {
+				t.Parallel()
+				defer rdb.Close()
+				err := newLimiter(t, rdb, redislimiter.WithTimeout(2*time.Second)).Wait(t.Context())
+				var down *redislimiter.RedisError
+				require.ErrorAs(t, err, &down)
+				for _, text := range []string{err.Error(), fmt.Sprintf("%+v %#v", down.Err, down.Err)} {
+					assert.NotContains(t, text, "word")
+					assert.Contains(t, text, "@127.0.0.1", "the host is shown")
+				}
+			})
+		}
 	}
 }

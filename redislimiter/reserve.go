@@ -235,7 +235,7 @@ func (l *Limiter) silence(dialed <-chan error) error {
 	select {
 	case err := <-dialed:
 		if err != nil {
-			return err
+			return withoutUserInfo(err)
 		}
 	default:
 		if dialed != nil {

@@ -333,16 +333,29 @@ func redactUserInfo(s string) string {
 func (s *sent) error(err error, where string) error {
 	for {
 		outer, ok := err.(*url.Error) //nolint:errorlint // only the outermost wrapper is replaced, one inside is checked below
-		if !ok {
+		if !ok || unparsed(outer) {
 			break
 		}
 		err = outer.Err
 	}
-	leaks := err != nil && s.leaks(err)
-	if err = foreign(err); leaks {
+	switch {
+	case err == nil:
+	case unparsed(err):
+		err = newOpaqueError(foreign(err), "a URL is not valid, "+redacted+": characters of a password such as %, / and # must be escaped")
+	case s.leaks(err):
+		err = foreign(err)
 		err = newOpaqueError(err, s.text(err.Error()))
+	default:
+		err = foreign(err)
 	}
 	return &url.Error{Op: "Post", URL: where, Err: err}
+}
+
+// unparsed reports whether an error is of url.Parse. It repeats parts of the URL, which may be of a proxy and have a password: it takes
+// what stands before a slash in the password for a port.
+func unparsed(err error) bool {
+	parse, ok := errors.AsType[*url.Error](err)
+	return ok && parse.Op == "parse" || strings.Contains(err.Error(), `parse "`)
 }
 
 func (s *sent) leaks(err error) bool {

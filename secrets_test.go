@@ -236,22 +236,27 @@ func TestRedactedErrorsStillMatch(t *testing.T) {
 // TestPasswordOfAProxy is in no error: the package net/url prints a URL that it cannot parse.
 func TestPasswordOfAProxy(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		for _, proxy := range []string{"http://user:S3cret@proxy:port", "http://user:S3cret@pro xy", "http://user:S3c ret@proxy", "http://user:S3c@ret@proxy:port", "http://user:S3cret@[::1"} {
-			var log bytes.Buffer
-			transport := &http.Transport{Proxy: func(*http.Request) (*url.URL, error) {
-				_, err := url.Parse(proxy)
-				return nil, fmt.Errorf("the proxy: %w", err)
-			}}
-			logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-			c := newClient(t, timpush.WithMaxAttempts(1), timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithLogger(logger))
-			_, err := c.SetAttr(t.Context(), someUsers(1))
-			require.Error(t, err)
-			require.NotErrorAs(t, err, new(*timpush.InputErrors))
-			for _, text := range append(printed(err), log.String()) {
-				assert.NotContains(t, text, "S3c", proxy)
-				assert.NotContains(t, text, "ret@", proxy)
+		for _, proxy := range []string{
+			"http://user:S3cret@proxy:port", "http://user:S3cret@pro xy", "http://user:S3c ret@proxy", "http://user:S3c@ret@proxy:port", "http://user:S3cret@[::1",
+			"http://user:S3c/ret@proxy", "http://user:S3c#ret@proxy", "http://user:S3c%ret@proxy", `http://user:S3c"ret@proxy`, "1user:S3cret@proxy:1",
+		} {
+			_, invalid := url.Parse(proxy)
+			require.Error(t, invalid, proxy)
+			for _, cause := range []error{invalid, fmt.Errorf("the proxy: %w", invalid), fmt.Errorf("the proxy: %v", invalid)} { //nolint:errorlint // as some do
+				var log bytes.Buffer
+				transport := &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return nil, cause }}
+				logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+				c := newClient(t, timpush.WithMaxAttempts(1), timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithLogger(logger))
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				require.Error(t, err)
+				require.NotErrorAs(t, err, new(*timpush.InputErrors))
+				for _, text := range append(printed(err), log.String()) {
+					assert.NotContains(t, text, "S3c", proxy)
+					assert.NotContains(t, text, "ret@", proxy)
+					assert.NotContains(t, text, "%re", proxy)
+				}
+				assert.Contains(t, err.Error(), "REDACTED")
 			}
-			assert.Contains(t, err.Error(), "REDACTED")
 		}
 	})
 }

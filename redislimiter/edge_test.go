@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptrace"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -110,6 +111,37 @@ func TestCallersThatGiveUpOpenNoConnections(t *testing.T) {
 		time.Sleep(time.Second)
 		assert.Zero(t, rdb.connections.Load(), "Redis has answered, if too late for them")
 	})
+}
+
+// TestTraceOfACallerSeesNoRedis: its hooks are for the requests of the call, and it may be over when a slow Redis is dialled.
+func TestTraceOfACallerSeesNoRedis(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		var seen, dialed atomic.Int64
+		l := newLimiter(t, &traced{memory: m, dialed: &dialed})
+		m.ask = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		ctx := httptrace.WithClientTrace(within(t, 100*time.Millisecond), &httptrace.ClientTrace{ConnectStart: func(string, string) { seen.Add(1) }})
+		require.ErrorIs(t, l.Wait(ctx), context.DeadlineExceeded)
+		time.Sleep(time.Second)
+		assert.EqualValues(t, 1, dialed.Load())
+		assert.Zero(t, seen.Load())
+	})
+}
+
+// traced is a Redis whose dialer tells the trace of its context, as that of the package net does.
+type traced struct {
+	*memory
+	dialed *atomic.Int64
+}
+
+func (r *traced) Options() *redis.Options {
+	return &redis.Options{Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		r.dialed.Add(1)
+		if trace := httptrace.ContextClientTrace(ctx); trace != nil {
+			trace.ConnectStart(network, addr)
+		}
+		return nil, errors.New("refused")
+	}}
 }
 
 // TestHurriedCallersOfTheFallback: they have less time than Redis took to answer before it was down, and one of them is to try it.

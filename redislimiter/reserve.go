@@ -209,7 +209,7 @@ func (l *Limiter) patienceWithRedis(ctx context.Context) time.Duration {
 
 // dialIfSlow tries to connect to a Redis that has not answered for half of the timeout, and sends the outcome: go-redis
 // repeats a connection that was refused until the timeout, and does not say so then. The channel is nil if there is no
-// single address.
+// single address. A httptrace.ClientTrace of the caller is not to be told of this connection: its call may be over.
 func (l *Limiter) dialIfSlow(ctx context.Context) (dialed <-chan error, stop func() bool) {
 	client, ok := l.rdb.(interface{ Options() *redis.Options })
 	if !ok {
@@ -217,8 +217,11 @@ func (l *Limiter) dialIfSlow(ctx context.Context) (dialed <-chan error, stop fun
 	}
 	outcome := make(chan error, 1)
 	timer := time.AfterFunc(l.timeout/2, func() {
+		dialing, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
 		o := client.Options()
-		conn, err := o.Dialer(ctx, o.Network, o.Addr)
+		conn, err := o.Dialer(dialing, o.Network, o.Addr)
 		if err == nil {
 			_ = conn.Close()
 		}

@@ -90,11 +90,15 @@ func TestSilentNodeOfAClusterIsReplaced(t *testing.T) {
 type dialled struct {
 	*memory
 	connections atomic.Int64
+	dial        func(context.Context) // unless nil, what happens then
 }
 
 func (d *dialled) Options() *redis.Options {
-	return &redis.Options{Dialer: func(context.Context, string, string) (net.Conn, error) {
+	return &redis.Options{Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		d.connections.Add(1)
+		if d.dial != nil {
+			d.dial(ctx)
+		}
 		return nil, errors.New("not needed")
 	}}
 }
@@ -117,31 +121,31 @@ func TestCallersThatGiveUpOpenNoConnections(t *testing.T) {
 func TestTraceOfACallerSeesNoRedis(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
-		var seen, dialed atomic.Int64
-		l := newLimiter(t, &traced{memory: m, dialed: &dialed})
+		var seen atomic.Int64
+		rdb := &dialled{memory: m, dial: func(ctx context.Context) { // as the package net does
+			if trace := httptrace.ContextClientTrace(ctx); trace != nil {
+				trace.ConnectStart("tcp", "redis:6379")
+			}
+		}}
+		l := newLimiter(t, rdb)
 		m.ask = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		ctx := httptrace.WithClientTrace(within(t, 100*time.Millisecond), &httptrace.ClientTrace{ConnectStart: func(string, string) { seen.Add(1) }})
 		require.ErrorIs(t, l.Wait(ctx), context.DeadlineExceeded)
 		time.Sleep(time.Second)
-		assert.EqualValues(t, 1, dialed.Load())
+		assert.EqualValues(t, 1, rdb.connections.Load())
 		assert.Zero(t, seen.Load())
 	})
 }
 
-// traced is a Redis whose dialer tells the trace of its context, as that of the package net does.
-type traced struct {
-	*memory
-	dialed *atomic.Int64
-}
-
-func (r *traced) Options() *redis.Options {
-	return &redis.Options{Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		r.dialed.Add(1)
-		if trace := httptrace.ContextClientTrace(ctx); trace != nil {
-			trace.ConnectStart(network, addr)
-		}
-		return nil, errors.New("refused")
-	}}
+// TestPanicOfADialer does not end the process: go-redis makes an error of it.
+func TestPanicOfADialer(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, &dialled{memory: m, dial: func(context.Context) { panic("no tunnel") }})
+		m.ask = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		var down *redislimiter.RedisError
+		require.ErrorAs(t, l.Wait(t.Context()), &down)
+	})
 }
 
 // TestHurriedCallersOfTheFallback: they have less time than Redis took to answer before it was down, and one of them is to try it.

@@ -217,6 +217,7 @@ func (l *Limiter) dialIfSlow(ctx context.Context) (dialed <-chan error, stop fun
 	}
 	outcome := make(chan error, 1)
 	timer := time.AfterFunc(l.timeout/2, func() {
+		defer func() { _ = recover() }() // of a Dialer of the program: go-redis makes an error of it when it dials
 		dialing, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()

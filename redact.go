@@ -318,14 +318,14 @@ func redactUserSig(s, usersig string) string {
 	return out.String()
 }
 
-// userInfo is the user and the password in a URL, which may be malformed.
-var userInfo = regexp.MustCompile(`://(?:[^\s"]*|[^\s"/@:]+:[^"@]*)@`)
+// userInfo is the user and the password in a URL, which may be malformed, and in what net repeats of one that is used as a host.
+var userInfo = regexp.MustCompile(`(://)(?:[^\s"]*|[^\s"/@:]+:[^"@]*)@|(dial \w+: (?:lookup|address) ).*@`)
 
 func redactUserInfo(s string) string {
 	if !strings.Contains(s, "@") {
 		return s
 	}
-	return userInfo.ReplaceAllString(s, "://"+redacted+"@")
+	return userInfo.ReplaceAllString(s, "${1}${2}"+redacted+"@")
 }
 
 // error returns a transport's error as a *url.Error whose URL has no query. Errors within it are kept, unless one of them

@@ -453,6 +453,7 @@ func TestValuesStayOutOfErrors(t *testing.T) {
 		"H&amp;quot;ell&amp;lt;o&amp;gt; wörld&amp;amp;😀", "H%2522ell%253Co%253E%2520w%25C3%25B6rld%2526%25F0%259F%2598%2580", "H%26quot%3Bell%26lt%3Bo%26gt%3B+w%C3%B6rld%26amp%3B%F0%9F%98%80",
 		"C:\\a/b\n\\", `"C:\\a\/b\n\\"`, `\"C:\\\\a\\/b\\n\\\\\"`, `H\\\"ell<o> wörld&😀`, `H\"ell<o> w\u00f6rld&\U0001f600`, `O\'Brien`, "O&#039;Brien",
 		`CORP\123&amp;x`, `CORP\123&x`,
+		`H\"ell<o> w\u{f6}rld&\u{1f600}`, `H\"ell<o> w\x{F6}rld&\x{1F600}`, `H\"ell<o> w\xf6rld&😀`, `H\"ell<o> w%F6rld&😀`, `H""ell<o> wörld&😀`, "O''Brien",
 	}
 	for name, answer := range map[string]func(body string) *http.Response{
 		"page": func(text string) *http.Response { return response(http.StatusBadRequest, "<p>you sent "+text+"</p>") },

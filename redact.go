@@ -150,9 +150,11 @@ func personalTexts(body jsontext.Value) []string {
 	return slices.Compact(forms)
 }
 
-// writings returns the forms in which a text without escapes may repeat a value: as it is, in JSON, in a form.
+// writings returns the forms in which a text without escapes may repeat a value: as it is, in JSON, in a form, in SQL, in CSV.
 func writings(text string, quoted jsontext.Value) []string {
-	forms := []string{text, string(quoted[1 : len(quoted)-1]), strings.ReplaceAll(text, " ", "+")}
+	forms := []string{
+		text, string(quoted[1 : len(quoted)-1]), strings.ReplaceAll(text, " ", "+"), strings.ReplaceAll(text, `'`, `''`), strings.ReplaceAll(text, `"`, `""`),
+	}
 	for i, form := range forms {
 		forms[i] = plain(form)
 		if short := strings.TrimRight(forms[i], `\`); len(short) >= shortestValue { // a quotation mark behind it takes its backslashes
@@ -227,7 +229,7 @@ var (
 	jsonMarks   = regexp.MustCompile(`\\+(["'/])|\\*(\\)`)
 
 	// otherEscapes are those of bytes in URLs, and of bytes and characters in what some languages print.
-	otherEscapes = regexp.MustCompile(`(?:%|\\x)[0-9a-fA-F]{2}|\\U[0-9a-fA-F]{8}`)
+	otherEscapes = regexp.MustCompile(`(?:%|\\x)[0-9a-fA-F]{2}|\\U[0-9a-fA-F]{8}|\\[ux]\{[0-9a-fA-F]{1,6}\}`)
 
 	// octalEscapes are those of bytes in C, and in protobuf, of which services print messages. A value may have a backslash before digits.
 	octalEscapes = regexp.MustCompile(`\\[0-3][0-7]{2}`)
@@ -236,6 +238,21 @@ var (
 func unescapeOctal(escape string) string {
 	n, _ := strconv.ParseUint(escape[1:], 8, 8)
 	return string([]byte{byte(n)})
+}
+
+// unescapeOther returns the byte of an escape, or the character if there are more digits than two or braces around them.
+func unescapeOther(escape string) string {
+	if len(escape) > len(`\x00`) {
+		return unescapeCharacter(escape)
+	}
+	n, _ := strconv.ParseUint(escape[len(escape)-2:], 16, 8)
+	return string([]byte{byte(n)})
+}
+
+// unescapeCharacter returns the character of an escape: with two digits, Python means one of Latin-1.
+func unescapeCharacter(escape string) string {
+	n, _ := strconv.ParseUint(strings.Trim(escape, `%\xuU{}`), 16, 32)
+	return string(rune(n))
 }
 
 // plain returns a text in which what was sent is looked for, without escapes that may be written in many ways.
@@ -268,14 +285,10 @@ func withoutEscapes(text string) iter.Seq[string] {
 			if octalEscapes.MatchString(text) && !yield(octalEscapes.ReplaceAllStringFunc(text, unescapeOctal)) {
 				return
 			}
-			undone := plain(otherEscapes.ReplaceAllStringFunc(html.UnescapeString(text), func(escape string) string {
-				digits := strings.TrimLeft(escape, `%\xU`)
-				n, _ := strconv.ParseUint(digits, 16, 32)
-				if len(digits) > 2 {
-					return string(rune(n))
-				}
-				return string([]byte{byte(n)})
-			}))
+			if otherEscapes.MatchString(text) && !yield(otherEscapes.ReplaceAllStringFunc(text, unescapeCharacter)) {
+				return
+			}
+			undone := plain(otherEscapes.ReplaceAllStringFunc(html.UnescapeString(text), unescapeOther))
 			if undone == text {
 				return
 			}
@@ -305,14 +318,14 @@ func redactUserSig(s, usersig string) string {
 	return out.String()
 }
 
-// userInfo is the user and the password in a URL, which may be malformed.
-var userInfo = regexp.MustCompile(`://(?:[^\s"]*|[^\s"/@:]+:[^"@]*)@`)
+// userInfo is the user and the password in a URL, which may be malformed, and in what net repeats of one that is used as a host.
+var userInfo = regexp.MustCompile(`(://)(?:[^\s"]*|[^\s"/@:]+:[^"@]*)@|(dial \w+: (?:lookup|address) ).*@`)
 
 func redactUserInfo(s string) string {
 	if !strings.Contains(s, "@") {
 		return s
 	}
-	return userInfo.ReplaceAllString(s, "://"+redacted+"@")
+	return userInfo.ReplaceAllString(s, "${1}${2}"+redacted+"@")
 }
 
 // error returns a transport's error as a *url.Error whose URL has no query. Errors within it are kept, unless one of them
@@ -320,16 +333,29 @@ func redactUserInfo(s string) string {
 func (s *sent) error(err error, where string) error {
 	for {
 		outer, ok := err.(*url.Error) //nolint:errorlint // only the outermost wrapper is replaced, one inside is checked below
-		if !ok {
+		if !ok || unparsed(outer) {
 			break
 		}
 		err = outer.Err
 	}
-	leaks := err != nil && s.leaks(err)
-	if err = foreign(err); leaks {
+	switch {
+	case err == nil:
+	case unparsed(err):
+		err = newOpaqueError(foreign(err), "a URL is not valid, "+redacted+": characters of a password such as %, / and # must be escaped")
+	case s.leaks(err):
+		err = foreign(err)
 		err = newOpaqueError(err, s.text(err.Error()))
+	default:
+		err = foreign(err)
 	}
 	return &url.Error{Op: "Post", URL: where, Err: err}
+}
+
+// unparsed reports whether an error is of url.Parse. It repeats parts of the URL, which may be of a proxy and have a password: it takes
+// what stands before a slash in the password for a port.
+func unparsed(err error) bool {
+	parse, ok := errors.AsType[*url.Error](err)
+	return ok && parse.Op == "parse" || strings.Contains(err.Error(), `parse "`)
 }
 
 func (s *sent) leaks(err error) bool {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -236,24 +237,45 @@ func TestRedactedErrorsStillMatch(t *testing.T) {
 // TestPasswordOfAProxy is in no error: the package net/url prints a URL that it cannot parse.
 func TestPasswordOfAProxy(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		for _, proxy := range []string{"http://user:S3cret@proxy:port", "http://user:S3cret@pro xy", "http://user:S3c ret@proxy", "http://user:S3c@ret@proxy:port", "http://user:S3cret@[::1"} {
-			var log bytes.Buffer
-			transport := &http.Transport{Proxy: func(*http.Request) (*url.URL, error) {
-				_, err := url.Parse(proxy)
-				return nil, fmt.Errorf("the proxy: %w", err)
-			}}
-			logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-			c := newClient(t, timpush.WithMaxAttempts(1), timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithLogger(logger))
-			_, err := c.SetAttr(t.Context(), someUsers(1))
-			require.Error(t, err)
-			require.NotErrorAs(t, err, new(*timpush.InputErrors))
-			for _, text := range append(printed(err), log.String()) {
-				assert.NotContains(t, text, "S3c", proxy)
-				assert.NotContains(t, text, "ret@", proxy)
+		for _, proxy := range []string{
+			"http://user:S3cret@proxy:port", "http://user:S3cret@pro xy", "http://user:S3c ret@proxy", "http://user:S3c@ret@proxy:port", "http://user:S3cret@[::1",
+			"http://user:S3c/ret@proxy", "http://user:S3c#ret@proxy", "http://user:S3c%ret@proxy", `http://user:S3c"ret@proxy`, "1user:S3cret@proxy:1",
+		} {
+			_, invalid := url.Parse(proxy)
+			require.Error(t, invalid, proxy)
+			for _, cause := range []error{invalid, fmt.Errorf("the proxy: %w", invalid), fmt.Errorf("the proxy: %v", invalid)} { //nolint:errorlint // as some do
+				searchForPassword(t, &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return nil, cause }})
 			}
-			assert.Contains(t, err.Error(), "REDACTED")
+		}
+		for _, cause := range []error{ // where what should be the whole URL is its Host
+			&net.DNSError{Err: "no such host", Name: "user:S3cret@proxy", IsNotFound: true}, &net.AddrError{Err: "too many colons in address", Addr: "user:S3c@ret@proxy:1:2"},
+			&net.DNSError{Err: "no such host", Name: `us er:S3c"ret@proxy`, IsNotFound: true},
+		} {
+			searchForPassword(t, &http.Transport{
+				Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy"}),
+				DialContext: func(_ context.Context, network, _ string) (net.Conn, error) {
+					return nil, &net.OpError{Op: "dial", Net: network, Err: cause}
+				},
+			})
 		}
 	})
+}
+
+// searchForPassword makes a call that fails, and searches all that comes out of it for a password, S3cret with a sign within.
+func searchForPassword(t *testing.T, transport *http.Transport) {
+	t.Helper()
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c := newClient(t, timpush.WithMaxAttempts(1), timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithLogger(logger))
+	_, err := c.SetAttr(t.Context(), someUsers(1))
+	require.Error(t, err)
+	require.NotErrorAs(t, err, new(*timpush.InputErrors))
+	for _, text := range append(printed(err), log.String()) {
+		assert.NotContains(t, text, "S3c")
+		assert.NotContains(t, text, "ret@")
+		assert.NotContains(t, text, "%re")
+	}
+	assert.Contains(t, err.Error(), "REDACTED")
 }
 
 type nested struct{ error }

@@ -3,7 +3,9 @@ package redislimiter_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"net/http/httptrace"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -88,11 +90,15 @@ func TestSilentNodeOfAClusterIsReplaced(t *testing.T) {
 type dialled struct {
 	*memory
 	connections atomic.Int64
+	dial        func(context.Context) // unless nil, what happens then
 }
 
 func (d *dialled) Options() *redis.Options {
-	return &redis.Options{Dialer: func(context.Context, string, string) (net.Conn, error) {
+	return &redis.Options{Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		d.connections.Add(1)
+		if d.dial != nil {
+			d.dial(ctx)
+		}
 		return nil, errors.New("not needed")
 	}}
 }
@@ -108,6 +114,37 @@ func TestCallersThatGiveUpOpenNoConnections(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		assert.Zero(t, rdb.connections.Load(), "Redis has answered, if too late for them")
+	})
+}
+
+// TestTraceOfACallerSeesNoRedis: its hooks are for the requests of the call, and it may be over when a slow Redis is dialled.
+func TestTraceOfACallerSeesNoRedis(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		var seen atomic.Int64
+		rdb := &dialled{memory: m, dial: func(ctx context.Context) { // as the package net does
+			if trace := httptrace.ContextClientTrace(ctx); trace != nil {
+				trace.ConnectStart("tcp", "redis:6379")
+			}
+		}}
+		l := newLimiter(t, rdb)
+		m.ask = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		ctx := httptrace.WithClientTrace(within(t, 100*time.Millisecond), &httptrace.ClientTrace{ConnectStart: func(string, string) { seen.Add(1) }})
+		require.ErrorIs(t, l.Wait(ctx), context.DeadlineExceeded)
+		time.Sleep(time.Second)
+		assert.EqualValues(t, 1, rdb.connections.Load())
+		assert.Zero(t, seen.Load())
+	})
+}
+
+// TestPanicOfADialer does not end the process: go-redis makes an error of it.
+func TestPanicOfADialer(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		l := newLimiter(t, &dialled{memory: m, dial: func(context.Context) { panic("no tunnel") }})
+		m.ask = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		var down *redislimiter.RedisError
+		require.ErrorAs(t, l.Wait(t.Context()), &down)
 	})
 }
 
@@ -229,5 +266,29 @@ func TestLackingRightsAreNamed(t *testing.T) {
 			rdb.AddHook(text)
 			assert.ErrorContains(t, newLimiter(t, rdb).Wait(t.Context()), "the Redis user lacks rights")
 		})
+	}
+}
+
+// TestPasswordInTheAddress: net repeats an address that is a whole URL, as where a program gives Addr what is meant for redis.ParseURL.
+func TestPasswordInTheAddress(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []string{"redis://:pass-word@127.0.0.1:6379/0", "rediss://user:p@ss-word@127.0.0.1:6379", "user:pass-word@127.0.0.1:6379", "pass-word@127.0.0.1:6379", "redis://:p w\"word@127.0.0.1:6379"} {
+		for name, rdb := range map[string]redis.UniversalClient{
+			"slow":    redis.NewClient(&redis.Options{Addr: addr, MaintNotificationsConfig: noNotices}), // tries to connect for longer than the timeout
+			"quick":   redis.NewClient(&redis.Options{Addr: addr, MaintNotificationsConfig: noNotices, MaxRetries: -1, DialerRetries: 1}),
+			"cluster": redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, MaintNotificationsConfig: noNotices}),
+		} {
+			t.Run(name+"/"+addr, func(t *testing.T) {
+				t.Parallel()
+				defer rdb.Close()
+				err := newLimiter(t, rdb, redislimiter.WithTimeout(2*time.Second)).Wait(t.Context())
+				var down *redislimiter.RedisError
+				require.ErrorAs(t, err, &down)
+				for _, text := range []string{err.Error(), fmt.Sprintf("%+v %#v", down.Err, down.Err)} {
+					assert.NotContains(t, text, "word")
+					assert.Contains(t, text, "@127.0.0.1", "the host is shown")
+				}
+			})
+		}
 	}
 }

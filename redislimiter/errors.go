@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -30,8 +31,21 @@ func errPastDeadline(wait time.Duration) error {
 		wait.Round(time.Millisecond), context.DeadlineExceeded)
 }
 
+// userInfo is what stands before the host in a URL, which may have no scheme.
+var userInfo = regexp.MustCompile(`(dial \w+: (?:lookup|address) ).*@|\S+@`)
+
+// withoutUserInfo leaves the password out of an error that repeats the address of Redis: a program may give the client a whole URL as that.
+func withoutUserInfo(err error) error {
+	text := err.Error()
+	if safe := userInfo.ReplaceAllString(text, "${1}REDACTED@"); safe != text {
+		return errors.New(safe)
+	}
+	return err
+}
+
 // explain adds to an error of Redis what to do about it.
 func (l *Limiter) explain(err error) error {
+	err = withoutUserInfo(err)
 	text := err.Error()
 	switch {
 	case strings.Contains(text, foreignValue), strings.Contains(text, "WRONGTYPE"):

@@ -210,7 +210,7 @@ func (l *Limiter) patienceWithRedis(ctx context.Context) time.Duration {
 
 // dialIfSlow tries to connect to a Redis that has not answered for half of the timeout, and sends the outcome: go-redis
 // repeats a connection that was refused until the timeout, and does not say so then. The channel is nil if there is no
-// single address.
+// single address. A httptrace.ClientTrace of the caller is not to be told of this connection: its call may be over.
 func (l *Limiter) dialIfSlow(ctx context.Context) (dialed <-chan error, stop func() bool) {
 	client, ok := l.rdb.(interface{ Options() *redis.Options })
 	if !ok {
@@ -218,8 +218,12 @@ func (l *Limiter) dialIfSlow(ctx context.Context) (dialed <-chan error, stop fun
 	}
 	outcome := make(chan error, 1)
 	timer := time.AfterFunc(l.timeout/2, func() {
+		defer func() { _ = recover() }() // of a Dialer of the program: go-redis makes an error of it when it dials
+		dialing, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
 		o := client.Options()
-		conn, err := o.Dialer(ctx, o.Network, o.Addr)
+		conn, err := o.Dialer(dialing, o.Network, o.Addr)
 		if err == nil {
 			_ = conn.Close()
 		}
@@ -236,7 +240,7 @@ func (l *Limiter) silence(dialed <-chan error) error {
 	select {
 	case err := <-dialed:
 		if err != nil {
-			return err
+			return withoutUserInfo(err)
 		}
 	default:
 		if dialed != nil {

@@ -1,6 +1,7 @@
 package timpushtest_test
 
 import (
+	"math"
 	"net/http/httptest"
 	"strconv"
 	"testing"
@@ -37,6 +38,15 @@ func TestMaxAccounts(t *testing.T) {
 	assert.Empty(t, f.call("remove_attr", entries("a", `["city"]`)).codes())
 	assert.Empty(t, f.post(entries("c", `{"city":"x"}`)).codes(), "there is room again")
 	assert.Equal(t, 2, f.NumAccounts())
+}
+
+// TestLargestQuota takes no room for all of its calls: each request panicked, or the process ran out of memory.
+func TestLargestQuota(t *testing.T) {
+	t.Parallel()
+	f := start(t, timpushtest.WithQuota(math.MaxInt))
+	for range 3 {
+		assert.Equal(t, 0, f.post(entries("a", `{"city":"x"}`)).Code)
+	}
 }
 
 func TestWatch(t *testing.T) {

@@ -12,24 +12,27 @@ type limiter interface {
 	allow(now time.Time, countRefused bool) bool
 }
 
-// slidingWindow remembers the last calls that counted, as many as may fall into one period.
+// slidingWindow remembers the last calls that counted, at most as many as may fall into one period.
 type slidingWindow struct {
 	period time.Duration
-	times  []time.Time // a ring
-	next   int         // the oldest of the ring
+	calls  int
+	times  []time.Time // of the last period, the oldest first
 }
 
 func newSlidingWindow(calls int, period time.Duration) *slidingWindow {
-	return &slidingWindow{period: period, times: make([]time.Time, calls)}
+	return &slidingWindow{period: period, calls: calls}
 }
 
 func (w *slidingWindow) full(now time.Time) bool {
-	return now.Sub(w.times[w.next]) < w.period
+	for len(w.times) > 0 && now.Sub(w.times[0]) >= w.period {
+		w.times = w.times[1:]
+	}
+	return len(w.times) >= w.calls
 }
 
 func (w *slidingWindow) add(now time.Time) {
-	w.times[w.next] = now
-	w.next = (w.next + 1) % len(w.times)
+	w.times = append(w.times, now)
+	w.times = w.times[max(len(w.times)-w.calls, 0):]
 }
 
 func (w *slidingWindow) allow(now time.Time, countRefused bool) bool {

@@ -15,6 +15,7 @@ type history struct {
 	failures      int  // attempts that failed with transient faults
 	accountChecks int  // of these, the last in a row that were answered with 60004 or 60005
 	expired       bool // the server has called a UserSig expired
+	maybeTooEarly bool // the limiter has said so of the deadline in the last attempt, as far as is known
 }
 
 // newRandom returns any number but 0, which some endpoints take for none.
@@ -29,9 +30,10 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 		h.began = time.Now()
 	}
 	if err != nil {
-		return answer{}, s.notAdmitted(err)
+		return answer{}, s.notAdmitted(h, err)
 	}
 	defer s.release()
+	h.maybeTooEarly = false
 	a, v := s.post(&exchange{command: s.command, users: accounts, sent: sent{usersig: usersig, body: body, impersonal: s.command.impersonal}}, e)
 	v.epoch = epoch
 	if code, ok := errors.AsType[Code](v.err); ok && code.aboutUserSig() {
@@ -187,18 +189,21 @@ func (a *answerTime) leaveTime(ctx context.Context, shortest time.Duration) (con
 
 // notAdmitted is the verdict of a request that was not handed to the transport. If the call has a deadline, and the limiter
 // says that it comes too early, no further request has time either.
-func (s *sender) notAdmitted(err error) verdict {
+func (s *sender) notAdmitted(h *history, err error) verdict {
 	if cause := s.stopCause(); cause != nil && s.ctx.Err() == nil && s.waiting.Err() != nil && errors.Is(err, context.Canceled) {
 		err = cause // it is the wait that was canceled, and not the caller's context
 	}
 	v := verdict{class: classTransient, outcome: NotSent, err: err}
 	_, cooling := errors.AsType[*cooldown](err)
 	_, signing := errors.AsType[*signerError](err)
+	_, maybe := errors.AsType[*maybeTooEarly](err)
+	first := maybe && !h.maybeTooEarly
+	h.maybeTooEarly = maybe
 	_, ends := s.ctx.Deadline()
 	switch {
 	case cooling:
 		v.class = classFatal
-	case ends && !signing && errors.Is(err, context.DeadlineExceeded):
+	case ends && !first && !signing && errors.Is(err, context.DeadlineExceeded):
 		v.class = classNone
 		s.stopNew(err)
 	}

@@ -982,17 +982,33 @@ func TestNamesAreReadAgainAfterAFailureLongAgo(t *testing.T) {
 
 // TestNamesAreReadAfterACallInAHurry, whose deadline came too early for the limiter: the calls that follow have time for them.
 func TestNamesAreReadAfterACallInAHurry(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		s := fake(t)
-		c := s.Client(timpush.WithLimiter(timpush.NewLimiter(1)), timpush.WithPreflight())
-		_, err := c.AttrNames(t.Context()) // the next call may start in a second
-		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-		defer cancel()
-		_, err = c.SetAttr(ctx, someUsers(1))
-		require.NoError(t, err)
-		result, err := c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"unknown": "x"}}})
-		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
-		assert.Zero(t, result.Requests, "predicted")
-	})
+	t.Parallel()
+	inOtherWords := func(l timpush.Limiter) timpush.Limiter {
+		return limiterFunc(func(ctx context.Context) error {
+			if err := l.Wait(ctx); err != nil {
+				return fmt.Errorf("the next slot is past the deadline: %w", context.DeadlineExceeded)
+			}
+			return nil
+		})
+	}
+	for name, limiter := range map[string]func() timpush.Limiter{
+		"of the package": func() timpush.Limiter { return timpush.NewLimiter(1) },
+		"another":        func() timpush.Limiter { return inOtherWords(timpush.NewLimiter(1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				c := s.Client(timpush.WithLimiter(limiter()), timpush.WithPreflight())
+				_, err := c.AttrNames(t.Context()) // the next call may start in a second
+				require.NoError(t, err)
+				ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+				defer cancel()
+				_, err = c.SetAttr(ctx, someUsers(1))
+				require.NoError(t, err)
+				result, err := c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"unknown": "x"}}})
+				require.ErrorIs(t, err, timpush.ErrInvalidAttr)
+				assert.Zero(t, result.Requests, "predicted")
+			})
+		})
+	}
 }

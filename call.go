@@ -41,6 +41,8 @@ func (s *sender) send(requests [][]*entry) {
 	parallel := min(len(requests), s.maxInFlight)
 	if s.command.serial || parallel == 1 {
 		for _, request := range requests {
+			s.backOff(min(s.retryAfter, maxRetryAfter), len(request), 1) // as the last answer asked, though its request is not repeated
+			s.retryAfter = 0
 			s.request(request, history{})
 		}
 		return

@@ -898,6 +898,27 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// TestPushToWaitsAsAsked: it does not repeat a request that may have gone out, and the next one waits in its place.
+func TestPushToWaitsAsAsked(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var sent []time.Time
+		_, c := pusher(t, through(func(r *http.Request) (*http.Response, error) {
+			if sent = append(sent, time.Now()); len(sent) > 2 {
+				return answering(`{"ActionStatus":"OK","ErrorCode":0,"TaskId":"t"}`)(r)
+			}
+			resp := response(http.StatusServiceUnavailable, "busy")
+			resp.Header = http.Header{"Retry-After": {[]string{"30", "3600"}[len(sent)-1]}}
+			return resp, nil
+		}))
+		result, err := c.PushTo(t.Context(), accounts(1600), hello)
+		assert.Equal(t, timpush.Result{Unknown: 800, Done: 800, Requests: 4}, result.Result, "%v", err)
+		require.Len(t, sent, 4)
+		assert.Equal(t, 30*time.Second, sent[1].Sub(sent[0]))
+		assert.Equal(t, time.Minute, sent[2].Sub(sent[1]), "at most a minute")
+		assert.Less(t, sent[3].Sub(sent[2]), time.Second, "only the next one")
+	})
+}
+
 func seconds(n int) func(time.Time) string { return func(time.Time) string { return strconv.Itoa(n) } }
 
 // TestRetryAfterWithAWrongClock: a date is by the clock of the server, which the answer shows.

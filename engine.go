@@ -164,6 +164,8 @@ type sender struct {
 	ctx      context.Context // of requests: the caller's, and what observers have added
 	waiting  context.Context // of the waits before them: ends also when the call is stopped
 	requests atomic.Int64
+
+	retryAfter time.Duration // of the last answer, for a serial command
 }
 
 // begin returns the sender of an execute and reports its start to the observers; finish reports its end.

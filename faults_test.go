@@ -296,7 +296,8 @@ func slowToConnect(t *testing.T, s *timpushtest.Server, dialing time.Duration) *
 	return timpush.OwnTransport(base, 10*time.Second)
 }
 
-// TestLimiterThatTimesOutOnce: where ctx has no deadline, context.DeadlineExceeded from a limiter costs one attempt.
+// TestLimiterThatTimesOutOnce: context.DeadlineExceeded from a limiter may be a timeout of its own, which costs one attempt, also where ctx has
+// a deadline.
 func TestLimiterThatTimesOutOnce(t *testing.T) {
 	t.Parallel()
 	once := func() timpush.Limiter {
@@ -312,6 +313,26 @@ func TestLimiterThatTimesOutOnce(t *testing.T) {
 	t.Run("call", func(t *testing.T) {
 		inFakeTime(t, func(t *testing.T) {
 			_, err := client(fake(t), timpush.WithLimiter(once())).SetAttr(t.Context(), users)
+			require.NoError(t, err)
+		})
+	})
+	t.Run("call with a deadline", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			_, err := client(fake(t), timpush.WithLimiter(once())).SetAttr(ctx, users)
+			require.NoError(t, err)
+		})
+	})
+	t.Run("push with a deadline", func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			limiter := once()
+			c := client(fake(t), timpush.WithQuota(timpush.QuotaPush, limiter))
+			require.NoError(t, limiter.Wait(ctx))
+			require.NoError(t, limiter.Wait(ctx))
+			_, err := c.Push(ctx, timpush.Audience{Everybody: true}, hello)
 			require.NoError(t, err)
 		})
 	})
@@ -336,6 +357,25 @@ func TestLimiterThatTimesOutOnce(t *testing.T) {
 				require.NoError(t, err)
 			}
 		})
+	})
+}
+
+// TestLimiterThatFindsTheDeadlineTooEarly says so twice in a row, and the call ends.
+func TestLimiterThatFindsTheDeadlineTooEarly(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		asked := 0
+		limiter := limiterFunc(func(context.Context) error {
+			asked++
+			return fmt.Errorf("the next call may start in two hours: %w", context.DeadlineExceeded)
+		})
+		users := someUsers(1000)
+		result, err := client(fake(t), timpush.WithLimiter(limiter), timpush.WithMaxInFlight(1)).SetAttr(ctx, users)
+		partial(t, users, result, err)
+		assert.Equal(t, timpush.Result{NotSent: 1000}, *result)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 2, asked)
 	})
 }
 

@@ -24,8 +24,9 @@ const defaultShare = 0.975
 // in which callers that are canceled while they wait keep their turns, and so delay all that come later; one of [NewLimiter] forgets them.
 //
 // The quota belongs to the app, so all clients of one app should share one Limiter. A Limiter that gives up because
-// ctx ends too soon should return an error that matches context.DeadlineExceeded; any other error while ctx has not
-// ended costs one attempt. Wait is called concurrently. Its ctx ends also when a throttle code comes: then Wait is called again, after the pause.
+// ctx ends too soon should return an error that matches context.DeadlineExceeded; the second one in a row ends the call. The first, which may
+// be a timeout of the Limiter's own, and any other error while ctx has not ended cost one attempt each.
+// Wait is called concurrently. Its ctx ends also when a throttle code comes: then Wait is called again, after the pause.
 //
 // A Limiter around one of [NewLimiter] should have a method Behind() Limiter that returns that: it also keeps its rate where calls have waited
 // for their connections, and would otherwise leave together.
@@ -159,12 +160,23 @@ func (l *recipientLimiter) WaitN(ctx context.Context, n int) error {
 
 // waitLimiter waits for l, with WaitN for n recipients if it counts them.
 func waitLimiter(ctx context.Context, l Limiter, counts bool, n int) error {
-	err := foreign(withoutCause(ctx, tooEarly(ctx, waitFor(ctx, l, counts, n))))
-	if err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+	given := waitFor(ctx, l, counts, n)
+	err := foreign(withoutCause(ctx, tooEarly(ctx, given)))
+	switch {
+	case err == nil || ctx.Err() != nil || tellsDeadline(given):
 		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		return &maybeTooEarly{err}
 	}
 	return fmt.Errorf("limiter: %w", err)
 }
+
+// maybeTooEarly is an error of a Limiter that matches context.DeadlineExceeded while ctx has not ended: the deadline may come too early, or the
+// Limiter has a timeout of its own, for its server. Those of the packages net and net/http match that too.
+type maybeTooEarly struct{ error }
+
+// Unwrap returns the Limiter's error.
+func (e *maybeTooEarly) Unwrap() error { return e.error }
 
 func waitFor(ctx context.Context, l Limiter, counts bool, n int) error {
 	if many, ok := l.(nWaiter); ok && counts {
@@ -176,10 +188,14 @@ func waitFor(ctx context.Context, l Limiter, counts bool, n int) error {
 // tooEarly adds context.DeadlineExceeded to the error of a *rate.Limiter, which says only in its text that the deadline of ctx
 // comes too early. It may be within another Limiter, whose other errors say nothing of the deadline.
 func tooEarly(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "would exceed context deadline") {
+	if ctx.Err() == nil && tellsDeadline(err) {
 		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
 	return err
+}
+
+func tellsDeadline(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "would exceed context deadline")
 }
 
 // nWaiter is a Limiter that can let n through at once.

@@ -39,7 +39,7 @@ type WaitReason string
 const (
 	WaitSlot    WaitReason = "slot"    // fewer than MaxInFlight requests of the quota in flight
 	WaitQuota   WaitReason = "quota"   // the limiter, and the throttle after a throttle code
-	WaitBackoff WaitReason = "backoff" // the pause before an attempt is repeated
+	WaitBackoff WaitReason = "backoff" // the pause before an attempt is repeated, or that an answer to PushTo has asked for
 )
 
 // Event is one thing that happened. Fields that do not belong to its kind are zero.

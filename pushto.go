@@ -42,8 +42,8 @@ func (r PushToResult) String() string { return r.Result.String() }
 // What may have gone out is never repeated, so that no one gets a push twice: PushTo tries again only if nothing left this
 // machine, after a throttle code, and after an expired UserSig; and [Remaining] leaves out what is Unknown. For those, check the
 // statistics or the callbacks. Accounts that are refused for their data are Rejected and the others go on; any other refusal
-// stops the call, and so do three requests in a row that are Unknown. When ctx ends, what is in flight is Unknown and the rest
-// NotSent.
+// stops the call, and so do three requests in a row that are Unknown. After a 503 with Retry-After the next request waits as long as
+// that says, at most 60 s. When ctx ends, what is in flight is Unknown and the rest NotSent.
 //
 // API: tencentcloud.com/document/product/1047/67553.
 func (c *Client) PushTo(ctx context.Context, accounts []string, p Push) (*PushToResult, error) {

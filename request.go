@@ -44,6 +44,9 @@ func (s *sender) request(open []*entry, h history) {
 		s.apply(v)
 		switch s.next(open, v, &h, size, len(body)) {
 		case stepEnd:
+			if s.command.serial {
+				s.retryAfter = v.retryAfter
+			}
 			return
 		case stepSplit:
 			s.halve(open, h)
@@ -181,14 +184,20 @@ func (s *sender) repeat(v verdict, h *history, accounts int) bool {
 	if h.failures >= s.maxAttempts || s.beyondBudget(h, max(pause, v.retryAfter)) || s.hurry {
 		return false
 	}
-	if pause > 0 {
-		began := time.Now()
-		_ = sleep(s.waiting, pause)
-		s.observe(s.waiting, Event{
-			Kind: WaitEnd, Endpoint: s.command.path, Users: accounts, Attempt: h.attempts, Wait: WaitBackoff, Duration: time.Since(began),
-		})
-	}
+	s.backOff(pause, accounts, h.attempts)
 	return true
+}
+
+// backOff waits before an attempt of a request to so many accounts.
+func (s *sender) backOff(pause time.Duration, accounts, attempt int) {
+	if pause <= 0 {
+		return
+	}
+	began := time.Now()
+	_ = sleep(s.waiting, pause)
+	s.observe(s.waiting, Event{
+		Kind: WaitEnd, Endpoint: s.command.path, Users: accounts, Attempt: attempt, Wait: WaitBackoff, Duration: time.Since(began),
+	})
 }
 
 func (s *sender) beyondBudget(h *history, pause time.Duration) bool {

@@ -4,6 +4,10 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -553,6 +557,32 @@ func TestBatchWithFaults(t *testing.T) {
 			assert.GreaterOrEqual(t, len(w.pushed())+test.unknown, 2000)
 		})
 	}
+}
+
+// A gateway that is busy says when to send again, which holds for the next request where the same one is not repeated.
+func TestBatchWaitsAsAsked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	to, err := url.Parse(w.fake.URL)
+	require.NoError(t, err)
+	next := httputil.NewSingleHostReverseProxy(to)
+	var sent []time.Time
+	gateway := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if sent = append(sent, time.Now()); len(sent) > 1 {
+			next.ServeHTTP(rw, r)
+			return
+		}
+		rw.Header().Set("Retry-After", "1")
+		rw.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(gateway.Close)
+	w.write("u.csv", accounts(1500))
+	r := w.with("TIMPUSH_BASE_URL=" + gateway.URL).run(helloAt(100000)...)
+	assert.Equal(t, 1, r.code, r.err)
+	require.Len(t, sent, 3)
+	assert.GreaterOrEqual(t, sent[1].Sub(sent[0]), time.Second)
+	assert.Less(t, sent[2].Sub(sent[1]), time.Second)
+	assert.Len(t, w.listed("u.csv.unknown.ndjson"), 500)
 }
 
 // killInFlight runs the tool and kills it when its first request arrives, or when the push has gone out and is not answered.

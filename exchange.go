@@ -77,7 +77,7 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		return resp.StatusCode, nil, nil
 	}
 	most := cmp.Or(s.command.maxAnswer, maxAnswer)
-	text, err := io.ReadAll(&answerReader{io.LimitedReader{R: resp.Body, N: int64(most) + 1}, ctx})
+	text, err := io.ReadAll(newAnswerReader(ctx, resp, int64(most)+1))
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		return resp.StatusCode, text, nil // the status says enough
@@ -89,9 +89,25 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 
 // answerReader reads an answer up to a length and until ctx ends: the body of a caller's transport may come byte by byte, or empty without
 // end.
+//
+// The last byte of a page that is not an answer of the API is left, which closes the connection. Where a gateway says that its page is shorter
+// than it is, net/http would write the rest to the standard logger, and a page may repeat the URL with the UserSig.
 type answerReader struct {
 	io.LimitedReader
-	ctx context.Context
+	ctx  context.Context
+	rest int64 // to be read of an answer of the API, beyond the limit
+}
+
+func newAnswerReader(ctx context.Context, resp *http.Response, most int64) *answerReader {
+	limit := most
+	if resp.ContentLength > 0 {
+		limit = min(most, resp.ContentLength-1)
+	}
+	r := &answerReader{LimitedReader: io.LimitedReader{R: resp.Body, N: limit}, ctx: ctx}
+	if resp.StatusCode == http.StatusOK {
+		r.rest = most - limit
+	}
+	return r
 }
 
 // Read reads a part of the answer.
@@ -99,7 +115,14 @@ func (r *answerReader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.LimitedReader.Read(p)
+	n, err := r.LimitedReader.Read(p)
+	if start := bytes.TrimSpace(p[:n]); len(start) > 0 {
+		if start[0] == '{' {
+			r.N += r.rest
+		}
+		r.rest = 0
+	}
+	return n, err
 }
 
 // untilConnected leaves half of the time to another host if no connection comes, where there is one: a host that drops packets would

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -334,4 +337,28 @@ func TestCostOfAnErrorPage(t *testing.T) {
 	}
 	page := strings.Repeat("<p style='width:100%'>The service is not available now. Please try again later &amp; be patient.</p>\n", 50)
 	assert.Less(t, fastest(page), 10*fastest("down"))
+}
+
+// TestTextBehindAPage: a gateway counts the characters of its page in place of the bytes, so that the end of the page follows the answer.
+func TestTextBehindAPage(t *testing.T) { // not parallel: all write to the standard logger
+	for _, status := range []string{"502 Bad Gateway", "200 OK"} {
+		gateway := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			conn, out, err := http.NewResponseController(rw).Hijack()
+			if err == nil {
+				_, _ = fmt.Fprintf(out, "HTTP/1.1 %s\r\nContent-Length: 6\r\n\r\n<p>no %s", status, r.URL)
+				_ = out.Flush()
+				_, _ = conn.Read(make([]byte, 1)) // until the client closes it
+				_ = conn.Close()
+			}
+		}))
+		var logged bytes.Buffer
+		log.SetOutput(&logged)
+		c := newClient(t, timpush.WithMaxAttempts(1), timpush.WithBaseURL(gateway.URL))
+		_, err := c.SetAttr(t.Context(), someUsers(1))
+		gateway.Close()
+		time.Sleep(50 * time.Millisecond) // the transport would write it soon after the answer
+		log.SetOutput(os.Stderr)
+		require.ErrorAs(t, err, new(*timpush.HTTPError))
+		assert.Empty(t, logged.String())
+	}
 }

@@ -409,7 +409,9 @@ func (b *batch) send(ctx context.Context) error {
 		ready = time.Now().Add(time.Duration(len(request)) * time.Second / time.Duration(b.rate))
 		result, err := b.client.PushTo(ctx, b.names(request), b.push)
 		if page, ok := errors.AsType[*timpush.HTTPError](err); ok { // the client waits only between requests of one PushTo
-			ready = latest(ready, time.Now().Add(min(page.RetryAfter, time.Minute)))
+			if asked := time.Now().Add(min(page.RetryAfter, time.Minute)); asked.After(ready) {
+				ready = asked
+			}
 		}
 		if err := b.record(request, result, err); err != nil {
 			return err
@@ -432,13 +434,6 @@ func (b *batch) failed() error {
 		return fmt.Errorf("the last request failed for all of its accounts: %w", b.failure)
 	}
 	return fmt.Errorf("%s in a row failed for all accounts, the last one: %w", count(b.failing, "request"), b.failure)
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }
 
 // sleepUntil waits for about the time at which the client's quota has room. If the client waited for all of it, between the entry in

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"os"
 	"os/signal"
 	"slices"
@@ -56,7 +55,6 @@ func once(text string) string {
 
 func run() int {
 	limitMemory()
-	log.SetOutput(io.Discard) // net/http writes there what follows an answer, and a gateway that miscounts its page may repeat the request in it
 	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as it is under nohup
 		ending = append(ending, syscall.SIGHUP) // of a terminal that was closed

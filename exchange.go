@@ -90,8 +90,8 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 // answerReader reads an answer up to a length and until ctx ends: the body of a caller's transport may come byte by byte, or empty without
 // end.
 //
-// The last byte of a page that is not an answer of the API is left, which closes the connection. Where a gateway says that its page is shorter
-// than it is, net/http would write the rest to the standard logger, and a page may repeat the URL with the UserSig.
+// Over HTTP/1.1 the last byte of a page that is not an answer of the API is left, which closes the connection. Where a gateway says that its
+// page is shorter than it is, net/http would write the rest to the standard logger, and a page may repeat the URL with the UserSig.
 type answerReader struct {
 	io.LimitedReader
 	ctx  context.Context
@@ -100,7 +100,7 @@ type answerReader struct {
 
 func newAnswerReader(ctx context.Context, resp *http.Response, most int64) *answerReader {
 	limit := most
-	if resp.ContentLength > 0 {
+	if resp.ProtoMajor == 1 && resp.ContentLength > 0 {
 		limit = min(most, resp.ContentLength-1)
 	}
 	r := &answerReader{LimitedReader: io.LimitedReader{R: resp.Body, N: limit}, ctx: ctx}

@@ -88,10 +88,10 @@ func (c Config) faults() []error {
 		add("Region is empty, want one of %s", regionNames())
 	case c.Region.Host() == "":
 		if r, err := ParseRegion(string(c.Region)); err == nil {
-			add("Region is %q, want %q; use ParseRegion for other spellings", clip(string(c.Region), 40), r)
+			add("Region is %q, want %q; use ParseRegion for other spellings", shownRegion(string(c.Region)), r)
 			break
 		}
-		add("Region is %q, want one of %s", clip(string(c.Region), 40), regionNames())
+		add("Region is %q, want one of %s", shownRegion(string(c.Region)), regionNames())
 	}
 	return faults
 }

@@ -67,9 +67,17 @@ func (r Region) BackupHost() string { return hostsOf[r].backup }
 func ParseRegion(s string) (Region, error) {
 	r := Region(strings.NewReplacer(" ", "", "-", "", "_", "").Replace(strings.ToLower(s)))
 	if r.Host() == "" {
-		return "", fmt.Errorf("timpush: unknown region %q, want one of %s", clip(s, 40), regionNames())
+		return "", fmt.Errorf("timpush: unknown region %q, want one of %s", shownRegion(s), regionNames())
 	}
 	return r, nil
+}
+
+// shownRegion leaves out of an error what is too long for a region: where two settings were swapped it is the secret key.
+func shownRegion(s string) string {
+	if len(s) > 20 {
+		return "..."
+	}
+	return s
 }
 
 func regionNames() string {

@@ -362,3 +362,15 @@ func TestTextBehindAPage(t *testing.T) { // not parallel: all write to the stand
 		assert.Empty(t, logged.String())
 	}
 }
+
+// TestKeyInPlaceOfTheRegion, as where two settings of a program were swapped.
+func TestKeyInPlaceOfTheRegion(t *testing.T) {
+	t.Parallel()
+	key := strings.Repeat("0123456789abcdef", 4)
+	_, err := timpush.ParseRegion(key)
+	require.ErrorContains(t, err, "unknown region")
+	assert.NotContains(t, err.Error(), key[:8])
+	_, err = timpush.NewClient(timpush.Config{SDKAppID: 1, Identifier: "administrator", SecretKey: key, Region: timpush.Region(key)}, timpush.WithBackupHost())
+	require.ErrorContains(t, err, "Config.Region is")
+	assert.NotContains(t, err.Error(), key[:8])
+}

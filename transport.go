@@ -90,7 +90,7 @@ func (s *settings) parseHosts(r Region) *hosts {
 	if s.backupHost {
 		h.backup = &url.URL{Scheme: "https", Host: r.BackupHost()}
 		s.require(s.baseURL == "", "WithBackupHost: not together with WithBaseURL")
-		s.require(r.BackupHost() != "", fmt.Sprintf("WithBackupHost: the region %q has no documented backup host", clip(string(r), 40)))
+		s.require(r.BackupHost() != "", fmt.Sprintf("WithBackupHost: the region %q has no documented backup host", shownRegion(string(r))))
 	}
 	return h
 }

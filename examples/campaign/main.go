@@ -71,7 +71,7 @@ func configFromEnvironment() (cfg timpush.Config, base string, live bool, err er
 	}
 	cfg.Identifier, cfg.SecretKey = values["TIMPUSH_IDENTIFIER"], values["TIMPUSH_SECRET_KEY"]
 	if cfg.SDKAppID, err = strconv.Atoi(values["TIMPUSH_SDKAPPID"]); err != nil {
-		return cfg, base, true, fmt.Errorf("TIMPUSH_SDKAPPID is %q, want the number that the console shows", values["TIMPUSH_SDKAPPID"])
+		return cfg, base, true, errors.New("TIMPUSH_SDKAPPID is not the number that the console shows")
 	}
 	if cfg.Region, err = timpush.ParseRegion(values["TIMPUSH_REGION"]); err != nil {
 		return cfg, base, true, fmt.Errorf("TIMPUSH_REGION: %w", err)

@@ -71,7 +71,7 @@ func configFromEnvironment() (cfg timpush.Config, base string, live bool, err er
 	}
 	appID, err := strconv.Atoi(id)
 	if err != nil {
-		return cfg, base, true, fmt.Errorf("TIMPUSH_SDKAPPID is %q, want the number that the console shows", id)
+		return cfg, base, true, errors.New("TIMPUSH_SDKAPPID is not the number that the console shows")
 	}
 	region, err := timpush.ParseRegion(place)
 	if err != nil {

@@ -189,7 +189,7 @@ func TestErrorTextsAtTheirBounds(t *testing.T) {
 	assert.Contains(t, info("a\x7fb c\n"), "a b c")
 	assert.NotContains(t, info("a\x7fb c\n"), "\x7f")
 
-	for n, want := range map[int]string{40: strings.Repeat("r", 40), 41: strings.Repeat("r", 37) + "..."} {
+	for n, want := range map[int]string{20: strings.Repeat("r", 20), 21: "..."} {
 		config := testConfig
 		config.Region = timpush.Region(strings.Repeat("r", n))
 		_, err := timpush.NewClient(config)

@@ -72,7 +72,10 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	if resp.Body == nil {
 		return resp.StatusCode, nil, nil
 	}
-	defer func() { _ = resp.Body.Close() }()
+	defer func() {
+		cancel() // else Go 1.27 would read a body that is closed early to its end, and keep the connection
+		_ = resp.Body.Close()
+	}()
 	if resp.StatusCode == http.StatusSwitchingProtocols { // the body is the connection, which no context ends
 		return resp.StatusCode, nil, nil
 	}

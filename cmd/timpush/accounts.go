@@ -161,6 +161,21 @@ func isOutage(partial *timpush.PartialError, n int) bool {
 	return failed && n <= 0
 }
 
+// stopOf returns the code for which the service refuses to go on, such as that of a wrong key or of a quota of the day, or 0: accounts were
+// then left out.
+func stopOf(partial *timpush.PartialError) timpush.Code {
+	if partial == nil {
+		return 0
+	}
+	for u := range partial.Users() {
+		code, ok := errors.AsType[timpush.Code](u)
+		if ok && u.Outcome == timpush.NotSent && !code.Retryable() && !code.DataFault() {
+			return code
+		}
+	}
+	return 0
+}
+
 // exitStatus returns the error of a command that has done all, or not some of it.
 func exitStatus(some bool) error {
 	if some {

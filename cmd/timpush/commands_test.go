@@ -61,6 +61,26 @@ func TestOutageEndsCommands(t *testing.T) {
 	}
 }
 
+// TestRefusalToGoOnEndsCommands: accounts that come after it are left out, also where others are done.
+func TestRefusalToGoOnEndsCommands(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"tags add --tags a", "remove-attr --names city"} {
+		w := newWorld(t)
+		w.write("list.txt", accounts(5000))
+		calls := 0
+		w.fake.Handle(func(timpushtest.Call) timpushtest.Fault {
+			if calls++; calls > 2 {
+				return timpushtest.ErrorCode(60028)
+			}
+			return timpushtest.Fault{}
+		})
+		r := w.run(append(strings.Fields(command), "--file", "list.txt")...)
+		assert.Equal(t, 3, r.code, command)
+		assert.Contains(t, r.out, "200 done\n", command)
+		assert.Contains(t, r.err, "timpush: stopped early: the service refuses to go on: 60028", command)
+	}
+}
+
 // Programs put only those texts into quotation marks that need them.
 func TestListWithQuotes(t *testing.T) {
 	t.Parallel()

@@ -170,7 +170,7 @@ func (r *reporter) short(s bulk.Status, share float64, left time.Duration) []str
 	return append(parts, fmt.Sprintf("%d rejected", s.Counts.Rejected), fmt.Sprintf("%d failed", s.Counts.Failed), fmt.Sprintf("quota %.0f %%", 100*share))
 }
 
-// fit drops what has no room beside the bar: a line that wraps could not be erased.
+// fit drops what has no room beside the bar: a line that wraps, as a full one does on some terminals, could not be erased.
 func (r *reporter) fit(parts []string) string {
 	const bar = len("  100% [=========>] ")
 	width := 80
@@ -179,7 +179,7 @@ func (r *reporter) fit(parts []string) string {
 			width = columns
 		}
 	}
-	for len(parts) > 0 && len(strings.Join(parts, ", "))+bar > width {
+	for len(parts) > 0 && len(strings.Join(parts, ", "))+bar >= width {
 		parts = parts[:len(parts)-1]
 	}
 	return strings.Join(parts, ", ")

@@ -173,5 +173,8 @@ func (p *partRun) send(ctx context.Context) error {
 	if isOutage(partial, n) {
 		return errOutage
 	}
+	if code := stopOf(partial); code != 0 {
+		return fatal(fmt.Errorf("stopped early: the service refuses to go on: %w", code))
+	}
 	return nil
 }

@@ -87,7 +87,7 @@ func afterDescription(t *testing.T, lines []string) []string {
 // The bar moves, and leaves nothing behind.
 func TestBar(t *testing.T) {
 	t.Parallel()
-	for _, columns := range []uint16{80, 100, 40} {
+	for _, columns := range []uint16{80, 100, 40, 34, 33, 32} {
 		t.Run(strconv.Itoa(int(columns)), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, timpushtest.WithLatency(20*time.Millisecond, 0)).with("TIMPUSH_RATE=120")

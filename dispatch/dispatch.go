@@ -107,6 +107,7 @@ type dispatcher struct {
 	ready    []*account
 	delayed  []*account
 	parked   map[*account]bool
+	crowded  bool   // the record has no room for all of them
 	pending  int    // updates of the accounts
 	answers  uint64 // one more than the requests that were answered
 	replay   uint64 // nothing is sent before this sequence has been read; 0: it has

@@ -105,6 +105,33 @@ func (a *account) withdraw(id string) int {
 	return 1
 }
 
+// dropReplaced settles the updates whose values later ones replace, and returns how many these were: none while the account is being sent, or
+// where some of its updates were refused for their own data, after which earlier ones count again.
+func (a *account) dropReplaced() int {
+	if a.taken > 0 || a.most > 0 {
+		return 0
+	}
+	later, kept := timpush.Attrs{}, make([]update, 0, len(a.updates))
+	for k, u := range slices.Backward(a.updates) {
+		n := len(later)
+		maps.Copy(later, u.Attrs)
+		if len(later) > n || len(u.Attrs) == 0 {
+			kept = append(kept, u)
+			continue
+		}
+		if u.message != nil {
+			u.message.open--
+		}
+		if k < a.recorded {
+			a.recorded--
+		}
+	}
+	slices.Reverse(kept)
+	dropped := len(a.updates) - len(kept)
+	a.updates = kept
+	return dropped
+}
+
 // take returns what to send next: as many of the updates as one user can hold, as if they were set one after the other.
 func (a *account) take(oldest time.Time) item {
 	first := a.updates[0]

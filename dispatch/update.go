@@ -74,10 +74,13 @@ func (a *account) failed(answered bool, answers uint64) (own bool) {
 		a.failedAt = 0
 		return false
 	}
-	own = a.failedAt > 0 && a.failedAt < answers
+	own = a.othersSince(answers)
 	a.failedAt = answers
 	return own
 }
+
+// othersSince reports whether others were answered since the last request with the account failed as a whole.
+func (a *account) othersSince(answers uint64) bool { return a.failedAt > 0 && a.failedAt < answers }
 
 // suspect reports whether requests may fail as a whole because of the account.
 func (a *account) suspect() bool { return a.tries > 0 && a.failedAt > 0 }

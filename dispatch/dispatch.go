@@ -107,6 +107,7 @@ type dispatcher struct {
 	ready    []*account
 	delayed  []*account
 	parked   map[*account]bool
+	crowded  bool   // the record has no room for all of them
 	pending  int    // updates of the accounts
 	answers  uint64 // one more than the requests that were answered
 	replay   uint64 // nothing is sent before this sequence has been read; 0: it has
@@ -363,9 +364,11 @@ func (d *dispatcher) start() {
 func (d *dispatcher) finish(batch []item) {
 	d.batches--
 	asked, answered, first := false, false, false // first: an account had not failed before
+	own := true                                   // others were answered since each account failed as a whole
 	var failure error
 	for _, i := range batch {
 		asked, answered, first = asked || i.asked, answered || i.answered, first || i.account.tries == 0
+		own = own && i.account.othersSince(d.answers)
 		if failure == nil {
 			failure = i.err
 		}
@@ -374,7 +377,7 @@ func (d *dispatcher) finish(batch []item) {
 	case answered:
 		d.answers++
 		d.resume()
-	case asked && (first || needsOperator(failure)):
+	case asked && (first || needsOperator(failure) && !own):
 		d.pause(failure)
 	}
 	for _, i := range batch {

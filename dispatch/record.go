@@ -40,11 +40,17 @@ func (d *dispatcher) save(ctx context.Context) error {
 }
 
 // park puts into the record the accounts that fail while others do not, so that they do not hold the floor. It returns
-// how many updates of each account are in the record now. While there is no room, they hold it.
+// how many updates of each account are in the record now. While there is no room, they hold it, except those that later ones replace:
+// a single account that is updated often would fill the record, and then stop all sending.
 func (d *dispatcher) park() map[*account]int {
 	for _, a := range d.accounts {
 		if a.tries >= parkAfter && d.paused == 0 {
 			d.parked[a] = true
+		}
+	}
+	if d.crowded && d.replay == 0 { // while messages are read again, the updates of an account are not in their order
+		for a := range d.parked {
+			d.pending -= a.dropReplaced()
 		}
 	}
 	room := maxParked
@@ -71,6 +77,7 @@ func (d *dispatcher) park() map[*account]int {
 			d.record.Later = append(d.record.Later, parked{a.tries, slices.Clone(rest[:n])})
 		}
 	}
+	d.crowded = room <= 0
 	return recorded
 }
 

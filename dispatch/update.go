@@ -74,10 +74,13 @@ func (a *account) failed(answered bool, answers uint64) (own bool) {
 		a.failedAt = 0
 		return false
 	}
-	own = a.failedAt > 0 && a.failedAt < answers
+	own = a.othersSince(answers)
 	a.failedAt = answers
 	return own
 }
+
+// othersSince reports whether others were answered since the last request with the account failed as a whole.
+func (a *account) othersSince(answers uint64) bool { return a.failedAt > 0 && a.failedAt < answers }
 
 // suspect reports whether requests may fail as a whole because of the account.
 func (a *account) suspect() bool { return a.tries > 0 && a.failedAt > 0 }
@@ -103,6 +106,33 @@ func (a *account) withdraw(id string) int {
 	a.updates = slices.Delete(slices.Clone(a.updates), k, k+1) // the record has the array
 	a.recorded--
 	return 1
+}
+
+// dropReplaced settles the updates whose values later ones replace, and returns how many these were: none while the account is being sent, or
+// where some of its updates were refused for their own data, after which earlier ones count again.
+func (a *account) dropReplaced() int {
+	if a.taken > 0 || a.most > 0 {
+		return 0
+	}
+	later, kept := timpush.Attrs{}, make([]update, 0, len(a.updates))
+	for k, u := range slices.Backward(a.updates) {
+		n := len(later)
+		maps.Copy(later, u.Attrs)
+		if len(later) > n || len(u.Attrs) == 0 {
+			kept = append(kept, u)
+			continue
+		}
+		if u.message != nil {
+			u.message.open--
+		}
+		if k < a.recorded {
+			a.recorded--
+		}
+	}
+	slices.Reverse(kept)
+	dropped := len(a.updates) - len(kept)
+	a.updates = kept
+	return dropped
 }
 
 // take returns what to send next: as many of the updates as one user can hold, as if they were set one after the other.

@@ -96,11 +96,12 @@ func (a *appNames) read(ctx context.Context, read *namesRead, hurry bool) error 
 	began := time.Now()
 	answer, err := call.ask(ctx, &getAttrName, []byte("{}"))
 	_, early := errors.AsType[*maybeTooEarly](err)
+	_, ends := ctx.Deadline()
 	switch {
 	case err == nil:
 		list, _ := answer.value.([]AttrName)
 		names = newKnownNames(list, began)
-	case ctx.Err() == nil && !early && !errors.Is(call.stopCause(), context.DeadlineExceeded): // else other calls may have more time
+	case ctx.Err() == nil && !(early && ends) && !errors.Is(call.stopCause(), context.DeadlineExceeded): // else other calls may have more time
 		read.err = err
 	}
 	return err

@@ -1012,3 +1012,24 @@ func TestNamesAreReadAfterACallInAHurry(t *testing.T) {
 		})
 	}
 }
+
+// TestNamesThatALimiterDoesNotLetThrough: calls without a deadline share a timeout of the limiter's own, as they share other failures.
+func TestNamesThatALimiterDoesNotLetThrough(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		limiter := limiterFunc(func(context.Context) error {
+			time.Sleep(time.Second)
+			return fmt.Errorf("the server of the limiter does not answer: %w", context.DeadlineExceeded)
+		})
+		c := fake(t).Client(timpush.WithLimiter(limiter), timpush.WithPreflight())
+		began := time.Now()
+		var calls sync.WaitGroup
+		for range 20 {
+			calls.Go(func() {
+				_, err := c.SetAttr(t.Context(), someUsers(1))
+				assert.Error(t, err)
+			})
+		}
+		calls.Wait()
+		assert.Less(t, time.Since(began), 10*time.Second)
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -72,15 +73,15 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	if resp.Body == nil {
 		return resp.StatusCode, nil, nil
 	}
-	defer func() {
-		cancel() // else Go 1.27 would read a body that is closed early to its end, and keep the connection
-		_ = resp.Body.Close()
-	}()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusSwitchingProtocols { // the body is the connection, which no context ends
 		return resp.StatusCode, nil, nil
 	}
 	most := cmp.Or(s.command.maxAnswer, maxAnswer)
 	text, err := io.ReadAll(newAnswerReader(ctx, resp, int64(most)+1))
+	if int64(len(text)) < resp.ContentLength {
+		resp.ContentLength = math.MaxInt64 // else the standard transport of Go 1.27 reads what is left, and keeps the connection
+	}
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		return resp.StatusCode, text, nil // the status says enough

@@ -26,8 +26,9 @@ func (e *RedisError) Error() string {
 var errMissed = fmt.Errorf("redislimiter: %d slots in a row were missed by more than %v: this process gets too little "+
 	"processor time, or the answers of Redis are delayed", maxMissed, missedBy)
 
+// errPastDeadline has the words of a *rate.Limiter, by which a client knows that the limiter's own timeout is not meant, and does not ask again.
 func errPastDeadline(wait time.Duration) error {
-	return fmt.Errorf("redislimiter: the next free slot, in %v, is past the deadline: %w",
+	return fmt.Errorf("redislimiter: to wait for the next free slot, in %v, would exceed context deadline: %w",
 		wait.Round(time.Millisecond), context.DeadlineExceeded)
 }
 

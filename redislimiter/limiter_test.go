@@ -85,10 +85,15 @@ func TestSlotPastTheDeadlineIsNotReserved(t *testing.T) {
 			began := time.Now()
 			err := l.Wait(within(t, 400*time.Millisecond))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.ErrorContains(t, err, "past the deadline")
+			assert.ErrorContains(t, err, "the next free slot")
 			assert.Zero(t, time.Since(began), "it is reported at once")
 			assert.Equal(t, free, m.free())
 		}
+		c := timpushtest.Start(t, timpushtest.WithInMemory()).Client(timpush.WithLimiter(l))
+		began := time.Now()
+		_, err := c.SetAttr(within(t, 400*time.Millisecond), []timpush.UserAttrs{{ToAccount: "a", Attrs: timpush.Attrs{"city": "Rome"}}})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Zero(t, time.Since(began), "a client does not ask again")
 	})
 }
 

@@ -333,7 +333,7 @@ func redactUserInfo(s string) string {
 func (s *sent) error(err error, where string) error {
 	for {
 		outer, ok := err.(*url.Error) //nolint:errorlint // only the outermost wrapper is replaced, one inside is checked below
-		if !ok || unparsed(outer) {
+		if !ok || outer.Op == "parse" {
 			break
 		}
 		err = outer.Err

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -67,9 +68,9 @@ func TestRefusalToGoOnEndsCommands(t *testing.T) {
 	for _, command := range []string{"tags add --tags a", "remove-attr --names city"} {
 		w := newWorld(t)
 		w.write("list.txt", accounts(5000))
-		calls := 0
+		var calls atomic.Int64
 		w.fake.Handle(func(timpushtest.Call) timpushtest.Fault {
-			if calls++; calls > 2 {
+			if calls.Add(1) > 2 {
 				return timpushtest.ErrorCode(60028)
 			}
 			return timpushtest.Fault{}

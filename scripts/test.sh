@@ -49,10 +49,10 @@ if ((${#skipped[@]} > 0)); then
 	if [ "${CI:-}" = true ]; then exit 1; fi
 	[[ "${skipped[0]}" != gcc* ]] || race=-race=false
 fi
-# The linters include vet. The tests of dispatch wait for servers of their own, with deadlines: they run after the others.
+# The linters include vet. The tests of dispatch wait for servers of their own, with deadlines: they run after the others, one after the other.
 list="$(go list work | grep -v /dispatch)"
 read -ra others <<<"${list//$'\n'/ }"
 status=0
 go test "$race" -vet=off -shuffle=on "${others[@]}" || status=$?
-go test "$race" -vet=off -shuffle=on ./dispatch/... || status=$?
+go test "$race" -vet=off -shuffle=on -p 1 -parallel 1 ./dispatch/... || status=$?
 exit "$status"

@@ -381,8 +381,12 @@ func (d *dispatcher) finish(batch []item) {
 		d.pause(failure)
 	}
 	for _, i := range batch {
-		others := i.account.failed(answered, d.answers)
-		d.apply(i, answered || !first || i.fatal != nil || others)
+		a := i.account
+		counts := answered || !first || i.fatal != nil || a.othersSince(d.answers)
+		if a.failedAt = d.answers; answered {
+			a.failedAt = 0
+		}
+		d.apply(i, counts)
 	}
 	d.pass()
 }

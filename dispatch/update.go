@@ -67,19 +67,7 @@ type account struct {
 	notUntil time.Time // when it is to be sent again
 }
 
-// failed records how a request with the account has failed: with accounts that were answered, or as a whole. It reports whether others were
-// answered since an earlier one failed as a whole, so that the fault may be the account's.
-func (a *account) failed(answered bool, answers uint64) (own bool) {
-	if answered {
-		a.failedAt = 0
-		return false
-	}
-	own = a.othersSince(answers)
-	a.failedAt = answers
-	return own
-}
-
-// othersSince reports whether others were answered since the last request with the account failed as a whole.
+// othersSince reports whether others were answered since the last request with the account failed as a whole, so that the fault may be its own.
 func (a *account) othersSince(answers uint64) bool { return a.failedAt > 0 && a.failedAt < answers }
 
 // suspect reports whether requests may fail as a whole because of the account.

@@ -290,7 +290,9 @@ func TestUsage(t *testing.T) {
 	assert.Contains(t, w.run("set-atr").err, "do you mean set-attr")
 	for _, command := range []string{"tags", "tasks", "names", "queue", "usersig", "completion"} {
 		assert.Equal(t, 2, w.run(command, "nonsense").code, command)
+		assert.Equal(t, 2, w.run("help", command, "nonsense").code, command)
 	}
+	assert.Contains(t, w.run("help", "set-atr").err, "do you mean set-attr")
 	assert.Contains(t, w.run("set-attr").err, "timpush: which files? give their names")
 	assert.Contains(t, w.run("check", "--region", "mars").err, "timpush: unknown region")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -86,6 +87,13 @@ func newRoot() *cobra.Command {
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil { // for a shell that it does not know it would print help, with exit code 0
 		completion.Args, completion.RunE = usageArgs(known), root.RunE
+	}
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil { // likewise for a command that there is not
+		help.Args = usageArgs(func(_ *cobra.Command, args []string) error {
+			cmd, unknown, err := root.Find(args)
+			return cmp.Or(err, known(cmd, unknown))
+		})
 	}
 	return root
 }

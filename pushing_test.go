@@ -305,6 +305,10 @@ func TestPushToGoesOnAndStops(t *testing.T) {
 			[]timpushtest.Fault{{}, timpushtest.CutAfter(), timpushtest.ErrorCode(91000), timpushtest.Status(502)},
 			timpush.Result{Done: 400, Unknown: 1200, NotSent: 800, Requests: 4},
 		},
+		"three unknown, by their lists": {
+			[]timpushtest.Fault{timpushtest.AccountCode(91000, first...), {}, timpushtest.AccountCode(91000, all[2*size:3*size]...), timpushtest.CutAfter(), timpushtest.AccountCode(91000, all[4*size:5*size]...)},
+			timpush.Result{Done: 400, Unknown: 1600, NotSent: 400, Requests: 5},
+		},
 		"a fatal code": {[]timpushtest.Fault{timpushtest.ErrorCode(90045)}, timpush.Result{Rejected: 400, NotSent: 2000, Requests: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {

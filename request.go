@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 )
@@ -96,11 +97,11 @@ func (s *sender) apply(v verdict) {
 }
 
 // countUnknown stops a call whose requests must not be repeated when several in a row may have been applied.
-func (s *sender) countUnknown(v verdict) {
-	if v.outcome != Unknown || s.command.repeatable {
+func (s *sender) countUnknown(unknown bool, err error) {
+	if !unknown || s.command.repeatable {
 		s.unknowns.Store(0)
 	} else if s.unknowns.Add(1) >= maxUnknowns {
-		s.stop(v.err)
+		s.stop(err)
 	}
 }
 
@@ -111,11 +112,10 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 	if unasked != nil {
 		v = s.command.restrict(v.unproven(unasked))
 	}
-	s.countUnknown(v) // before what is final has left the verdict
 	if v.class.beyondRequest() && !a.lists(a.code) {
 		worst = v // even if ErrorList names every account, and each with another code
 	}
-	accepted := false
+	accepted, unknown := false, 0
 	for k, e := range open {
 		mine := v
 		if named != nil && named[k].err != nil {
@@ -124,6 +124,9 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 		accepted = accepted || mine.outcome == Done
 		if mine.outcome == Done {
 			mine = e.keep(a.value, mine)
+		}
+		if mine.outcome == Unknown {
+			unknown++
 		}
 		if mine.final {
 			e.settle(s.command, mine.outcome, mine.err)
@@ -138,6 +141,7 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 	if accepted {
 		s.singleFailures.Store(0)
 	}
+	s.countUnknown(v.outcome == Unknown || unknown == len(open), cmp.Or(v.err, open[0].err))
 	worst.epoch, worst.retryAfter = v.epoch, v.retryAfter
 	return rest, worst
 }

@@ -556,6 +556,7 @@ func TestPartsOfValuesStayOutOfErrors(t *testing.T) {
 		user.Attrs["code"], user.Attrs["work"] = "60313", "Zeil 106, 60313 Frankfurt"
 		for info, want := range map[string]string{
 			`value Frankfurt am Main, Ze... is too long`:           `value REDACTED... is too long`,
+			`M%C3%BCller, Zeil%20106%2C%2060313%20Frankfurt`:       `REDACTED, REDACTED`,
 			`wrong: ...106, 4. Stock M\\u00fcller, see the manual`: `wrong: ...REDACTED, see the manual`,
 			`wrong: Frankfurt am Main, Zeil`:                       `wrong: REDACTED`,
 			`value Frankfurt%20am%20Main%2C%20Z`:                   `value REDACTED`,

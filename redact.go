@@ -2,6 +2,7 @@ package timpush
 
 import (
 	"cmp"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"html"
@@ -229,7 +230,8 @@ var (
 	jsonMarks   = regexp.MustCompile(`\\+(["'/])|\\*(\\)`)
 
 	// otherEscapes are those of bytes in URLs, and of bytes and characters in what some languages print.
-	otherEscapes = regexp.MustCompile(`(?:%|\\x)[0-9a-fA-F]{2}|\\U[0-9a-fA-F]{8}|\\[ux]\{[0-9a-fA-F]{1,6}\}`)
+	otherEscapes = regexp.MustCompile(`(?:(?:%|\\x)[0-9a-fA-F]{2})+|\\U[0-9a-fA-F]{8}|\\[ux]\{[0-9a-fA-F]{1,6}\}`)
+	byteMarks    = strings.NewReplacer("%", "", `\x`, "")
 
 	// octalEscapes are those of bytes in C, and in protobuf, of which services print messages. A value may have a backslash before digits.
 	octalEscapes = regexp.MustCompile(`\\[0-3][0-7]{2}`)
@@ -240,19 +242,24 @@ func unescapeOctal(escape string) string {
 	return string([]byte{byte(n)})
 }
 
-// unescapeOther returns the byte of an escape, or the character if there are more digits than two or braces around them.
-func unescapeOther(escape string) string {
-	if len(escape) > len(`\x00`) {
-		return unescapeCharacter(escape)
+// unescapeOther returns the characters of the escapes of bytes in a row, or that of another escape. Bytes that are not UTF-8 are characters of
+// Latin-1: Python means that by an escape with two digits.
+func unescapeOther(escapes string) string {
+	if escapes[0] != '%' && (escapes[1] != 'x' || escapes[2] == '{') {
+		n, _ := strconv.ParseUint(strings.Trim(escapes, `\xuU{}`), 16, 32)
+		return string(rune(n))
 	}
-	n, _ := strconv.ParseUint(escape[len(escape)-2:], 16, 8)
-	return string([]byte{byte(n)})
-}
-
-// unescapeCharacter returns the character of an escape: with two digits, Python means one of Latin-1.
-func unescapeCharacter(escape string) string {
-	n, _ := strconv.ParseUint(strings.Trim(escape, `%\xuU{}`), 16, 32)
-	return string(rune(n))
+	var out strings.Builder
+	text, _ := hex.DecodeString(byteMarks.Replace(escapes))
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if r == utf8.RuneError && n == 1 {
+			r = rune(text[0])
+		}
+		out.WriteRune(r)
+		text = text[n:]
+	}
+	return out.String()
 }
 
 // plain returns a text in which what was sent is looked for, without escapes that may be written in many ways.
@@ -283,9 +290,6 @@ func withoutEscapes(text string) iter.Seq[string] {
 				return
 			}
 			if octalEscapes.MatchString(text) && !yield(octalEscapes.ReplaceAllStringFunc(text, unescapeOctal)) {
-				return
-			}
-			if otherEscapes.MatchString(text) && !yield(otherEscapes.ReplaceAllStringFunc(text, unescapeCharacter)) {
 				return
 			}
 			undone := plain(otherEscapes.ReplaceAllStringFunc(html.UnescapeString(text), unescapeOther))

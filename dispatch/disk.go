@@ -18,6 +18,7 @@ import (
 
 const (
 	reserve      = 8 << 20 // bytes of the disk for what must be written to send what is stored
+	deleteSpace  = 2 << 20 // bytes of the disk that must be free to delete messages: the server notes each of a block, of up to 8 MB, in 30 bytes
 	probeSize    = 1 << 20
 	watchEvery   = time.Second
 	syncInterval = 2 * time.Minute // of the server's own files; updates are synced always
@@ -61,6 +62,16 @@ func (w *diskWatch) refuse(size int) error {
 		return fmt.Errorf("%w: the disk has %.1f MiB left for %s, and %d MiB are kept free", ErrFull, float64(free)/(1<<20), w.dir, w.settings.reserve>>20)
 	}
 	return nil
+}
+
+// mayDelete reports whether the disk takes what the server writes when messages are deleted. One of nats-server 2.15 that cannot write it waits
+// for itself: nothing of the stream can be read or written any more, and the server does not end.
+func (w *diskWatch) mayDelete() bool {
+	if w == nil {
+		return true
+	}
+	free, known := freeSpace(w.dir)
+	return !known || free >= deleteSpace
 }
 
 // giveUp reports whether a message is not to be tried again.

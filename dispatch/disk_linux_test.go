@@ -152,6 +152,34 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	assert.Less(t, time.Since(began), 3*time.Second)
 }
 
+// TestSettledMessagesAreKeptOnAFullDisk: the server writes a note of each message that it deletes. One that the disk did not take made it wait
+// for itself, so that nothing was stored or sent any more, also with space again, and Close did not return.
+func TestSettledMessagesAreKeptOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t)
+	q, err := dispatch.OpenEmbedded(t.Context(), dir, appID, quick, dispatch.WithDuplicateWindow(3*time.Second))
+	require.NoError(t, err)
+	for n := range 1000 {
+		set(t, q, user("mary", fmt.Sprint(n)))
+	}
+	fake := timpushtest.Start(t)
+	stop := run(t, q, quickClient(fake))
+	drained(t, q)
+	time.Sleep(time.Second)
+	set(t, q, user("mary", "Oslo")) // is to be deleted later, and so keeps the block of the others
+	drained(t, q)
+	empty := fillDisk(t, dir, 20<<10)
+	time.Sleep(4 * time.Second) // the others are older than the duplicate window
+	assert.Zero(t, stats(t, q).Backlog)
+	empty()
+	eventually(t, "it stores again", func() bool { return q.SetAttr(t.Context(), user("mary", "Rome")) == nil })
+	drained(t, q)
+	assert.Equal(t, "Rome", fake.Attrs("mary")["city"])
+	eventually(t, "what is settled is deleted then", func() bool { return stats(t, q).Bytes == 0 })
+	stop()
+	require.NoError(t, q.Close())
+}
+
 // TestServerWithAFullDiskIsNamed: a server of one's own keeps its first write error, and answers everything but what is stored.
 func TestServerWithAFullDiskIsNamed(t *testing.T) {
 	t.Parallel()

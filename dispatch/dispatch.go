@@ -23,6 +23,7 @@ const (
 	leastAhead  = 50      // messages that the horizon lies before what is read
 	mostAhead   = 2000    // the same, when they come fast
 	maxParked   = 400_000 // bytes of the record; a server takes messages of 1 MiB
+	maxMarks    = 100     // of the record; about 25 while messages can be deleted
 	parkAfter   = 3       // failures
 
 	saveEvery    = 250 * time.Millisecond // while there is something to save: it bounds what is sent twice after a crash

@@ -102,7 +102,8 @@ func (d *dispatcher) forget(recorded map[*account]int) {
 	d.pass()
 }
 
-// mark adds the floor to the marks, and takes off and returns the latest one that is older than the duplicate window.
+// mark adds the floor to the marks, and takes off and returns the latest one that is older than the duplicate window. While the disk is too
+// full to delete messages, it takes off none.
 func (d *dispatcher) mark() (done mark) {
 	r, now, window := &d.record, time.Now(), d.duplicates
 	for k := range r.Marks {
@@ -114,10 +115,10 @@ func (d *dispatcher) mark() (done mark) {
 	if len(r.Marks) > 0 {
 		last = r.Marks[len(r.Marks)-1]
 	}
-	if r.Floor > last.Seq && now.Sub(last.At) >= window/24 {
+	if r.Floor > last.Seq && now.Sub(last.At) >= window/24 && len(r.Marks) < maxMarks {
 		r.Marks = append(r.Marks, mark{r.Floor, r.Passed, now})
 	}
-	for len(r.Marks) > 0 && now.Sub(r.Marks[0].At) > window {
+	for len(r.Marks) > 0 && now.Sub(r.Marks[0].At) > window && d.queue.disk.mayDelete() {
 		done, r.Marks = r.Marks[0], r.Marks[1:]
 		r.Purged = done.Passed
 	}

@@ -281,3 +281,43 @@ func repeats(times []time.Time) (n int) {
 	}
 	return n
 }
+
+// holding is a network that holds questions back for a while now and then, as one that repeats what it has lost.
+type holding struct {
+	*memory
+	until atomic.Int64 // in microseconds
+}
+
+func (h *holding) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	if err := h.hold(ctx); err != nil {
+		return redis.NewCmdResult(nil, err)
+	}
+	return h.memory.EvalSha(ctx, sha, keys, args...)
+}
+
+func (h *holding) hold(ctx context.Context) error {
+	select {
+	case <-time.After(time.Until(time.UnixMicro(h.until.Load()))):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestQuestionsThatAreHeldBack: the first answer after a silence says nothing of when Redis read its clock, and so where its slot is.
+func TestQuestionsThatAreHeldBack(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		network := &holding{memory: m}
+		go func() {
+			for range 10 {
+				time.Sleep(2*time.Second + rand.N(time.Second))
+				network.until.Store(time.Now().Add(510*time.Millisecond + rand.N(200*time.Millisecond)).UnixMicro())
+			}
+		}()
+		times := depart(t, 32*time.Second, newLimiter(t, m), newLimiter(t, network)).all()
+		t.Log(len(times), "calls, most in a second:", most(times))
+		assert.LessOrEqual(t, most(times), 100)
+		assert.Greater(t, len(times), 80*32)
+	})
+}

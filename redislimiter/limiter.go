@@ -304,6 +304,8 @@ func (l *Limiter) reserve(ctx context.Context, calls int) (slot, error) {
 	case err != nil:
 		l.failed(err)
 		return l.reserveAlone(ctx, calls)
+	case a.reserved && !a.known: // it was on its way when Redis became silent, for instance
+		return slot{at: time.Now()}, l.measure(ctx)
 	case !a.reserved && a.wait() > patience(ctx):
 		return slot{}, errPastDeadline(a.wait())
 	}

@@ -136,6 +136,7 @@ type answer struct {
 	longest         time.Duration // the longest lead of all replicas
 	reserved        bool          // the slot is the caller's
 	local           time.Time     // the slot by the clock of this process
+	known           bool          // local is right: the distance to Redis was known before, or the answer was quick
 }
 
 // wait is how far ahead the slot was when the script ran.
@@ -337,7 +338,7 @@ func (l *Limiter) learn(a answer, calls int) answer {
 	}
 	l.lead = nextLead(l.lead, trip)
 	l.longest = a.longest
-	a.local = l.clock.local(a.at)
+	a.local, a.known = l.clock.local(a.at), l.measured || l.clock.trip <= near
 	if a.reserved {
 		l.free = a.local.Add(l.step)
 		l.last, l.lastAt = a.at, a.local

@@ -467,6 +467,18 @@ func TestFormatsOfSigns(t *testing.T) {
 		"accounting in crowns": {`#,##0.00\ "kr";-#,##0.00\ "kr";"-"??\ "kr"`, []any{0}, "", []string{"0.00 kr"}},
 		"unit":                 {`0" kr";-0" kr";0" kr"`, []any{5, 0}, "", []string{"5 kr", "0 kr"}},
 		"colours":              {`[Red]0;[Blue]-0`, []any{5, 0}, "", []string{"5", "0"}},
+
+		// The library shows 12 34.50, 1235, 1234.6 and 1235.
+		"spaces in a number with a fraction": {`# ##0.00`, []any{1234.5}, "B2", nil},
+		"escaped spaces":                     {`#\ ##0.00\ "kr";-#\ ##0.00\ "kr"`, []any{1234.5}, "B2", nil},
+		"quoted apostrophes":                 {`#"'"##0.00`, []any{1234.5}, "B2", nil},
+		"aligned points":                     {`0.??`, []any{1234.56}, "B2", nil},
+		"one place or two":                   {`#,##0.0?`, []any{1234.56}, "B2", nil},
+		"points and a text":                  {`???.???;@`, []any{1234.56}, "B2", nil},
+		"spaces in a whole number":           {`#\ ##0`, []any{1234567}, "", []string{"1234 567"}},
+		"phone number":                       {`0#" "##" "##" "##" "##`, []any{612345678}, "", []string{"06 12 34 56 78"}},
+		"unit behind a fraction":             {`#,##0.00\ [$€-407];[Red]-#,##0.00" kr. ?"`, []any{1234.5}, "", []string{"1,234.50 €"}},
+		"accounting of spreadsheets":         {`_-* #,##0.00\ _€_-;-* #,##0.00\ _€_-;_-* "-"??\ _€_-;_-@_-`, []any{1234.5}, "", []string{" 1,234.50  "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -129,13 +129,18 @@ type unread int
 const (
 	noNumbers  unread = iota
 	zeros             // there is a text for these, as in "yes";"yes";"no"
-	allNumbers        // there is a condition, as in [=1]"yes";"no"
+	allNumbers        // there is a condition, as in [=1]"yes";"no", or a fraction is shown wrong
 )
 
 var (
 	quotedText = regexp.MustCompile(`"[^"]*"|\\.`)
 	word       = regexp.MustCompile(`\pL`)
 	condition  = regexp.MustCompile(`\[[<>=]`)
+
+	// The library shows 1234.5 as 12 34.50 where a format with a fraction has a text between its digits, such as # ##0.00, and as 1235 where
+	// the digits of the fraction are written with ?, such as 0.??, which leaves room for those that a number does not have.
+	around       = regexp.MustCompile(`"[^"]*"|\\.|[_*].|\[[^\]]*\]|[ '\x{a0}\x{202f}]`)
+	wrongDecimal = regexp.MustCompile(`[0#?]\x00[^;.]*[0#?]\.[0#?]|\.[0#]*\?`)
 )
 
 // unreadOf returns which numbers with a format the library does not show as the sheet does. A zero that is shown as one, or as the dash of
@@ -152,8 +157,14 @@ func unreadOf(code string) unread {
 		return ""
 	})
 	parts := strings.Split(plain, ";")
+	digits := around.ReplaceAllStringFunc(code, func(text string) string {
+		if strings.ContainsAny(text[:1], "_*[") {
+			return "" // shown as room, or not at all
+		}
+		return "\x00"
+	})
 	switch {
-	case condition.MatchString(plain):
+	case condition.MatchString(plain), wrongDecimal.MatchString(digits):
 		return allNumbers
 	case len(parts) > 2 && strings.Contains(parts[2], words) && !strings.ContainsAny(parts[2], dash+"0#"):
 		return zeros

@@ -1,6 +1,7 @@
 package timpush_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -1349,4 +1350,38 @@ func TestOneRequestTriesTheHostAgain(t *testing.T) {
 		require.NoError(t, err)
 		assert.EqualValues(t, 2, tried.Load())
 	})
+}
+
+// TestRequestThatWasGivenUp: what the kernel has not delivered by then is dropped. After an outage it would still deliver it, behind a later value
+// for the same account.
+func TestRequestThatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // to loopback
+	require.NoError(t, err)
+	defer listener.Close()
+	conns := make(chan net.Conn, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err == nil {
+			conns <- conn // and nothing is read, as where the network is down
+		}
+		close(conns)
+	}()
+	c := newClient(t, timpush.WithBaseURL("http://"+listener.Addr().String()), timpush.WithMaxAttempts(1), timpush.WithAttemptTimeout(300*time.Millisecond))
+	users := someUsers(100)
+	for _, user := range users { // together 300 KB, which the receiver has no room for
+		for i := range timpush.MaxAttrsPerUser - 1 {
+			user.Attrs[strconv.Itoa(i)] = strings.Repeat("\x01", timpush.MaxValueBytes)
+		}
+	}
+	result, _ := c.SetAttr(t.Context(), users)
+	require.Equal(t, 100, result.Unknown)
+	conn := <-conns
+	require.NotNil(t, conn)
+	defer conn.Close()
+	request, err := http.ReadRequest(bufio.NewReader(conn))
+	if err == nil {
+		_, err = io.Copy(io.Discard, request.Body)
+	}
+	require.Error(t, err, "not all of it came")
 }

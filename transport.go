@@ -31,7 +31,9 @@ func (s *settings) transport() http.RoundTripper {
 
 // ownTransport keeps as many connections as there can be requests of one quota in flight, and opens no more: a request that
 // finds none idle waits for one. Dialing and the TLS handshake each time out well within an attempt, so that the error says what took
-// so long; and an HTTP/2 connection that has died silently is detected within an attempt.
+// so long; and an HTTP/2 connection that has died silently is detected within an attempt. What a connection has not delivered when it is
+// closed is dropped: the kernel would try again for a minute and more, and a request that was given up could arrive behind a later one for
+// its account.
 func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = s.maxInFlight, s.maxInFlight, s.maxInFlight
 	t.WriteBufferSize = writeBuffer
@@ -65,7 +67,11 @@ func (s *settings) ownTransport(t *http.Transport) *http.Transport {
 		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, dialing)
 			defer cancel()
-			return dial(ctx, network, address)
+			conn, err := dial(ctx, network, address)
+			if c, ok := conn.(interface{ SetLinger(seconds int) error }); ok && err == nil {
+				_ = c.SetLinger(0)
+			}
+			return conn, err
 		}
 	}
 	return t

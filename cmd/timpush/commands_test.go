@@ -379,6 +379,7 @@ func TestDoubtfulFlags(t *testing.T) {
 	for _, args := range [][]string{ // as of "$(cat FILE)"
 		{"push", "--tags", "a", "--tags-not", "blocked\nleft", "--title", "x", "--yes"}, {"tags", "add", "--tags", "gold\r\nbeta", "mary"},
 		{"tasks", "add", "--accounts", "mary\nbob", "--in", "1h", "--title", "x", "--yes"}, {"set-attr", "--map", "a=b\nc=d", "u.csv"},
+		{"tags", "add", "--tags", "\"gold\"\n\"beta\"", "mary"},
 	} {
 		r := w.run(args...)
 		assert.Equal(t, 2, r.code, args)

@@ -478,6 +478,15 @@ func TestFormatsOfSigns(t *testing.T) {
 		"spaces in a whole number":           {`#\ ##0`, []any{1234567}, "", []string{"1234 567"}},
 		"phone number":                       {`0#" "##" "##" "##" "##`, []any{612345678}, "", []string{"06 12 34 56 78"}},
 		"unit behind a fraction":             {`#,##0.00\ [$€-407];[Red]-#,##0.00" kr. ?"`, []any{1234.5}, "", []string{"1,234.50 €"}},
+		"tens of thousands":                  {`0!.0,"万"`, []any{12345}, "B2", nil}, // shown as 12.!3万
+		"tens of thousands and a backslash":  {`0\.0,"万"`, []any{12345}, "", []string{"1.2万"}},
+		"date in Russian":                    {`[$-FC19]dd\ mmmm\ yyyy\ \г\.;@`, []any{45292}, "B2", nil}, // shown as 45292
+		"date in Ukrainian":                  {`[$-uk-UA-x-genlower]d mmmm yyyy" р.";@`, []any{45292}, "B2", nil},
+		"date in western digits":             {`[$-2010000]yyyy/mm/dd;@`, []any{45292}, "B2", nil},
+		"date in German":                     {`[$-407]d\.\ mmmm\ yyyy;@`, []any{45292}, "", []string{"1. Januar 2024"}},
+		"long date":                          {`[$-F800]dddd\,\ mmmm\ dd\,\ yyyy`, []any{45292}, "", []string{"Monday, January 01, 2024"}},
+		"number of a country":                {`[$-419]General;[Red]-General`, []any{45292.75}, "", []string{"45292.75"}},
+		"red debts":                          {`[$-407]0.00;[Red]\-0.00" days"`, []any{45292.75}, "", []string{"45292.75"}},
 		"accounting of spreadsheets":         {`_-* #,##0.00\ _€_-;-* #,##0.00\ _€_-;_-* "-"??\ _€_-;_-@_-`, []any{1234.5}, "", []string{" 1,234.50  "}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -115,7 +116,11 @@ func refuseLost(cmd *cobra.Command) {
 	}
 }
 
-// oneLine is a list whose values are separated by commas. Of a text with several lines pflag takes the first and leaves out the others.
+// inQuotes finds values of a list that are in quotation marks.
+var inQuotes = regexp.MustCompile(`"[^"]*"`)
+
+// oneLine is a list whose values are separated by commas. Of a text with several lines pflag takes the first and leaves out the others;
+// lines in quotation marks belong to one value, such as the name of a column.
 type oneLine struct {
 	pflag.Value
 	empty bool // one of the texts was
@@ -124,7 +129,7 @@ type oneLine struct {
 // Set adds the values of a text.
 func (v *oneLine) Set(list string) error {
 	v.empty = v.empty || text.Trim(list) == ""
-	if strings.ContainsAny(strings.TrimRight(list, "\r\n"), "\r\n") {
+	if strings.ContainsAny(strings.TrimRight(inQuotes.ReplaceAllString(list, `""`), "\r\n"), "\r\n") {
 		return errors.New("it has several lines: put commas between the values")
 	}
 	return v.Value.Set(list)

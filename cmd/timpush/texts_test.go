@@ -453,6 +453,18 @@ func TestColumnsThatAreNotAttributes(t *testing.T) {
 	assert.Contains(t, r.err, `the nearest that it has is "city"`)
 	w.write("u.csv", "To_Account,Letzter Kauf,US$\na,Rome,1\n")
 	assert.Regexp(t, "give --map \"Letzter Kauf=ATTRIBUTE\" or --ignore \"Letzter Kauf\"\n.*--map 'US\\$=ATTRIBUTE' or --ignore 'US\\$'", w.run("set-attr", "u.csv").err, "all columns, for a shell")
+	w.write("u.csv", "To_Account,\"Name, first\",\"5\"\" disc\",\"Home\ncity\"\na,x,y,Rome\n")
+	r = w.run("set-attr", "u.csv")
+	for _, advice := range []string{
+		`--ignore '"Name, first"'`, `--map "Name, first=ATTRIBUTE"`, `--ignore '"5"" disc"'`, `--ignore $'\"Home\ncity\"'`, `--map $'\"Home\ncity=ATTRIBUTE\"'`,
+	} {
+		assert.Contains(t, r.err, advice)
+	}
+	r = w.run("set-attr", "--ignore", `"Name, first"`, "--ignore", `"5"" disc"`, "--map", "\"Home\ncity=city\"", "u.csv")
+	assert.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, "Rome", w.fake.Attrs("a")["city"])
+	assert.Equal(t, 2, w.run("set-attr", "--ignore", "\"Name, first\",\"Home\ncity\"", "u.csv").code, "the third is none of the app's")
+	assert.Contains(t, w.run("set-attr", "--map", "Name, first=city", "--ignore", "\"5\"\" disc\",\"Home\ncity\"", "--dry-run", "u.csv").out, `1  set "city"`)
 	var many strings.Builder
 	for i := range 2000 {
 		fmt.Fprintf(&many, ",column %d", i)

@@ -109,7 +109,11 @@ func undeclared(file string, c input.Column, names []string) error {
 	if near := bulk.Nearest(c.Attr, names); near != "" {
 		what, suggestion = what+fmt.Sprintf("; the nearest that it has is %q", near), near
 	}
-	return fmt.Errorf("%s: give --map %s or --ignore %s", what, text.Quote(c.Name+"="+suggestion), text.Quote(c.Name))
+	pair, quote := c.Name+"="+suggestion, text.Quote
+	if strings.ContainsAny(pair, "\r\n") {
+		quote = text.QuoteItem // other pairs are taken as they are
+	}
+	return fmt.Errorf("%s: give --map %s or --ignore %s", what, quote(pair), text.QuoteItem(c.Name))
 }
 
 // understood shows how a file is read, and how many more there are.

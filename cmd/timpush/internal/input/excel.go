@@ -129,7 +129,7 @@ type unread int
 const (
 	noNumbers  unread = iota
 	zeros             // there is a text for these, as in "yes";"yes";"no"
-	allNumbers        // there is a condition, as in [=1]"yes";"no", or a fraction is shown wrong
+	allNumbers        // there is a condition, as in [=1]"yes";"no", or a fraction or a date is shown wrong
 )
 
 var (
@@ -138,10 +138,26 @@ var (
 	condition  = regexp.MustCompile(`\[[<>=]`)
 
 	// The library shows 1234.5 as 12 34.50 where a format with a fraction has a text between its digits, such as # ##0.00, and as 1235 where
-	// the digits of the fraction are written with ?, such as 0.??, which leaves room for those that a number does not have.
+	// the digits of the fraction are written with ?, such as 0.??, which leaves room for those that a number does not have. With 0!.0,"万", the
+	// Chinese way to show tens of thousands, it shows 12345 as 12.!3万, where the sheet shows 1.2万.
 	around       = regexp.MustCompile(`"[^"]*"|\\.|[_*].|\[[^\]]*\]|[ '\x{a0}\x{202f}]`)
-	wrongDecimal = regexp.MustCompile(`[0#?]\x00[^;.]*[0#?]\.[0#?]|\.[0#]*\?`)
+	wrongDecimal = regexp.MustCompile(`[0#?]\x00[^;.]*[0#?]\.[0#?]|\.[0#]*\?|[0#]!\.`)
+
+	date = regexp.MustCompile(`(?i)[ymdhs]`)
 )
+
+// hidesDate reports whether the library shows a date as the bare number, 45292 for 2024-01-01, as it does where it does not know the
+// language of the format: [$-FC19] is that of Russian dates.
+func hidesDate(code string) bool {
+	const number, cell = 45292.123456, "A1"
+	f := excelize.NewFile()
+	defer func() { _ = f.Close() }()
+	sheet := f.GetSheetName(0)
+	style, err := f.NewStyle(&excelize.Style{CustomNumFmt: &code})
+	err = cmp.Or(err, f.SetCellValue(sheet, cell, number), f.SetCellStyle(sheet, cell, cell, style))
+	shown, failed := f.GetCellValue(sheet, cell)
+	return cmp.Or(err, failed) != nil || shown == strconv.FormatFloat(number, 'f', -1, 64)
+}
 
 // unreadOf returns which numbers with a format the library does not show as the sheet does. A zero that is shown as one, or as the dash of
 // accountants, means the same.
@@ -164,7 +180,7 @@ func unreadOf(code string) unread {
 		return "\x00"
 	})
 	switch {
-	case condition.MatchString(plain), wrongDecimal.MatchString(digits):
+	case condition.MatchString(plain), wrongDecimal.MatchString(digits), date.MatchString(digits) && hidesDate(code):
 		return allNumbers
 	case len(parts) > 2 && strings.Contains(parts[2], words) && !strings.ContainsAny(parts[2], dash+"0#"):
 		return zeros

@@ -119,7 +119,7 @@ func (p *parquetReader) choose(o *Options, notes *Notes) (err error) {
 			continue
 		}
 		if reason := unreadable(c); reason != "" {
-			return fmt.Errorf("the column %q %s: make it a text, or leave it out: --ignore %s", c.Name(), reason, text.Quote(c.Name()))
+			return fmt.Errorf("the column %q %s: make it a text, or leave it out: --ignore %s", c.Name(), reason, text.QuoteItem(c.Name()))
 		}
 		p.leaves[i] = c.Index()
 	}

@@ -105,6 +105,14 @@ func Quote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
+// QuoteItem returns a text as one of the values of a flag, which takes several with commas between, in a command line.
+func QuoteItem(text string) string {
+	if strings.ContainsAny(text, "\",\r\n") {
+		text = `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
+	}
+	return Quote(text)
+}
+
 // Plain returns a text as it is for a message of one line: in quotation marks where not all of it can be printed.
 func Plain(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {

@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -140,6 +141,23 @@ func TestSampleCluster(t *testing.T) {
 	set(t, q, user("mary", "3")) // waits for the election of a leader, if it was the one
 	eventually(t, "it is sent", func() bool { return fake.Attrs("mary")["city"] == "3" })
 	requireOrder(t, cities(fake)["mary"])
+
+	_, js, err := connect(url)
+	require.NoError(t, err)
+	defer js.Conn().Close()
+	stream, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	for n := 1; n < 3; n++ {
+		if stream.CachedInfo().Cluster.Leader != fmt.Sprint("server", n+1) {
+			kill(servers[n])
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	err = q.SetAttrOnce(ctx, "1", user("mary", "4"))
+	require.ErrorContains(t, err, "more than half of the servers of its cluster must be up")
+	assert.NotContains(t, err.Error(), "disk")
+	assert.Contains(t, stats(t, q).Paused, "more than half of the servers")
 }
 
 // silentAPI forwards requests to the JetStream of a server, and their answers except those that are silent, by the subject and how

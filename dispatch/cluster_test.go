@@ -1,11 +1,13 @@
 package dispatch_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,17 +141,44 @@ func TestSampleCluster(t *testing.T) {
 	set(t, q, user("mary", "3")) // waits for the election of a leader, if it was the one
 	eventually(t, "it is sent", func() bool { return fake.Attrs("mary")["city"] == "3" })
 	requireOrder(t, cities(fake)["mary"])
+
+	_, js, err := connect(url)
+	require.NoError(t, err)
+	defer js.Conn().Close()
+	stream, err := js.Stream(t.Context(), streamName)
+	require.NoError(t, err)
+	for n := 1; n < 3; n++ {
+		if stream.CachedInfo().Cluster.Leader != fmt.Sprint("server", n+1) {
+			kill(servers[n])
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	err = q.SetAttrOnce(ctx, "1", user("mary", "4"))
+	require.ErrorContains(t, err, "more than half of the servers of its cluster must be up")
+	assert.NotContains(t, err.Error(), "disk")
+	assert.Contains(t, stats(t, q).Paused, "more than half of the servers")
 }
 
 // silentAPI forwards requests to the JetStream of a server, and their answers except those that are silent, by the subject and how
 // many requests it has had.
 func silentAPI(t *testing.T, url string, silent func(subject string, n int) bool) jetstream.JetStream {
 	t.Helper()
+	return refusingAPI(t, url, silent, func(string) string { return "" })
+}
+
+// refusingAPI is silentAPI which also answers requests by itself, unless the answer is "".
+func refusingAPI(t *testing.T, url string, silent func(subject string, n int) bool, refusal func(subject string) string) jetstream.JetStream {
+	t.Helper()
 	conn, err := nats.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	seen := map[string]int{}
 	_, err = conn.Subscribe("silent.>", func(m *nats.Msg) {
+		if text := refusal(m.Subject); text != "" {
+			assert.NoError(t, m.Respond([]byte(text)))
+			return
+		}
 		seen[m.Subject]++
 		to := nats.NewMsg(strings.TrimPrefix(m.Subject, "silent."))
 		if !strings.HasPrefix(to.Subject, "$KV.") {
@@ -189,6 +218,46 @@ func TestLostAnswerIsNoLostLease(t *testing.T) {
 	eventually(t, "it is sent", func() bool { return fake.Attrs("mary") != nil })
 	drained(t, q)
 	assert.NotContains(t, log.text(), "stands by")
+}
+
+// TestNoQuorumIsNoDamage: a server that leads the bucket while the others are gone refuses to write the record, since an earlier write is not
+// done. It was said that the bucket may be damaged and should be deleted.
+func TestNoQuorumIsNoDamage(t *testing.T) {
+	t.Parallel()
+	js, url := startServer(t, t.TempDir())
+	require.NoError(t, openOn(t, js).Close())
+	var log records
+	var alone atomic.Bool
+	never := func(string, int) bool { return false }
+	q, err := dispatch.Open(t.Context(), refusingAPI(t, url, never, func(subject string) string {
+		if alone.Load() && strings.HasPrefix(subject, "silent.$KV.") {
+			return `{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}`
+		}
+		return ""
+	}), appID, quick, dispatch.WithLease(2*time.Second), dispatch.WithLogger(log.logger()))
+	require.NoError(t, err)
+	fake := timpushtest.Start(t)
+	run(t, q, quickClient(fake))
+	set(t, q, user("mary", "1"))
+	drained(t, q)
+	alone.Store(true)
+	time.Sleep(800 * time.Millisecond)
+	alone.Store(false)
+	set(t, q, user("mary", "2"))
+	drained(t, q)
+	assert.NotContains(t, log.text(), "stands by", "the lease is not over")
+
+	alone.Store(true)
+	eventually(t, "it is said", func() bool {
+		return strings.Contains(stats(t, q).Paused, "nothing is sent: the lease is lost: an earlier write of the record is not done")
+	})
+	time.Sleep(time.Second)
+	alone.Store(false)
+	set(t, q, user("mary", "3"))
+	drained(t, q)
+	assert.Equal(t, "3", fake.Attrs("mary")["city"])
+	assert.Empty(t, stats(t, q).Paused)
+	assert.NotContains(t, log.text(), "damaged")
 }
 
 func TestOpenDoesNotWaitForOneAnswer(t *testing.T) {

@@ -19,6 +19,9 @@ import (
 // errLeaseLost is why a dispatcher stops: another one has taken over, or it could not renew its lease in time.
 var errLeaseLost = errors.New("the lease is lost")
 
+// errInProcess is why a write is refused where an earlier one is not done, as by a server that leads the bucket while the others are gone.
+var errInProcess = errors.New("an earlier write of the record is not done; more than half of the servers of its cluster must be up")
+
 // record is all that one dispatcher leaves to the next. It is one value, written under the condition that no other process
 // has written it since: a dispatcher that has been replaced can change nothing any more.
 type record struct {
@@ -116,7 +119,8 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 		}
 		denied := q.denied("$KV."+q.name, "KV_"+q.name)
 		known := denied != nil || full(err)
-		if refused++; known || !free || !errors.Is(err, errLeaseLost) {
+		conflicts := err == errLeaseLost //nolint:errorlint // with a cause it was not written in time
+		if refused++; known || !free || !conflicts {
 			refused = 0
 		}
 		if refused == badBucket {
@@ -127,7 +131,7 @@ func (q *Queue) acquire(ctx context.Context, owner string) (*lease, error) {
 			return nil, errors.Join(errConnClosed, denied)
 		case err == nil:
 			q.idle.Store(nil)
-		case ctx.Err() == nil && (known || !errors.Is(err, errLeaseLost)):
+		case ctx.Err() == nil && (known || !conflicts):
 			err = errors.Join(err, denied)
 			q.idle.Store(&err)
 			if time.Since(logged) >= logEvery {
@@ -229,7 +233,7 @@ func (l *lease) store(ctx context.Context, value []byte) error {
 		revision, err := l.write(ctx, value)
 		if conflict(err) {
 			began, silent = first, l.silent+1
-			revision, err = l.refused(ctx, value, known)
+			revision, err = l.refused(ctx, value, known, err)
 		}
 		if err == nil {
 			l.revision, l.silent = revision, silent
@@ -292,12 +296,14 @@ func (l *lease) checkLease() error {
 // refused finds out why a write was refused since the record had a known revision, and returns the new one if an earlier try was
 // written after its timeout. A server that is behind answers with an older one, which proves nothing. Where there is no record any
 // more, the lease is to write a new one: a bucket that was deleted and made again is empty, and all that was in it is in memory.
-// Otherwise another process may have written the record.
-func (l *lease) refused(ctx context.Context, value []byte, known uint64) (revision uint64, err error) {
+// Otherwise another process may have written the record, unless the write was refused only since an earlier one is not done.
+func (l *lease) refused(ctx context.Context, value []byte, known uint64, refusal error) (revision uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	entry, err := l.state.Get(ctx, recordKey)
 	none := errors.Is(err, jetstream.ErrKeyNotFound)
+	api, ok := errors.AsType[*jetstream.APIError](refusal)
+	inProcess := ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 	switch {
 	case err == nil && entry.Revision() > known && bytes.Equal(entry.Value(), value):
 		return entry.Revision(), nil
@@ -306,6 +312,8 @@ func (l *lease) refused(ctx context.Context, value []byte, known uint64) (revisi
 		return 0, err
 	case err != nil && !none:
 		return 0, err
+	case inProcess && (none || entry.Revision() <= known):
+		return 0, errInProcess
 	}
 	return 0, errLeaseLost
 }

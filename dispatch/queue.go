@@ -74,9 +74,9 @@ type Queue struct {
 		checking bool
 		fault    error // of the streams; nil: none
 	}
-	seen   sighting              // of the record, while the Queue was opened
-	silent atomic.Bool           // the server stores nothing although it answers
-	idle   atomic.Pointer[error] // why a Run of this process cannot send; nil: it can, or another process does
+	seen   sighting               // of the record, while the Queue was opened
+	silent atomic.Pointer[string] // why the server stores nothing although it answers; nil: it stores
+	idle   atomic.Pointer[error]  // why a Run of this process cannot send; nil: it can, or another process does
 
 	mu      sync.Mutex
 	groups  []*group // not being written; all but the last are full
@@ -380,7 +380,7 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
 	for waited := false; ; {
 		ack, err := q.publishOnce(ctx, m, id)
 		if err == nil {
-			q.silent.Store(false)
+			q.silent.Store(nil)
 			q.acknowledged.advance(ack.Sequence)
 			return nil
 		}
@@ -430,11 +430,29 @@ func (q *Queue) explain(failure error, waited bool) error {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("stream %s does not exist any more: %s: %w", q.name, q.assets[0].afterwards(), failure)
-	case err == nil && (info.Cluster == nil || info.Cluster.Leader != ""):
-		q.silent.Store(true)
-		return fmt.Errorf("%s: %w", silentText, failure)
+	case err != nil, info.Cluster != nil && info.Cluster.Leader == "" && q.silent.Load() == nil: // a leader is being elected
+		return failure
 	}
-	return failure
+	why := silentText
+	if !hasQuorum(info.Cluster) {
+		why = noQuorumText
+	}
+	q.silent.Store(&why)
+	return fmt.Errorf("%s: %w", why, failure)
+}
+
+// hasQuorum reports whether the leader of a stream can write: it hears of the other servers once a second.
+func hasQuorum(c *jetstream.ClusterInfo) bool {
+	if c == nil {
+		return true
+	}
+	up := 1
+	for _, other := range c.Replicas {
+		if !other.Offline && other.Active > 0 && other.Active < 3*time.Second { // 0: it has not heard of it yet
+			up++
+		}
+	}
+	return c.Leader != "" && up > (len(c.Replicas)+1)/2
 }
 
 // denied returns why the server takes no connection, or what it last said that it does not permit, if its subject contains one of some
@@ -455,6 +473,8 @@ func (q *Queue) denied(parts ...string) error {
 
 const silentText = "the NATS server answers requests but stores nothing: its disk is full or has failed " +
 	"(its /healthz says \"write error\"); free space on it and restart it"
+
+const noQuorumText = "the NATS server stores nothing: more than half of the servers of its cluster must be up"
 
 func (q *Queue) isClosed() bool {
 	q.mu.Lock()

@@ -51,8 +51,8 @@ func (q *Queue) whyPaused(ctx context.Context) string {
 	if err := q.checkConfig(ctx); err != nil {
 		return oneLine(err)
 	}
-	if q.silent.Load() {
-		return silentText
+	if why := q.silent.Load(); why != nil {
+		return *why
 	}
 	return ""
 }

@@ -72,14 +72,15 @@ func (d *departures) leave(ctx context.Context, n int) error {
 	return nil
 }
 
-// leave returns when a call that l has let through may leave, for n recipients if it counts them.
-func leave(ctx context.Context, l Limiter, counts bool, n int) {
+// leave returns when a call that l has let through may leave, for n recipients if it counts them, or an error if ctx ends before.
+func leave(ctx context.Context, l Limiter, counts bool, n int) error {
 	if !counts {
 		n = 1
 	}
 	if l, ok := behind(l).(interface {
 		leave(context.Context, int) error
 	}); ok {
-		_ = l.leave(ctx, n) // the transport looks at ctx
+		return l.leave(ctx, n)
 	}
+	return nil
 }

@@ -195,7 +195,9 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 		http2 := overHTTP2(got.Conn)
 		x.http2.Store(http2)
 		s.hosts.http1.Store(!http2)
-		leave(ctx, s.limiters[quota], quota == QuotaRecipients, x.users)
+		if leave(ctx, s.limiters[quota], quota == QuotaRecipients, x.users) != nil {
+			x.body.Reset(nil) // else the transport may write the request all the same, which no one has counted, before it sees that ctx has ended
+		}
 	}
 	x.trace.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { // also after the attempt: the transport keeps the connection for others
 		if err == nil {

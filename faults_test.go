@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"runtime"
 	"strings"
 	"sync"
@@ -173,6 +175,34 @@ func TestSlowConnectionsWithDeadlines(t *testing.T) {
 		assert.LessOrEqual(t, s.PeakRate(), timpush.DefaultQPS)
 		time.Sleep(time.Second) // for connections that are being made
 		transport.CloseIdleConnections()
+	})
+}
+
+// TestCallsThatEndBeforeTheyLeaveAreNotSent, also by a transport that does not see that before it writes a request, as net/http may not: the
+// limiter has not counted them.
+func TestCallsThatEndBeforeTheyLeaveAreNotSent(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		const calls = 190
+		began := time.Now()
+		var sent atomic.Int64
+		c := newClient(t, timpush.WithMaxInFlight(calls), timpush.WithLimiter(timpush.NewLimiter(97.5)), through(func(r *http.Request) (*http.Response, error) {
+			trace := httptrace.ContextClientTrace(r.Context())
+			trace.GetConn("")
+			time.Sleep(2*time.Second - time.Since(began)) // then all have a connection
+			trace.GotConn(httptrace.GotConnInfo{})
+			if body, err := io.ReadAll(r.Body); len(body) > 0 && err == nil {
+				sent.Add(1)
+			}
+			return alwaysOK(r)
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 2300*time.Millisecond)
+		defer cancel()
+		var callers sync.WaitGroup
+		for _, user := range someUsers(calls) {
+			callers.Go(func() { _, _ = c.SetAttr(ctx, []timpush.UserAttrs{user}) })
+		}
+		callers.Wait()
+		assert.EqualValues(t, timpush.DefaultQPS, sent.Load(), "within 0.3 s")
 	})
 }
 

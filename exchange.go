@@ -196,7 +196,7 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 		x.http2.Store(http2)
 		s.hosts.http1.Store(!http2)
 		if leave(ctx, s.limiters[quota], quota == QuotaRecipients, x.users) != nil {
-			x.body.Reset(nil) // else the transport may write the request all the same, which no one has counted, before it sees that ctx has ended
+			x.body.Reset(nil) // else the transport may write the request, which is not counted, before it sees that ctx has ended
 		}
 	}
 	x.trace.TLSHandshakeDone = func(_ tls.ConnectionState, err error) { // also after the attempt: the transport keeps the connection for others

@@ -234,7 +234,7 @@ func TestNoQuorumIsNoDamage(t *testing.T) {
 			return `{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}`
 		}
 		return ""
-	}), appID, quick, dispatch.WithLease(2*time.Second), dispatch.WithLogger(log.logger()))
+	}), appID, quick, dispatch.WithLease(4*time.Second), dispatch.WithLogger(log.logger()))
 	require.NoError(t, err)
 	fake := timpushtest.Start(t)
 	run(t, q, quickClient(fake))

@@ -384,7 +384,8 @@ func (d *dispatcher) finish(batch []item) {
 	for _, i := range batch {
 		a := i.account
 		counts := answered || !first || i.fatal != nil || a.othersSince(d.answers)
-		if a.failedAt = d.answers; answered {
+		a.failedAt = d.answers
+		if answered {
 			a.failedAt = 0
 		}
 		d.apply(i, counts)

@@ -19,8 +19,8 @@ import (
 // errLeaseLost is why a dispatcher stops: another one has taken over, or it could not renew its lease in time.
 var errLeaseLost = errors.New("the lease is lost")
 
-// errInProcess is why a write is refused where an earlier one is not done, as by a server that leads the bucket while the others are gone.
-var errInProcess = errors.New("an earlier write of the record is not done; more than half of the servers of its cluster must be up")
+// errWritePending is why a write is refused where an earlier one is not done, as by a server that leads the bucket while the others are gone.
+var errWritePending = errors.New("an earlier write of the record is not done; more than half of the servers of its cluster must be up")
 
 // record is all that one dispatcher leaves to the next. It is one value, written under the condition that no other process
 // has written it since: a dispatcher that has been replaced can change nothing any more.
@@ -303,7 +303,7 @@ func (l *lease) refused(ctx context.Context, value []byte, known uint64, refusal
 	entry, err := l.state.Get(ctx, recordKey)
 	none := errors.Is(err, jetstream.ErrKeyNotFound)
 	api, ok := errors.AsType[*jetstream.APIError](refusal)
-	inProcess := ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+	pending := ok && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 	switch {
 	case err == nil && entry.Revision() > known && bytes.Equal(entry.Value(), value):
 		return entry.Revision(), nil
@@ -312,8 +312,8 @@ func (l *lease) refused(ctx context.Context, value []byte, known uint64, refusal
 		return 0, err
 	case err != nil && !none:
 		return 0, err
-	case inProcess && (none || entry.Revision() <= known):
-		return 0, errInProcess
+	case pending && (none || entry.Revision() <= known):
+		return 0, errWritePending
 	}
 	return 0, errLeaseLost
 }

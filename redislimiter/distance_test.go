@@ -289,18 +289,11 @@ type holding struct {
 }
 
 func (h *holding) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	if err := h.hold(ctx); err != nil {
-		return redis.NewCmdResult(nil, err)
-	}
-	return h.memory.EvalSha(ctx, sha, keys, args...)
-}
-
-func (h *holding) hold(ctx context.Context) error {
 	select {
 	case <-time.After(time.Until(time.UnixMicro(h.until.Load()))):
-		return nil
+		return h.memory.EvalSha(ctx, sha, keys, args...)
 	case <-ctx.Done():
-		return ctx.Err()
+		return redis.NewCmdResult(nil, ctx.Err())
 	}
 }
 

@@ -304,7 +304,7 @@ func (l *Limiter) reserve(ctx context.Context, calls int) (slot, error) {
 	case err != nil:
 		l.failed(err)
 		return l.reserveAlone(ctx, calls)
-	case a.reserved && !a.known: // it was on its way when Redis became silent, for instance
+	case a.reserved && !a.known: // the question was on its way when Redis became silent, for instance: the slot is not used
 		return slot{at: time.Now()}, l.measure(ctx)
 	case !a.reserved && a.wait() > patience(ctx):
 		return slot{}, errPastDeadline(a.wait())

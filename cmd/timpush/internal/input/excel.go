@@ -123,7 +123,8 @@ func correctFormats(file *excelize.File) map[string]unread {
 	return styles
 }
 
-// unread is which numbers with a style the library does not show as the sheet does: it chooses a part of the format by their sign alone.
+// unread is which numbers with a style the library does not show as the sheet does. It chooses a part of the format by their sign alone, for
+// instance.
 type unread int
 
 const (

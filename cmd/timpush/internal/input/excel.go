@@ -87,8 +87,9 @@ func roomForTexts(archive *zip.Reader) error {
 // its format is left out.
 func correctFormats(file *excelize.File) map[string]unread {
 	asStored, date, clock := -1, 14, 21
-	formats := map[int]*int{0: &asStored, 49: &asStored} // General, and texts
-	codes, styles := map[int]unread{}, map[string]unread{}
+	formats := map[int]*int{0: &asStored, 49: &asStored}                                    // General, and texts
+	codes := map[int]unread{12: allNumbers, 13: allNumbers, 47: allNumbers, 48: allNumbers} // # ?/?, # ??/??, mm:ss.0 and ##0.0E+0
+	styles := map[string]unread{}
 	for id := 27; id <= 58; id++ {
 		switch {
 		case id <= 31, id == 36, id >= 50:
@@ -99,9 +100,12 @@ func correctFormats(file *excelize.File) map[string]unread {
 	}
 	if defined := file.Styles.NumFmts; defined != nil {
 		for _, f := range defined.NumFmt {
-			codes[f.NumFmtID] = unreadOf(f.FormatCode)
-			if delete(formats, f.NumFmtID); f.FormatCode == "@" || strings.EqualFold(f.FormatCode, "general") {
+			delete(formats, f.NumFmtID)
+			delete(codes, f.NumFmtID)
+			if general.MatchString(f.FormatCode) {
 				formats[f.NumFmtID] = &asStored
+			} else {
+				codes[f.NumFmtID] = unreadOf(f.FormatCode)
 			}
 		}
 	}
@@ -121,72 +125,6 @@ func correctFormats(file *excelize.File) map[string]unread {
 		}
 	}
 	return styles
-}
-
-// unread is which numbers with a style the library does not show as the sheet does. It chooses a part of the format by their sign alone, for
-// instance.
-type unread int
-
-const (
-	noNumbers  unread = iota
-	zeros             // there is a text for these, as in "yes";"yes";"no"
-	allNumbers        // there is a condition, as in [=1]"yes";"no", or a fraction or a date is shown wrong
-)
-
-var (
-	quotedText = regexp.MustCompile(`"[^"]*"|\\.`)
-	word       = regexp.MustCompile(`\pL`)
-	condition  = regexp.MustCompile(`\[[<>=]`)
-
-	// The library shows 1234.5 as 12 34.50 where a format with a fraction has a text between its digits, such as # ##0.00, and as 1235 where
-	// the digits of the fraction are written with ?, such as 0.??, which leaves room for those that a number does not have. With 0!.0,"万", the
-	// Chinese way to show tens of thousands, it shows 12345 as 12.!3万, where the sheet shows 1.2万.
-	around       = regexp.MustCompile(`"[^"]*"|\\.|[_*].|\[[^\]]*\]|[ '\x{a0}\x{202f}]`)
-	wrongDecimal = regexp.MustCompile(`[0#?]\x00[^;.]*[0#?]\.[0#?]|\.[0#]*\?|[0#]!\.`)
-
-	date = regexp.MustCompile(`(?i)[ymdhs]`)
-)
-
-// hidesDate reports whether the library shows a date as the bare number, 45292 for 2024-01-01, as it does where it does not know the
-// language of the format: [$-FC19] is that of Russian dates.
-func hidesDate(code string) bool {
-	const number, cell = 45292.123456, "A1"
-	f := excelize.NewFile()
-	defer func() { _ = f.Close() }()
-	sheet := f.GetSheetName(0)
-	style, err := f.NewStyle(&excelize.Style{CustomNumFmt: &code})
-	err = cmp.Or(err, f.SetCellValue(sheet, cell, number), f.SetCellStyle(sheet, cell, cell, style))
-	shown, failed := f.GetCellValue(sheet, cell)
-	return cmp.Or(err, failed) != nil || shown == strconv.FormatFloat(number, 'f', -1, 64)
-}
-
-// unreadOf returns which numbers with a format the library does not show as the sheet does. A zero that is shown as one, or as the dash of
-// accountants, means the same.
-func unreadOf(code string) unread {
-	const words, dash = "\x00", "\x01"
-	plain := quotedText.ReplaceAllStringFunc(code, func(text string) string {
-		switch {
-		case text == `"-"`:
-			return dash
-		case word.MatchString(text):
-			return words
-		}
-		return ""
-	})
-	parts := strings.Split(plain, ";")
-	digits := around.ReplaceAllStringFunc(code, func(text string) string {
-		if strings.ContainsAny(text[:1], "_*[") {
-			return "" // shown as room, or not at all
-		}
-		return "\x00"
-	})
-	switch {
-	case condition.MatchString(plain), wrongDecimal.MatchString(digits), date.MatchString(digits) && hidesDate(code):
-		return allNumbers
-	case len(parts) > 2 && strings.Contains(parts[2], words) && !strings.ContainsAny(parts[2], dash+"0#"):
-		return zeros
-	}
-	return noNumbers
 }
 
 // check checks a sheet, once.

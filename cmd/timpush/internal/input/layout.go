@@ -73,7 +73,7 @@ func (l *layout) checkSheet(sheet *sheetCheck) error {
 			continue
 		}
 		if cell := sheet.unshown[i+1]; cell != "" {
-			return fmt.Errorf("the column %q has a number or a date in %s whose format is not read as the sheet shows it, such as a date of a Strict Open XML Spreadsheet: save the sheet as CSV (UTF-8)", c, cell)
+			return fmt.Errorf("the column %q has a number or a date in %s whose format may not be read as the sheet shows it, such as a date of a Strict Open XML Spreadsheet: save the sheet as CSV (UTF-8)", c, cell)
 		}
 		if cell := sheet.missing[i+1]; cell != "" {
 			return fmt.Errorf("the column %q has a formula without a result, in %s: open the workbook in Excel and save it, which calculates them", c, cell)

@@ -1,0 +1,71 @@
+package input
+
+import (
+	"regexp"
+	"strings"
+)
+
+// unread is which numbers with a format the library does not show as the sheet does.
+type unread int
+
+const (
+	noNumbers  unread = iota
+	zeros             // there is a text for these, as in "yes";"yes";"no"
+	allNumbers        // the format is not one of those that are known to be shown right
+)
+
+// The formats that are known to be shown right, by a comparison with what LibreOffice shows. There are many others: 1234.5 with # ##0.00 comes
+// as 12 34.50, a 0 in quotation marks is taken for a digit, and dates come as the bare number in some languages, and with months in the wrong
+// case in others.
+const (
+	literal = `"[^"0#?@_*;\\[\]]*"|\\[^0-9#?]|_.|\*.|\[(?i:black|blue|cyan|green|magenta|red|white|yellow)\]`
+	around  = `(?:` + literal + `|[^\pL\d"\\#?@%_*;,./'[\]]|\[\$[^-\]][^\]]*\]|\[\$-(?:10|1010)?[0-9A-F]{3,4}\])*`
+	spaced  = `[0#](?:(?:` + literal + `|[- ()])*[0#])*,*` // without a fraction
+	digits  = `(?:[0#,]*[0#],*|[0#,]*\.[0#]+,*|0\.0+E\+00)` + around + `%?`
+)
+
+var (
+	general = regexp.MustCompile(`(?i)^(?:@|(?:(?:\[[a-z]+\]|\[\$-[^\]]*\])*-?general(?:;|$))+@?)$`)
+	numbers = regexp.MustCompile(`^` + around + `(?:(?:` + spaced + `|` + digits + `)` + around + `)?$`)
+	dates   = regexp.MustCompile(`^(?:\[\$-([^\]]*)\])?(?:` + literal + `|[-/.:, ()T]|(?i:yyyy|yy|m+|d+|aaaa?|h+|s+|\[[hms]\])|AM/PM|上午/下午)*$`)
+	eras    = regexp.MustCompile(`^\[\$-4(?:04|11)\](?:` + literal + `|[-/.:, ()]|(?i:g+|e|m+|d+))*$`)
+	misread = regexp.MustCompile(`(?i)"[^"]*(?:general|am?/p|上午/下午|e\+)`) // a text that the library takes for a part of a format
+	asZero  = regexp.MustCompile(`[0#-]|^\PL*$`)                          // also the dash of accountants, and nothing
+
+	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures.
+	anyPart = regexp.MustCompile(`^(?:(?:(?:10|1010)?(?:[48C](?:04|09|0A)|4009|[48]0C|41[0126])|F[48]00|x-sys(?:date|time)|en-(?:US|GB))|)$`)
+	noSlash = regexp.MustCompile(`^(?:10|1010)?[1-5]?[048C](?:04|06|07|09|0A|0C|10|11|12|13|14|16|1D|1F|21)$`)
+	figures = regexp.MustCompile(`^(?:10|1010)?[1-5]?[048C](?:02|03|05|08|0B|0D|0E|15|18|19|1A|1B|22|24|25|26|27|2A|2D|3E|56)$`)
+	name    = regexp.MustCompile(`(?i)mmm|ddd|aaa|AM/PM`)
+)
+
+// unreadOf returns which numbers with a format the library does not show as the sheet does.
+func unreadOf(code string) unread {
+	sections := strings.Split(code, ";")
+	if last := len(sections) - 1; last > 0 && strings.Contains(sections[last], "@") {
+		sections = sections[:last] // for texts
+	}
+	for _, section := range sections[:min(len(sections), 2)] {
+		if misread.MatchString(section) || !numbers.MatchString(section) && !isDate(section) {
+			return allNumbers
+		}
+	}
+	// The library shows a zero by the first section.
+	if len(sections) > 2 && !(strings.ContainsAny(sections[0], "0#") && asZero.MatchString(sections[2])) {
+		return zeros
+	}
+	return noNumbers
+}
+
+// isDate reports whether a section of a format is that of a date, or of a time of day, that is known to be shown right.
+func isDate(section string) bool {
+	parts := dates.FindStringSubmatch(section)
+	if parts == nil {
+		return eras.MatchString(section)
+	}
+	if anyPart.MatchString(parts[1]) {
+		return true
+	}
+	slash := strings.Contains(strings.ReplaceAll(section, "AM/PM", ""), "/")
+	return !slash && (noSlash.MatchString(parts[1]) || figures.MatchString(parts[1]) && !name.MatchString(section))
+}

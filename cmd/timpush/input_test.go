@@ -9,6 +9,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -72,6 +73,34 @@ func TestParquetWithoutSign(t *testing.T) {
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, map[string]string{"city": "4000000000", "country": "200", "sex": "-5"}, w.fake.Attrs("18446744073709551615"))
 	assert.Equal(t, map[string]string{"city": "0", "sex": "0"}, w.fake.Attrs("7"))
+}
+
+// plainType is a whole number that is not said to be one.
+type plainType struct{ parquet.Type }
+
+func (plainType) LogicalType() *format.LogicalType { return nil }
+
+// TestParquetPlainNumbers: pyarrow, Spark and Polars write whole numbers so.
+func TestParquetPlainNumbers(t *testing.T) {
+	t.Parallel()
+	schema := parquet.NewSchema("users", parquet.Group{
+		"To_Account": parquet.Leaf(plainType{parquet.Int64Type}), "city": parquet.Optional(parquet.Leaf(plainType{parquet.Int64Type})),
+		"country": parquet.Leaf(plainType{parquet.Int32Type}),
+	})
+	var b bytes.Buffer
+	p := parquet.NewWriter(&b, schema)
+	_, err := p.WriteRows([]parquet.Row{
+		{parquet.Int64Value(4915112345678).Level(0, 0, 0), parquet.Int64Value(-7).Level(0, 1, 1), parquet.Int32Value(12).Level(0, 0, 2)},
+		{parquet.Int64Value(2).Level(0, 0, 0), parquet.NullValue().Level(0, 0, 1), parquet.Int32Value(0).Level(0, 0, 2)},
+	})
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
+	w := newWorld(t)
+	w.write("u.parquet", b.String())
+	r := w.run("set-attr", "u.parquet")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "-7", "country": "12"}, w.fake.Attrs("4915112345678"))
+	assert.Equal(t, map[string]string{"country": "0"}, w.fake.Attrs("2"))
 }
 
 // TestParquetFloats: a column of whole numbers with empty cells is one of floating-point numbers in pandas.

@@ -134,7 +134,7 @@ func unreadable(c *parquet.Column) string {
 	t := c.Type().String()
 	switch kind := c.Type().Kind(); kind {
 	case parquet.Boolean, parquet.Int32, parquet.Int64, parquet.Float, parquet.Double, parquet.ByteArray:
-		if c.Type().LogicalType() == nil || strings.HasPrefix(t, "INT(") || t == "STRING" || t == "ENUM" || t == "JSON" {
+		if t == kind.String() || strings.HasPrefix(t, "INT(") || t == "STRING" || t == "ENUM" || t == "JSON" {
 			return ""
 		}
 	}

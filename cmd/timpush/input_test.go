@@ -103,6 +103,27 @@ func TestParquetPlainNumbers(t *testing.T) {
 	assert.Equal(t, map[string]string{"country": "0"}, w.fake.Attrs("2"))
 }
 
+// TestParquetWithLZ4: the library reads other values than those in the file.
+func TestParquetWithLZ4(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		Account string `parquet:"To_Account"`
+		City    int64  `parquet:"city,plain,lz4"`
+	}
+	rows := make([]row, 1000)
+	for i := range rows {
+		rows[i] = row{fmt.Sprintf("u%d", i), int64(i*7919%1000 + 1000)}
+	}
+	var b bytes.Buffer
+	require.NoError(t, parquet.Write(&b, rows))
+	w := newWorld(t)
+	w.write("u.parquet", b.String())
+	r := w.run("set-attr", "u.parquet")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "u.parquet: it is compressed with LZ4, which is not read: write it with zstd or snappy")
+	assert.Empty(t, w.fake.Attrs("u1")["city"])
+}
+
 // TestParquetFloats: a column of whole numbers with empty cells is one of floating-point numbers in pandas.
 func TestParquetFloats(t *testing.T) {
 	t.Parallel()

@@ -121,6 +121,10 @@ func (p *parquetReader) choose(o *Options, notes *Notes) (err error) {
 		if reason := unreadable(c); reason != "" {
 			return fmt.Errorf("the column %q %s: make it a text, or leave it out: --ignore %s", c.Name(), reason, text.QuoteItem(c.Name()))
 		}
+		if c.Compression() == &parquet.Lz4Raw {
+			// The library takes what was in its memory before for the values: github.com/parquet-go/parquet-go/issues/608.
+			return errors.New("it is compressed with LZ4, which is not read: write it with zstd or snappy")
+		}
 		p.leaves[i] = c.Index()
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -122,6 +123,38 @@ func TestParquetWithLZ4(t *testing.T) {
 	assert.Equal(t, 3, r.code)
 	assert.Contains(t, r.err, "u.parquet: it is compressed with LZ4, which is not read: write it with zstd or snappy")
 	assert.Empty(t, w.fake.Attrs("u1")["city"])
+}
+
+// TestParquetBools: Athena, pyarrow and others can write bools in a way of which the library reads 10000000 for eight that are true.
+func TestParquetBools(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		Account string `parquet:"To_Account"`
+		City    bool   `parquet:"city"`
+		Sex     *bool  `parquet:"sex,optional"`
+	}
+	rows := make([]row, 20)
+	for i := range rows {
+		rows[i] = row{fmt.Sprintf("u%d", i), i < 18, new(i < 18)}
+	}
+	rows[3].Sex = nil
+	var b bytes.Buffer
+	require.NoError(t, parquet.Write(&b, rows, parquet.DataPageVersion(1)))
+	w := newWorld(t)
+	w.write("u.parquet", b.String())
+	r := w.run("set-attr", "u.parquet")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "true", "sex": "true"}, w.fake.Attrs("u17"))
+	assert.Equal(t, map[string]string{"city": "true"}, w.fake.Attrs("u3"))
+	assert.Equal(t, map[string]string{"city": "false", "sex": "false"}, w.fake.Attrs("u18"))
+
+	runs, err := os.ReadFile("testdata/bools.parquet") // by hyparquet-writer 0.17; as above, without sex
+	require.NoError(t, err)
+	w.write("runs.parquet", string(runs))
+	r = w.run("set-attr", "runs.parquet")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, `the column "city" has bools in the encoding RLE, which is not read: make it a text, or leave it out: --ignore city`)
+	assert.Equal(t, "true", w.fake.Attrs("u17")["city"])
 }
 
 // TestParquetFloats: a column of whole numbers with empty cells is one of floating-point numbers in pandas.

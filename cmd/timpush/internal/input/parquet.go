@@ -8,10 +8,12 @@ import (
 	"math"
 	"math/bits"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
@@ -118,7 +120,7 @@ func (p *parquetReader) choose(o *Options, notes *Notes) (err error) {
 		if i != p.cols.account && p.cols.attrs[i] == "" {
 			continue
 		}
-		if reason := unreadable(c); reason != "" {
+		if reason := p.unreadable(c); reason != "" {
 			return fmt.Errorf("the column %q %s: make it a text, or leave it out: --ignore %s", c.Name(), reason, text.QuoteItem(c.Name()))
 		}
 		if c.Compression() == &parquet.Lz4Raw {
@@ -130,19 +132,32 @@ func (p *parquetReader) choose(o *Options, notes *Notes) (err error) {
 	return nil
 }
 
-// unreadable says why a column is no text, number or bool.
-func unreadable(c *parquet.Column) string {
+// unreadable says why a column is no text, number or bool, or is not read.
+func (p *parquetReader) unreadable(c *parquet.Column) string {
 	if !c.Leaf() || c.MaxRepetitionLevel() > 0 {
 		return "has lists or objects in it"
 	}
-	t := c.Type().String()
-	switch kind := c.Type().Kind(); kind {
+	t, kind := c.Type().String(), c.Type().Kind()
+	if kind == parquet.Boolean && p.hasRuns(c.Index()) {
+		return "has bools in the encoding RLE, which is not read"
+	}
+	switch kind {
 	case parquet.Boolean, parquet.Int32, parquet.Int64, parquet.Float, parquet.Double, parquet.ByteArray:
 		if t == kind.String() || strings.HasPrefix(t, "INT(") || t == "STRING" || t == "ENUM" || t == "JSON" {
 			return ""
 		}
 	}
 	return "is a " + t
+}
+
+// hasRuns reports whether the bools of a column are in the encoding RLE. Of eight or more that are true the library reads all but each eighth
+// as false. Where the encodings of levels are listed too, RLE beside another one is theirs.
+func (p *parquetReader) hasRuns(leaf int) bool {
+	return slices.ContainsFunc(p.file.Metadata().RowGroups, func(g format.RowGroup) bool {
+		c := &g.Columns[leaf].MetaData
+		return slices.Contains(c.Encoding, format.RLE) && !slices.Contains(c.Encoding, format.Plain) ||
+			slices.ContainsFunc(c.EncodingStats, func(pages format.PageEncodingStats) bool { return pages.Encoding == format.RLE })
+	})
 }
 
 func (p *parquetReader) layout() *layout { return p.cols }

@@ -125,6 +125,31 @@ func TestParquetWithLZ4(t *testing.T) {
 	assert.Empty(t, w.fake.Attrs("u1")["city"])
 }
 
+// TestParquetColumnWithoutValues: pandas has no type for a column whose cells are all empty, as in a file of one day's changes.
+func TestParquetColumnWithoutValues(t *testing.T) {
+	t.Parallel()
+	schema := parquet.NewSchema("users", parquet.Group{
+		"To_Account": parquet.String(), "city": parquet.Optional(parquet.Leaf(parquet.NullType)), "country": parquet.String(),
+	})
+	var b bytes.Buffer
+	p := parquet.NewWriter(&b, schema)
+	_, err := p.WriteRows([]parquet.Row{
+		{parquet.ByteArrayValue([]byte("a")).Level(0, 0, 0), parquet.NullValue().Level(0, 0, 1), parquet.ByteArrayValue([]byte("IT")).Level(0, 0, 2)},
+	})
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
+	w := newWorld(t)
+	w.write("u.parquet", b.String())
+	w.write("before.csv", "To_Account,city\na,Rome\n")
+	require.Equal(t, 0, w.run("set-attr", "before.csv").code)
+	r := w.run("set-attr", "u.parquet")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "Rome", "country": "IT"}, w.fake.Attrs("a"))
+	r = w.run("set-attr", "--account", "city", "--only", "country", "u.parquet")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "u.parquet:1: column city: the account is empty")
+}
+
 // TestParquetBools: Athena, pyarrow and others can write bools in a way of which the library reads 10000000 for eight that are true.
 func TestParquetBools(t *testing.T) {
 	t.Parallel()

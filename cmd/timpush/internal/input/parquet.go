@@ -117,7 +117,7 @@ func (p *parquetReader) choose(o *Options, notes *Notes) (err error) {
 	p.fields = make([]string, len(top))
 	for i, c := range top {
 		p.leaves = append(p.leaves, -1)
-		if i != p.cols.account && p.cols.attrs[i] == "" {
+		if i != p.cols.account && p.cols.attrs[i] == "" || c.Type().String() == "NULL" { // pandas writes a column without any value so
 			continue
 		}
 		if reason := p.unreadable(c); reason != "" {

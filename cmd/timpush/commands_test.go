@@ -102,6 +102,10 @@ func TestListThatIsCompressed(t *testing.T) {
 	r := w.run("tags", "add", "--tags", "gold", "--file", "list.gz")
 	assert.Equal(t, 3, r.code)
 	assert.Contains(t, r.err, "list.gz: it is compressed with gzip, and no text: unpack it")
+	w.write("list.parquet", "PAR1\x15\x04\x15\xd0\nmary\n")
+	r = w.run("tags", "add", "--tags", "gold", "--file", "list.parquet")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "list.parquet: it is Parquet, and no text: write it as one")
 	assert.Empty(t, w.fake.Calls())
 }
 

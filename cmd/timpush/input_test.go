@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf16"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -72,6 +74,112 @@ func TestParquetWithoutSign(t *testing.T) {
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, map[string]string{"city": "4000000000", "country": "200", "sex": "-5"}, w.fake.Attrs("18446744073709551615"))
 	assert.Equal(t, map[string]string{"city": "0", "sex": "0"}, w.fake.Attrs("7"))
+}
+
+// plainType is a whole number that is not said to be one.
+type plainType struct{ parquet.Type }
+
+func (plainType) LogicalType() *format.LogicalType { return nil }
+
+// TestParquetPlainNumbers: pyarrow, Spark and Polars write whole numbers so.
+func TestParquetPlainNumbers(t *testing.T) {
+	t.Parallel()
+	schema := parquet.NewSchema("users", parquet.Group{
+		"To_Account": parquet.Leaf(plainType{parquet.Int64Type}), "city": parquet.Optional(parquet.Leaf(plainType{parquet.Int64Type})),
+		"country": parquet.Leaf(plainType{parquet.Int32Type}),
+	})
+	var b bytes.Buffer
+	p := parquet.NewWriter(&b, schema)
+	_, err := p.WriteRows([]parquet.Row{
+		{parquet.Int64Value(4915112345678).Level(0, 0, 0), parquet.Int64Value(-7).Level(0, 1, 1), parquet.Int32Value(12).Level(0, 0, 2)},
+		{parquet.Int64Value(2).Level(0, 0, 0), parquet.NullValue().Level(0, 0, 1), parquet.Int32Value(0).Level(0, 0, 2)},
+	})
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
+	w := newWorld(t)
+	w.write("u.parquet", b.String())
+	r := w.run("set-attr", "u.parquet")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "-7", "country": "12"}, w.fake.Attrs("4915112345678"))
+	assert.Equal(t, map[string]string{"country": "0"}, w.fake.Attrs("2"))
+}
+
+// TestParquetWithLZ4: the library reads other values than those in the file.
+func TestParquetWithLZ4(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		Account string `parquet:"To_Account"`
+		City    int64  `parquet:"city,plain,lz4"`
+	}
+	rows := make([]row, 1000)
+	for i := range rows {
+		rows[i] = row{fmt.Sprintf("u%d", i), int64(i*7919%1000 + 1000)}
+	}
+	var b bytes.Buffer
+	require.NoError(t, parquet.Write(&b, rows))
+	w := newWorld(t)
+	w.write("u.parquet", b.String())
+	r := w.run("set-attr", "u.parquet")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "u.parquet: it is compressed with LZ4, which is not read: write it with zstd or snappy")
+	assert.Empty(t, w.fake.Attrs("u1")["city"])
+}
+
+// TestParquetColumnWithoutValues: pandas has no type for a column whose cells are all empty, as in a file of one day's changes.
+func TestParquetColumnWithoutValues(t *testing.T) {
+	t.Parallel()
+	schema := parquet.NewSchema("users", parquet.Group{
+		"To_Account": parquet.String(), "city": parquet.Optional(parquet.Leaf(parquet.NullType)), "country": parquet.String(),
+	})
+	var b bytes.Buffer
+	p := parquet.NewWriter(&b, schema)
+	_, err := p.WriteRows([]parquet.Row{
+		{parquet.ByteArrayValue([]byte("a")).Level(0, 0, 0), parquet.NullValue().Level(0, 0, 1), parquet.ByteArrayValue([]byte("IT")).Level(0, 0, 2)},
+	})
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
+	w := newWorld(t)
+	w.write("u.parquet", b.String())
+	w.write("before.csv", "To_Account,city\na,Rome\n")
+	require.Equal(t, 0, w.run("set-attr", "before.csv").code)
+	r := w.run("set-attr", "u.parquet")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "Rome", "country": "IT"}, w.fake.Attrs("a"))
+	r = w.run("set-attr", "--account", "city", "--only", "country", "u.parquet")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "u.parquet:1: column city: the account is empty")
+}
+
+// TestParquetBools: Athena, pyarrow and others can write bools in a way of which the library reads 10000000 for eight that are true.
+func TestParquetBools(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		Account string `parquet:"To_Account"`
+		City    bool   `parquet:"city"`
+		Sex     *bool  `parquet:"sex,optional"`
+	}
+	rows := make([]row, 20)
+	for i := range rows {
+		rows[i] = row{fmt.Sprintf("u%d", i), i < 18, new(i < 18)}
+	}
+	rows[3].Sex = nil
+	var b bytes.Buffer
+	require.NoError(t, parquet.Write(&b, rows, parquet.DataPageVersion(1)))
+	w := newWorld(t)
+	w.write("u.parquet", b.String())
+	r := w.run("set-attr", "u.parquet")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "true", "sex": "true"}, w.fake.Attrs("u17"))
+	assert.Equal(t, map[string]string{"city": "true"}, w.fake.Attrs("u3"))
+	assert.Equal(t, map[string]string{"city": "false", "sex": "false"}, w.fake.Attrs("u18"))
+
+	runs, err := os.ReadFile("testdata/bools.parquet") // by hyparquet-writer 0.17; as above, without sex
+	require.NoError(t, err)
+	w.write("runs.parquet", string(runs))
+	r = w.run("set-attr", "runs.parquet")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, `the column "city" has bools in the encoding RLE, which is not read: make it a text, or leave it out: --ignore city`)
+	assert.Equal(t, "true", w.fake.Attrs("u17")["city"])
 }
 
 // TestParquetFloats: a column of whole numbers with empty cells is one of floating-point numbers in pandas.

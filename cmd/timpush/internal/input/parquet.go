@@ -8,10 +8,12 @@ import (
 	"math"
 	"math/bits"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
@@ -115,30 +117,47 @@ func (p *parquetReader) choose(o *Options, notes *Notes) (err error) {
 	p.fields = make([]string, len(top))
 	for i, c := range top {
 		p.leaves = append(p.leaves, -1)
-		if i != p.cols.account && p.cols.attrs[i] == "" {
+		if i != p.cols.account && p.cols.attrs[i] == "" || c.Type().String() == "NULL" { // pandas writes a column without any value so
 			continue
 		}
-		if reason := unreadable(c); reason != "" {
+		if reason := p.unreadable(c); reason != "" {
 			return fmt.Errorf("the column %q %s: make it a text, or leave it out: --ignore %s", c.Name(), reason, text.QuoteItem(c.Name()))
+		}
+		if c.Compression() == &parquet.Lz4Raw {
+			// The library takes what was in its memory before for the values: github.com/parquet-go/parquet-go/issues/608.
+			return errors.New("it is compressed with LZ4, which is not read: write it with zstd or snappy")
 		}
 		p.leaves[i] = c.Index()
 	}
 	return nil
 }
 
-// unreadable says why a column is no text, number or bool.
-func unreadable(c *parquet.Column) string {
+// unreadable says why a column is no text, number or bool, or is not read.
+func (p *parquetReader) unreadable(c *parquet.Column) string {
 	if !c.Leaf() || c.MaxRepetitionLevel() > 0 {
 		return "has lists or objects in it"
 	}
-	t := c.Type().String()
-	switch kind := c.Type().Kind(); kind {
+	t, kind := c.Type().String(), c.Type().Kind()
+	if kind == parquet.Boolean && p.hasRuns(c.Index()) {
+		return "has bools in the encoding RLE, which is not read"
+	}
+	switch kind {
 	case parquet.Boolean, parquet.Int32, parquet.Int64, parquet.Float, parquet.Double, parquet.ByteArray:
-		if c.Type().LogicalType() == nil || strings.HasPrefix(t, "INT(") || t == "STRING" || t == "ENUM" || t == "JSON" {
+		if t == kind.String() || strings.HasPrefix(t, "INT(") || t == "STRING" || t == "ENUM" || t == "JSON" {
 			return ""
 		}
 	}
 	return "is a " + t
+}
+
+// hasRuns reports whether the bools of a column are in the encoding RLE. Of eight or more that are true the library reads all but each eighth
+// as false. Where the encodings of levels are listed too, RLE beside another one is theirs.
+func (p *parquetReader) hasRuns(leaf int) bool {
+	return slices.ContainsFunc(p.file.Metadata().RowGroups, func(g format.RowGroup) bool {
+		c := &g.Columns[leaf].MetaData
+		return slices.Contains(c.Encoding, format.RLE) && !slices.Contains(c.Encoding, format.Plain) ||
+			slices.ContainsFunc(c.EncodingStats, func(pages format.PageEncodingStats) bool { return pages.Encoding == format.RLE })
+	})
 }
 
 func (p *parquetReader) layout() *layout { return p.cols }

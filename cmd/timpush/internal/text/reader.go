@@ -62,6 +62,9 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if what := Packed(head[:min(len(head), PackedHead)]); what != "" {
 		return nil, fmt.Errorf("it is compressed with %s, and no text: unpack it", what)
 	}
+	if bytes.HasPrefix(head, []byte("PAR1\x15")) { // some of its values would be on lines of their own
+		return nil, errors.New("it is Parquet, and no text: write it as one")
+	}
 	skip := 0
 	t.encoding, skip = encodingOf(head)
 	t.cr = endsWithCR(t.decode(nil, head[skip:]))

@@ -260,6 +260,19 @@ func TestNoQuorumIsNoDamage(t *testing.T) {
 	assert.NotContains(t, log.text(), "damaged")
 }
 
+// TestOpenWithoutAServer: a connection that was not made yet knows nothing of its server. It was said that its max_payload is too small.
+func TestOpenWithoutAServer(t *testing.T) {
+	t.Parallel()
+	conn, js, err := connect("nats://127.0.0.1:1") // nothing listens there
+	require.NoError(t, err)
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err = dispatch.Open(ctx, js, appID)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.NotContains(t, err.Error(), "max_payload")
+}
+
 func TestOpenDoesNotWaitForOneAnswer(t *testing.T) {
 	t.Parallel()
 	js, url := startServer(t, t.TempDir())

@@ -26,7 +26,7 @@ func (q *Queue) prepare(ctx context.Context) error {
 		all.Go(func() { streams[k], faults[k] = q.ensure(ctx, config, roles[k]) })
 	}
 	all.Wait()
-	if size := q.js.Conn().MaxPayload(); size < maxStoredSize && !q.settings.existing {
+	if size := q.js.Conn().MaxPayload(); size > 0 && size < maxStoredSize && !q.settings.existing { // 0: there was no connection yet
 		faults = append(faults, fmt.Errorf("the NATS server takes messages of %d bytes at most, want %d or more (max_payload in its configuration)", size, maxStoredSize))
 	}
 	if err := errors.Join(faults...); err != nil {

@@ -207,7 +207,9 @@ func WithLogger(l *slog.Logger) Option {
 // While the servers elect a leader, Open waits at most 20 s. The connection stays the caller's, to be closed after the Queue. It must
 // always reconnect: nats.MaxReconnects(-1), and nats.IgnoreAuthErrorAbort(), without which it is closed for good when the servers refuse
 // its credentials twice, for example while they are replaced. And it must notice a server that is silent, since it hangs or its machine
-// has lost power: nats.PingInterval(2*time.Second), without which SetAttr fails for up to 6 minutes before another server is used.
+// has lost power: nats.PingInterval(2*time.Second), without which SetAttr fails for up to 6 minutes before another server is used. And
+// it must drop what it has not delivered when it is given up, by a dialer that calls SetLinger(0), as in the example: otherwise the kernel
+// goes on for up to two minutes, and after an outage an update whose SetAttr has failed can be stored behind later ones.
 func Open(ctx context.Context, js jetstream.JetStream, sdkAppID int, opts ...Option) (*Queue, error) {
 	s, err := newSettings(sdkAppID, opts)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	timpush "github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/dispatch"
+	"github.com/timpush/timpush-go/timpushtest"
 )
 
 const appID = 1400000000
@@ -224,6 +226,99 @@ func TestFailedUpdateIsNotStoredLater(t *testing.T) {
 	eventually(t, "the connection is up", conn.IsConnected)
 	set(t, openOn(t, other), user("mary", "Oslo"))
 	assert.Equal(t, 1, stats(t, q).Backlog)
+}
+
+// heldBack is a network that delivers what was given to it only after an outage, unless the connection was reset.
+type heldBack struct {
+	net.Listener
+	server string
+	down   chan struct{} // closed: the first connection delivers nothing
+	up     chan struct{} // closed: it delivers the rest
+	done   chan struct{} // closed: it has
+}
+
+func holdBack(t *testing.T, url string) *heldBack {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // to loopback
+	require.NoError(t, err)
+	h := &heldBack{listener, strings.TrimPrefix(url, "nats://"), make(chan struct{}), make(chan struct{}), make(chan struct{})}
+	t.Cleanup(func() { _ = h.Close() })
+	go h.accept()
+	return h
+}
+
+func (h *heldBack) accept() {
+	for first := true; ; first = false {
+		from, err := h.Accept()
+		if err != nil {
+			return
+		}
+		to, err := net.Dial("tcp", h.server) //nolint:noctx // to loopback
+		if err != nil {
+			return
+		}
+		if first {
+			go h.forward(from, to) // which ends at the first answer in the outage
+			go h.deliver(to, from)
+			continue
+		}
+		go func() { _, _ = io.Copy(from, to) }()
+		go func() { _, _ = io.Copy(to, from) }()
+	}
+}
+
+// deliver forwards until the outage, and afterwards what the other side has not dropped.
+func (h *heldBack) deliver(to, from net.Conn) {
+	last := h.forward(to, from)
+	<-h.up
+	if rest, err := io.ReadAll(from); err == nil { // else the connection was reset
+		_, _ = to.Write(append(last, rest...))
+	}
+	close(h.done)
+}
+
+// forward forwards until the outage, and returns what came first in it.
+func (h *heldBack) forward(to, from net.Conn) []byte {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		select {
+		case <-h.down:
+			return buffer[:n]
+		default:
+		}
+		if err != nil {
+			return nil
+		}
+		_, _ = to.Write(buffer[:n])
+	}
+}
+
+// TestUpdateThatWasGivenUp: what an outage has held back of an update whose SetAttr has failed must not be stored behind a later one.
+func TestUpdateThatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	other, url := startServer(t, t.TempDir())
+	network := holdBack(t, url)
+	conn, err := nats.Connect("nats://"+network.Addr().String(), nats.SetCustomDialer(&dropping{}), nats.PingInterval(500*time.Millisecond),
+		nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	q := openOn(t, js, dispatch.WithStoreTimeout(200*time.Millisecond))
+
+	close(network.down)
+	require.Error(t, q.SetAttr(t.Context(), user("mary", "Rome")))
+	eventually(t, "another connection is up", func() bool { return conn.Stats().Reconnects > 0 && conn.IsConnected() })
+	eventually(t, "it stores", func() bool { return q.SetAttr(t.Context(), user("mary", "Oslo")) == nil })
+	close(network.up)
+	<-network.done
+	time.Sleep(100 * time.Millisecond)
+	fake := timpushtest.Start(t)
+	q = openOn(t, other)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, "Oslo", fake.Attrs("mary")["city"])
 }
 
 // busy is a cluster that stores an update so slowly that the next try comes before it has ended.

@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -150,10 +152,14 @@ type ChatPushEvent struct {
 // 200 with the documented body: ErrorCode 0, or 1 if a func returned an error. Numbers may come as strings, and members that
 // are not documented are ignored. The handler is safe for concurrent use if the funcs are.
 //
-// It fails if SDKAppID is not positive.
+// It fails if SDKAppID is not positive, or if the Token begins or ends with white space, as where it was read from a file with a line end:
+// each request would get 403.
 func NewCallbackHandler(cb Callbacks) (http.Handler, error) {
 	if cb.SDKAppID <= 0 {
 		return nil, fmt.Errorf("timpush: Callbacks.SDKAppID is %d, want the positive number that the console shows", cb.SDKAppID)
+	}
+	if cb.Token != strings.TrimFunc(cb.Token, func(r rune) bool { return unicode.IsSpace(r) || r == '\uFEFF' }) {
+		return nil, errors.New("timpush: Callbacks.Token begins or ends with white space or a byte order mark, want the token alone")
 	}
 	return &callbackHandler{cb}, nil
 }

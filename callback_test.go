@@ -282,6 +282,16 @@ func TestCallbackHasTheContextOfTheRequest(t *testing.T) {
 	assert.Equal(t, "value", got)
 }
 
+// TestTokenOfAFile: with a line end that belongs to the file, no request would be signed with the token.
+func TestTokenOfAFile(t *testing.T) {
+	t.Parallel()
+	for _, token := range []string{"secret\n", "secret\r\n", " secret", "\uFEFFsecret", "\n"} {
+		_, err := timpush.NewCallbackHandler(timpush.Callbacks{SDKAppID: 1400000000, Token: token})
+		require.ErrorContains(t, err, "Callbacks.Token", "%q", token)
+		assert.NotContains(t, err.Error(), "secret")
+	}
+}
+
 func TestNewCallbackHandlerNeedsAnApp(t *testing.T) {
 	t.Parallel()
 	for _, id := range []int{0, -1} {

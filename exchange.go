@@ -190,6 +190,9 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 	quota := x.command.quota
 	x.trace.GetConn = func(string) { x.asked.Store(true) }
 	x.trace.GotConn = func(got httptrace.GotConnInfo) {
+		if got.Conn != nil && got.Conn.RemoteAddr() == nil && !s.standardTransport() {
+			return // it leads nowhere: with httputil.DumpRequestOut, a caller's transport sees a request as it will be sent
+		}
 		x.used.Store(true)
 		x.wasIdle.Store(got.WasIdle)
 		http2 := overHTTP2(got.Conn)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/http/httputil"
 	"runtime"
 	"strings"
 	"sync"
@@ -59,6 +60,39 @@ func TestSlowConnectionsKeepTheQuota(t *testing.T) {
 			assert.Less(t, time.Since(began)-dialing, 2500*time.Millisecond, "%v", dialing)
 			transport.CloseIdleConnections()
 		}
+	})
+}
+
+// TestTransportThatDumpsRequests: what httputil.DumpRequestOut does with a request does not count as another one.
+func TestTransportThatDumpsRequests(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		next := s.HTTPClient().Transport
+		c := s.Client(through(func(r *http.Request) (*http.Response, error) {
+			if _, err := httputil.DumpRequestOut(r, true); err != nil {
+				return nil, err
+			}
+			return next.RoundTrip(r)
+		}))
+		began := time.Now()
+		callAtOnce(t, c, 400)
+		assert.Less(t, time.Since(began), 4200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		_, err := c.Push(ctx, timpush.Audience{Everybody: true}, hello)
+		require.NoError(t, err)
+
+		down := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("the network is down") }}
+		c = s.Client(through(func(r *http.Request) (*http.Response, error) {
+			if _, err := httputil.DumpRequestOut(r, false); err != nil {
+				return nil, err
+			}
+			return down.RoundTrip(r)
+		}), timpush.WithMaxAttempts(1))
+		_, err = c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+		var failed *timpush.CallError
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, timpush.NotSent, failed.Outcome)
 	})
 }
 

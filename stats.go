@@ -119,9 +119,10 @@ func readAs[A ~[]byte, T any](decode func(body A) (T, error)) func(body []byte) 
 }
 
 // PushStats reads how many devices pushes to an audience have reached from one time to another, at most 30 days later, by their
-// TaskIDs; without any it is the total of all pushes. It takes a request for each five TaskIDs, and one a second at most is made of all
-// statistics. With an error, an [*InputErrors] or a [*CallError], it returns what was read before it. Whether the TaskIDs of
-// [Client.PushTo] are known here is not documented.
+// TaskIDs; without any it is the total of all pushes. Of a span that is up to a minute longer, as where both times are of [time.Now],
+// the beginning is left out. It takes a request for each five TaskIDs, and one a second at most is made of all statistics. With an
+// error, an [*InputErrors] or a [*CallError], it returns what was read before it. Whether the TaskIDs of [Client.PushTo] are known here is
+// not documented.
 //
 // API: tencentcloud.com/document/product/1047/71894.
 func (c *Client) PushStats(ctx context.Context, from, to time.Time, taskIDs ...string) ([]PushStats, error) {
@@ -149,14 +150,14 @@ func (c *Client) PushTrace(ctx context.Context, taskID, userID string) ([]Device
 //
 // API: tencentcloud.com/document/product/1047/71897.
 func (c *Client) ChatStats(ctx context.Context, from, to time.Time) (*ChatStats, error) {
-	return askIfValid[*ChatStats](ctx, c.engine, &chatStats, statsFaults(from, to, maxStatsSpan, nil), statsRequest{from.Unix(), to.Unix(), nil})
+	return askIfValid[*ChatStats](ctx, c.engine, &chatStats, statsFaults(from, to, maxStatsSpan, nil), newStatsRequest(from, to, maxStatsSpan, nil))
 }
 
 // ChatLoss reads why pushes of chat messages did not reach devices from one time to another, at most 7 days later.
 //
 // API: tencentcloud.com/document/product/1047/71898.
 func (c *Client) ChatLoss(ctx context.Context, from, to time.Time) (*ChatLoss, error) {
-	return askIfValid[*ChatLoss](ctx, c.engine, &chatLoss, statsFaults(from, to, maxLossSpan, nil), statsRequest{from.Unix(), to.Unix(), nil})
+	return askIfValid[*ChatLoss](ctx, c.engine, &chatLoss, statsFaults(from, to, maxLossSpan, nil), newStatsRequest(from, to, maxLossSpan, nil))
 }
 
 // ChatTrace reads how far the push of a chat message of the last 7 days has come. Callbacks have its PushID.
@@ -174,13 +175,21 @@ func askByTask[T any](ctx context.Context, c *Client, cmd *command, span time.Du
 		return nil, err
 	}
 	for _, some := range splitTaskIDs(taskIDs) {
-		part, err := askIfValid[[]T](ctx, c.engine, cmd, nil, statsRequest{from.Unix(), to.Unix(), some})
+		part, err := askIfValid[[]T](ctx, c.engine, cmd, nil, newStatsRequest(from, to, span, some))
 		all = append(all, part...)
 		if err != nil {
 			return all, err
 		}
 	}
 	return all, nil
+}
+
+// spareSpan is how much longer a span may be: a program that asks the clock for both of its ends has a little more. It is left out.
+const spareSpan = time.Minute
+
+// newStatsRequest returns a request about a time of at most span.
+func newStatsRequest(from, to time.Time, span time.Duration, taskIDs []string) statsRequest {
+	return statsRequest{max(from.Unix(), to.Unix()-int64(span/time.Second)), to.Unix(), taskIDs}
 }
 
 // statsRequest is the body of the requests about a time.
@@ -207,7 +216,7 @@ func statsFaults(from, to time.Time, span time.Duration, taskIDs []string) []*In
 		f.add("from", "is not set")
 	case to.Unix() <= from.Unix():
 		f.add("to", "is not after from, in whole seconds")
-	case to.Sub(from) > span:
+	case to.Sub(from) > span+spareSpan:
 		f.add("to", "is more than %d days after from", span/(24*time.Hour))
 	}
 	for i, id := range taskIDs {

@@ -35,6 +35,22 @@ func TestPushStats(t *testing.T) {
 	assert.Equal(t, []string{`all_member_push_loss {"StartTime":1741708800,"EndTime":1741795200,"TaskID":[]}`}, s.sent)
 }
 
+// TestStatsUntilNow: two times of one clock that are to be 30 days apart, or 7, are a little more.
+func TestStatsUntilNow(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	s := &scripted{answers: []string{okEnvelope + `,"Results":[]}`}}
+	c := s.client(t)
+	end := statsFrom.Add(30*day + 2*time.Second + time.Millisecond)
+	_, err := c.PushStats(t.Context(), statsFrom, end)
+	require.NoError(t, err)
+	_, err = c.ChatLoss(t.Context(), end.Add(-7*day-time.Millisecond), end)
+	require.NoError(t, err)
+	assert.Equal(t, []string{
+		`all_member_push_statistics {"StartTime":1741708802,"EndTime":1744300802,"TaskID":[]}`, `normal_push_loss {"StartTime":1743696002,"EndTime":1744300802}`,
+	}, s.sent)
+}
+
 func TestChatStats(t *testing.T) {
 	t.Parallel()
 	s := &scripted{answers: []string{okEnvelope + `,"TotalCount":7}`, okEnvelope + `,{"ReadyToSendLoss":[{"ErrCode":"-1","ErrCount":2}]}}`}}

@@ -43,7 +43,9 @@ func TestStatsFaults(t *testing.T) {
 		fields   []string
 	}{
 		"7 days":          {noon, noon.Add(7 * 24 * time.Hour), []string{"a"}, nil},
-		"more":            {noon, noon.Add(7*24*time.Hour + 1), nil, []string{"to"}},
+		"until now":       {noon, noon.Add(7*24*time.Hour + time.Millisecond), nil, nil},
+		"a minute more":   {noon, noon.Add(7*24*time.Hour + time.Minute), nil, nil},
+		"more":            {noon, noon.Add(7*24*time.Hour + time.Minute + 1), nil, []string{"to"}},
 		"nothing":         {time.Time{}, time.Time{}, nil, []string{"from"}},
 		"no end":          {noon, time.Time{}, nil, []string{"to"}},
 		"the same":        {noon, noon, nil, []string{"to"}},

@@ -83,7 +83,7 @@ func platformOf(account string, event int) int {
 	}
 }
 
-// readSpan reads StartTime and EndTime.
+// readSpan reads StartTime and EndTime, which is a whole second: what happened within it counts.
 func readSpan(fields object, longest time.Duration) (from, to time.Time, bad *refusal) {
 	begin, ok := readInt(fields["StartTime"])
 	end, ok2 := readInt(fields["EndTime"])
@@ -93,7 +93,7 @@ func readSpan(fields object, longest time.Duration) (from, to time.Time, bad *re
 	case end < begin || end-begin > int64(longest/time.Second):
 		bad = refuse(codeBadRequest, "EndTime is before StartTime, or more than %v after it", longest)
 	}
-	return time.Unix(begin, 0), time.Unix(end, 0), bad
+	return time.Unix(begin, 0), time.Unix(end+1, -1), bad
 }
 
 // readTaskIDs reads TaskID of the statistics of pushes.

@@ -70,6 +70,17 @@ func TestPushStatistics(t *testing.T) {
 	})
 }
 
+// TestStatisticsUntilNow: a push counts at once, also if the second in which the statistics end is not over.
+func TestStatisticsUntilNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(500 * time.Millisecond)
+		f, push, _ := counted(t)
+		assert.Contains(t, f.call("all_member_push_statistics", span(-1, 0, `"TaskID":["`+push+`"]`)).Raw, `"TotalCount":10`)
+		assert.Contains(t, f.call("all_member_push_loss", span(-1, 0, `"TaskID":[]`)).Raw, "Unregistered")
+	})
+}
+
 func TestTrace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -488,6 +488,12 @@ func TestFormatsOfSigns(t *testing.T) {
 		"date in Polish":                     {`[$-415]d\ mmmm\ yyyy;@`, []any{45292}, "B2", nil},     // shown as 1 styczeń 2024
 		"figures in Polish":                  {`[$-415]dd\.mm\.yyyy;@`, []any{45292}, "", []string{"01.01.2024"}},
 		"date in English":                    {`[$-409]m/d/yy\ h:mm\ AM/PM;@`, []any{45292.75}, "", []string{"1/1/24 6:00 PM"}},
+		"date in Singapore":                  {`[$-14809]d/m/yyyy;@`, []any{45292}, "", []string{"1/1/2024"}},
+		"date in India":                      {`[$-14009]dd\-mmm\-yy;@`, []any{45292}, "", []string{"01-Jan-24"}},
+		"number in India":                    {`[$-14009]"₹"#,##0.00`, []any{1234.5}, "", []string{"₹1,234.50"}},
+		"date in English of Indonesia":       {`[$-3809]dd\ mmmm\ yyyy;@`, []any{45292}, "B2", nil}, // shown as 45292
+		"date in Chinese, of Java":           {`yyyy年MM月dd日HH时mm分ss秒`, []any{45292.75}, "", []string{"2024年01月01日18时00分00秒"}},
+		"date of R":                          {`yyyy-mm-dd HH:mm:ss UTC`, []any{45292.75}, "", []string{"2024-01-01 18:00:00 UTC"}},
 		"date in Spanish":                    {`[$-C0A]d\ "de"\ mmmm\ "de"\ yyyy;@`, []any{45292}, "", []string{"1 de enero de 2024"}},
 		"era":                                {`[$-411]ggge"年"m"月"d"日";@`, []any{45292}, "", []string{"令和6年1月1日"}},
 		"date of databases":                  {`yyyy-mm-dd hh:mm:ss`, []any{45292.75}, "", []string{"2024-01-01 18:00:00"}},

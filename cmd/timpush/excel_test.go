@@ -491,6 +491,9 @@ func TestFormatsOfSigns(t *testing.T) {
 		"date in Singapore":                  {`[$-14809]d/m/yyyy;@`, []any{45292}, "", []string{"1/1/2024"}},
 		"date in India":                      {`[$-14009]dd\-mmm\-yy;@`, []any{45292}, "", []string{"01-Jan-24"}},
 		"number in India":                    {`[$-14009]"₹"#,##0.00`, []any{1234.5}, "", []string{"₹1,234.50"}},
+		"date in Arabia":                     {`[$-1010000]d/m/yyyy;@`, []any{45292}, "", []string{"1/1/2024"}},
+		"time behind a text":                 {`[$-412]yyyy"-"m"-"d\ AM/PM\ h:mm;@`, []any{45292.75}, "", []string{"2024-1-1 오후 6:00"}},
+		"time behind a text in Chinese":      {`yyyy"年"m"月"d"日"\ 上午/下午h"时"mm"分"`, []any{45292.75}, "", []string{"2024年1月1日 下午6时00分"}},
 		"date in English of Indonesia":       {`[$-3809]dd\ mmmm\ yyyy;@`, []any{45292}, "B2", nil}, // shown as 45292
 		"date in Chinese, of Java":           {`yyyy年MM月dd日HH时mm分ss秒`, []any{45292.75}, "", []string{"2024年01月01日18时00分00秒"}},
 		"date of R":                          {`yyyy-mm-dd HH:mm:ss UTC`, []any{45292.75}, "", []string{"2024-01-01 18:00:00 UTC"}},

@@ -508,8 +508,12 @@ func TestFormatsOfSigns(t *testing.T) {
 		"number with an exponent":            {`0.00E+00`, []any{12345}, "", []string{"1.23E+04"}},
 		"zero in a text":                     {`"Top 10: "0`, []any{7}, "B2", nil}, // shown as Top 17:
 		"digits in a text":                   {`"A1-"0`, []any{7}, "", []string{"A1-7"}},
-		"text behind General":                {`General" kg"`, []any{7}, "B2", nil},   // shown as 7
-		"General in a text":                  {`"General "0`, []any{7}, "B2", nil},    // shown as 7
+		"text behind General":                {`General" kg"`, []any{7}, "B2", nil},           // shown as 7
+		"General in a text":                  {`"General "0`, []any{7}, "B2", nil},            // shown as 7
+		"mark behind a percentage":           {`[Green]0%▲;[Red]0%▼`, []any{0.05}, "B2", nil}, // shown as 0%▲
+		"mark before a percentage":           {`[Green]▲0%;[Red]▼0%`, []any{0.05}, "", []string{"▲5%"}},
+		"unit behind an optional digit":      {`#,###₫`, []any{45292}, "B2", nil}, // shown as 45###₫
+		"unit behind a digit":                {`#,##0₫`, []any{45292}, "", []string{"45,292₫"}},
 		"marks":                              {`"✓";"✗";"-"`, []any{1, 0}, "B3", nil}, // shown as ✓
 		"percentages":                        {`+0.0%;-0.0%;0.0%`, []any{0.075, -0.5}, "", []string{"+7.5%", "-50.0%"}},
 		"millions":                           {`0.0,,"M"`, []any{1234567.891}, "", []string{"1.2M"}},

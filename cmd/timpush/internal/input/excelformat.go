@@ -29,8 +29,11 @@ var (
 	numbers = regexp.MustCompile(`^` + around + `(?:(?:` + spaced + `|` + digits + `)` + around + `)?$`)
 	dates   = regexp.MustCompile(`^(?:\[\$-([^\]]*)\])?(?:` + literal + `|[-/.:, ()T年月日时時分秒]|UTC|(?i:yyyy|yy|m+|d+|aaaa?|h+|s+|\[[hms]\])|AM/PM|上午/下午)*$`)
 	eras    = regexp.MustCompile(`^\[\$-4(?:04|11)\](?:` + literal + `|[-/.:, ()]|(?i:g+|e|m+|d+))*$`)
-	misread = regexp.MustCompile(`(?i)^(?:[^"\\]|\\.|"[^"]*")*"[^"]*(?:general|am?/p|上午/下午|e\+)`) // a text that the library takes for a part of a format
-	asZero  = regexp.MustCompile(`[0#-]|^\PL*$`)                                                  // also the dash of accountants, and nothing
+	asZero  = regexp.MustCompile(`[0#-]|^\PL*$`) // also the dash of accountants, and nothing
+
+	// The library takes some texts for a part of a format, and a # or % before a character such as € or ▲ for a text: it shows 45###₫ for
+	// #,###₫, and 0%▲ for 0.05 with 0%▲.
+	misread = regexp.MustCompile(`(?i)^(?:[^"\\]|\\.|"[^"]*")*(?:"[^"]*(?:general|am?/p|上午/下午|e\+)|[#%],*[^-+$():\s"\\_*[0#,.%])`)
 
 	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures. A 1
 	// in front is for the usual calendar: English in Singapore is 4809 or 14809. The library does not know that of Indonesia, 3809.

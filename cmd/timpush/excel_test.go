@@ -488,6 +488,15 @@ func TestFormatsOfSigns(t *testing.T) {
 		"date in Polish":                     {`[$-415]d\ mmmm\ yyyy;@`, []any{45292}, "B2", nil},     // shown as 1 styczeń 2024
 		"figures in Polish":                  {`[$-415]dd\.mm\.yyyy;@`, []any{45292}, "", []string{"01.01.2024"}},
 		"date in English":                    {`[$-409]m/d/yy\ h:mm\ AM/PM;@`, []any{45292.75}, "", []string{"1/1/24 6:00 PM"}},
+		"date in Singapore":                  {`[$-14809]d/m/yyyy;@`, []any{45292}, "", []string{"1/1/2024"}},
+		"date in India":                      {`[$-14009]dd\-mmm\-yy;@`, []any{45292}, "", []string{"01-Jan-24"}},
+		"number in India":                    {`[$-14009]"₹"#,##0.00`, []any{1234.5}, "", []string{"₹1,234.50"}},
+		"date in Arabia":                     {`[$-1010000]d/m/yyyy;@`, []any{45292}, "", []string{"1/1/2024"}},
+		"time behind a text":                 {`[$-412]yyyy"-"m"-"d\ AM/PM\ h:mm;@`, []any{45292.75}, "", []string{"2024-1-1 오후 6:00"}},
+		"time behind a text in Chinese":      {`yyyy"年"m"月"d"日"\ 上午/下午h"时"mm"分"`, []any{45292.75}, "", []string{"2024年1月1日 下午6时00分"}},
+		"date in English of Indonesia":       {`[$-3809]dd\ mmmm\ yyyy;@`, []any{45292}, "B2", nil}, // shown as 45292
+		"date in Chinese, of Java":           {`yyyy年MM月dd日HH时mm分ss秒`, []any{45292.75}, "", []string{"2024年01月01日18时00分00秒"}},
+		"date of R":                          {`yyyy-mm-dd HH:mm:ss UTC`, []any{45292.75}, "", []string{"2024-01-01 18:00:00 UTC"}},
 		"date in Spanish":                    {`[$-C0A]d\ "de"\ mmmm\ "de"\ yyyy;@`, []any{45292}, "", []string{"1 de enero de 2024"}},
 		"era":                                {`[$-411]ggge"年"m"月"d"日";@`, []any{45292}, "", []string{"令和6年1月1日"}},
 		"date of databases":                  {`yyyy-mm-dd hh:mm:ss`, []any{45292.75}, "", []string{"2024-01-01 18:00:00"}},
@@ -499,8 +508,12 @@ func TestFormatsOfSigns(t *testing.T) {
 		"number with an exponent":            {`0.00E+00`, []any{12345}, "", []string{"1.23E+04"}},
 		"zero in a text":                     {`"Top 10: "0`, []any{7}, "B2", nil}, // shown as Top 17:
 		"digits in a text":                   {`"A1-"0`, []any{7}, "", []string{"A1-7"}},
-		"text behind General":                {`General" kg"`, []any{7}, "B2", nil},   // shown as 7
-		"General in a text":                  {`"General "0`, []any{7}, "B2", nil},    // shown as 7
+		"text behind General":                {`General" kg"`, []any{7}, "B2", nil},           // shown as 7
+		"General in a text":                  {`"General "0`, []any{7}, "B2", nil},            // shown as 7
+		"mark behind a percentage":           {`[Green]0%▲;[Red]0%▼`, []any{0.05}, "B2", nil}, // shown as 0%▲
+		"mark before a percentage":           {`[Green]▲0%;[Red]▼0%`, []any{0.05}, "", []string{"▲5%"}},
+		"unit behind an optional digit":      {`#,###₫`, []any{45292}, "B2", nil}, // shown as 45###₫
+		"unit behind a digit":                {`#,##0₫`, []any{45292}, "", []string{"45,292₫"}},
 		"marks":                              {`"✓";"✗";"-"`, []any{1, 0}, "B3", nil}, // shown as ✓
 		"percentages":                        {`+0.0%;-0.0%;0.0%`, []any{0.075, -0.5}, "", []string{"+7.5%", "-50.0%"}},
 		"millions":                           {`0.0,,"M"`, []any{1234567.891}, "", []string{"1.2M"}},

@@ -19,7 +19,7 @@ const (
 // case in others.
 const (
 	literal = `"[^"0#?@_*;\\[\]]*"|\\[^0-9#?]|_.|\*.|\[(?i:black|blue|cyan|green|magenta|red|white|yellow)\]`
-	around  = `(?:` + literal + `|[^\pL\d"\\#?@%_*;,./'[\]]|\[\$[^-\]][^\]]*\]|\[\$-(?:10|1010)?[0-9A-F]{3,4}\])*`
+	around  = `(?:` + literal + `|[^\pL\d"\\#?@%_*;,./'[\]]|\[\$[^-\]][^\]]*\]|\[\$-(?:10)?1?[0-9A-F]{3,4}\])*`
 	spaced  = `[0#](?:(?:` + literal + `|[- ()])*[0#])*,*` // without a fraction
 	digits  = `(?:[0#,]*[0#],*|[0#,]*\.[0#]+,*|0\.0+E\+00)` + around + `%?`
 )
@@ -27,15 +27,19 @@ const (
 var (
 	general = regexp.MustCompile(`(?i)^(?:@|(?:(?:\[[a-z]+\]|\[\$-[^\]]*\])*-?general(?:;|$))+@?)$`)
 	numbers = regexp.MustCompile(`^` + around + `(?:(?:` + spaced + `|` + digits + `)` + around + `)?$`)
-	dates   = regexp.MustCompile(`^(?:\[\$-([^\]]*)\])?(?:` + literal + `|[-/.:, ()T]|(?i:yyyy|yy|m+|d+|aaaa?|h+|s+|\[[hms]\])|AM/PM|上午/下午)*$`)
+	dates   = regexp.MustCompile(`^(?:\[\$-([^\]]*)\])?(?:` + literal + `|[-/.:, ()T年月日时時分秒]|UTC|(?i:yyyy|yy|m+|d+|aaaa?|h+|s+|\[[hms]\])|AM/PM|上午/下午)*$`)
 	eras    = regexp.MustCompile(`^\[\$-4(?:04|11)\](?:` + literal + `|[-/.:, ()]|(?i:g+|e|m+|d+))*$`)
-	misread = regexp.MustCompile(`(?i)"[^"]*(?:general|am?/p|上午/下午|e\+)`) // a text that the library takes for a part of a format
-	asZero  = regexp.MustCompile(`[0#-]|^\PL*$`)                          // also the dash of accountants, and nothing
+	asZero  = regexp.MustCompile(`[0#-]|^\PL*$`) // also the dash of accountants, and nothing
 
-	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures.
-	anyPart = regexp.MustCompile(`^(?:(?:(?:10|1010)?(?:[48C](?:04|09|0A)|4009|[48]0C|41[0126])|F[48]00|x-sys(?:date|time)|en-(?:US|GB))|)$`)
-	noSlash = regexp.MustCompile(`^(?:10|1010)?[1-5]?[048C](?:04|06|07|09|0A|0C|10|11|12|13|14|16|1D|1F|21)$`)
-	figures = regexp.MustCompile(`^(?:10|1010)?[1-5]?[048C](?:02|03|05|08|0B|0D|0E|15|18|19|1A|1B|22|24|25|26|27|2A|2D|3E|56)$`)
+	// The library takes some texts for a part of a format, and a # or % before a character such as € or ▲ for a text: it shows 45###₫ for
+	// #,###₫, and 0%▲ for 0.05 with 0%▲.
+	misread = regexp.MustCompile(`(?i)^(?:[^"\\]|\\.|"[^"]*")*(?:"[^"]*(?:general|am?/p|上午/下午|e\+)|[#%],*[^-+$():\s"\\_*[0#,.%])`)
+
+	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures. A 1
+	// in front is for the usual calendar: English in Singapore is 4809 or 14809. The library does not know that of Indonesia, 3809.
+	anyPart = regexp.MustCompile(`^(?:(?:(?:10|1010)?(?:[48C](?:04|0A)|[48]0C|41[0126])|(?:10)?1?(?:0?[48C]|1[48C]|2[048C]|3[0C]|4[048C])09|1010000|1000409|F[48]00|x-sys(?:date|time)|en-(?:US|GB))|)$`)
+	noSlash = regexp.MustCompile(`^(?:10)?1?(?:[0-5]?[048C](?:04|06|07|0A|0C|10|11|12|13|14|16|1D|1F|21)|(?:10|34)09)$`)
+	figures = regexp.MustCompile(`^(?:10)?1?[0-5]?[048C](?:02|03|05|08|0B|0D|0E|15|18|19|1A|1B|22|24|25|26|27|2A|2D|3E|56)$`)
 	name    = regexp.MustCompile(`(?i)mmm|ddd|aaa|AM/PM`)
 )
 

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -68,3 +69,24 @@ func WithStoreTimeout(d time.Duration) Option { return func(s *settings) { s.sto
 
 // WithPatience sets how long messages are tried that a server has and cannot read; an embedded one a tenth of it.
 func WithPatience(d time.Duration) Option { return func(s *settings) { s.patience = d } }
+
+// ReadSlowly reads n messages, with a pause before each.
+func (q *Queue) ReadSlowly(ctx context.Context, n int, pause time.Duration) error {
+	info, err := q.stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	feed, ended := make(chan *message), make(chan error)
+	r := &reader{queue: q, created: info.Created, next: 1, feed: feed}
+	go func() { ended <- r.read(ctx) }()
+	for range n {
+		time.Sleep(pause)
+		<-feed
+	}
+	cancel()
+	if err = <-ended; errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

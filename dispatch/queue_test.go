@@ -352,3 +352,26 @@ func TestConnectionThatIsClosedWhileAnUpdateIsStored(t *testing.T) {
 	require.ErrorContains(t, q.SetAttr(t.Context(), user("mary", "Rome")), "not known to be stored")
 	assert.Equal(t, 1, stats(t, q).Backlog)
 }
+
+// TestSlowReading: a dispatcher that waits for room is sent no more than it has asked for. The client of NATS dropped what it had no place for.
+func TestSlowReading(t *testing.T) {
+	t.Parallel()
+	_, url := startServer(t, t.TempDir())
+	faults := make(chan error, 10)
+	conn, err := nats.Connect(url, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { faults <- err }))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	log := &records{}
+	q := openOn(t, js, dispatch.WithLogger(log.logger()))
+	const messages = 2000
+	for range messages {
+		_, err := js.PublishAsync(fmt.Sprintf("timpush.%d.set.1", appID), []byte(`[{"account":"mary","attrs":{"city":"Rome"}}]`))
+		require.NoError(t, err)
+	}
+	<-js.PublishAsyncComplete()
+	require.NoError(t, q.ReadSlowly(t.Context(), messages, time.Millisecond))
+	assert.Empty(t, faults)
+	assert.Empty(t, log.text())
+}

@@ -210,7 +210,8 @@ func (r *reader) checkStream(ctx context.Context) error {
 }
 
 // consume makes a consumer that remembers nothing: a lost server is noticed within a second, and the next consumer begins
-// where this one has ended. It has few bytes on their way: what renews the lease is answered behind them.
+// where this one has ended. It has few bytes on their way: what renews the lease is answered behind them. It asks for more only
+// when it has all that it has asked for: the client of NATS has no place for more messages, and would drop some, and print that.
 func (q *Queue) consume(ctx context.Context, from uint64) (jetstream.MessagesContext, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -222,5 +223,6 @@ func (q *Queue) consume(ctx context.Context, from uint64) (jetstream.MessagesCon
 		return nil, err
 	}
 	largest := int(q.js.Conn().MaxPayload()) + 8<<10 // with its subjects
-	return consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(500, largest), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
+	return consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(500, largest), jetstream.PullThresholdMessages(1),
+		jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
 }

@@ -78,13 +78,12 @@ func (s *limiters) add(w *watchedLimiter) {
 }
 
 // tokens is called at each collection of the metrics.
-func (s *limiters) tokens(_ context.Context, to metric.Float64Observer) error {
+func (s *limiters) tokens(observe observeFloat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.all {
 		if l, ok := w.limiter.(interface{ Tokens() float64 }); ok {
-			to.Observe(l.Tokens(), w.option)
+			observe(l.Tokens(), w.option)
 		}
 	}
-	return nil
 }

@@ -10,9 +10,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric"
 	"golang.org/x/time/rate"
 
 	timpush "github.com/timpush/timpush-go"
+	"github.com/timpush/timpush-go/oteltimpush"
 )
 
 func TestLimiter(t *testing.T) {
@@ -35,6 +38,22 @@ func TestLimiter(t *testing.T) {
 		assert.Zero(t, got["timpush.limiter.waiting{timpush.limiter=users}"])
 		assert.InDelta(t, 1, got["timpush.limiter.tokens{timpush.limiter=users}"], 0)
 	})
+}
+
+// TestTwoApps: each has an Observer, and both export to one provider. The SDK left out the gauges of the second.
+func TestTwoApps(t *testing.T) {
+	t.Parallel()
+	out := &telemetry{reader: metric.NewManualReader()}
+	meters := metric.NewMeterProvider(metric.WithReader(out.reader))
+	for app, quota := range map[string]float64{"shop": 100, "game": 200} {
+		observer, err := oteltimpush.New(oteltimpush.WithMeterProvider(meters), oteltimpush.WithQuota(quota), oteltimpush.WithAttributes(attribute.String("app", app)))
+		require.NoError(t, err)
+		observer.WatchLimiter("users", rate.NewLimiter(rate.Limit(quota), int(quota)))
+	}
+	assert.Equal(t, map[string]float64{
+		"timpush.quota.limit{app=shop}": 100, "timpush.limiter.tokens{app=shop,timpush.limiter=users}": 100,
+		"timpush.quota.limit{app=game}": 200, "timpush.limiter.tokens{app=game,timpush.limiter=users}": 200,
+	}, out.values(t))
 }
 
 // TestLimiterWithoutTokens: those who wait are counted, and what is not known is not exported.

@@ -57,10 +57,7 @@ func (o *Observer) makeMeters(m metric.Meter, quota float64, extra []attribute.K
 	f.gauge("timpush.limiter.tokens", "{token}", "Calls that a limiter would let through at once; below 0 if some wait.", o.limiters.tokens)
 	all := metric.WithAttributes(extra...)
 	f.gauge("timpush.quota.limit", "{attempt}/s", "Attempts a second that the app may make for each endpoint of attributes and tags, as configured.",
-		func(_ context.Context, to metric.Float64Observer) error {
-			to.Observe(quota, all)
-			return nil
-		})
+		func(observe observeFloat) { observe(quota, all) })
 	o.watchQueue(f, extra)
 	return errors.Join(f.faults...)
 }
@@ -90,8 +87,17 @@ func (f *factory) inFlight(name, unit, description string) metric.Int64UpDownCou
 	return made
 }
 
-func (f *factory) gauge(name, unit, description string, callback metric.Float64Callback) {
-	_, err := f.meter.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description), metric.WithFloat64Callback(callback))
+type observeFloat func(value float64, opts ...metric.ObserveOption)
+
+// gauge makes a gauge. Its callback is registered afterwards: the SDK ignores one that is given with an instrument that there is already, of
+// another Observer.
+func (f *factory) gauge(name, unit, description string, values func(observeFloat)) {
+	made, err := f.meter.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description))
+	f.faults = append(f.faults, err)
+	_, err = f.meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
+		values(func(value float64, opts ...metric.ObserveOption) { to.ObserveFloat64(made, value, opts...) })
+		return nil
+	}, made)
 	f.faults = append(f.faults, err)
 }
 

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
@@ -28,7 +29,7 @@ func main() {
 	accounts := flag.String("accounts", "", "accounts to set level=gold for and to push to, on the service, separated by commas")
 	yes := flag.Bool("yes", false, "send to the service, where real users get the pushes")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *accounts, *yes, flag.Args()...); err != nil {
 		fmt.Fprintln(os.Stderr, "campaign:", err)

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"os"
+	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,6 +17,15 @@ import (
 	"github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
 )
+
+// TestMain runs the program itself where a test has started it.
+func TestMain(m *testing.M) {
+	if os.Getenv("TEST_AS_PROGRAM") != "" {
+		main()
+		return
+	}
+	m.Run()
+}
 
 // printed returns what f prints.
 func printed(t *testing.T, f func()) string {
@@ -93,4 +106,30 @@ func TestUnknown(t *testing.T) { //nolint:paralleltest // useServer sets the env
 	require.ErrorAs(t, err, &failed)
 	assert.Equal(t, timpush.Unknown, failed.Outcome)
 	assert.Len(t, server.Pushes(), 1)
+}
+
+// A job that is stopped while it pushes says what has become of the push.
+func TestProgramIsStoppedWhileItPushes(t *testing.T) { //nolint:paralleltest // useServer sets the environment
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no SIGTERM")
+	}
+	server := useServer(t)
+	pushing := make(chan struct{}, 1)
+	server.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		if strings.HasSuffix(c.Path, "/push") {
+			pushing <- struct{}{}
+			return timpushtest.HangApplied()
+		}
+		return timpushtest.Fault{}
+	})
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-accounts", "mary", "-yes")
+	cmd.Env = append(os.Environ(), "TEST_AS_PROGRAM=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	require.NoError(t, cmd.Start())
+	<-pushing
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.Error(t, cmd.Wait())
+	assert.Equal(t, 1, cmd.ProcessState.ExitCode())
+	assert.Contains(t, stderr.String(), "do not repeat it")
 }

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/timpush/timpush-go"
 	"github.com/timpush/timpush-go/timpushtest"
@@ -25,7 +26,7 @@ func main() {
 	account := flag.String("account", "", "account to set the attribute of, on the service")
 	attr := flag.String("attr", "", "`name=value` of the attribute to set, on the service: the app must have the name")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *account, *attr, flag.Args()...); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)

@@ -50,7 +50,8 @@ func (s *settings) require(ok bool, fault string) {
 // applied more than once. Its connections should have SetLinger(0), see [net.TCPConn], as those of the client's own transport do: else the
 // kernel may deliver a request that was given up in an outage behind later ones, and an account has an old value again.
 // After an attempt that timed out or failed on a connection that had been idle, or where attempts with earlier deadlines got no answer or no
-// connection for as long, its idle connections are closed, since they may be dead as well.
+// connection for as long, its idle connections are closed, since they may be dead as well, by its method CloseIdleConnections. One around
+// another, as for traces or logs, should have that too, and call the other's: else each dead connection costs an attempt of its own.
 // If not given, or without a Transport, the client makes one, with as many connections for each quota as MaxInFlight; where
 // [http.DefaultTransport] is no *http.Transport, as when it has been wrapped, it uses that as it is.
 func WithHTTPClient(h *http.Client) Option {

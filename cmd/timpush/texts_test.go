@@ -509,6 +509,36 @@ func TestShortenedNumbers(t *testing.T) {
 	assert.Contains(t, r.out, "1 value such as 4.91512E+12")
 }
 
+// TestTextsForSpreadsheets: programs write ="007" so that a spreadsheet keeps the zeros, and an apostrophe so that it calculates nothing.
+func TestTextsForSpreadsheets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", `To_Account,city
+"=""0049151""",Rome
+'+49151,Rome
+a,"=""007"""
+b,'-7
+c,'s-Hertogenbosch
+=d,=1
+`)
+	w.write("u.ndjson", `{"To_Account":"'+49151","city":"Rome"}`)
+	w.write("accounts.txt", "=\"0049151\"\n'+49151\n=d\n")
+	r := w.run("set-attr", "u.csv", "u.ndjson")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.out, "2 done\n5 rejected")
+	assert.Contains(t, r.err, "u.csv:2: column To_Account: the account is a text as programs write it for a spreadsheet")
+	assert.Contains(t, r.err, "u.csv:4: column city: the value is a text as programs write it for a spreadsheet")
+	r = w.run("tags", "add", "--tags", "gold", "--file", "accounts.txt")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "accounts.txt:2:1: the account is a text as programs write it for a spreadsheet")
+	assert.ElementsMatch(t, []string{"c", "=d"}, w.fake.Accounts())
+	assert.Equal(t, "'s-Hertogenbosch", w.fake.Attrs("c")["city"])
+
+	w.write("b.csv", "To_Account,city\nb,'-7\n")
+	assert.Equal(t, 0, w.run("set-attr", "--null=", "b.csv").code)
+	assert.Equal(t, "'-7", w.fake.Attrs("b")["city"])
+}
+
 // TestNumbersWithFractions: Python makes floating-point numbers of the whole numbers of a column with empty cells. An account of
 // them is another one, or has lost digits.
 func TestNumbersWithFractions(t *testing.T) {

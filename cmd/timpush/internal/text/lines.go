@@ -179,11 +179,13 @@ func AccountFault(text string) (reason string, at int) {
 }
 
 // NotMeant says why a text is not meant as an account, though it could be one, or returns "": it is a number that a program has written
-// in another form, or a line that the client of a database prints around the rows.
+// in another form, a text that is written for a spreadsheet, or a line that the client of a database prints around the rows.
 func NotMeant(text string) string {
 	switch {
 	case frame.MatchString(text):
 		return "it is a line that psql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
+	case ForSpreadsheet(text):
+		return "the account is a text as programs write it for a spreadsheet, such as =\"0049151\" or '+49151: export it as it is"
 	case Shortened(text):
 		return "the account is a number that a spreadsheet or another program has shortened, such as 4.91512E+12: format the column as text before the numbers are entered, or, if they have at most 15 digits, as a number without decimals, and save the file again"
 	case grouped.MatchString(text):
@@ -199,6 +201,12 @@ func NotMeant(text string) string {
 // Shortened reports whether a text is a number as programs show it that has no room: what was cut off is lost.
 func Shortened(text string) bool {
 	return strings.Contains(text, "+") && scientific.MatchString(text)
+}
+
+// ForSpreadsheet reports whether a text is one that a program has changed so that a spreadsheet keeps it: ="007" keeps its zeros, and '+49 is
+// not calculated.
+func ForSpreadsheet(text string) bool {
+	return strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`) || len(text) > 1 && text[0] == '\'' && strings.IndexByte("-+=@", text[1]) >= 0
 }
 
 var (

@@ -565,7 +565,7 @@ func TestLinesAroundRows(t *testing.T) {
 	w.write("sqlcmd.csv", "To_Account,city\n----------,----\nmary,Rome\n-,Oslo\n\n(2 rows affected)\n")
 	r := w.run("set-attr", "sqlcmd.csv")
 	assert.Equal(t, 1, r.code)
-	assert.Contains(t, r.err, "sqlcmd.csv:2: column To_Account: it is a line that psql, sqlcmd or another program prints around the rows")
+	assert.Contains(t, r.err, "sqlcmd.csv:2: column To_Account: it is a line that psql, mysql, sqlcmd or another program prints around the rows")
 	assert.ElementsMatch(t, []string{"mary", "-"}, w.fake.Accounts())
 	const psql = " To_Account \n------------\n mary\n bob\n(2 rows)\n\n"
 	w.write("psql.csv", psql)
@@ -579,6 +579,19 @@ func TestLinesAroundRows(t *testing.T) {
 	assert.Contains(t, r.err, "list.txt:2:1: it is a line that psql")
 	assert.Contains(t, r.err, "list.txt:5:1: it is a line that psql")
 	assert.Equal(t, 2, strings.Count(r.out, "\n"))
+
+	w = newWorld(t)
+	w.write("mysql.txt", "+-------+\n| id    |\n+-------+\n| mary  |\n+-------+\n2 rows in set (0.00 sec)\n\nauth0|7\n|\n+\n+49\n")
+	w.write("sqlite.txt", "┌──────┬──────┐\n│ mary │ Rome │\n├──────┼──────┤\n└──────┴──────┘\n")
+	for name, lines := range map[string]int{"mysql.txt": 6, "sqlite.txt": 4} {
+		r = w.run("tags", "add", "--tags", "gold", "--file", name)
+		assert.Equal(t, lines, strings.Count(r.err, "it is a line that psql, mysql"), r.err)
+	}
+	assert.Equal(t, []string{"gold"}, w.fake.Tags("auth0|7"))
+	r = w.run("batch", "--title", "x", "--yes", "--no-header", "--delimiter", ",", "mysql.txt")
+	assert.Equal(t, 1, r.code)
+	require.Len(t, w.fake.Pushes(), 1)
+	assert.Equal(t, []string{"auth0|7", "|", "+", "+49"}, w.fake.Pushes()[0].Accounts)
 }
 
 // TestNumbersAsTheyAreShown: the formats of a spreadsheet separate the digits of an account, and Java writes an exponent from eight digits on.

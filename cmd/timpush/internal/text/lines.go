@@ -183,7 +183,7 @@ func AccountFault(text string) (reason string, at int) {
 func NotMeant(text string) string {
 	switch {
 	case frame.MatchString(text):
-		return "it is a line that psql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
+		return "it is a line that psql, mysql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
 	case ForSpreadsheet(text):
 		return "the account is a text as programs write it for a spreadsheet, such as =\"0049151\" or '+49151: export it as it is"
 	case Shortened(text):
@@ -214,8 +214,8 @@ var (
 	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`) // without a point it can be hexadecimal
 	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
 
-	// frame is the line below the names of the columns, or the number of rows at the end.
-	frame = regexp.MustCompile(`^-[-+]*-$|^\([0-9]+ rows?( affected)?\)$`)
+	// frame is the line below the names of the columns, a line of a table with lines around its cells, or the number of rows at the end.
+	frame = regexp.MustCompile(`^-[-+]*-$|^\+-[-+]*\+$|^\| .* \|$|^[│┌├└╭╰]|^\([0-9]+ rows?( affected)?\)$|^[0-9]+ rows? in set\b`)
 
 	// grouped is a number with the separators of English and Indian, French or Swiss spreadsheets. With points it can be an address.
 	grouped = regexp.MustCompile(`^[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]+)?$|^[0-9]{1,3}([\x{a0}\x{202f}'\x{2019}][0-9]{3})+([.,][0-9]+)?$`)

@@ -280,9 +280,9 @@ func (l *accountList) arguments(yield func(string, error) bool) {
 	}
 }
 
-// quotedOrMore is a line of CSV: its text is in quotation marks, or there is a delimiter in it. A bar is no sign of one: accounts of Auth0
-// have one.
-var quotedOrMore = regexp.MustCompile(`^".*"$|[,;]`)
+// quotedOrMore is a line of CSV or NDJSON: its text is in quotation marks, it is an object, or there is a delimiter in it. A bar is no sign of
+// one: accounts of Auth0 have one.
+var quotedOrMore = regexp.MustCompile(`^".*"$|^\{\s*".*\}$|[,;]`)
 
 // lines returns the accounts of a file. A line that is not one is printed, and the others follow.
 func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {

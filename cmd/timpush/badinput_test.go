@@ -46,7 +46,7 @@ var badFiles = []struct{ input, file, text, want string }{
 	{"column of accounts twice", "u.csv", "To_Account,To_Account,city\na,b,c\n", `the column "To_Account" comes twice`},
 	{"column without a name", "u.csv", "To_Account,city,\na,b,c\n", "column 3 has no name: give it one in the first line, or name the columns that are meant: --only COLUMN"},
 	{"header of 3 MiB", "u.csv", strings.Repeat("x", 3<<20), "a row of more than 1024 KiB: is a quote not closed, or the file damaged?"},
-	{"JSON array", "u.json", " [\n{\"To_Account\":\"a\"}]", "it is a JSON array, and NDJSON has an object on each line: jq -c '.[]' makes one of the other"},
+	{"JSON array", "u.json", " [\n{\"To_Account\":\"a\"}]", "it is a JSON array, and NDJSON has an object on each line: jq -c '.[]' makes one of the other, but jq before 1.7 rounds numbers of more than 15 digits"},
 	{"damaged gzip", "u.csv.gz", "\x1f\x8bxxxxxxxx", "damaged gzip"},
 	{"damaged zstd", "u.csv.zst", "\x28\xb5\x2f\xfdxxxxxxxx", "damaged zstd"},
 	{"xz", "u.csv.xz", "\xfd7zXZ\x00\x00\x04xxxxxxxx", "it is compressed with xz: unpack it, or use gzip or zstd"},

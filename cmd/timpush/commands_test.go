@@ -92,6 +92,15 @@ func TestListWithQuotes(t *testing.T) {
 	assert.Contains(t, r.err, "list:2:1: it is CSV or NDJSON")
 	assert.Contains(t, r.err, "list:3:1: it is CSV or NDJSON")
 	assert.Equal(t, "2 done\n", r.out)
+
+	w = newWorld(t)
+	w.write("uids", "{\"uid\":\"mary\"}\n{ \"uid\": 7 }\n") // as of jq -c '{uid}' or mongoexport
+	r = w.run("tags", "add", "--tags", "gold", "--file", "uids")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "uids: it is CSV or NDJSON")
+	w.write("guids", "{3f2504e0-4f89-11d3-9a0c-0305e82c3301}\n{ \"uid\": 7 }\n")
+	assert.Equal(t, 1, w.run("tags", "add", "--tags", "gold", "--file", "guids").code)
+	assert.Equal(t, []string{"gold"}, w.fake.Tags("{3f2504e0-4f89-11d3-9a0c-0305e82c3301}"))
 }
 
 // Lines of a compressed list that happen to be texts are no accounts.

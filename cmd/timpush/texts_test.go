@@ -509,6 +509,36 @@ func TestShortenedNumbers(t *testing.T) {
 	assert.Contains(t, r.out, "1 value such as 4.91512E+12")
 }
 
+// TestTextsForSpreadsheets: programs write ="007" so that a spreadsheet keeps the zeros, and an apostrophe so that it calculates nothing.
+func TestTextsForSpreadsheets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", `To_Account,city
+"=""0049151""",Rome
+'+49151,Rome
+a,"=""007"""
+b,'-7
+c,'s-Hertogenbosch
+=d,=1
+`)
+	w.write("u.ndjson", `{"To_Account":"'+49151","city":"Rome"}`)
+	w.write("accounts.txt", "=\"0049151\"\n'+49151\n=d\n")
+	r := w.run("set-attr", "u.csv", "u.ndjson")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.out, "2 done\n5 rejected")
+	assert.Contains(t, r.err, "u.csv:2: column To_Account: the account is a text as programs write it for a spreadsheet")
+	assert.Contains(t, r.err, "u.csv:4: column city: the value is a text as programs write it for a spreadsheet")
+	r = w.run("tags", "add", "--tags", "gold", "--file", "accounts.txt")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "accounts.txt:2:1: the account is a text as programs write it for a spreadsheet")
+	assert.ElementsMatch(t, []string{"c", "=d"}, w.fake.Accounts())
+	assert.Equal(t, "'s-Hertogenbosch", w.fake.Attrs("c")["city"])
+
+	w.write("b.csv", "To_Account,city\nb,'-7\n")
+	assert.Equal(t, 0, w.run("set-attr", "--null=", "b.csv").code)
+	assert.Equal(t, "'-7", w.fake.Attrs("b")["city"])
+}
+
 // TestNumbersWithFractions: Python makes floating-point numbers of the whole numbers of a column with empty cells. An account of
 // them is another one, or has lost digits.
 func TestNumbersWithFractions(t *testing.T) {
@@ -535,7 +565,7 @@ func TestLinesAroundRows(t *testing.T) {
 	w.write("sqlcmd.csv", "To_Account,city\n----------,----\nmary,Rome\n-,Oslo\n\n(2 rows affected)\n")
 	r := w.run("set-attr", "sqlcmd.csv")
 	assert.Equal(t, 1, r.code)
-	assert.Contains(t, r.err, "sqlcmd.csv:2: column To_Account: it is a line that psql, sqlcmd or another program prints around the rows")
+	assert.Contains(t, r.err, "sqlcmd.csv:2: column To_Account: it is a line that psql, mysql, sqlcmd or another program prints around the rows")
 	assert.ElementsMatch(t, []string{"mary", "-"}, w.fake.Accounts())
 	const psql = " To_Account \n------------\n mary\n bob\n(2 rows)\n\n"
 	w.write("psql.csv", psql)
@@ -549,6 +579,19 @@ func TestLinesAroundRows(t *testing.T) {
 	assert.Contains(t, r.err, "list.txt:2:1: it is a line that psql")
 	assert.Contains(t, r.err, "list.txt:5:1: it is a line that psql")
 	assert.Equal(t, 2, strings.Count(r.out, "\n"))
+
+	w = newWorld(t)
+	w.write("mysql.txt", "+-------+\n| id    |\n+-------+\n| mary  |\n+-------+\n2 rows in set (0.00 sec)\n\nauth0|7\n|\n+\n+49\n")
+	w.write("sqlite.txt", "┌──────┬──────┐\n│ mary │ Rome │\n├──────┼──────┤\n└──────┴──────┘\n")
+	for name, lines := range map[string]int{"mysql.txt": 6, "sqlite.txt": 4} {
+		r = w.run("tags", "add", "--tags", "gold", "--file", name)
+		assert.Equal(t, lines, strings.Count(r.err, "it is a line that psql, mysql"), r.err)
+	}
+	assert.Equal(t, []string{"gold"}, w.fake.Tags("auth0|7"))
+	r = w.run("batch", "--title", "x", "--yes", "--no-header", "--delimiter", ",", "mysql.txt")
+	assert.Equal(t, 1, r.code)
+	require.Len(t, w.fake.Pushes(), 1)
+	assert.Equal(t, []string{"auth0|7", "|", "+", "+49"}, w.fake.Pushes()[0].Accounts)
 }
 
 // TestNumbersAsTheyAreShown: the formats of a spreadsheet separate the digits of an account, and Java writes an exponent from eight digits on.

@@ -331,7 +331,7 @@ func checkArray(plain *bufio.Reader) error {
 		return err
 	}
 	if bytes.HasPrefix(bytes.TrimSpace(head), []byte{'['}) {
-		return errors.New("it is a JSON array, and NDJSON has an object on each line: jq -c '.[]' makes one of the other")
+		return errors.New("it is a JSON array, and NDJSON has an object on each line: jq -c '.[]' makes one of the other, but jq before 1.7 rounds numbers of more than 15 digits")
 	}
 	return nil
 }

@@ -179,11 +179,13 @@ func AccountFault(text string) (reason string, at int) {
 }
 
 // NotMeant says why a text is not meant as an account, though it could be one, or returns "": it is a number that a program has written
-// in another form, or a line that the client of a database prints around the rows.
+// in another form, a text that is written for a spreadsheet, or a line that the client of a database prints around the rows.
 func NotMeant(text string) string {
 	switch {
 	case frame.MatchString(text):
-		return "it is a line that psql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
+		return "it is a line that psql, mysql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
+	case ForSpreadsheet(text):
+		return "the account is a text as programs write it for a spreadsheet, such as =\"0049151\" or '+49151: export it as it is"
 	case Shortened(text):
 		return "the account is a number that a spreadsheet or another program has shortened, such as 4.91512E+12: format the column as text before the numbers are entered, or, if they have at most 15 digits, as a number without decimals, and save the file again"
 	case grouped.MatchString(text):
@@ -201,13 +203,19 @@ func Shortened(text string) bool {
 	return strings.Contains(text, "+") && scientific.MatchString(text)
 }
 
+// ForSpreadsheet reports whether a text is one that a program has changed so that a spreadsheet keeps it: ="007" keeps its zeros, and '+49 is
+// not calculated.
+func ForSpreadsheet(text string) bool {
+	return strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`) || len(text) > 1 && text[0] == '\'' && strings.IndexByte("-+=@", text[1]) >= 0
+}
+
 var (
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
 	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`) // without a point it can be hexadecimal
 	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
 
-	// frame is the line below the names of the columns, or the number of rows at the end.
-	frame = regexp.MustCompile(`^-[-+]*-$|^\([0-9]+ rows?( affected)?\)$`)
+	// frame is the line below the names of the columns, a line of a table with lines around its cells, or the number of rows at the end.
+	frame = regexp.MustCompile(`^-[-+]*-$|^\+-[-+]*\+$|^\| .* \|$|^[│┌├└╭╰]|^\([0-9]+ rows?( affected)?\)$|^[0-9]+ rows? in set\b`)
 
 	// grouped is a number with the separators of English and Indian, French or Swiss spreadsheets. With points it can be an address.
 	grouped = regexp.MustCompile(`^[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]+)?$|^[0-9]{1,3}([\x{a0}\x{202f}'\x{2019}][0-9]{3})+([.,][0-9]+)?$`)

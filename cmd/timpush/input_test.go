@@ -34,8 +34,24 @@ func parquetFile(t *testing.T, n int) string {
 			people[i].City = nil
 		}
 	}
+	return parquetOf(t, people, parquet.MaxRowsPerRowGroup(700), parquet.PageBufferSize(1000))
+}
+
+func parquetOf[T any](t *testing.T, rows []T, options ...parquet.WriterOption) string {
+	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, parquet.Write(&b, people, parquet.MaxRowsPerRowGroup(700), parquet.PageBufferSize(1000)))
+	require.NoError(t, parquet.Write(&b, rows, options...))
+	return b.String()
+}
+
+// parquetRows is for columns that no struct has.
+func parquetRows(t *testing.T, columns parquet.Group, rows []parquet.Row) string {
+	t.Helper()
+	var b bytes.Buffer
+	p := parquet.NewWriter(&b, parquet.NewSchema("users", columns))
+	_, err := p.WriteRows(rows)
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
 	return b.String()
 }
 
@@ -66,10 +82,8 @@ func TestParquetWithoutSign(t *testing.T) {
 		Sex     int8   `parquet:"sex"`
 	}
 	country := uint8(200)
-	var b bytes.Buffer
-	require.NoError(t, parquet.Write(&b, []row{{18446744073709551615, 4000000000, &country, -5}, {7, 0, nil, 0}}))
 	w := newWorld(t)
-	w.write("u.parquet", b.String())
+	w.write("u.parquet", parquetOf(t, []row{{18446744073709551615, 4000000000, &country, -5}, {7, 0, nil, 0}}))
 	r := w.run("set-attr", "u.parquet")
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, map[string]string{"city": "4000000000", "country": "200", "sex": "-5"}, w.fake.Attrs("18446744073709551615"))
@@ -84,20 +98,15 @@ func (plainType) LogicalType() *format.LogicalType { return nil }
 // TestParquetPlainNumbers: pyarrow, Spark and Polars write whole numbers so.
 func TestParquetPlainNumbers(t *testing.T) {
 	t.Parallel()
-	schema := parquet.NewSchema("users", parquet.Group{
+	columns := parquet.Group{
 		"To_Account": parquet.Leaf(plainType{parquet.Int64Type}), "city": parquet.Optional(parquet.Leaf(plainType{parquet.Int64Type})),
 		"country": parquet.Leaf(plainType{parquet.Int32Type}),
-	})
-	var b bytes.Buffer
-	p := parquet.NewWriter(&b, schema)
-	_, err := p.WriteRows([]parquet.Row{
+	}
+	w := newWorld(t)
+	w.write("u.parquet", parquetRows(t, columns, []parquet.Row{
 		{parquet.Int64Value(4915112345678).Level(0, 0, 0), parquet.Int64Value(-7).Level(0, 1, 1), parquet.Int32Value(12).Level(0, 0, 2)},
 		{parquet.Int64Value(2).Level(0, 0, 0), parquet.NullValue().Level(0, 0, 1), parquet.Int32Value(0).Level(0, 0, 2)},
-	})
-	require.NoError(t, err)
-	require.NoError(t, p.Close())
-	w := newWorld(t)
-	w.write("u.parquet", b.String())
+	}))
 	r := w.run("set-attr", "u.parquet")
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, map[string]string{"city": "-7", "country": "12"}, w.fake.Attrs("4915112345678"))
@@ -115,10 +124,8 @@ func TestParquetWithLZ4(t *testing.T) {
 	for i := range rows {
 		rows[i] = row{fmt.Sprintf("u%d", i), int64(i*7919%1000 + 1000)}
 	}
-	var b bytes.Buffer
-	require.NoError(t, parquet.Write(&b, rows))
 	w := newWorld(t)
-	w.write("u.parquet", b.String())
+	w.write("u.parquet", parquetOf(t, rows))
 	r := w.run("set-attr", "u.parquet")
 	assert.Equal(t, 3, r.code)
 	assert.Contains(t, r.err, "u.parquet: it is compressed with LZ4, which is not read: write it with zstd or snappy")
@@ -128,18 +135,11 @@ func TestParquetWithLZ4(t *testing.T) {
 // TestParquetColumnWithoutValues: pandas has no type for a column whose cells are all empty, as in a file of one day's changes.
 func TestParquetColumnWithoutValues(t *testing.T) {
 	t.Parallel()
-	schema := parquet.NewSchema("users", parquet.Group{
-		"To_Account": parquet.String(), "city": parquet.Optional(parquet.Leaf(parquet.NullType)), "country": parquet.String(),
-	})
-	var b bytes.Buffer
-	p := parquet.NewWriter(&b, schema)
-	_, err := p.WriteRows([]parquet.Row{
-		{parquet.ByteArrayValue([]byte("a")).Level(0, 0, 0), parquet.NullValue().Level(0, 0, 1), parquet.ByteArrayValue([]byte("IT")).Level(0, 0, 2)},
-	})
-	require.NoError(t, err)
-	require.NoError(t, p.Close())
+	columns := parquet.Group{"To_Account": parquet.String(), "city": parquet.Optional(parquet.Leaf(parquet.NullType)), "country": parquet.String()}
 	w := newWorld(t)
-	w.write("u.parquet", b.String())
+	w.write("u.parquet", parquetRows(t, columns, []parquet.Row{
+		{parquet.ByteArrayValue([]byte("a")).Level(0, 0, 0), parquet.NullValue().Level(0, 0, 1), parquet.ByteArrayValue([]byte("IT")).Level(0, 0, 2)},
+	}))
 	w.write("before.csv", "To_Account,city\na,Rome\n")
 	require.Equal(t, 0, w.run("set-attr", "before.csv").code)
 	r := w.run("set-attr", "u.parquet")
@@ -163,10 +163,8 @@ func TestParquetBools(t *testing.T) {
 		rows[i] = row{fmt.Sprintf("u%d", i), i < 18, new(i < 18)}
 	}
 	rows[3].Sex = nil
-	var b bytes.Buffer
-	require.NoError(t, parquet.Write(&b, rows, parquet.DataPageVersion(1)))
 	w := newWorld(t)
-	w.write("u.parquet", b.String())
+	w.write("u.parquet", parquetOf(t, rows, parquet.DataPageVersion(1)))
 	r := w.run("set-attr", "u.parquet")
 	require.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, map[string]string{"city": "true", "sex": "true"}, w.fake.Attrs("u17"))
@@ -190,10 +188,8 @@ func TestParquetFloats(t *testing.T) {
 		City    float64 `parquet:"city"`
 		Country float32 `parquet:"country"`
 	}
-	var b bytes.Buffer
-	require.NoError(t, parquet.Write(&b, []row{{4915112345678, 1234567.25, 1234567}, {123456789012345680, 1, 1}}))
 	w := newWorld(t)
-	w.write("u.parquet", b.String())
+	w.write("u.parquet", parquetOf(t, []row{{4915112345678, 1234567.25, 1234567}, {123456789012345680, 1, 1}}))
 	r := w.run("set-attr", "u.parquet")
 	assert.Equal(t, 1, r.code, r.err)
 	assert.Equal(t, map[string]string{"city": "1234567.25", "country": "1234567"}, w.fake.Attrs("4915112345678"))
@@ -208,10 +204,8 @@ func TestParquetColumnsThatAreNoTexts(t *testing.T) {
 		Day     int32    `parquet:"day,date"`
 		City    string   `parquet:"city"`
 	}
-	var b bytes.Buffer
-	require.NoError(t, parquet.Write(&b, []row{{"a", []string{"x", "y"}, 1, "Rome"}}))
 	w := newWorld(t)
-	w.write("u.parquet", b.String())
+	w.write("u.parquet", parquetOf(t, []row{{"a", []string{"x", "y"}, 1, "Rome"}}))
 	assert.Contains(t, w.run("set-attr", "u.parquet").err, `the column "tags" has lists or objects in it`)
 	assert.Contains(t, w.run("set-attr", "--ignore", "tags", "u.parquet").err, `the column "day" is a DATE`)
 	require.Equal(t, 0, w.run("set-attr", "--only", "city", "u.parquet").code)

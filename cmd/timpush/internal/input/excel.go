@@ -101,7 +101,6 @@ func correctFormats(file *excelize.File) map[string]unread {
 	if defined := file.Styles.NumFmts; defined != nil {
 		for _, f := range defined.NumFmt {
 			delete(formats, f.NumFmtID)
-			delete(codes, f.NumFmtID)
 			if general.MatchString(f.FormatCode) {
 				formats[f.NumFmtID] = &asStored
 			} else {

@@ -37,7 +37,7 @@ var (
 
 	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures. A 1
 	// in front is for the usual calendar: English in Singapore is 4809 or 14809. The library does not know that of Indonesia, 3809.
-	anyPart = regexp.MustCompile(`^(?:(?:(?:10|1010)?(?:[48C](?:04|0A)|[48]0C|41[0126])|(?:10)?1?(?:0?[48C]|1[48C]|2[048C]|3[0C]|4[048C])09|1010000|1000409|F[48]00|x-sys(?:date|time)|en-(?:US|GB))|)$`)
+	anyPart = regexp.MustCompile(`^(?:(?:10|1010)?(?:[48C](?:04|0A)|[48]0C|41[0126])|(?:10)?1?(?:0?[48C]|1[48C]|2[048C]|3[0C]|4[048C])09|1010000|1000409|F[48]00|x-sys(?:date|time)|en-(?:US|GB))$`)
 	noSlash = regexp.MustCompile(`^(?:10)?1?(?:[0-5]?[048C](?:04|06|07|0A|0C|10|11|12|13|14|16|1D|1F|21)|(?:10|34)09)$`)
 	figures = regexp.MustCompile(`^(?:10)?1?[0-5]?[048C](?:02|03|05|08|0B|0D|0E|15|18|19|1A|1B|22|24|25|26|27|2A|2D|3E|56)$`)
 	name    = regexp.MustCompile(`(?i)mmm|ddd|aaa|AM/PM`)
@@ -67,9 +67,10 @@ func isDate(section string) bool {
 	if parts == nil {
 		return eras.MatchString(section)
 	}
-	if anyPart.MatchString(parts[1]) {
+	language := parts[1]
+	if language == "" || anyPart.MatchString(language) {
 		return true
 	}
 	slash := strings.Contains(strings.ReplaceAll(section, "AM/PM", ""), "/")
-	return !slash && (noSlash.MatchString(parts[1]) || figures.MatchString(parts[1]) && !name.MatchString(section))
+	return !slash && (noSlash.MatchString(language) || figures.MatchString(language) && !name.MatchString(section))
 }

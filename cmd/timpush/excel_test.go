@@ -516,6 +516,11 @@ func TestFormatsOfSigns(t *testing.T) {
 		"unit behind a digit":                {`#,##0₫`, []any{45292}, "", []string{"45,292₫"}},
 		"marks":                              {`"✓";"✗";"-"`, []any{1, 0}, "B3", nil}, // shown as ✓
 		"percentages":                        {`+0.0%;-0.0%;0.0%`, []any{0.075, -0.5}, "", []string{"+7.5%", "-50.0%"}},
+		"half that is rounded up":            {`#,##0.00`, []any{9.085, 9.075}, "B3", nil}, // shown as 9.07 for 9.08
+		"half of a debt":                     {`0.00;[Red]-0.00`, []any{9.075, -1.005}, "B2", nil},
+		"half of a percentage":               {`0%`, []any{0.145, 0.285}, "B2", nil}, // shown as 14% for 15%
+		"half of a thousand":                 {`0.00,"K"`, []any{1005.0, 2675.0}, "B2", nil},
+		"less than a half":                   {`0.00`, []any{9.0749999, 9.085}, "", []string{"9.07", "9.09"}},
 		"millions":                           {`0.0,,"M"`, []any{1234567.891}, "", []string{"1.2M"}},
 		"date in German":                     {`[$-407]d\.\ mmmm\ yyyy;@`, []any{45292}, "", []string{"1. Januar 2024"}},
 		"long date":                          {`[$-F800]dddd\,\ mmmm\ dd\,\ yyyy`, []any{45292}, "", []string{"Monday, January 01, 2024"}},

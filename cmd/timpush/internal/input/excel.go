@@ -32,7 +32,7 @@ type book struct {
 	name    string
 	file    *excelize.File
 	checked map[string]*sheetCheck // by the names of the sheets
-	unread  map[string]unread      // by the numbers of the styles
+	wrong   map[string]shownWrong  // by the numbers of the styles
 }
 
 func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
@@ -51,7 +51,7 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 		_ = file.Close() // removes the temporary files
 		return err
 	}
-	b.unread = correctFormats(file)
+	b.wrong = correctFormats(file)
 	b.name, b.file, b.checked = f.Name(), file, map[string]*sheetCheck{}
 	return nil
 }
@@ -85,11 +85,16 @@ func roomForTexts(archive *zip.Reader) error {
 // text depends on the reader's country, and which East Asian programs use without defining them, it shows as the bare number.
 // It returns which numbers even then do not come as the sheet shows them, by the numbers of their styles. Of the first style it is all, as
 // its format is left out.
-func correctFormats(file *excelize.File) map[string]unread {
+func correctFormats(file *excelize.File) map[string]shownWrong {
 	asStored, date, clock := -1, 14, 21
-	formats := map[int]*int{0: &asStored, 49: &asStored}                                    // General, and texts
-	codes := map[int]unread{12: allNumbers, 13: allNumbers, 47: allNumbers, 48: allNumbers} // # ?/?, # ??/??, mm:ss.0 and ##0.0E+0
-	styles := map[string]unread{}
+	formats := map[int]*int{0: &asStored, 49: &asStored} // General, and texts
+	wrong := map[int]shownWrong{}
+	for code, ids := range map[string][]int{"# ?/?": {12, 13}, "mm:ss.0": {47}, "##0.0E+0": {48}, "0.00": {2, 4, 39, 40, 43, 44}, "0%": {9}, "0.00%": {10}} {
+		for _, id := range ids {
+			wrong[id] = shownWrongBy(code)
+		}
+	}
+	styles := map[string]shownWrong{}
 	for id := 27; id <= 58; id++ {
 		switch {
 		case id <= 31, id == 36, id >= 50:
@@ -104,7 +109,7 @@ func correctFormats(file *excelize.File) map[string]unread {
 			if general.MatchString(f.FormatCode) {
 				formats[f.NumFmtID] = &asStored
 			} else {
-				codes[f.NumFmtID] = unreadOf(f.FormatCode)
+				wrong[f.NumFmtID] = shownWrongBy(f.FormatCode)
 			}
 		}
 	}
@@ -118,9 +123,9 @@ func correctFormats(file *excelize.File) map[string]unread {
 		} else if other, ok := formats[*style.NumFmtID]; ok {
 			style.NumFmtID = other
 		}
-		styles[strconv.Itoa(i)] = codes[*style.NumFmtID]
+		styles[strconv.Itoa(i)] = wrong[*style.NumFmtID]
 		if i == 0 && style.NumFmtID != &asStored {
-			styles["0"] = allNumbers
+			styles["0"] = always
 		}
 	}
 	return styles
@@ -132,7 +137,7 @@ func (b *book) check(archive *zip.Reader, sheet, part string) error {
 		return nil
 	}
 	c := newSheetCheck(b.file.CharsetReader)
-	c.unread = b.unread
+	c.wrong = b.wrong
 	calculation, err := b.file.GetCalcProps()
 	c.stale = err == nil && calculation.FullCalcOnLoad != nil && *calculation.FullCalcOnLoad
 	if err := c.check(archive, part); err != nil {

@@ -71,23 +71,23 @@ func openPart(archive *zip.Reader, name string) (io.ReadCloser, error) {
 // sheetCheck checks the cells of a sheet.
 type sheetCheck struct {
 	decode   func(charset string, r io.Reader) (io.Reader, error)
-	texts    int               // that are shared
-	unread   map[string]unread // by the numbers of the styles
-	stale    bool              // no formula has been calculated since the workbook was written, whatever it has as its result
-	row, col int               // of the cell
-	cell     string            // its name, or "" outside of cells
-	rowHides bool              // the row is hidden
-	shared   bool              // it is one of the shared texts
-	formula  bool              // it has one
-	value    bool              // it has a value
-	content  []byte            // of its element
-	number   bool              // its value is a number
-	format   unread            // what its style says of numbers
-	other    bool              // it does not come as the sheet shows it
-	missing  map[int]string    // first cell of each column whose formula has no result
-	long     map[int]string    // first cell of each column with a number of more digits than a spreadsheet keeps
-	unshown  map[int]string    // first cell of each column with a number or a date that does not come as the sheet shows it
-	hidden   map[int]string    // first cell of each column in a hidden row
+	texts    int                   // that are shared
+	wrong    map[string]shownWrong // by the numbers of the styles
+	stale    bool                  // no formula has been calculated since the workbook was written, whatever it has as its result
+	row, col int                   // of the cell
+	cell     string                // its name, or "" outside of cells
+	rowHides bool                  // the row is hidden
+	shared   bool                  // it is one of the shared texts
+	formula  bool                  // it has one
+	value    bool                  // it has a value
+	content  []byte                // of its element
+	number   bool                  // its value is a number
+	style    string                // the number of its style
+	other    bool                  // it does not come as the sheet shows it
+	missing  map[int]string        // first cell of each column whose formula has no result
+	long     map[int]string        // first cell of each column with a number of more digits than a spreadsheet keeps
+	unshown  map[int]string        // first cell of each column with a number or a date that does not come as the sheet shows it
+	hidden   map[int]string        // first cell of each column in a hidden row
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
@@ -172,7 +172,8 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 	case "c":
 		last := c.col
 		kind := attr(t, "t")
-		c.cell, c.shared, c.number, c.formula, c.value = attr(t, "r"), kind == "s", kind == "" || kind == "n", false, false
+		c.cell, c.style, c.shared, c.number = attr(t, "r"), cmp.Or(attr(t, "s"), "0"), kind == "s", kind == "" || kind == "n"
+		c.other, c.formula, c.value = kind == "d", false, false
 		if c.col++; c.cell != "" {
 			c.col, _, err = excelize.CellNameToCoordinates(c.cell)
 		}
@@ -182,8 +183,6 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 		if c.cell == "" {
 			c.cell, _ = excelize.CoordinatesToCellName(c.col, c.row)
 		}
-		c.format = c.unread[cmp.Or(attr(t, "s"), "0")]
-		c.other = kind == "d" || c.number && c.format == allNumbers
 	case "f":
 		c.formula = true
 	case "v", "is":
@@ -199,9 +198,8 @@ func (c *sheetCheck) end(element string) error {
 		if i, err := strconv.Atoi(text); c.shared && text != "" && (err != nil || i < 0 || i >= c.texts) {
 			return fmt.Errorf("the cell %s has the text %s of %d", c.cell, strconv.Quote(text), c.texts)
 		}
-		c.other = c.other || c.number && c.format == zeros && isZero(text)
-		if c.number && c.long[c.col] == "" && isLong(text) {
-			c.long[c.col] = c.cell
+		if c.number {
+			c.checkNumber(text)
 		}
 	case "c":
 		if c.formula && (!c.value || c.stale) && c.missing[c.col] == "" {
@@ -218,15 +216,14 @@ func (c *sheetCheck) end(element string) error {
 	return nil
 }
 
-// isLong reports whether a number has more than 15 digits before the point.
-func isLong(number string) bool {
-	n, err := strconv.ParseFloat(number, 64)
-	return err == nil && math.Abs(n) >= 1e15
-}
-
-func isZero(number string) bool {
-	n, err := strconv.ParseFloat(number, 64)
-	return err == nil && n == 0
+// checkNumber checks the value of a cell that is a number.
+func (c *sheetCheck) checkNumber(value string) {
+	n, _ := strconv.ParseFloat(value, 64) // 0 if it is none
+	if math.Abs(n) >= 1e15 && c.long[c.col] == "" {
+		c.long[c.col] = c.cell
+	}
+	wrong := c.wrong[c.style]
+	c.other = wrong != nil && wrong(n)
 }
 
 func attr(t xml.StartElement, name string) string {

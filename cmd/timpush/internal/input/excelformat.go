@@ -1,18 +1,17 @@
 package input
 
 import (
+	"math"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// unread is which numbers with a format the library does not show as the sheet does.
-type unread int
+// shownWrong reports whether the library shows a number with a format otherwise than the sheet does.
+type shownWrong func(n float64) bool
 
-const (
-	noNumbers  unread = iota
-	zeros             // there is a text for these, as in "yes";"yes";"no"
-	allNumbers        // the format is not one of those that are known to be shown right
-)
+func always(float64) bool { return true }
 
 // The formats that are known to be shown right, by a comparison with what LibreOffice shows. There are many others: 1234.5 with # ##0.00 comes
 // as 12 34.50, a 0 in quotation marks is taken for a digit, and dates come as the bare number in some languages, and with months in the wrong
@@ -21,7 +20,7 @@ const (
 	literal = `"[^"0#?@_*;\\[\]]*"|\\[^0-9#?]|_.|\*.|\[(?i:black|blue|cyan|green|magenta|red|white|yellow)\]`
 	around  = `(?:` + literal + `|[^\pL\d"\\#?@%_*;,./'[\]]|\[\$[^-\]][^\]]*\]|\[\$-(?:10)?1?[0-9A-F]{3,4}\])*`
 	spaced  = `[0#](?:(?:` + literal + `|[- ()])*[0#])*,*` // without a fraction
-	digits  = `(?:[0#,]*[0#],*|[0#,]*\.[0#]+,*|0\.0+E\+00)` + around + `%?`
+	digits  = `(?:[0#,]*[0#](,*)|[0#,]*\.([0#]+)(,*)|0\.0+E\+00)` + around + `(%?)`
 )
 
 var (
@@ -43,22 +42,50 @@ var (
 	name    = regexp.MustCompile(`(?i)mmm|ddd|aaa|AM/PM`)
 )
 
-// unreadOf returns which numbers with a format the library does not show as the sheet does.
-func unreadOf(code string) unread {
+// shownWrongBy returns which numbers with a format the library does not show as the sheet does.
+func shownWrongBy(code string) shownWrong {
 	sections := strings.Split(code, ";")
 	if last := len(sections) - 1; last > 0 && strings.Contains(sections[last], "@") {
 		sections = sections[:last] // for texts
 	}
+	var roundings []rounding
 	for _, section := range sections[:min(len(sections), 2)] {
-		if misread.MatchString(section) || !numbers.MatchString(section) && !isDate(section) {
-			return allNumbers
+		number := numbers.FindStringSubmatch(section)
+		if misread.MatchString(section) || number == nil && !isDate(section) {
+			return always
+		}
+		if number != nil {
+			whole, places, thousands, percent := number[1], number[2], number[3], number[4]
+			roundings = append(roundings, rounding{len(places), len(whole + thousands), percent != ""})
 		}
 	}
 	// The library shows a zero by the first section.
-	if len(sections) > 2 && !(strings.ContainsAny(sections[0], "0#") && asZero.MatchString(sections[2])) {
-		return zeros
+	zeros := len(sections) > 2 && !(strings.ContainsAny(sections[0], "0#") && asZero.MatchString(sections[2]))
+	return func(n float64) bool {
+		return zeros && n == 0 || slices.ContainsFunc(roundings, func(r rounding) bool { return r.showsWrong(n) })
 	}
-	return noNumbers
+}
+
+// rounding is how a format rounds a number.
+type rounding struct {
+	places    int
+	thousands int // commas behind the digits, each of which divides by a thousand
+	percent   bool
+}
+
+// showsWrong reports whether the library rounds a number down that the sheet rounds up. 9.075 with two places is shown as 9.08; the library
+// multiplies by 100, which gives 907.4999999999999, and shows 9.07.
+func (r rounding) showsWrong(n float64) bool {
+	n, _ = strconv.ParseFloat(strconv.FormatFloat(n, 'g', 15, 64), 64) // as a spreadsheet keeps no more digits
+	if r.thousands > 0 {
+		n /= math.Pow(1000, float64(r.thousands))
+	}
+	if r.percent {
+		n *= 100
+	}
+	n *= math.Pow10(r.places)
+	const more = 1 + 5e-16 // by what these steps can lose, and by less than a spreadsheet keeps
+	return math.Round(n) != math.Round(n*more)
 }
 
 // isDate reports whether a section of a format is that of a date, or of a time of day, that is known to be shown right.

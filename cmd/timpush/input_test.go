@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -194,6 +195,33 @@ func TestParquetFloats(t *testing.T) {
 	assert.Equal(t, 1, r.code, r.err)
 	assert.Equal(t, map[string]string{"city": "1234567.25", "country": "1234567"}, w.fake.Attrs("4915112345678"))
 	assert.Contains(t, r.err, "u.parquet:2: column To_Account: the account is a number that a spreadsheet or another program has shortened")
+}
+
+// TestParquetDecimals: Snowflake writes whole numbers as DECIMAL(38,0), and DuckDB and Spark prices in as few bytes as they need.
+func TestParquetDecimals(t *testing.T) {
+	t.Parallel()
+	columns := parquet.Group{
+		"To_Account": parquet.Decimal(0, 38, parquet.FixedLenByteArrayType(16)), "city": parquet.Optional(parquet.Decimal(2, 9, parquet.Int32Type)),
+		"country": parquet.Decimal(3, 18, parquet.Int64Type), "sex": parquet.Decimal(4, 20, parquet.ByteArrayType),
+	}
+	row := func(account [16]byte, city parquet.Value, country int64, sex ...byte) parquet.Row {
+		return parquet.Row{parquet.FixedLenByteArrayValue(account[:]).Level(0, 0, 0), city, parquet.Int64Value(country).Level(0, 0, 2), parquet.ByteArrayValue(sex).Level(0, 0, 3)}
+	}
+	w := newWorld(t)
+	w.write("u.parquet", parquetRows(t, columns, []parquet.Row{
+		row([16]byte{8: 0x11, 15: 0x22}, parquet.Int32Value(1250).Level(0, 1, 1), -5, 0x80),
+		row([16]byte{15: 7}, parquet.NullValue().Level(0, 0, 1), math.MaxInt64, 0x01, 0x00, 0x00),
+	}))
+	r := w.run("set-attr", "u.parquet")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "12.50", "country": "-0.005", "sex": "-0.0128"}, w.fake.Attrs("1224979098644774946"))
+	assert.Equal(t, map[string]string{"country": "9223372036854775.807", "sex": "6.5536"}, w.fake.Attrs("7"))
+
+	columns = parquet.Group{"To_Account": parquet.String(), "city": parquet.Decimal(2, 100, parquet.ByteArrayType)}
+	w.write("u.parquet", parquetRows(t, columns, []parquet.Row{{parquet.ByteArrayValue([]byte("a")).Level(0, 0, 0), parquet.ByteArrayValue(make([]byte, 33)).Level(0, 0, 1)}}))
+	r = w.run("set-attr", "u.parquet")
+	assert.Equal(t, 3, r.code)
+	assert.Contains(t, r.err, "damaged Parquet: row 1: a decimal number of 33 bytes")
 }
 
 func TestParquetColumnsThatAreNoTexts(t *testing.T) {

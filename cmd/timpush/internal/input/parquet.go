@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 	"math/bits"
 	"os"
 	"slices"
@@ -24,6 +25,7 @@ const (
 	maxFooter   = 16 << 20
 	maxChunk    = 1 << 30 // of one column in one row group, uncompressed
 	maxExpanded = 1 << 13 // rows for each byte of the file
+	maxPlaces   = 76      // of a decimal number, and what its 256 bits can hold
 	valueBatch  = 256     // values of a column that are read at a time
 	footerTail  = 8       // length of the footer and the magic bytes
 )
@@ -147,6 +149,9 @@ func (p *parquetReader) unreadable(c *parquet.Column) string {
 			return ""
 		}
 	}
+	if d := decimal(c.Type()); d != nil && d.Scale >= 0 && d.Scale <= maxPlaces {
+		return ""
+	}
 	return "is a " + t
 }
 
@@ -219,7 +224,8 @@ func (p *parquetReader) nextGroup() error {
 			p.columns = append(p.columns, nil)
 			continue
 		}
-		p.columns = append(p.columns, &columnReader{pages: chunks[leaf].Pages(), unsigned: unsigned(chunks[leaf].Type())})
+		t := chunks[leaf].Type()
+		p.columns = append(p.columns, &columnReader{pages: chunks[leaf].Pages(), unsigned: unsigned(t), decimal: decimal(t)})
 	}
 	return nil
 }
@@ -232,11 +238,42 @@ type columnReader struct {
 	buf      [valueBatch]parquet.Value
 	ready    []parquet.Value
 	unsigned bool // its whole numbers are not negative, though the library takes them for such
+	decimal  *format.DecimalType
 }
 
 // unsigned reports whether a type is INT(BITS,SIGNED) without a sign.
 func unsigned(t parquet.Type) bool {
 	return strings.HasSuffix(t.String(), ",false)") && strings.HasPrefix(t.String(), "INT(")
+}
+
+// decimal returns what a type says of the places of decimal numbers, or nil. Some databases write all their whole numbers as DECIMAL(38,0).
+func decimal(t parquet.Type) *format.DecimalType {
+	if logical := t.LogicalType(); logical != nil {
+		d, _ := logical.Value.(*format.DecimalType)
+		return d
+	}
+	return nil
+}
+
+// places returns a decimal number with its places, as databases show it: 1250 with two places is 12.50.
+func places(v parquet.Value, scale int) (string, error) {
+	n := new(big.Int)
+	switch v.Kind() {
+	case parquet.Int32:
+		n.SetInt64(int64(v.Int32()))
+	case parquet.Int64:
+		n.SetInt64(v.Int64())
+	default: // in two's complement, the highest byte first
+		b := v.ByteArray()
+		if len(b) > 32 {
+			return "", fmt.Errorf("a decimal number of %d bytes", len(b))
+		}
+		if n.SetBytes(b); len(b) > 0 && b[0] >= 0x80 {
+			n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+		}
+	}
+	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)
+	return new(big.Rat).SetFrac(n, unit).FloatString(scale), nil
 }
 
 // next returns a value as a text; "" if there is none.
@@ -251,6 +288,8 @@ func (c *columnReader) next() (string, error) {
 	switch {
 	case v.IsNull():
 		return "", nil
+	case c.decimal != nil:
+		return places(v, int(c.decimal.Scale))
 	case v.Kind() == parquet.ByteArray:
 		if len(v.ByteArray()) > maxRecord {
 			return "", fmt.Errorf("a value of more than %d KiB", maxRecord>>10)

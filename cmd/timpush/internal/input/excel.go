@@ -33,6 +33,7 @@ type book struct {
 	file    *excelize.File
 	checked map[string]*sheetCheck // by the names of the sheets
 	unread  map[string]unread      // by the numbers of the styles
+	worded  map[string]bool        // likewise, see correctFormats
 }
 
 func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
@@ -51,7 +52,7 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 		_ = file.Close() // removes the temporary files
 		return err
 	}
-	b.unread = correctFormats(file)
+	b.unread, b.worded = correctFormats(file)
 	b.name, b.file, b.checked = f.Name(), file, map[string]*sheetCheck{}
 	return nil
 }
@@ -84,12 +85,13 @@ func roomForTexts(archive *zip.Reader) error {
 // shows ten digits, unless they are in the first of the styles; LibreOffice gives that format a number of its own. Formats whose
 // text depends on the reader's country, and which East Asian programs use without defining them, it shows as the bare number.
 // It returns which numbers even then do not come as the sheet shows them, by the numbers of their styles. Of the first style it is all, as
-// its format is left out.
-func correctFormats(file *excelize.File) map[string]unread {
+// its format is left out. It returns as well which styles add to texts, as "No. "@ does: the library shows what they add in empty cells, too.
+func correctFormats(file *excelize.File) (numbers map[string]unread, words map[string]bool) {
 	asStored, date, clock := -1, 14, 21
 	formats := map[int]*int{0: &asStored, 49: &asStored}                                    // General, and texts
 	codes := map[int]unread{12: allNumbers, 13: allNumbers, 47: allNumbers, 48: allNumbers} // # ?/?, # ??/??, mm:ss.0 and ##0.0E+0
-	styles := map[string]unread{}
+	worded := map[int]bool{}
+	numbers, words = map[string]unread{}, map[string]bool{}
 	for id := 27; id <= 58; id++ {
 		switch {
 		case id <= 31, id == 36, id >= 50:
@@ -104,12 +106,12 @@ func correctFormats(file *excelize.File) map[string]unread {
 			if general.MatchString(f.FormatCode) {
 				formats[f.NumFmtID] = &asStored
 			} else {
-				codes[f.NumFmtID] = unreadOf(f.FormatCode)
+				codes[f.NumFmtID], worded[f.NumFmtID] = unreadOf(f.FormatCode), addsToTexts(f.FormatCode)
 			}
 		}
 	}
 	if file.Styles.CellXfs == nil {
-		return nil
+		return nil, nil
 	}
 	for i := range file.Styles.CellXfs.Xf {
 		style := &file.Styles.CellXfs.Xf[i]
@@ -118,12 +120,13 @@ func correctFormats(file *excelize.File) map[string]unread {
 		} else if other, ok := formats[*style.NumFmtID]; ok {
 			style.NumFmtID = other
 		}
-		styles[strconv.Itoa(i)] = codes[*style.NumFmtID]
+		number := strconv.Itoa(i)
+		numbers[number], words[number] = codes[*style.NumFmtID], worded[*style.NumFmtID]
 		if i == 0 && style.NumFmtID != &asStored {
-			styles["0"] = allNumbers
+			numbers["0"] = allNumbers
 		}
 	}
-	return styles
+	return numbers, words
 }
 
 // check checks a sheet, once.
@@ -132,7 +135,7 @@ func (b *book) check(archive *zip.Reader, sheet, part string) error {
 		return nil
 	}
 	c := newSheetCheck(b.file.CharsetReader)
-	c.unread = b.unread
+	c.unread, c.worded = b.unread, b.worded
 	calculation, err := b.file.GetCalcProps()
 	c.stale = err == nil && calculation.FullCalcOnLoad != nil && *calculation.FullCalcOnLoad
 	if err := c.check(archive, part); err != nil {
@@ -156,6 +159,8 @@ type excelReader struct {
 	cols *layout
 	row  int64 // of the sheet, from 1
 	last int64 // that the sheet states, or 0
+
+	escaped map[int]bool // as in sheetCheck
 }
 
 // workbookOptions show a date whose order depends on the reader's country in the order that all can read.
@@ -194,6 +199,7 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	if err = b.check(archive, e.name, part); err != nil {
 		return err
 	}
+	e.escaped = b.checked[e.name].escaped
 	if e.rows, err = b.file.Rows(e.name); err != nil {
 		return fmt.Errorf("the sheet %q cannot be read: %w", e.name, err)
 	}
@@ -258,6 +264,11 @@ func (e *excelReader) nextRow() ([]string, error) {
 		fields, err := e.rows.Columns()
 		if err != nil {
 			return nil, fmt.Errorf("damaged workbook: row %d: %w", e.row, err)
+		}
+		for i := range fields { // the library undoes the escapes of the other texts
+			if e.escaped[i+1] {
+				fields[i] = unescaped(fields[i])
+			}
 		}
 		if slices.ContainsFunc(fields, func(f string) bool { return text.Trim(f) != "" }) {
 			return fields, nil

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -73,6 +74,7 @@ type sheetCheck struct {
 	decode   func(charset string, r io.Reader) (io.Reader, error)
 	texts    int               // that are shared
 	unread   map[string]unread // by the numbers of the styles
+	worded   map[string]bool   // likewise: which add to texts
 	stale    bool              // no formula has been calculated since the workbook was written, whatever it has as its result
 	row, col int               // of the cell
 	cell     string            // its name, or "" outside of cells
@@ -82,16 +84,20 @@ type sheetCheck struct {
 	value    bool              // it has a value
 	content  []byte            // of its element
 	number   bool              // its value is a number
+	plain    bool              // its value is a text in the cell itself, as formulas have it and SheetJS writes it
 	format   unread            // what its style says of numbers
+	words    bool              // its style adds to texts, and it is none of the shared ones or those in the cell
 	other    bool              // it does not come as the sheet shows it
 	missing  map[int]string    // first cell of each column whose formula has no result
 	long     map[int]string    // first cell of each column with a number of more digits than a spreadsheet keeps
+	added    map[int]string    // first cell of each column to which its style may add what the sheet does not show
+	escaped  map[int]bool      // columns with escapes in such texts
 	unshown  map[int]string    // first cell of each column with a number or a date that does not come as the sheet shows it
 	hidden   map[int]string    // first cell of each column in a hidden row
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
-	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}, hidden: map[int]string{}}
+	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}, hidden: map[int]string{}, added: map[int]string{}, escaped: map[int]bool{}}
 }
 
 // check reads a sheet and the texts that it may share to their end.
@@ -172,7 +178,7 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 	case "c":
 		last := c.col
 		kind := attr(t, "t")
-		c.cell, c.shared, c.number, c.formula, c.value = attr(t, "r"), kind == "s", kind == "" || kind == "n", false, false
+		c.cell, c.shared, c.number, c.plain, c.formula, c.value = attr(t, "r"), kind == "s", kind == "" || kind == "n", kind == "str", false, false
 		if c.col++; c.cell != "" {
 			c.col, _, err = excelize.CellNameToCoordinates(c.cell)
 		}
@@ -182,7 +188,8 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 		if c.cell == "" {
 			c.cell, _ = excelize.CoordinatesToCellName(c.col, c.row)
 		}
-		c.format = c.unread[cmp.Or(attr(t, "s"), "0")]
+		style := cmp.Or(attr(t, "s"), "0")
+		c.format, c.words = c.unread[style], c.worded[style] && kind != "s" && kind != "inlineStr"
 		c.other = kind == "d" || c.number && c.format == allNumbers
 	case "f":
 		c.formula = true
@@ -200,6 +207,9 @@ func (c *sheetCheck) end(element string) error {
 			return fmt.Errorf("the cell %s has the text %s of %d", c.cell, strconv.Quote(text), c.texts)
 		}
 		c.other = c.other || c.number && c.format == zeros && isZero(text)
+		if c.plain && strings.Contains(text, "_x") && escape.MatchString(text) {
+			c.escaped[c.col] = true
+		}
 		if c.number && c.long[c.col] == "" && isLong(text) {
 			c.long[c.col] = c.cell
 		}
@@ -209,6 +219,9 @@ func (c *sheetCheck) end(element string) error {
 		}
 		if c.other && c.value && c.unshown[c.col] == "" {
 			c.unshown[c.col] = c.cell
+		}
+		if c.words && !(c.number && c.value) && c.added[c.col] == "" {
+			c.added[c.col] = c.cell
 		}
 		if c.rowHides && c.value && c.hidden[c.col] == "" {
 			c.hidden[c.col] = c.cell
@@ -222,6 +235,17 @@ func (c *sheetCheck) end(element string) error {
 func isLong(number string) bool {
 	n, err := strconv.ParseFloat(number, 64)
 	return err == nil && math.Abs(n) >= 1e15
+}
+
+// escape is how workbooks have characters that XML does not, such as the carriage return of a text with line ends of Windows.
+var escape = regexp.MustCompile(`_x[0-9A-Fa-f]{4}_`)
+
+// unescaped returns a text with its escapes undone.
+func unescaped(text string) string {
+	return escape.ReplaceAllStringFunc(text, func(e string) string {
+		code, _ := strconv.ParseUint(e[len("_x"):len(e)-1], 16, 16) // it has four hexadecimal digits
+		return string(rune(code))
+	})
 }
 
 func isZero(number string) bool {

@@ -35,6 +35,8 @@ var (
 	// #,###₫, and 0%▲ for 0.05 with 0%▲.
 	misread = regexp.MustCompile(`(?i)^(?:[^"\\]|\\.|"[^"]*")*(?:"[^"]*(?:general|am?/p|上午/下午|e\+)|[#%],*[^-+$():\s"\\_*[0#,.%])`)
 
+	textAlone = regexp.MustCompile(`^(?:@|\\? |" *"|_.|\*.|\[[^\]]*\])*$`)
+
 	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures. A 1
 	// in front is for the usual calendar: English in Singapore is 4809 or 14809. The library does not know that of Indonesia, 3809.
 	anyPart = regexp.MustCompile(`^(?:(?:10|1010)?(?:[48C](?:04|0A)|[48]0C|41[0126])|(?:10)?1?(?:0?[48C]|1[48C]|2[048C]|3[0C]|4[048C])09|1010000|1000409|F[48]00|x-sys(?:date|time)|en-(?:US|GB))$`)
@@ -59,6 +61,13 @@ func unreadOf(code string) unread {
 		return zeros
 	}
 	return noNumbers
+}
+
+// addsToTexts reports whether a format shows more of a text than the text, beside space.
+func addsToTexts(code string) bool {
+	sections := strings.Split(code, ";")
+	last := sections[len(sections)-1]
+	return strings.Contains(last, "@") && !textAlone.MatchString(last)
 }
 
 // isDate reports whether a section of a format is that of a date, or of a time of day, that is known to be shown right.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 
@@ -178,6 +179,9 @@ func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 		f.kind.Encoding, _ = htmlindex.Name(given) // of those that the flag takes, each has a name
 	}
 	plain = bufio.NewReaderSize(decoded, 64<<10)
+	if head, _ := plain.Peek(4096); IsPage(string(head)) { // an error comes again
+		return ErrPage
+	}
 	if f.kind.Format == NDJSON {
 		f.reader = newNDJSON(plain, &in.options, &in.absent)
 		return checkArray(plain)
@@ -322,6 +326,18 @@ func (in *Input) format(name string, plain *bufio.Reader) (Format, error) {
 		return NDJSON, nil
 	}
 	return CSV, nil
+}
+
+// ErrPage is why a text that is a page or a document is not read: its lines would be taken for accounts.
+var ErrPage = errors.New("it is a page or a document (HTML, XML, RTF or PDF), as servers send one in place of a file that they cannot give, and has neither rows nor accounts")
+
+var page = regexp.MustCompile(`^(?:<[!?]|</?[A-Za-z][\w:.-]*[\s/>]|\{\\rtf|%PDF-)`)
+
+// IsPage reports whether a text is a page or a document, by its beginning.
+func IsPage(beginning string) bool {
+	beginning = text.Trim(beginning)
+	first, _, _ := strings.Cut(beginning, "\n")
+	return page.MatchString(beginning) && !NoAccount(text.Trim(first)) // <NULL>
 }
 
 // checkArray refuses an array of objects, which would otherwise be a bad row on each of its lines.

@@ -492,6 +492,21 @@ func TestEncoding(t *testing.T) {
 	assert.Equal(t, "北京", w.fake.Attrs("c")["city"])
 	assert.Contains(t, r.err, "cn.csv:3: column 城市: it is not in the encoding of --encoding")
 	assert.Empty(t, w.fake.Attrs("d"))
+
+	w.write("utf8.csv", "To_Account,city\ne,Köln\nf,Zürich\n") // of a program that was changed, while the job has the flag as before
+	for _, encoding := range []string{"windows-1252", "windows-1251"} {
+		r = w.run("set-attr", "--encoding", encoding, "utf8.csv")
+		assert.Equal(t, 2, r.code)
+		assert.Contains(t, r.err, "utf8.csv: it is in UTF-8, and not in the encoding of --encoding: leave that out")
+	}
+	assert.Empty(t, w.fake.Attrs("e"))
+	require.Equal(t, 0, w.run("set-attr", "--encoding", "utf-8", "utf8.csv").code)
+	assert.Equal(t, "Köln", w.fake.Attrs("e")["city"])
+	w.write("utf8.csv", "To_Account,city\ne,北京上海广州\nf,深圳天津\n")
+	assert.Equal(t, 2, w.run("set-attr", "--encoding", "gbk", "utf8.csv").code)
+	w.write("women.csv", "To_Account,city\n"+strings.Repeat("g,\xc5\xae\n", 20)) // each is a character of UTF-8, too
+	require.Equal(t, 0, w.run("set-attr", "--encoding", "gbk", "women.csv").code)
+	assert.Equal(t, "女", w.fake.Attrs("g")["city"])
 	assert.Contains(t, w.run("set-attr", "--encoding", "klingon", "cn.csv").err, "--encoding klingon: it is not known")
 	w.write("u.ndjson", "{}")
 	assert.Contains(t, w.run("set-attr", "--encoding", "gbk", "u.ndjson").err, "--encoding is for CSV")

@@ -109,6 +109,8 @@ func TestExcel(t *testing.T) {
 	} {
 		assert.Contains(t, r.err, want)
 	}
+	assert.Contains(t, r.out, "1 sheet with accounts not read: \"Kunden 客户\" of Kunden.xlsx is one, and --sheet reads it\n")
+	assert.NotContains(t, w.run("set-attr", "--sheet", "Kunden 客户", "Kunden.xlsx").out, "not read")
 	r = w.run("set-attr", "--sheet", "Customers", "Kunden.xlsx")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, `there is no sheet "Customers", which --sheet names; the sheets are "Sheet1", "Kunden 客户"`)

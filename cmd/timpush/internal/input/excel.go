@@ -217,7 +217,31 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	if err == nil {
 		err = e.cols.checkSheet(b.checked[e.name])
 	}
+	if err == nil && o.Sheet == "" {
+		e.noteOthers(b, o, notes)
+	}
 	return err
+}
+
+// noteOthers notes the sheets that are not read and have the column of the account, too: a program with more rows than a sheet can have, or
+// with pages, goes on in the next sheet.
+func (e *excelReader) noteOthers(b *book, o *Options, notes *Notes) {
+	for _, sheet := range b.file.GetSheetList() {
+		name := fmt.Sprintf("%q of %s", sheet, Display(b.name))
+		visible, err := b.file.GetSheetVisible(sheet)
+		if sheet == e.name || err == nil && !visible || slices.Contains(notes.Sheets, name) {
+			continue
+		}
+		rows, err := b.file.Rows(sheet)
+		if err != nil {
+			continue // a chart, for example
+		}
+		other := &excelReader{rows: rows}
+		if first, err := other.nextRow(); err == nil && hasAccount(first, o.Account) {
+			notes.Sheets = append(notes.Sheets, name)
+		}
+		other.close()
+	}
 }
 
 // sheetOf finds a sheet by its name; without one it is the first that is not hidden.

@@ -34,6 +34,8 @@ type Notes struct {
 	Empty    int64 // cells of white space, \N or a text of Options.Null, which count as empty
 
 	Shortened int64 // values such as 4.91512E+12
+
+	Sheets []string // that are not read, and have the column of the account, with the names of their files
 }
 
 // FlagError is a fault that another command line corrects.

@@ -280,9 +280,9 @@ func (l *accountList) arguments(yield func(string, error) bool) {
 	}
 }
 
-// quotedOrMore is a line of CSV or NDJSON: its text is in quotation marks, it is an object, or there is a delimiter in it. A bar is no sign of
-// one: accounts of Auth0 have one.
-var quotedOrMore = regexp.MustCompile(`^".*"$|^\{\s*".*\}$|[,;]`)
+// quotedOrMore is a line of CSV or JSON: its text is in quotation marks, it is an object or an array or begins one, or there is a delimiter in
+// it. A bar is no sign of one: accounts of Auth0 have one.
+var quotedOrMore = regexp.MustCompile(`^".*"$|^\{\s*".*\}$|^\[\s*".*\]$|^[[{\]}]$|[,;]`)
 
 // lines returns the accounts of a file. A line that is not one is printed, and the others follow.
 func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
@@ -294,6 +294,8 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 			const noList = "it is CSV or NDJSON, and a list has the account alone on each line: give one with a comma or a semicolon in it as an argument"
 			quoted := quotedOrMore.MatchString(line.Text)
 			switch {
+			case first && input.IsPage(line.Text):
+				err = input.ErrPage
 			case first && !header && (quoted || strings.Contains(strings.ToLower(line.Text), "to_account")):
 				err = errors.New(noList)
 			case quoted:

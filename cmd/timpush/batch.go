@@ -73,6 +73,7 @@ type batch struct {
 	reporter *reporter
 	before   batchCounts // by earlier runs
 	counts   batchCounts
+	notDone  int // accounts that this run has tried and that are not sent, or unknown
 	requests int
 	began    time.Time
 	failing  int   // requests in a row of which no account has an answer
@@ -468,7 +469,9 @@ func (b *batch) record(request []int64, result *timpush.PushToResult, err error)
 	groups, stop := b.groups(request, result, err)
 	unwritten := b.journal.End(strings.Join(ids, ","), groups)
 	b.counts.NotSent -= len(request)
+	before := b.counts
 	b.tally(request)
+	b.notDone += b.counts.NotSent - before.NotSent + b.counts.Unknown - before.Unknown
 	b.report(pushes, ids, len(request))
 	if unwritten != nil {
 		return fmt.Errorf("the journal cannot be written: the next run will take the accounts of the last request for unknown: %w", unwritten)
@@ -583,7 +586,7 @@ func (b *batch) report(done map[string]int, ids []string, of int) {
 		}
 	}
 	c, took := b.counts, time.Since(b.began)
-	status := bulk.Status{Counts: checkpoint.Counts{Done: int64(c.Done), Rejected: int64(c.Rejected), Failed: int64(c.NotSent)}}
+	status := bulk.Status{Counts: checkpoint.Counts{Done: int64(c.Done), Rejected: int64(c.Rejected), Failed: int64(b.notDone)}}
 	status.Stream.Requests, status.Stream.Unknown, status.Stream.Elapsed = b.requests, c.Unknown, took
 	status.Stream.Rate = min(float64(c.Done-b.before.Done)/took.Seconds(), float64(b.rate)) // the first request needs no time
 	status.Fraction = 1 - float64(c.NotSent)/float64(len(b.accounts))

@@ -141,6 +141,17 @@ func TestBatchShowsEachTaskID(t *testing.T) {
 	}
 }
 
+// TestBatchProgress: what has not been tried yet has not failed.
+func TestBatchProgress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", accounts(270)) // the first progress is shown after five seconds
+	w.fake.Inject(timpushtest.CutAfter())
+	r := w.run(helloAt(30)...)
+	require.Equal(t, 1, r.code, r.err)
+	assert.Regexp(t, `\n1[25]0 done, .* 30 failed, `, r.err)
+}
+
 // TestBatchSendsAgainWhatPasses: an account that was refused alone with a code that passes has not got its push, and is worth sending again.
 func TestBatchSendsAgainWhatPasses(t *testing.T) {
 	t.Parallel()

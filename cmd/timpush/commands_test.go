@@ -98,6 +98,10 @@ func TestListWithQuotes(t *testing.T) {
 	r = w.run("tags", "add", "--tags", "gold", "--file", "uids")
 	assert.Equal(t, 3, r.code)
 	assert.Contains(t, r.err, "uids: it is CSV or NDJSON")
+	for _, list := range []string{"[\"mary\"]\n[\"bob\"]\n", "[\n  \"mary\"\n]\n", "{\n  \"error\": 401\n}\n"} {
+		w.write("uids", list)
+		assert.Contains(t, w.run("tags", "add", "--tags", "gold", "--file", "uids").err, "timpush: uids: it is CSV or NDJSON")
+	}
 	w.write("guids", "{3f2504e0-4f89-11d3-9a0c-0305e82c3301}\n{ \"uid\": 7 }\n")
 	assert.Equal(t, 1, w.run("tags", "add", "--tags", "gold", "--file", "guids").code)
 	assert.Equal(t, []string{"gold"}, w.fake.Tags("{3f2504e0-4f89-11d3-9a0c-0305e82c3301}"))
@@ -116,6 +120,30 @@ func TestListThatIsCompressed(t *testing.T) {
 	assert.Equal(t, 3, r.code)
 	assert.Contains(t, r.err, "list.parquet: it is Parquet, and no text: write it as one")
 	assert.Empty(t, w.fake.Calls())
+}
+
+// TestPageInPlaceOfAFile: a server that is down, or wants a login, sends a page, which the job that asks for the file saves in its place.
+func TestPageInPlaceOfAFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, page := range []string{
+		"<html>\n<head><title>502 Bad Gateway</title></head>\n<body>\n</body>\n</html>\n", "\ufeff\n  <!DOCTYPE html>\nmary\n", "<?xml version=\"1.0\"?>\n<Error/>\n",
+		"<Error><Code>AccessDenied</Code></Error>\n", "<TR><TD>mary</TD>\n</TR>\n", "{\\rtf1\\ansi\nmary\\\n}\n", "%PDF-1.4\nmary\n",
+	} {
+		for _, line := range []string{
+			"tags add --tags gold --file u.csv", "get-attr --file u.csv", "set-attr u.csv", "set-attr --format ndjson u.csv", "batch --no-header --title x --yes u.csv",
+		} {
+			w.write("u.csv", page)
+			r := w.run(strings.Fields(line)...)
+			assert.Equal(t, 3, r.code, line)
+			assert.Contains(t, r.err, "u.csv: it is a page or a document (HTML, XML, RTF or PDF)", line)
+		}
+	}
+	assert.Empty(t, w.fake.Calls())
+	w.write("list", "<NULL>\n<mary@example.com>\n<3\n")
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list")
+	assert.Equal(t, 1, r.code)
+	assert.Equal(t, "2 done\n", r.out)
 }
 
 // Accounts of Auth0 have a bar in them, and a list of them is no CSV.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"os"
 	"path/filepath"
@@ -108,6 +109,8 @@ func TestExcel(t *testing.T) {
 	} {
 		assert.Contains(t, r.err, want)
 	}
+	assert.Contains(t, r.out, "1 sheet with accounts not read: \"Kunden 客户\" of Kunden.xlsx is one, and --sheet reads it\n")
+	assert.NotContains(t, w.run("set-attr", "--sheet", "Kunden 客户", "Kunden.xlsx").out, "not read")
 	r = w.run("set-attr", "--sheet", "Customers", "Kunden.xlsx")
 	assert.Equal(t, 2, r.code)
 	assert.Contains(t, r.err, `there is no sheet "Customers", which --sheet names; the sheets are "Sheet1", "Kunden 客户"`)
@@ -552,6 +555,72 @@ func TestFormatsOfSigns(t *testing.T) {
 			for i, value := range c.sent {
 				assert.Equal(t, value, w.fake.Attrs(fmt.Sprint("u", i))["city"])
 			}
+		})
+	}
+}
+
+// TestExcelTextsWithEscapes: SheetJS, which web applications export with, has a carriage return as an escape and its texts in the cells
+// themselves, as Excel has the results of formulas.
+func TestExcelTextsWithEscapes(t *testing.T) {
+	t.Parallel()
+	const shared = `<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>a_x005F_x000D_b</t></si></sst>`
+	text := func(cell, value string) string { return `<c r="` + cell + `" t="str"><v>` + value + `</v></c>` }
+	w := newWorld(t, timpushtest.WithAttrNames("city", "level"))
+	w.write("u.xlsx", withParts(t, map[string]string{"xl/sharedStrings.xml": shared, "xl/worksheets/sheet1.xml": sheetXML(
+		`<row r="2">` + text("A2", "a_x000d_") + text("B2", "12 High St_x000D_\nRome") + `</row>` +
+			`<row r="3">` + text("A3", "b") + text("B3", "_x005F_x0041_ _x41_") + `</row>` +
+			`<row r="4">` + inline("A4", "c") + inline("B4", "x_x000D_\ny") + `</row>`)}))
+	r := w.run("set-attr", "u.xlsx")
+	require.Equal(t, 0, r.code, r.err)
+	for account, city := range map[string]string{"a": "12 High St\r\nRome", "b": "_x0041_ _x41_", "c": "x\r\ny"} {
+		assert.Equal(t, city, w.fake.Attrs(account)["city"], account)
+	}
+
+	w.write("u.xlsx", withParts(t, map[string]string{"xl/sharedStrings.xml": shared, "xl/worksheets/sheet1.xml": sheetXML(
+		`<row r="2">` + inline("A2", "d") + `<c r="B2" t="s"><v>0</v></c></row>`)}))
+	require.Equal(t, 0, w.run("set-attr", "u.xlsx").code)
+	assert.Equal(t, "a_x000D_b", w.fake.Attrs("d")["city"], "the escape of a text that looks like one")
+}
+
+// TestExcelFormatsThatAddToTexts: with "No. "@ the library shows No. in an empty cell, which the sheet does not.
+func TestExcelFormatsThatAddToTexts(t *testing.T) {
+	t.Parallel()
+	empty, formula := `<c r="B3" s="1"/>`, `<c r="B3" s="1" t="str"><f>A3</f><v>b</v></c>`
+	for name, c := range map[string]struct {
+		format, cell string
+		refused      bool
+	}{
+		"empty cell":                     {`"No. "@`, empty, true},
+		"unit":                           {`@\ \k\g`, empty, true},
+		"dash":                           {`0;-0;0;"-"@`, empty, true},
+		"formula":                        {`"No. "@`, formula, true},
+		"no empty cell":                  {`"No. "@`, inline("B3", "7"), false},
+		"number":                         {`0;-0;0;"-"@`, `<c r="B3" s="1"><v>7</v></c>`, false},
+		"text alone":                     {`@`, empty, false},
+		"accounting":                     {`_-* #,##0.00_-;-* #,##0.00_-;_-* "-"??_-;_-@_-`, empty, false},
+		"space and a colour":             {`0;-0;0;[Red]\ " "@`, empty, false},
+		"no text for texts":              {`0" kg"`, empty, false},
+		"text alone behind other parts":  {`0" kg";-0" kg";0" kg";@`, empty, false},
+		"formula in a column that fits":  {`@`, formula, false},
+		"empty cell outside the columns": {`"No. "@`, `<c r="C3" s="1"/>`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.write("u.xlsx", withParts(t, map[string]string{
+				"xl/styles.xml": `<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><numFmts><numFmt numFmtId="164" formatCode="` + html.EscapeString(c.format) + `"/></numFmts>` +
+					`<cellXfs><xf numFmtId="0"/><xf numFmtId="164"/></cellXfs></styleSheet>`,
+				"xl/worksheets/sheet1.xml": sheetXML(`<row r="2">` + inline("A2", "a") + inline("B2", "Rome") + `</row><row r="3">` + inline("A3", "b") + c.cell + `</row>`),
+			}))
+			r := w.run("set-attr", "u.xlsx")
+			if c.refused {
+				assert.Equal(t, 3, r.code, r.err)
+				assert.Contains(t, r.err, `the column "city" has a format in B3 that adds to texts, such as "No. "@, which may not be read as the sheet shows it`)
+				assert.Empty(t, w.fake.Accounts())
+				return
+			}
+			assert.NotContains(t, r.err, "that adds to texts")
+			assert.Equal(t, "Rome", w.fake.Attrs("a")["city"])
 		})
 	}
 }

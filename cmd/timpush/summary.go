@@ -162,6 +162,9 @@ func notes(n input.Notes) (all []string) {
 			all = append(all, count(note.count, note.one)+" "+note.text)
 		}
 	}
+	if len(n.Sheets) > 0 {
+		all = append(all, count(len(n.Sheets), "sheet")+" with accounts not read: "+n.Sheets[0]+" is one, and --sheet reads it")
+	}
 	return all
 }
 

@@ -492,6 +492,21 @@ func TestEncoding(t *testing.T) {
 	assert.Equal(t, "北京", w.fake.Attrs("c")["city"])
 	assert.Contains(t, r.err, "cn.csv:3: column 城市: it is not in the encoding of --encoding")
 	assert.Empty(t, w.fake.Attrs("d"))
+
+	w.write("utf8.csv", "To_Account,city\ne,Köln\nf,Zürich\n") // of a program that was changed, while the job has the flag as before
+	for _, encoding := range []string{"windows-1252", "windows-1251"} {
+		r = w.run("set-attr", "--encoding", encoding, "utf8.csv")
+		assert.Equal(t, 2, r.code)
+		assert.Contains(t, r.err, "utf8.csv: it is in UTF-8, and not in the encoding of --encoding: leave that out")
+	}
+	assert.Empty(t, w.fake.Attrs("e"))
+	require.Equal(t, 0, w.run("set-attr", "--encoding", "utf-8", "utf8.csv").code)
+	assert.Equal(t, "Köln", w.fake.Attrs("e")["city"])
+	w.write("utf8.csv", "To_Account,city\ne,北京上海广州\nf,深圳天津\n")
+	assert.Equal(t, 2, w.run("set-attr", "--encoding", "gbk", "utf8.csv").code)
+	w.write("women.csv", "To_Account,city\n"+strings.Repeat("g,\xc5\xae\n", 20)) // each is a character of UTF-8, too
+	require.Equal(t, 0, w.run("set-attr", "--encoding", "gbk", "women.csv").code)
+	assert.Equal(t, "女", w.fake.Attrs("g")["city"])
 	assert.Contains(t, w.run("set-attr", "--encoding", "klingon", "cn.csv").err, "--encoding klingon: it is not known")
 	w.write("u.ndjson", "{}")
 	assert.Contains(t, w.run("set-attr", "--encoding", "gbk", "u.ndjson").err, "--encoding is for CSV")
@@ -509,7 +524,7 @@ func TestShortenedNumbers(t *testing.T) {
 	assert.Contains(t, r.out, "1 value such as 4.91512E+12")
 }
 
-// TestTextsForSpreadsheets: programs write ="007" so that a spreadsheet keeps the zeros, and an apostrophe so that it calculates nothing.
+// TestTextsForSpreadsheets: programs write ="007" or '007 so that a spreadsheet keeps the zeros, and '-7 so that it calculates nothing.
 func TestTextsForSpreadsheets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -520,18 +535,28 @@ a,"=""007"""
 b,'-7
 c,'s-Hertogenbosch
 =d,=1
+'0049151,Rome
+e,'0049151
+f,'68
+'mary',Rome
 `)
 	w.write("u.ndjson", `{"To_Account":"'+49151","city":"Rome"}`)
-	w.write("accounts.txt", "=\"0049151\"\n'+49151\n=d\n")
+	w.write("accounts.txt", "=\"0049151\"\n'+49151\n=d\n'0049151\n'mary'\n'\n")
 	r := w.run("set-attr", "u.csv", "u.ndjson")
 	assert.Equal(t, 1, r.code)
-	assert.Contains(t, r.out, "2 done\n5 rejected")
+	assert.Contains(t, r.out, "3 done\n8 rejected")
 	assert.Contains(t, r.err, "u.csv:2: column To_Account: the account is a text as programs write it for a spreadsheet")
 	assert.Contains(t, r.err, "u.csv:4: column city: the value is a text as programs write it for a spreadsheet")
+	assert.Contains(t, r.err, "u.csv:8: column To_Account: the account is a text as programs write it for a spreadsheet")
+	assert.Contains(t, r.err, "u.csv:9: column city: the value is a text as programs write it for a spreadsheet")
+	assert.Contains(t, r.err, "u.csv:11: column To_Account: the account is in quotation marks")
 	r = w.run("tags", "add", "--tags", "gold", "--file", "accounts.txt")
 	assert.Equal(t, 1, r.code)
 	assert.Contains(t, r.err, "accounts.txt:2:1: the account is a text as programs write it for a spreadsheet")
-	assert.ElementsMatch(t, []string{"c", "=d"}, w.fake.Accounts())
+	assert.Contains(t, r.err, "accounts.txt:4:1: the account is a text as programs write it for a spreadsheet")
+	assert.Contains(t, r.err, "accounts.txt:5:1: the account is in quotation marks")
+	assert.Equal(t, "2 done\n", r.out)
+	assert.ElementsMatch(t, []string{"c", "=d", "f"}, w.fake.Accounts())
 	assert.Equal(t, "'s-Hertogenbosch", w.fake.Attrs("c")["city"])
 
 	w.write("b.csv", "To_Account,city\nb,'-7\n")
@@ -583,7 +608,9 @@ func TestLinesAroundRows(t *testing.T) {
 	w = newWorld(t)
 	w.write("mysql.txt", "+-------+\n| id    |\n+-------+\n| mary  |\n+-------+\n2 rows in set (0.00 sec)\n\nauth0|7\n|\n+\n+49\n")
 	w.write("sqlite.txt", "┌──────┬──────┐\n│ mary │ Rome │\n├──────┼──────┤\n└──────┴──────┘\n")
-	for name, lines := range map[string]int{"mysql.txt": 6, "sqlite.txt": 4} {
+	w.write("rows.txt", "-[ RECORD 1 ]\n*************************** 1. row ***************************\nEmpty set (0.00 sec)\nno rows selected\n"+
+		"2 rows selected.\n2 record(s) selected.\n2 Row(s) produced. Time Elapsed: 0.5s\nno rows\n2 rows\n*1. row*\n")
+	for name, lines := range map[string]int{"mysql.txt": 6, "sqlite.txt": 4, "rows.txt": 7} {
 		r = w.run("tags", "add", "--tags", "gold", "--file", name)
 		assert.Equal(t, lines, strings.Count(r.err, "it is a line that psql, mysql"), r.err)
 	}

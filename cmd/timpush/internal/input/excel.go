@@ -32,7 +32,7 @@ type book struct {
 	name    string
 	file    *excelize.File
 	checked map[string]*sheetCheck // by the names of the sheets
-	wrong   map[string]shownWrong  // by the numbers of the styles
+	styles  map[string]cellFormat  // by their numbers
 }
 
 func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
@@ -51,7 +51,7 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 		_ = file.Close() // removes the temporary files
 		return err
 	}
-	b.wrong = correctFormats(file)
+	b.styles = correctFormats(file)
 	b.name, b.file, b.checked = f.Name(), file, map[string]*sheetCheck{}
 	return nil
 }
@@ -83,18 +83,18 @@ func roomForTexts(archive *zip.Reader) error {
 // correctFormats changes the formats that the library does not show as spreadsheets do. Of numbers in the format General it
 // shows ten digits, unless they are in the first of the styles; LibreOffice gives that format a number of its own. Formats whose
 // text depends on the reader's country, and which East Asian programs use without defining them, it shows as the bare number.
-// It returns which numbers even then do not come as the sheet shows them, by the numbers of their styles. Of the first style it is all, as
-// its format is left out.
-func correctFormats(file *excelize.File) map[string]shownWrong {
+// It returns the formats that even then do not come as the sheet shows them, by the numbers of their styles. Of the first style it is all
+// numbers, as its format is left out.
+func correctFormats(file *excelize.File) map[string]cellFormat {
 	asStored, date, clock := -1, 14, 21
 	formats := map[int]*int{0: &asStored, 49: &asStored} // General, and texts
-	wrong := map[int]shownWrong{}
+	codes := map[int]cellFormat{}
 	for code, ids := range map[string][]int{"# ?/?": {12, 13}, "mm:ss.0": {47}, "##0.0E+0": {48}, "0.00": {2, 4, 39, 40, 43, 44}, "0%": {9}, "0.00%": {10}} {
 		for _, id := range ids {
-			wrong[id] = shownWrongBy(code)
+			codes[id] = cellFormatOf(code)
 		}
 	}
-	styles := map[string]shownWrong{}
+	styles := map[string]cellFormat{}
 	for id := 27; id <= 58; id++ {
 		switch {
 		case id <= 31, id == 36, id >= 50:
@@ -109,7 +109,7 @@ func correctFormats(file *excelize.File) map[string]shownWrong {
 			if general.MatchString(f.FormatCode) {
 				formats[f.NumFmtID] = &asStored
 			} else {
-				wrong[f.NumFmtID] = shownWrongBy(f.FormatCode)
+				codes[f.NumFmtID] = cellFormatOf(f.FormatCode)
 			}
 		}
 	}
@@ -123,9 +123,9 @@ func correctFormats(file *excelize.File) map[string]shownWrong {
 		} else if other, ok := formats[*style.NumFmtID]; ok {
 			style.NumFmtID = other
 		}
-		styles[strconv.Itoa(i)] = wrong[*style.NumFmtID]
+		styles[strconv.Itoa(i)] = codes[*style.NumFmtID]
 		if i == 0 && style.NumFmtID != &asStored {
-			styles["0"] = always
+			styles["0"] = cellFormat{number: always}
 		}
 	}
 	return styles
@@ -137,7 +137,7 @@ func (b *book) check(archive *zip.Reader, sheet, part string) error {
 		return nil
 	}
 	c := newSheetCheck(b.file.CharsetReader)
-	c.wrong = b.wrong
+	c.styles = b.styles
 	calculation, err := b.file.GetCalcProps()
 	c.stale = err == nil && calculation.FullCalcOnLoad != nil && *calculation.FullCalcOnLoad
 	if err := c.check(archive, part); err != nil {
@@ -161,6 +161,8 @@ type excelReader struct {
 	cols *layout
 	row  int64 // of the sheet, from 1
 	last int64 // that the sheet states, or 0
+
+	escaped map[int]bool // as in sheetCheck
 }
 
 // workbookOptions show a date whose order depends on the reader's country in the order that all can read.
@@ -199,6 +201,7 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	if err = b.check(archive, e.name, part); err != nil {
 		return err
 	}
+	e.escaped = b.checked[e.name].escaped
 	if e.rows, err = b.file.Rows(e.name); err != nil {
 		return fmt.Errorf("the sheet %q cannot be read: %w", e.name, err)
 	}
@@ -216,7 +219,31 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	if err == nil {
 		err = e.cols.checkSheet(b.checked[e.name])
 	}
+	if err == nil && o.Sheet == "" {
+		e.noteOthers(b, o, notes)
+	}
 	return err
+}
+
+// noteOthers notes the sheets that are not read and have the column of the account, too: a program with more rows than a sheet can have, or
+// with pages, goes on in the next sheet.
+func (e *excelReader) noteOthers(b *book, o *Options, notes *Notes) {
+	for _, sheet := range b.file.GetSheetList() {
+		name := fmt.Sprintf("%q of %s", sheet, Display(b.name))
+		visible, err := b.file.GetSheetVisible(sheet)
+		if sheet == e.name || err == nil && !visible || slices.Contains(notes.Sheets, name) {
+			continue
+		}
+		rows, err := b.file.Rows(sheet)
+		if err != nil {
+			continue // a chart, for example
+		}
+		other := &excelReader{rows: rows}
+		if first, err := other.nextRow(); err == nil && hasAccount(first, o.Account) {
+			notes.Sheets = append(notes.Sheets, name)
+		}
+		other.close()
+	}
 }
 
 // sheetOf finds a sheet by its name; without one it is the first that is not hidden.
@@ -263,6 +290,11 @@ func (e *excelReader) nextRow() ([]string, error) {
 		fields, err := e.rows.Columns()
 		if err != nil {
 			return nil, fmt.Errorf("damaged workbook: row %d: %w", e.row, err)
+		}
+		for i := range fields { // the library undoes the escapes of the other texts
+			if e.escaped[i+1] {
+				fields[i] = unescaped(fields[i])
+			}
 		}
 		if slices.ContainsFunc(fields, func(f string) bool { return text.Trim(f) != "" }) {
 			return fields, nil

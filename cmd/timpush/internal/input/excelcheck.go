@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -72,26 +73,27 @@ func openPart(archive *zip.Reader, name string) (io.ReadCloser, error) {
 type sheetCheck struct {
 	decode   func(charset string, r io.Reader) (io.Reader, error)
 	texts    int                   // that are shared
-	wrong    map[string]shownWrong // by the numbers of the styles
+	styles   map[string]cellFormat // by their numbers
 	stale    bool                  // no formula has been calculated since the workbook was written, whatever it has as its result
 	row, col int                   // of the cell
 	cell     string                // its name, or "" outside of cells
+	kind     string                // its type
+	format   cellFormat            // of its style
 	rowHides bool                  // the row is hidden
-	shared   bool                  // it is one of the shared texts
 	formula  bool                  // it has one
 	value    bool                  // it has a value
 	content  []byte                // of its element
-	number   bool                  // its value is a number
-	style    string                // the number of its style
 	other    bool                  // it does not come as the sheet shows it
 	missing  map[int]string        // first cell of each column whose formula has no result
 	long     map[int]string        // first cell of each column with a number of more digits than a spreadsheet keeps
+	added    map[int]string        // first cell of each column to which its style may add what the sheet does not show
+	escaped  map[int]bool          // columns with escapes in texts that the library takes as they are
 	unshown  map[int]string        // first cell of each column with a number or a date that does not come as the sheet shows it
 	hidden   map[int]string        // first cell of each column in a hidden row
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
-	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}, hidden: map[int]string{}}
+	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}, hidden: map[int]string{}, added: map[int]string{}, escaped: map[int]bool{}}
 }
 
 // check reads a sheet and the texts that it may share to their end.
@@ -171,9 +173,8 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 		}
 	case "c":
 		last := c.col
-		kind := attr(t, "t")
-		c.cell, c.style, c.shared, c.number = attr(t, "r"), cmp.Or(attr(t, "s"), "0"), kind == "s", kind == "" || kind == "n"
-		c.other, c.formula, c.value = kind == "d", false, false
+		c.cell, c.kind, c.format = attr(t, "r"), cmp.Or(attr(t, "t"), "n"), c.styles[cmp.Or(attr(t, "s"), "0")]
+		c.other, c.formula, c.value = c.kind == "d", false, false
 		if c.col++; c.cell != "" {
 			c.col, _, err = excelize.CellNameToCoordinates(c.cell)
 		}
@@ -195,11 +196,14 @@ func (c *sheetCheck) end(element string) error {
 	switch element {
 	case "v":
 		text := strings.TrimSpace(string(c.content))
-		if i, err := strconv.Atoi(text); c.shared && text != "" && (err != nil || i < 0 || i >= c.texts) {
+		if i, err := strconv.Atoi(text); c.kind == "s" && text != "" && (err != nil || i < 0 || i >= c.texts) {
 			return fmt.Errorf("the cell %s has the text %s of %d", c.cell, strconv.Quote(text), c.texts)
 		}
-		if c.number {
+		if c.kind == "n" {
 			c.checkNumber(text)
+		}
+		if c.kind == "str" && strings.Contains(text, "_x") && escape.MatchString(text) {
+			c.escaped[c.col] = true
 		}
 	case "c":
 		if c.formula && (!c.value || c.stale) && c.missing[c.col] == "" {
@@ -207,6 +211,9 @@ func (c *sheetCheck) end(element string) error {
 		}
 		if c.other && c.value && c.unshown[c.col] == "" {
 			c.unshown[c.col] = c.cell
+		}
+		if c.format.words && c.kind != "s" && c.kind != "inlineStr" && !(c.kind == "n" && c.value) && c.added[c.col] == "" {
+			c.added[c.col] = c.cell
 		}
 		if c.rowHides && c.value && c.hidden[c.col] == "" {
 			c.hidden[c.col] = c.cell
@@ -222,8 +229,18 @@ func (c *sheetCheck) checkNumber(value string) {
 	if math.Abs(n) >= 1e15 && c.long[c.col] == "" {
 		c.long[c.col] = c.cell
 	}
-	wrong := c.wrong[c.style]
-	c.other = wrong != nil && wrong(n)
+	c.other = c.format.number != nil && c.format.number(n)
+}
+
+// escape is how workbooks have characters that XML does not, such as the carriage return of a text with line ends of Windows.
+var escape = regexp.MustCompile(`_x[0-9A-Fa-f]{4}_`)
+
+// unescaped returns a text with its escapes undone.
+func unescaped(text string) string {
+	return escape.ReplaceAllStringFunc(text, func(e string) string {
+		code, _ := strconv.ParseUint(e[len("_x"):len(e)-1], 16, 16) // it has four hexadecimal digits
+		return string(rune(code))
+	})
 }
 
 func attr(t xml.StartElement, name string) string {

@@ -8,8 +8,13 @@ import (
 	"strings"
 )
 
-// shownWrong reports whether the library shows a number with a format otherwise than the sheet does.
-type shownWrong func(n float64) bool
+// cellFormat is what the library does not show, with a format, as the sheet does.
+type cellFormat struct {
+	number func(n float64) bool // reports whether a number is so; nil: none is
+	words  bool                 // beside a text, as of "No. "@, which it shows in empty cells too
+}
+
+func cellFormatOf(code string) cellFormat { return cellFormat{wrongNumbers(code), addsToTexts(code)} }
 
 func always(float64) bool { return true }
 
@@ -34,6 +39,8 @@ var (
 	// #,###₫, and 0%▲ for 0.05 with 0%▲.
 	misread = regexp.MustCompile(`(?i)^(?:[^"\\]|\\.|"[^"]*")*(?:"[^"]*(?:general|am?/p|上午/下午|e\+)|[#%],*[^-+$():\s"\\_*[0#,.%])`)
 
+	textAlone = regexp.MustCompile(`^(?:@|\\? |" *"|_.|\*.|\[[^\]]*\])*$`)
+
 	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures. A 1
 	// in front is for the usual calendar: English in Singapore is 4809 or 14809. The library does not know that of Indonesia, 3809.
 	anyPart = regexp.MustCompile(`^(?:(?:10|1010)?(?:[48C](?:04|0A)|[48]0C|41[0126])|(?:10)?1?(?:0?[48C]|1[48C]|2[048C]|3[0C]|4[048C])09|1010000|1000409|F[48]00|x-sys(?:date|time)|en-(?:US|GB))$`)
@@ -42,8 +49,8 @@ var (
 	name    = regexp.MustCompile(`(?i)mmm|ddd|aaa|AM/PM`)
 )
 
-// shownWrongBy returns which numbers with a format the library does not show as the sheet does.
-func shownWrongBy(code string) shownWrong {
+// wrongNumbers returns which numbers with a format the library does not show as the sheet does.
+func wrongNumbers(code string) func(n float64) bool {
 	sections := strings.Split(code, ";")
 	if last := len(sections) - 1; last > 0 && strings.Contains(sections[last], "@") {
 		sections = sections[:last] // for texts
@@ -86,6 +93,13 @@ func (r rounding) showsWrong(n float64) bool {
 	n *= math.Pow10(r.places)
 	const more = 1 + 5e-16 // by what these steps can lose, and by less than a spreadsheet keeps
 	return math.Round(n) != math.Round(n*more)
+}
+
+// addsToTexts reports whether a format shows more of a text than the text, beside space.
+func addsToTexts(code string) bool {
+	sections := strings.Split(code, ";")
+	last := sections[len(sections)-1]
+	return strings.Contains(last, "@") && !textAlone.MatchString(last)
 }
 
 // isDate reports whether a section of a format is that of a date, or of a time of day, that is known to be shown right.

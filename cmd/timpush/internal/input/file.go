@@ -9,11 +9,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/unicode"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
@@ -167,6 +172,9 @@ func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 	given := in.options.Encoding
 	var raw io.Reader = plain
 	if given != nil {
+		if head, _ := plain.Peek(plain.Size()); isUTF8(head, given) { // an error comes again
+			return flagErrorf("it is in UTF-8, and not in the encoding of --encoding: leave that out")
+		}
 		raw = given.NewDecoder().Reader(plain)
 	}
 	decoded, err := text.NewReader(raw)
@@ -178,6 +186,9 @@ func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 		f.kind.Encoding, _ = htmlindex.Name(given) // of those that the flag takes, each has a name
 	}
 	plain = bufio.NewReaderSize(decoded, 64<<10)
+	if head, _ := plain.Peek(4096); IsPage(string(head)) { // an error comes again
+		return ErrPage
+	}
 	if f.kind.Format == NDJSON {
 		f.reader = newNDJSON(plain, &in.options, &in.absent)
 		return checkArray(plain)
@@ -322,6 +333,39 @@ func (in *Input) format(name string, plain *bufio.Reader) (Format, error) {
 		return NDJSON, nil
 	}
 	return CSV, nil
+}
+
+// isUTF8 reports whether a text is in UTF-8 for certain, by its beginning, and not in another encoding, in which it would be other letters.
+// Two bytes of GBK are often a character of UTF-8 as well, and those of single letters seldom.
+func isUTF8(head []byte, other encoding.Encoding) bool {
+	want := 8
+	if _, single := other.(*charmap.Charmap); single {
+		want = 2
+	}
+	seen := map[rune]bool{}
+	for len(head) > 0 && utf8.FullRune(head) {
+		r, size := utf8.DecodeRune(head)
+		if r == utf8.RuneError && size == 1 {
+			return false
+		}
+		if r >= utf8.RuneSelf {
+			seen[r] = true
+		}
+		head = head[size:]
+	}
+	return len(seen) >= want && other != unicode.UTF8
+}
+
+// ErrPage is why a text that is a page or a document is not read: its lines would be taken for accounts.
+var ErrPage = errors.New("it is a page or a document (HTML, XML, RTF or PDF), as servers send one in place of a file that they cannot give, and has neither rows nor accounts")
+
+var page = regexp.MustCompile(`^(?:<[!?]|</?[A-Za-z][\w:.-]*[\s/>]|\{\\rtf|%PDF-)`)
+
+// IsPage reports whether a text is a page or a document, by its beginning.
+func IsPage(beginning string) bool {
+	beginning = text.Trim(beginning)
+	first, _, _ := strings.Cut(beginning, "\n")
+	return page.MatchString(beginning) && !NoAccount(text.Trim(first)) // <NULL>
 }
 
 // checkArray refuses an array of objects, which would otherwise be a bad row on each of its lines.

@@ -34,6 +34,8 @@ type Notes struct {
 	Empty    int64 // cells of white space, \N or a text of Options.Null, which count as empty
 
 	Shortened int64 // values such as 4.91512E+12
+
+	Sheets []string // that are not read, and have the column of the account, with the names of their files
 }
 
 // FlagError is a fault that another command line corrects.
@@ -74,6 +76,9 @@ func (l *layout) checkSheet(sheet *sheetCheck) error {
 		}
 		if cell := sheet.unshown[i+1]; cell != "" {
 			return fmt.Errorf("the column %q has a number or a date in %s whose format may not be read as the sheet shows it, such as a date of a Strict Open XML Spreadsheet: save the sheet as CSV (UTF-8)", c, cell)
+		}
+		if cell := sheet.added[i+1]; cell != "" {
+			return fmt.Errorf("the column %q has a format in %s that adds to texts, such as \"No. \"@, which may not be read as the sheet shows it: save the sheet as CSV (UTF-8)", c, cell)
 		}
 		if cell := sheet.missing[i+1]; cell != "" {
 			return fmt.Errorf("the column %q has a formula without a result, in %s: open the workbook in Excel and save it, which calculates them", c, cell)

@@ -186,6 +186,8 @@ func NotMeant(text string) string {
 		return "it is a line that psql, mysql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
 	case ForSpreadsheet(text):
 		return "the account is a text as programs write it for a spreadsheet, such as =\"0049151\" or '+49151: export it as it is"
+	case len(text) > 1 && text[0] == '\'' && strings.HasSuffix(text, "'"):
+		return "the account is in quotation marks: export it as it is"
 	case Shortened(text):
 		return "the account is a number that a spreadsheet or another program has shortened, such as 4.91512E+12: format the column as text before the numbers are entered, or, if they have at most 15 digits, as a number without decimals, and save the file again"
 	case grouped.MatchString(text):
@@ -203,19 +205,22 @@ func Shortened(text string) bool {
 	return strings.Contains(text, "+") && scientific.MatchString(text)
 }
 
-// ForSpreadsheet reports whether a text is one that a program has changed so that a spreadsheet keeps it: ="007" keeps its zeros, and '+49 is
-// not calculated.
+// ForSpreadsheet reports whether a text is one that a program has changed so that a spreadsheet keeps it: ="007" and '0049151 keep their
+// zeros and all of their digits, and '+49 is not calculated.
 func ForSpreadsheet(text string) bool {
-	return strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`) || len(text) > 1 && text[0] == '\'' && strings.IndexByte("-+=@", text[1]) >= 0
+	return strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`) || apostrophe.MatchString(text)
 }
 
 var (
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
 	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`) // without a point it can be hexadecimal
+	apostrophe = regexp.MustCompile(`^'(?:[-+=@]|[0-9]{3,}$)`)         // with two digits it is a year
 	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
 
-	// frame is the line below the names of the columns, a line of a table with lines around its cells, or the number of rows at the end.
-	frame = regexp.MustCompile(`^-[-+]*-$|^\+-[-+]*\+$|^\| .* \|$|^[│┌├└╭╰]|^\([0-9]+ rows?( affected)?\)$|^[0-9]+ rows? in set\b`)
+	// frame is the line below the names of the columns, a line of a table with lines around its cells, the number of a row that is printed on
+	// several lines, or the number of rows at the end.
+	frame = regexp.MustCompile(`^-[-+]*-$|^\+-[-+]*\+$|^\| .* \|$|^[│┌├└╭╰]|^-\[ RECORD [0-9]+ \]|^\*+ [0-9]+\. row \*+$|^\([0-9]+ rows?( affected)?\)$|^Empty set \(|` +
+		`(?i:^(?:no|[0-9]+) (?:row|record)(?:s|\(s\))? (?:in set|selected|affected|produced|returned|retrieved|fetched)\b)`)
 
 	// grouped is a number with the separators of English and Indian, French or Swiss spreadsheets. With points it can be an address.
 	grouped = regexp.MustCompile(`^[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]+)?$|^[0-9]{1,3}([\x{a0}\x{202f}'\x{2019}][0-9]{3})+([.,][0-9]+)?$`)

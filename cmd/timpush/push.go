@@ -96,6 +96,9 @@ func (f *pushFlags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if content.Push.MsgRandom != 0 { // as in the sample of the documentation
+		_, _ = fmt.Fprintln(f.cmd.ErrOrStderr(), "timpush: warning: the file has a MsgRandom: the service may take another push with it, up to 7 days later, for a repeat, and answer without sending it. Leave it out to have a new one each time")
+	}
 	receipt, err := client.Push(ctx, content.To, content.Push)
 	if f.captured.body != nil {
 		return fatal(printRequest(f.cmd.OutOrStdout(), f.captured.body))

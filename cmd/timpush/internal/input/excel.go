@@ -90,6 +90,11 @@ func correctFormats(file *excelize.File) (numbers map[string]unread, words map[s
 	asStored, date, clock := -1, 14, 21
 	formats := map[int]*int{0: &asStored, 49: &asStored}                                    // General, and texts
 	codes := map[int]unread{12: allNumbers, 13: allNumbers, 47: allNumbers, 48: allNumbers} // # ?/?, # ??/??, mm:ss.0 and ##0.0E+0
+	props, err := file.GetWorkbookProps()
+	since1904 := err == nil && props.Date1904 != nil && *props.Date1904
+	if since1904 { // the library adds the days between 1900 and 1904 to hours, too, and shows 35118:05 for 30:05
+		codes[46] = allNumbers
+	}
 	worded := map[int]bool{}
 	numbers, words = map[string]unread{}, map[string]bool{}
 	for id := 27; id <= 58; id++ {
@@ -107,6 +112,9 @@ func correctFormats(file *excelize.File) (numbers map[string]unread, words map[s
 				formats[f.NumFmtID] = &asStored
 			} else {
 				codes[f.NumFmtID], worded[f.NumFmtID] = unreadOf(f.FormatCode), addsToTexts(f.FormatCode)
+			}
+			if since1904 && elapsed.MatchString(f.FormatCode) {
+				codes[f.NumFmtID] = allNumbers
 			}
 		}
 	}

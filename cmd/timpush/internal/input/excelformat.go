@@ -35,6 +35,7 @@ var (
 	// #,###₫, and 0%▲ for 0.05 with 0%▲.
 	misread = regexp.MustCompile(`(?i)^(?:[^"\\]|\\.|"[^"]*")*(?:"[^"]*(?:general|am?/p|上午/下午|e\+)|[#%],*[^-+$():\s"\\_*[0#,.%])`)
 
+	elapsed   = regexp.MustCompile(`(?i)\[[hms]+\]`)
 	textAlone = regexp.MustCompile(`^(?:@|\\? |" *"|_.|\*.|\[[^\]]*\])*$`)
 
 	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures. A 1

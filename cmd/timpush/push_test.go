@@ -81,6 +81,8 @@ func TestPushByAccident(t *testing.T) {
 		"no notification":                  {"", []string{"--tags", "gold", "--yes"}, "Notification"},
 		"attribute without a value":        {"", []string{"--attr", "level", "--title", "x", "--yes"}, "want NAME=VALUE"},
 		"attribute of an unset variable":   {"", []string{"--attr", "level=", "--title", "x", "--yes"}, "want NAME=VALUE"},
+		"two attributes":                   {"", []string{"--attr", "level=gold,city=Rome", "--title", "x", "--yes"}, "give the flag once for each NAME=VALUE"},
+		"one of two attributes":            {"", []string{"--attr-or", "level=gold, city=Rome", "--title", "x", "--yes"}, "give the flag once for each NAME=VALUE"},
 		"attribute with a space":           {"", []string{"--attr", "level = gold", "--title", "x", "--yes"}, "no white space around the name"},
 	} {
 		w.in = test.in

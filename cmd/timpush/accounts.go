@@ -290,7 +290,8 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		first := true
 		for line, err := range text.Lines(r, maxAccount) {
-			header := first && strings.EqualFold(line.Text, "To_Account")
+			names := strings.EqualFold(line.Text, "To_Account")
+			header := first && names
 			const noList = "it is CSV or NDJSON, and a list has the account alone on each line: give one with a comma or a semicolon in it as an argument"
 			quoted := quotedOrMore.MatchString(line.Text)
 			switch {
@@ -300,6 +301,8 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 				err = errors.New(noList)
 			case quoted:
 				err = line.Fault(0, noList)
+			case names && !first:
+				err = line.Fault(0, "it names the column, and is no account: were lists joined?")
 			}
 			first = false
 			if reason, at := text.AccountFault(line.Text); err == nil && reason != "" {

@@ -107,6 +107,18 @@ func TestListWithQuotes(t *testing.T) {
 	assert.Equal(t, []string{"gold"}, w.fake.Tags("{3f2504e0-4f89-11d3-9a0c-0305e82c3301}"))
 }
 
+// TestJoinedLists: of lists that were joined each names the column.
+func TestJoinedLists(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("list", "To_Account\nmary\n\ufeffto_account\nbob\n")
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.err, "list:3:2: it names the column, and is no account: were lists joined?")
+	assert.Equal(t, "2 done\n", r.out)
+	assert.Empty(t, w.fake.Tags("to_account"))
+}
+
 // Lines of a compressed list that happen to be texts are no accounts.
 func TestListThatIsCompressed(t *testing.T) {
 	t.Parallel()

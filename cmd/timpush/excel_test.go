@@ -624,3 +624,32 @@ func TestExcelFormatsThatAddToTexts(t *testing.T) {
 		})
 	}
 }
+
+// TestExcelHoursSince1904: workbooks of older Macs, and those that show hours below zero, count their days from 1904.
+func TestExcelHoursSince1904(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		style excelize.Style
+		value float64
+		want  string // "" if it is refused
+	}{
+		{excelize.Style{CustomNumFmt: new(`[h]:mm`)}, 1.2535, ""}, {excelize.Style{NumFmt: 46}, 1.2535, ""},
+		{excelize.Style{CustomNumFmt: new(`hh:mm`)}, 0.378, "09:04"}, {excelize.Style{CustomNumFmt: new(`yyyy-mm-dd`)}, 40000, "2013-07-07"},
+	} {
+		f := excelize.NewFile()
+		require.NoError(t, f.SetWorkbookProps(&excelize.WorkbookPropsOptions{Date1904: new(true)}))
+		style, err := f.NewStyle(&c.style)
+		require.NoError(t, err)
+		require.NoError(t, f.SetSheetRow("Sheet1", "A1", &[]any{"To_Account", "city"}))
+		require.NoError(t, f.SetSheetRow("Sheet1", "A2", &[]any{"a", c.value}))
+		require.NoError(t, f.SetCellStyle("Sheet1", "B2", "B2", style))
+		w := newWorld(t)
+		require.NoError(t, f.SaveAs(filepath.Join(w.dir, "u.xlsx")))
+		require.NoError(t, f.Close())
+		r := w.run("set-attr", "u.xlsx")
+		assert.Equal(t, c.want, w.fake.Attrs("a")["city"])
+		if c.want == "" {
+			assert.Contains(t, r.err, `the column "city" has a number or a date in B2 whose format may not be read as the sheet shows it`)
+		}
+	}
+}

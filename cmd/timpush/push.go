@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -95,6 +96,9 @@ func (f *pushFlags) run(ctx context.Context) error {
 	client, content, err := f.prepare()
 	if err != nil {
 		return err
+	}
+	if content.Push.MsgRandom != 0 { // as in the sample of the documentation
+		_, _ = fmt.Fprintln(f.cmd.ErrOrStderr(), "timpush: warning: the file has a MsgRandom: the service may take another push with it, up to 7 days later, for a repeat, and answer without sending it. Leave it out to have a new one each time")
 	}
 	receipt, err := client.Push(ctx, content.To, content.Push)
 	if f.captured.body != nil {
@@ -214,6 +218,9 @@ func (f *pushFlags) readContent() (content timpush.TaskContent, err error) {
 	return content, err
 }
 
+// severalPairs finds a second NAME=VALUE behind a comma, as other flags take several. No user has both as one value, so the push reaches no one.
+var severalPairs = regexp.MustCompile(`,\s*[\pL_][\pL\pN_-]*=`)
+
 // pairs reads NAME=VALUE arguments; nil if there are none.
 func pairs(flag string, texts []string) (timpush.Attrs, error) {
 	var attrs timpush.Attrs
@@ -221,6 +228,9 @@ func pairs(flag string, texts []string) (timpush.Attrs, error) {
 		name, value, _ := strings.Cut(pair, "=")
 		if _, repeated := attrs[name]; name == "" || value == "" || text.Trim(name) != name || repeated {
 			return nil, fmt.Errorf("%s %q: want NAME=VALUE, both with a text, no white space around the name, and each name once", flag, pair)
+		}
+		if severalPairs.MatchString(value) {
+			return nil, fmt.Errorf("%s %q: give the flag once for each NAME=VALUE; a value that has this in it needs --file", flag, pair)
 		}
 		if attrs == nil {
 			attrs = timpush.Attrs{}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -28,6 +29,24 @@ func TestPushCommand(t *testing.T) {
 	r = w.run("revoke", pushes[0].TaskID, "--yes")
 	require.Equal(t, 0, r.code, r.err)
 	assert.True(t, w.fake.Pushes()[0].Revoked)
+}
+
+// TestPushWithAMsgRandom: a job that sends the file each day would send it once, with exit code 0 each time.
+func TestPushWithAMsgRandom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, timpushtest.WithVariant(timpushtest.Variant{MsgRandomWindow: 7 * 24 * time.Hour}))
+	push := func(random string) result {
+		w.in = `{"Condition":{"TagsOr":["gold"]},"OfflinePushInfo":{"Title":"Hello"}` + random + `}`
+		return w.run("push", "--file", "-", "--yes")
+	}
+	for range 2 {
+		r := push(`,"MsgRandom":3674128`)
+		require.Equal(t, 0, r.code, r.err)
+		assert.Contains(t, r.err, "timpush: warning: the file has a MsgRandom: the service may take another push with it")
+	}
+	require.Len(t, w.fake.Pushes(), 1, "the second was taken for a repeat")
+	assert.Empty(t, push("").err)
+	assert.Len(t, w.fake.Pushes(), 2)
 }
 
 // TestPushByAccident: no one gets a push that was not meant.
@@ -62,6 +81,8 @@ func TestPushByAccident(t *testing.T) {
 		"no notification":                  {"", []string{"--tags", "gold", "--yes"}, "Notification"},
 		"attribute without a value":        {"", []string{"--attr", "level", "--title", "x", "--yes"}, "want NAME=VALUE"},
 		"attribute of an unset variable":   {"", []string{"--attr", "level=", "--title", "x", "--yes"}, "want NAME=VALUE"},
+		"two attributes":                   {"", []string{"--attr", "level=gold,city=Rome", "--title", "x", "--yes"}, "give the flag once for each NAME=VALUE"},
+		"one of two attributes":            {"", []string{"--attr-or", "level=gold, city=Rome", "--title", "x", "--yes"}, "give the flag once for each NAME=VALUE"},
 		"attribute with a space":           {"", []string{"--attr", "level = gold", "--title", "x", "--yes"}, "no white space around the name"},
 	} {
 		w.in = test.in

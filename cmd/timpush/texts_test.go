@@ -380,6 +380,20 @@ func TestJoinedFiles(t *testing.T) {
 	assert.Equal(t, 1, r.code)
 	assert.Contains(t, r.err, "u.csv:3:1: it names the columns, and is no user: were files joined?")
 	assert.Equal(t, []string{"mary"}, w.fake.Accounts())
+
+	for _, other := range []string{"To_Account,level\nmary,7\n", "level,to_account\n7,mary\n"} { // what follows are no cities
+		w.write("u.csv", "To_Account,city\nmary,Rome\n"+other)
+		r = w.run("set-attr", "u.csv")
+		assert.Equal(t, 3, r.code)
+		assert.Contains(t, r.err, "u.csv: line 3 names other columns than the first line: were files joined? Send each alone")
+		assert.Equal(t, "Rome", w.fake.Attrs("mary")["city"])
+		require.NoError(t, os.Remove(filepath.Join(w.dir, "u.csv.checkpoint")))
+	}
+	w.write("u.csv", "To_Account,city\nmary,Rome\nTo_Account,level\nbob,7\n")
+	r = w.run("batch", "--title", "x", "--yes", "u.csv")
+	assert.Equal(t, 1, r.code)
+	require.Len(t, w.fake.Pushes(), 1)
+	assert.Equal(t, []string{"mary", "bob"}, w.fake.Pushes()[0].Accounts, "other columns than that of the account do not matter")
 }
 
 func TestSpacesAroundValues(t *testing.T) {

@@ -114,7 +114,7 @@ func (c *csvReader) delimiter(plain *bufio.Reader, o *Options) (rune, error) {
 }
 
 func hasAccount(columns []string, account string) bool {
-	return slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(text.Trim(c), account) })
+	return slices.ContainsFunc(columns, func(c string) bool { return isColumn(c, account) })
 }
 
 // ValidDelimiter reports whether encoding/csv takes a character as the delimiter.
@@ -143,6 +143,9 @@ func (c *csvReader) next(skip bool) (record, error) {
 	r := record{line: int64(line + c.before)}
 	for _, field := range fields {
 		r.sum = fnv(r.sum, field)
+	}
+	if !skip && c.cols.namesOthers(fields) {
+		return record{}, fmt.Errorf("line %d names other columns than the first line: were files joined? Send each alone", r.line)
 	}
 	if !skip {
 		c.user(fields, &r)

@@ -88,10 +88,14 @@ func roomForTexts(archive *zip.Reader) error {
 func correctFormats(file *excelize.File) map[string]cellFormat {
 	asStored, date, clock := -1, 14, 21
 	formats := map[int]*int{0: &asStored, 49: &asStored} // General, and texts
+	props, err := file.GetWorkbookProps()
+	since1904 := err == nil && props.Date1904 != nil && *props.Date1904
 	codes := map[int]cellFormat{}
-	for code, ids := range map[string][]int{"# ?/?": {12, 13}, "mm:ss.0": {47}, "##0.0E+0": {48}, "0.00": {2, 4, 39, 40, 43, 44}, "0%": {9}, "0.00%": {10}} {
+	for code, ids := range map[string][]int{
+		"0.00": {2, 4, 39, 40, 43, 44}, "0%": {9}, "0.00%": {10}, "# ?/?": {12, 13}, "[h]:mm:ss": {46}, "mm:ss.0": {47}, "##0.0E+0": {48},
+	} {
 		for _, id := range ids {
-			codes[id] = cellFormatOf(code)
+			codes[id] = cellFormatOf(code, since1904)
 		}
 	}
 	styles := map[string]cellFormat{}
@@ -109,7 +113,7 @@ func correctFormats(file *excelize.File) map[string]cellFormat {
 			if general.MatchString(f.FormatCode) {
 				formats[f.NumFmtID] = &asStored
 			} else {
-				codes[f.NumFmtID] = cellFormatOf(f.FormatCode)
+				codes[f.NumFmtID] = cellFormatOf(f.FormatCode, since1904)
 			}
 		}
 	}

@@ -14,7 +14,13 @@ type cellFormat struct {
 	words  bool                 // beside a text, as of "No. "@, which it shows in empty cells too
 }
 
-func cellFormatOf(code string) cellFormat { return cellFormat{wrongNumbers(code), addsToTexts(code)} }
+// cellFormatOf returns that of a format in a workbook, which may count its days from 1904.
+func cellFormatOf(code string, since1904 bool) cellFormat {
+	if since1904 && elapsed.MatchString(code) { // the library adds the days between 1900 and 1904 to hours too, and shows 35118:05 for 30:05
+		return cellFormat{always, addsToTexts(code)}
+	}
+	return cellFormat{wrongNumbers(code), addsToTexts(code)}
+}
 
 func always(float64) bool { return true }
 
@@ -39,6 +45,7 @@ var (
 	// #,###₫, and 0%▲ for 0.05 with 0%▲.
 	misread = regexp.MustCompile(`(?i)^(?:[^"\\]|\\.|"[^"]*")*(?:"[^"]*(?:general|am?/p|上午/下午|e\+)|[#%],*[^-+$():\s"\\_*[0#,.%])`)
 
+	elapsed   = regexp.MustCompile(`(?i)\[[hms]+\]`)
 	textAlone = regexp.MustCompile(`^(?:@|\\? |" *"|_.|\*.|\[[^\]]*\])*$`)
 
 	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures. A 1

@@ -174,7 +174,7 @@ func (l *layout) check() error {
 
 // user makes a record of the fields of a row. Empty fields leave their attributes alone.
 func (l *layout) user(fields []string, r *record) {
-	if slices.EqualFunc(fields, l.columns, func(f, c string) bool { return strings.EqualFold(text.Trim(f), c) }) {
+	if slices.EqualFunc(fields, l.columns, isColumn) || isColumn(fields[l.account], toAccount) && isColumn(l.columns[l.account], toAccount) {
 		r.reason = "it names the columns, and is no user: were files joined?"
 		return
 	}
@@ -211,6 +211,23 @@ func (l *layout) user(fields []string, r *record) {
 			r.attrs[attr] = value
 		}
 	}
+}
+
+// isColumn reports whether a field has the name of a column.
+func isColumn(field, column string) bool { return strings.EqualFold(text.Trim(field), column) }
+
+// namesOthers reports whether a row names columns, and another one for an attribute.
+func (l *layout) namesOthers(fields []string) bool {
+	long := func(f string) bool { return len(f) >= len(toAccount) && isColumn(f, toAccount) } // most fields are shorter
+	if len(fields) != len(l.columns) || !slices.ContainsFunc(fields, long) {
+		return false
+	}
+	for i, c := range l.columns {
+		if l.attrs[i] != "" && !isColumn(fields[i], c) {
+			return true
+		}
+	}
+	return false
 }
 
 // unreadable says why a field cannot be read, or what fault finds in it, and how to correct it.

@@ -67,7 +67,7 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
-	if !r.Created.Equal(info.Created) || r.Floor > info.State.LastSeq { // the record is of another stream: all of this one will be sent
+	if !r.Created.Equal(info.Created) && !r.copiedTo(info) || r.Floor > info.State.LastSeq { // the record is of another stream: all of this one will be sent
 		r.rewind(info)
 	}
 	if !r.written.IsZero() && info.TimeStamp.Sub(r.written) > 10*cmp.Or(r.Lease, q.settings.lease) { // it is written each quarter of a lease

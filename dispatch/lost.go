@@ -86,8 +86,8 @@ func (d *dispatcher) checkStream(ctx context.Context) (*jetstream.StreamInfo, er
 	if top := lostTop(&state); d.queue.acknowledged == nil && top != r.LostTop {
 		r.LostTop, known = top, max(known, top)
 	}
-	if r.copiedTo(info) {
-		return info, d.takeCopy(ctx, info, known)
+	if r.copiedTo(info) { // what is behind the horizon may have been sent after the copy of the bucket was made
+		r.Created, r.Horizon = info.Created, max(r.Horizon, state.LastSeq)
 	}
 	switch {
 	case r.Created.IsZero(): // the bucket has been made again, or its data is damaged
@@ -106,22 +106,6 @@ func (d *dispatcher) checkStream(ctx context.Context) (*jetstream.StreamInfo, er
 		return info, d.checkRead(ctx, info)
 	}
 	return info, nil
-}
-
-// takeCopy goes on with a copy of the stream, of which the record may know more than it has, or less: what is behind the horizon may have been
-// sent after the copy of the bucket was made.
-func (d *dispatcher) takeCopy(ctx context.Context, info *jetstream.StreamInfo, known uint64) error {
-	r := &d.record
-	if known > info.State.LastSeq {
-		first, err := d.queue.firstAfter(ctx, info, r.Read) // stored since it was made
-		if err != nil {
-			return err
-		}
-		d.lost(max(first, r.Floor+1), known, "the copy of the stream does not have them")
-		r.shorten(first - 1)
-	}
-	r.Created, r.Horizon = info.Created, max(r.Horizon, info.State.LastSeq)
-	return d.checkRead(ctx, info)
 }
 
 // checkRead looks whether the message that was read last is still the same one. If it is not, the stream has lost its end and
@@ -155,7 +139,7 @@ func (q *Queue) holds(ctx context.Context, info *jetstream.StreamInfo, p positio
 
 // firstAfter returns the first message that was stored after the one of a position.
 func (q *Queue) firstAfter(ctx context.Context, info *jetstream.StreamInfo, p position) (uint64, error) {
-	low, high := info.State.FirstSeq, min(p.Seq, info.State.LastSeq+1)
+	low, high := info.State.FirstSeq, p.Seq
 	for low < high {
 		middle := low + (high-low)/2
 		m, err := q.fetch(ctx, q.name, middle, "")

@@ -124,6 +124,7 @@ type dispatcher struct {
 	probe   int           // accounts of a request that tries whether sending works again
 	resumes time.Time     // when another request may try
 	resumed resumeWatch
+	noRoom  string    // why dead letters cannot be stored; "": they can
 	saved   time.Time // all of the record; a new horizon alone does not count
 	changed bool      // there is something to save soon
 	urgent  bool      // it is to be saved at once
@@ -390,7 +391,32 @@ func (d *dispatcher) finish(batch []item) {
 		}
 		d.apply(i, counts)
 	}
+	d.noteLetters(batch)
 	d.pass()
+}
+
+// noteLetters says that dead letters have no room, until one is stored again. Their accounts wait, which otherwise looks like a fault of the service,
+// and thousands of them hold up all others.
+func (d *dispatcher) noteLetters(batch []item) {
+	stored, noRoom, stream := false, "", d.queue.name+"_DEAD"
+	for _, i := range batch {
+		switch {
+		case i.fatal != nil && i.err == nil:
+			stored = true
+		case i.fatal != nil && full(i.err):
+			noRoom = fmt.Sprintf("dead letters have no room, and what would become one waits: discard some or put them back (see timpush queue dead, or Queue.DeadLetters), or let stream %s "+
+				"hold more (nats stream edit %s --max-bytes, or WithMaxBytes of OpenEmbedded): %v", stream, stream, i.err)
+		}
+	}
+	if noRoom == d.noRoom || noRoom == "" && !stored {
+		return
+	}
+	if d.noRoom = noRoom; noRoom != "" {
+		d.queue.settings.logger.ErrorContext(d.sends, "dispatch: "+noRoom)
+	}
+	if d.paused == 0 {
+		d.record.Paused, d.changed = noRoom, true
+	}
 }
 
 // apply applies the outcome of an account. Its tries count where the fault seems to be its own.
@@ -458,7 +484,7 @@ func (d *dispatcher) pass() {
 func (d *dispatcher) resume() {
 	if d.paused > 0 {
 		d.queue.settings.logger.InfoContext(d.sends, "dispatch: sending resumes")
-		d.paused, d.record.Paused, d.changed, d.urgent = 0, "", true, true
+		d.paused, d.record.Paused, d.changed, d.urgent = 0, d.noRoom, true, true
 		d.probe = min(2*d.probe, timpush.MaxUsersPerRequest)
 	}
 }

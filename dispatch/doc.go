@@ -51,6 +51,8 @@
 //     has lost the end of the stream or the record in the bucket, settled updates may be sent again from the rest.
 //   - A stream is deleted and made again, or the bucket is: sending continues with what is there, and what had been read and not
 //     settled is counted as lost. Streams that are edited so that they would lose updates make SetAttr return an error.
+//   - A stream is restored from a backup: it goes on as the record says, which is restored with the bucket. What lies in it may have been sent
+//     before, and is merged so that no value goes back. What was stored after the backup is gone.
 //
 // # How
 //

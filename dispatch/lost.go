@@ -45,6 +45,12 @@ func (r *record) rewind(info *jetstream.StreamInfo) {
 	r.Read, r.Passed, r.Purged, r.Ahead, r.Marks = position{}, 0, 0, 0, nil
 }
 
+// copiedTo reports whether a stream is a copy of the one that the record is of, such as a restored backup. It was made at another time, and has
+// messages from before the last one that was read; in a stream that was made again all are from later.
+func (r *record) copiedTo(info *jetstream.StreamInfo) bool {
+	return !r.Created.Equal(info.Created) && info.State.Msgs > 0 && !info.State.FirstTime.After(r.Read.At)
+}
+
 // shorten makes the record fit a stream that has lost its end, all of which was stored before.
 func (r *record) shorten(last uint64) {
 	r.Floor, r.Horizon, r.Ahead = min(r.Floor, last), min(r.Horizon, last), 0
@@ -79,6 +85,9 @@ func (d *dispatcher) checkStream(ctx context.Context) (*jetstream.StreamInfo, er
 	state := info.State
 	if top := lostTop(&state); d.queue.acknowledged == nil && top != r.LostTop {
 		r.LostTop, known = top, max(known, top)
+	}
+	if r.copiedTo(info) { // what is behind the horizon may have been sent after the copy of the bucket was made
+		r.Created, r.Horizon = info.Created, max(r.Horizon, state.LastSeq)
 	}
 	switch {
 	case r.Created.IsZero(): // the bucket has been made again, or its data is damaged

@@ -152,7 +152,7 @@ func WithReplicaChange() Option { return func(s *settings) { s.change = true } }
 // WithMaxBytes sets how large the stream of updates can grow, when it is first made; with [OpenEmbedded] also later. A message
 // with a single update takes about 200 bytes, one with a hundred about 8 KiB, and it stays for the duplicate window after
 // all of it has been sent. A full stream refuses with [ErrFull]. The stream of dead letters has a quarter of that on top;
-// while it is full, updates that would go there wait. If not given, it is 1 GiB.
+// while it is full, updates that would go there wait, and [Stats].Paused says so. If not given, it is 1 GiB.
 func WithMaxBytes(n int64) Option {
 	return func(s *settings) {
 		s.maxBytes, s.given["bytes"] = n, true

@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -279,6 +280,141 @@ func TestStatsAfterAPurge(t *testing.T) {
 	assert.Equal(t, 10, stats(t, q).Backlog)
 	fake.Handle(nil)
 	drained(t, q)
+}
+
+// backUp returns a function that restores a stream as it is now, in place of what is there then.
+func backUp(t *testing.T, js jetstream.JetStream, name string) (restore func()) {
+	t.Helper()
+	conn := js.Conn()
+	request := func(subject string, body, answer any) {
+		data, err := json.Marshal(body)
+		require.NoError(t, err)
+		m, err := conn.Request("$JS.API.STREAM."+subject+"."+name, data, soon)
+		require.NoError(t, err)
+		require.NotContains(t, string(m.Data), `"error"`)
+		require.NoError(t, json.Unmarshal(m.Data, answer))
+	}
+	parts, err := conn.SubscribeSync(conn.NewInbox())
+	require.NoError(t, err)
+	var stream map[string]any
+	request("SNAPSHOT", map[string]string{"deliver_subject": parts.Subject}, &stream)
+	var data [][]byte
+	for {
+		part, err := parts.NextMsg(soon)
+		require.NoError(t, err)
+		if len(part.Data) == 0 {
+			break
+		}
+		data = append(data, part.Data)
+		if part.Reply != "" {
+			require.NoError(t, part.Respond(nil))
+		}
+	}
+	return func() {
+		require.NoError(t, js.DeleteStream(t.Context(), name))
+		var to struct {
+			Subject string `json:"deliver_subject"`
+		}
+		request("RESTORE", map[string]any{"config": stream["config"], "state": stream["state"]}, &to)
+		for _, part := range append(data, nil) {
+			m, err := conn.Request(to.Subject, part, soon)
+			require.NoError(t, err)
+			require.NotContains(t, string(m.Data), `"error"`)
+		}
+	}
+}
+
+// TestRestoredBackup: the server gives a stream that is restored a new time of creation.
+func TestRestoredBackup(t *testing.T) {
+	t.Parallel()
+	bucket := "KV_" + streamName
+	for name, order := range map[string][]string{
+		"stream and bucket":                     {streamName, bucket},
+		"bucket from before the stream's end":   {bucket, "", streamName},
+		"stream from before the bucket's end":   {streamName, "", bucket},
+		"stream alone, under a running process": {streamName},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log records
+			js, _ := startServer(t, t.TempDir())
+			fake, q := timpushtest.Start(t), openOn(t, js, dispatch.WithLogger(log.logger()))
+			stop := run(t, q, quickClient(fake))
+			city := 0
+			setNext := func() {
+				city++
+				concurrently(300, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), fmt.Sprint(city)))) })
+			}
+			for range 3 {
+				setNext()
+				drained(t, q)
+			}
+			time.Sleep(400 * time.Millisecond) // and that is recorded
+			var restore []func()
+			for _, stream := range order {
+				if stream == "" {
+					setNext()
+					drained(t, q)
+					time.Sleep(400 * time.Millisecond)
+					continue
+				}
+				restore = append(restore, backUp(t, js, stream))
+			}
+			if len(order) > 1 {
+				stop()
+			}
+			for _, f := range restore {
+				f()
+			}
+			setNext()
+			if len(order) > 1 {
+				run(t, q, quickClient(fake))
+			}
+			eventually(t, "the last values are sent", func() bool {
+				for n := range 300 {
+					if fake.Attrs(fmt.Sprint("user", n))["city"] != fmt.Sprint(city) {
+						return false
+					}
+				}
+				return true
+			})
+			for _, values := range cities(fake) {
+				requireOrder(t, values)
+			}
+			drained(t, q)
+			assert.Zero(t, stats(t, q).Lost)
+			assert.NotContains(t, log.text(), "are lost")
+		})
+	}
+}
+
+// TestBacklogOfARestoredBackup: of what was read and is not settled, only that is lost which was stored after the backup.
+func TestBacklogOfARestoredBackup(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string]int{"all of it": 0, "without the end": 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js, _ := startServer(t, t.TempDir())
+			fake, q := timpushtest.Start(t), openOn(t, js)
+			stop := run(t, q, quickClient(fake))
+			storeMessages(t, q, 0, 30)
+			drained(t, q)
+			fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70009) })
+			storeMessages(t, q, 30, 50)
+			eventually(t, "it pauses", func() bool { s := stats(t, q); return s.Paused != "" && s.Backlog == 20 })
+			restore := backUp(t, js, streamName)
+			storeMessages(t, q, 50, 50+more)
+			time.Sleep(400 * time.Millisecond) // they are read, and that is recorded
+			stop()
+			fake.Handle(nil)
+			restore()
+			assert.Equal(t, 20, stats(t, q).Backlog)
+			run(t, q, quickClient(fake))
+			drained(t, q)
+			assert.Len(t, fake.Accounts(), 50)
+			assert.Equal(t, more, stats(t, q).Lost)
+		})
+	}
 }
 
 func recreateBucket(t *testing.T, js jetstream.JetStream) {

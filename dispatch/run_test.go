@@ -227,18 +227,25 @@ func TestClockOfAnotherHostIsAhead(t *testing.T) {
 
 func TestFullDeadLettersHoldBack(t *testing.T) {
 	t.Parallel()
-	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithMaxBytes(1<<16))
+	var log records
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithMaxBytes(1<<16), dispatch.WithLogger(log.logger()))
 	for n := range 100 {
 		fake.Refuse(int(timpush.ErrNoSuchAccount), fmt.Sprint("user", n))
 	}
 	concurrently(100, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), "Rome"))) })
 	run(t, q, quickClient(fake))
 	eventually(t, "some wait", func() bool { return stats(t, q).Waiting > 0 })
+	eventually(t, "it is said why", func() bool { return strings.Contains(stats(t, q).Paused, "dead letters have no room") })
+	assert.Contains(t, log.text(), "dead letters have no room")
+	set(t, q, user("mary", "Rome"))
+	eventually(t, "others go on", func() bool { return fake.Attrs("mary")["city"] == "Rome" })
+	assert.Contains(t, stats(t, q).Paused, "dead letters have no room", "it stays after an answer")
 	for stats(t, q).Backlog > 0 {
 		for _, l := range letters(t, q) {
 			_ = q.Discard(t.Context(), l.ID)
 		}
 	}
+	eventually(t, "it is over", func() bool { return stats(t, q).Paused == "" })
 }
 
 func TestTransientFaultsAreRetried(t *testing.T) {

@@ -24,7 +24,7 @@ type Stats struct {
 	Bytes       int64  // that the stream of updates takes, which can be MaxBytes at most
 	MaxBytes    int64  // as the stream has it
 	Active      string // the host of the process that sends, and its name there; "" if none does, and 30 s after one has died (10 times WithLease)
-	Paused      string // why nothing is sent, or no updates are taken, at the moment; "": neither
+	Paused      string // why nothing is sent, no updates are taken, or dead letters have no room, at the moment; "": none of them
 }
 
 // Stats returns the numbers of the queue, whichever process sends. Where the bucket or a stream is missing, Paused says so and the
@@ -67,7 +67,7 @@ func (q *Queue) stats(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
-	if !r.Created.Equal(info.Created) || r.Floor > info.State.LastSeq { // the record is of another stream: all of this one will be sent
+	if !r.Created.Equal(info.Created) && !r.copiedTo(info) || r.Floor > info.State.LastSeq { // the record is of another stream: all of this one will be sent
 		r.rewind(info)
 	}
 	if !r.written.IsZero() && info.TimeStamp.Sub(r.written) > 10*cmp.Or(r.Lease, q.settings.lease) { // it is written each quarter of a lease

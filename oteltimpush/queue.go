@@ -22,7 +22,7 @@ type QueueStats struct {
 	Lost        int   // messages, of 1 to 100 updates each, that were stored and are gone before they were settled
 	Bytes       int64 // that the stream of updates takes
 	MaxBytes    int64 // that it can take; 0 if there is no limit, or it is not known
-	Paused      bool  // nothing is sent, or no updates are taken
+	Paused      bool  // nothing is sent, no updates are taken, or dead letters have no room
 }
 
 // WatchQueue adds the metrics timpush.queue.* to o, with the numbers that stats returns. It is called at each collection of the
@@ -49,7 +49,7 @@ func (o *Observer) watchQueue(f *factory, extra []attribute.KeyValue) {
 		lost:        f.observed("timpush.queue.lost", "{message}", "Messages, of 1 to 100 updates each, that were stored and are gone, until this is acknowledged."),
 		bytes:       f.observed("timpush.queue.bytes", "By", "Bytes that the stream of updates takes."),
 		maxBytes:    f.observed("timpush.queue.max_bytes", "By", "Bytes that the stream of updates can take."),
-		paused:      f.observed("timpush.queue.paused", "{queue}", "1 if nothing is sent, or no updates are taken, or the queue does not answer; else 0."),
+		paused:      f.observed("timpush.queue.paused", "{queue}", "1 if nothing is sent, no updates are taken, or dead letters have no room, or the queue does not answer; else 0."),
 	}
 	var err error
 	m.oldest, err = f.meter.Float64ObservableGauge("timpush.queue.oldest", metric.WithUnit("s"), metric.WithDescription("Age of the oldest update that is not settled."))

@@ -124,7 +124,7 @@ type dispatcher struct {
 	probe   int           // accounts of a request that tries whether sending works again
 	resumes time.Time     // when another request may try
 	resumed resumeWatch
-	noRoom  string    // why dead letters cannot be stored; "": they can
+	letters letterRoom
 	saved   time.Time // all of the record; a new horizon alone does not count
 	changed bool      // there is something to save soon
 	urgent  bool      // it is to be saved at once
@@ -227,6 +227,7 @@ func passOn(panicked any) {
 func (d *dispatcher) tick() error {
 	d.audit()
 	d.checkResumed()
+	d.forgetLetters()
 	d.startAll()
 	return d.saveIfDue()
 }
@@ -395,7 +396,7 @@ func (d *dispatcher) finish(batch []item) {
 	d.pass()
 }
 
-// noteLetters says that dead letters have no room, until one is stored again. Their accounts wait, which otherwise looks like a fault of the service,
+// noteLetters says that dead letters have no room, until one is stored again or needs none. Their accounts wait, which otherwise looks like a fault of the service,
 // and thousands of them hold up all others.
 func (d *dispatcher) noteLetters(batch []item) {
 	stored, noRoom, stream := false, "", d.queue.name+"_DEAD"
@@ -408,14 +409,36 @@ func (d *dispatcher) noteLetters(batch []item) {
 				"hold more (nats stream edit %s --max-bytes, or WithMaxBytes of OpenEmbedded): %v", stream, stream, i.err)
 		}
 	}
-	if noRoom == d.noRoom || noRoom == "" && !stored {
+	if noRoom != "" {
+		d.letters.refused = time.Now()
+	}
+	if noRoom != "" || stored {
+		d.setNoRoom(noRoom)
+	}
+}
+
+// letterRoom is whether dead letters have room.
+type letterRoom struct {
+	none    string    // why they have none; "": they have
+	refused time.Time // when one was refused last
+}
+
+// forgetLetters forgets that dead letters had no room, once every account that waited for it has been asked again and none needs any.
+func (d *dispatcher) forgetLetters() {
+	if time.Since(d.letters.refused) > 2*maxDelay*d.delay {
+		d.setNoRoom("")
+	}
+}
+
+func (d *dispatcher) setNoRoom(why string) {
+	if why == d.letters.none {
 		return
 	}
-	if d.noRoom = noRoom; noRoom != "" {
-		d.queue.settings.logger.ErrorContext(d.sends, "dispatch: "+noRoom)
+	if d.letters.none = why; why != "" {
+		d.queue.settings.logger.ErrorContext(d.sends, "dispatch: "+why)
 	}
 	if d.paused == 0 {
-		d.record.Paused, d.changed = noRoom, true
+		d.record.Paused, d.changed = why, true
 	}
 }
 
@@ -484,7 +507,7 @@ func (d *dispatcher) pass() {
 func (d *dispatcher) resume() {
 	if d.paused > 0 {
 		d.queue.settings.logger.InfoContext(d.sends, "dispatch: sending resumes")
-		d.paused, d.record.Paused, d.changed, d.urgent = 0, d.noRoom, true, true
+		d.paused, d.record.Paused, d.changed, d.urgent = 0, d.letters.none, true, true
 		d.probe = min(2*d.probe, timpush.MaxUsersPerRequest)
 	}
 }

@@ -248,6 +248,24 @@ func TestFullDeadLettersHoldBack(t *testing.T) {
 	eventually(t, "it is over", func() bool { return stats(t, q).Paused == "" })
 }
 
+// TestDeadLettersNeedNoRoom: once the fault of all that wait is gone, none of them becomes a dead letter any more.
+func TestDeadLettersNeedNoRoom(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick, dispatch.WithMaxBytes(1<<16))
+	refuse := func(code int) {
+		for n := range 100 {
+			fake.Refuse(code, fmt.Sprint("user", n))
+		}
+	}
+	refuse(int(timpush.ErrNoSuchAccount))
+	concurrently(100, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), "Rome"))) })
+	run(t, q, quickClient(fake))
+	eventually(t, "they have no room", func() bool { return strings.Contains(stats(t, q).Paused, "dead letters have no room") })
+	refuse(0)
+	drained(t, q)
+	eventually(t, "it is over", func() bool { return stats(t, q).Paused == "" })
+}
+
 func TestTransientFaultsAreRetried(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]timpushtest.Fault{

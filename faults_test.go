@@ -96,6 +96,57 @@ func TestTransportThatDumpsRequests(t *testing.T) {
 	})
 }
 
+// TestTransportThatRefusesByItself: what a circuit breaker refuses has not been sent, so that a push goes out once that is closed.
+func TestTransportThatRefusesByItself(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		next, refusals := s.HTTPClient().Transport, atomic.Int64{}
+		c := s.Client(through(func(r *http.Request) (*http.Response, error) {
+			if refusals.Add(-1) >= 0 {
+				return nil, errors.New("circuit breaker is open")
+			}
+			return next.RoundTrip(r)
+		}))
+		refusals.Store(3)
+		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+		require.NoError(t, err)
+		refusals.Store(4)
+		result, err := c.PushTo(t.Context(), accounts(3), hello)
+		require.ErrorContains(t, err, "circuit breaker is open")
+		assert.Equal(t, 3, result.NotSent)
+		assert.Len(t, s.Pushes(), 1)
+	})
+}
+
+// TestTransportThatGivesUpEarlier: one that ends a request before another one within it does, whose context goes on, sends nothing later of what
+// is NotSent, so that a push does not go out twice.
+func TestTransportThatGivesUpEarlier(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		next := slowToConnect(t, s, 1500*time.Millisecond)
+		next.DisableKeepAlives = true
+		var late sync.WaitGroup
+		c := s.Client(timpush.WithMaxAttempts(2), through(func(r *http.Request) (*http.Response, error) {
+			r = r.WithContext(context.WithoutCancel(r.Context()))
+			late.Go(func() {
+				if resp, err := next.RoundTrip(r); err == nil {
+					_ = resp.Body.Close()
+				}
+			})
+			time.Sleep(time.Second)
+			return nil, errors.New("the command took too long")
+		}))
+		for range 5 {
+			_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+			var failed *timpush.CallError
+			require.ErrorAs(t, err, &failed)
+			assert.Equal(t, timpush.NotSent, failed.Outcome)
+		}
+		late.Wait()
+		assert.Empty(t, s.Pushes())
+	})
+}
+
 // TestSlowConnectionsKeepTheRateOfRecipients: what is sent after a request that has waited for its connection does not reach more recipients
 // within a second than the plan allows, in one PushTo or in several at the same time.
 func TestSlowConnectionsKeepTheRateOfRecipients(t *testing.T) {

@@ -119,6 +119,7 @@ var badNetworks = []struct {
 	{"host that DNS does not know", failing(&net.DNSError{Err: "no such host", Name: "adminapisgp.im.qcloud.com", IsNotFound: true}), "not sent; 4 requests; `*net.DNSError`; worth sending again"},
 	{"certificate of another host", failing(&tls.CertificateVerificationError{Err: errors.New("unknown authority")}), "not sent; 1 request; `*tls.CertificateVerificationError`; worth sending again"},
 	{"plain HTTP where TLS should be", failing(http.ErrSchemeMismatch), "not sent; 1 request; `http.ErrSchemeMismatch`; worth sending again"},
+	{"circuit breaker that is open", failing(errors.New("circuit breaker is open")), "not sent; 4 requests; `*url.Error`; worth sending again"},
 	{"reset while it is written", losing(&net.OpError{Op: "write", Net: "tcp", Err: errors.New("connection reset")}), "unknown; 4 requests; `*net.OpError`; worth sending again"},
 	{"reset while the answer is read", losing(&net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset")}), "unknown; 4 requests; `*net.OpError`; worth sending again"},
 	{"end of the connection", losing(io.ErrUnexpectedEOF), "unknown; 4 requests; `*url.Error`; worth sending again"},

@@ -31,6 +31,7 @@ type exchange struct {
 	asked   atomic.Bool   // the transport has looked for a connection, so that it tells when it has found one
 	used    atomic.Bool   // the transport has found a connection, read the body, or asked for another copy of it
 	failed  atomic.Bool   // the transport has returned an error: a caller's gets nothing of the body any more
+	tries   atomic.Int32  // of a caller's transport, which may repeat the request by itself, as far as it tells
 	wasIdle atomic.Bool   // the last connection has been idle
 	http2   atomic.Bool   // it speaks that
 	written atomic.Bool   // all of the request has gone out over HTTP/2
@@ -200,6 +201,9 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 			return // it leads nowhere: with httputil.DumpRequestOut, a caller's transport sees a request as it will be sent
 		}
 		x.used.Store(true)
+		if !s.standardTransport() { // which repeats only what has not been taken
+			x.tries.Add(1)
+		}
 		x.wasIdle.Store(got.WasIdle)
 		http2 := overHTTP2(got.Conn)
 		x.http2.Store(http2)

@@ -30,6 +30,7 @@ type answer struct {
 	list   []listed
 	value  any  // what the command reads from it
 	taken  bool // it has signs that the request was applied, whatever its code says: the status OK, or a TaskID
+	late   bool // it is that to the last try of a transport that repeats requests by itself
 }
 
 // listed is one entry of ErrorList.
@@ -54,9 +55,11 @@ type verdict struct {
 
 // interpret decodes an answer that came with an HTTP status, and classifies it. What was sent is redacted in the texts of the server.
 func (x *exchange) interpret(status int, body []byte) (answer, verdict) {
+	late := x.tries.Load() > 1
 	if status == http.StatusOK {
 		if a, ok := x.decode(body); ok {
-			return a, x.classify(&a)
+			a.late = late
+			return a, x.command.doubt(x.classify(&a), late)
 		}
 	}
 	page := &HTTPError{StatusCode: status, RetryAfter: retryAfter(status, x.header, time.Now())}
@@ -64,7 +67,7 @@ func (x *exchange) interpret(status int, body []byte) (answer, verdict) {
 		page.Snippet = clip(x.sent.snippet(string(body[:min(len(body), 4096)])), 200)
 	}
 	v := verdict{class: statusClass(status), outcome: statusOutcome(status), err: page, retryAfter: page.RetryAfter}
-	return answer{}, x.command.restrict(v)
+	return answer{}, x.command.doubt(x.command.restrict(v), late)
 }
 
 func (x *exchange) decode(body []byte) (a answer, ok bool) {
@@ -128,6 +131,22 @@ func (c *command) restrict(v verdict) verdict {
 	return v
 }
 
+// doubt returns the verdict of a late answer: an earlier try, whose answer was lost, may have been applied, unless it was certain to be
+// refused too.
+func (c *command) doubt(v verdict, late bool) verdict {
+	if !late || v.outcome != Rejected || c.alwaysRefused(v.err) {
+		return v
+	}
+	v.outcome = Unknown
+	if !c.repeatable {
+		v.final = true
+		if v.class == classThrottle || v.class == classExpired {
+			v.class = classNone // else it would be sent again
+		}
+	}
+	return v
+}
+
 // statusClass classifies an answer that is not the API's. Status 200 has a body that is not the documented JSON.
 func statusClass(status int) class {
 	switch {
@@ -186,7 +205,7 @@ func (c *command) match(open []*entry, a *answer) (named []verdict, unasked erro
 	named = make([]verdict, len(open))
 	repeated, unknown := make([]int, len(open)), 0
 	for _, item := range a.list {
-		v := c.itemVerdict(item)
+		v := c.doubt(c.itemVerdict(item), a.late)
 		switch k := find(open, item.account); {
 		case k < 0:
 			if unknown++; unknown <= maxTold {

@@ -119,10 +119,11 @@ var badNetworks = []struct {
 	{"host that DNS does not know", failing(&net.DNSError{Err: "no such host", Name: "adminapisgp.im.qcloud.com", IsNotFound: true}), "not sent; 4 requests; `*net.DNSError`; worth sending again"},
 	{"certificate of another host", failing(&tls.CertificateVerificationError{Err: errors.New("unknown authority")}), "not sent; 1 request; `*tls.CertificateVerificationError`; worth sending again"},
 	{"plain HTTP where TLS should be", failing(http.ErrSchemeMismatch), "not sent; 1 request; `http.ErrSchemeMismatch`; worth sending again"},
-	{"reset while it is written", failing(&net.OpError{Op: "write", Net: "tcp", Err: errors.New("connection reset")}), "unknown; 4 requests; `*net.OpError`; worth sending again"},
-	{"reset while the answer is read", failing(&net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset")}), "unknown; 4 requests; `*net.OpError`; worth sending again"},
-	{"end of the connection", failing(io.ErrUnexpectedEOF), "unknown; 4 requests; `*url.Error`; worth sending again"},
-	{"answer that is no HTTP", failing(errors.New(`malformed HTTP response "SSH-2.0-OpenSSH"`)), "unknown; 4 requests; `*url.Error`; worth sending again"},
+	{"circuit breaker that is open", failing(errors.New("circuit breaker is open")), "not sent; 4 requests; `*url.Error`; worth sending again"},
+	{"reset while it is written", losing(&net.OpError{Op: "write", Net: "tcp", Err: errors.New("connection reset")}), "unknown; 4 requests; `*net.OpError`; worth sending again"},
+	{"reset while the answer is read", losing(&net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset")}), "unknown; 4 requests; `*net.OpError`; worth sending again"},
+	{"end of the connection", losing(io.ErrUnexpectedEOF), "unknown; 4 requests; `*url.Error`; worth sending again"},
+	{"answer that is no HTTP", losing(errors.New(`malformed HTTP response "SSH-2.0-OpenSSH"`)), "unknown; 4 requests; `*url.Error`; worth sending again"},
 	{"transport without an answer", func(*http.Request) (*http.Response, error) { return nil, nil }, "unknown; 4 requests; `*url.Error`; worth sending again"}, //nolint:nilnil // that is the test
 	{"transport without a body", func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 200}, nil }, "unknown; 4 requests; `*HTTPError` with status 200; worth sending again"},
 	{"redirect to another host", func(*http.Request) (*http.Response, error) {
@@ -132,6 +133,14 @@ var badNetworks = []struct {
 
 func failing(err error) roundTripper {
 	return func(*http.Request) (*http.Response, error) { return nil, err }
+}
+
+// losing fails once it has sent the request.
+func losing(err error) roundTripper {
+	return func(r *http.Request) (*http.Response, error) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		return nil, err
+	}
 }
 
 func TestBadNetworks(t *testing.T) {

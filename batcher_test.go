@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"strconv"
@@ -437,6 +438,7 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 		ended := make(chan struct{})
 		b := timpush.NewBatcher(newClient(t, through(func(r *http.Request) (*http.Response, error) {
 			defer close(ended)
+			_, _ = io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
 			time.Sleep(time.Second)
 			return nil, r.Context().Err()

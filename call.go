@@ -87,7 +87,7 @@ func (c *call) ask(ctx context.Context, cmd *command, body []byte) (a answer, er
 		}
 		s.apply(v)
 		if v.class == classData || v.class == classMalformed {
-			end.settle(cmd, Rejected, v.err)
+			end.settle(cmd, v.outcome, v.err)
 			break
 		}
 		end.record(v.outcome, v.err, s.over())

@@ -104,8 +104,9 @@
 // [Code]: those tell only what the service has answered to this call.
 //
 // A transport that you give with [WithHTTPClient] may retry by itself. The client then claims NotSent only if no try can have
-// reached the server; a request may be applied more than once, which does no harm to attributes and tags. A push may then go
-// out twice: give a client for pushes a transport that does not retry.
+// reached the server, and Rejected only if an earlier one was refused too, as far as [net/http/httptrace] shows the tries; a request
+// may be applied more than once, which does no harm to attributes and tags. A push may then go out twice: give a client for pushes
+// a transport that does not retry.
 //
 // # Secrets
 //

@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // endpoint is a command whose requests are about accounts, and what to do with the items of its input.
@@ -90,16 +91,17 @@ func encodeRequest(request any) ([]byte, []*InputError) {
 	return body, nil
 }
 
-// asIs encodes the values of an Extra and the like: maps in one order, and a json.Number of the standard library, of which a decoder
-// with UseNumber makes numbers, as a number and not as the string that it is by its kind.
-var asIs = json.JoinOptions(json.Deterministic(true), json.WithMarshalers(json.MarshalToFunc(
-	func(e *jsontext.Encoder, n stdjson.Number) error {
-		number := jsontext.Value(n)
-		if number.Kind() != jsontext.KindNumber {
-			return errNotNumber
-		}
-		return e.WriteValue(number)
-	})))
+// asIs encodes the values of an Extra and the like as encoding/json does, for which they were made: a number that is 0 and has omitempty, for
+// example, is left out. A json.Number of that package is a number, and not the string that it is by its kind.
+var asIs = json.JoinOptions(jsonv1.DefaultOptionsV1(), jsontext.AllowInvalidUTF8(false), jsontext.AllowDuplicateNames(false),
+	jsontext.EscapeForHTML(false), jsontext.EscapeForJS(false), json.WithMarshalers(json.MarshalToFunc(
+		func(e *jsontext.Encoder, n stdjson.Number) error {
+			number := jsontext.Value(n)
+			if number.Kind() != jsontext.KindNumber {
+				return errNotNumber
+			}
+			return e.WriteValue(number)
+		})))
 
 // alwaysRefused reports whether an account that is refused with err was refused at earlier attempts too, whose answers were lost.
 func (c *command) alwaysRefused(err error) bool {

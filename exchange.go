@@ -30,6 +30,8 @@ type exchange struct {
 	body    *bytes.Reader // of the request: the standard transport knows that it is in memory, and sends the headers and the body together
 	asked   atomic.Bool   // the transport has looked for a connection, so that it tells when it has found one
 	used    atomic.Bool   // the transport has found a connection, read the body, or asked for another copy of it
+	failed  atomic.Bool   // the transport has returned an error: a caller's gets nothing of the body any more
+	tries   atomic.Int32  // of a caller's transport, which may repeat the request by itself, as far as it tells
 	wasIdle atomic.Bool   // the last connection has been idle
 	http2   atomic.Bool   // it speaks that
 	written atomic.Bool   // all of the request has gone out over HTTP/2
@@ -64,9 +66,11 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 	}
 	switch {
 	case err != nil:
+		x.failed.Store(true)
 		discard(resp)
 		return 0, nil, s.failed(ctx, x, err)
 	case resp == nil:
+		x.used.Store(true) // it says nothing
 		return 0, nil, errors.New("the transport returned neither an answer nor an error")
 	}
 	x.header = resp.Header
@@ -173,14 +177,17 @@ func (s *sender) newRequest(ctx context.Context, x *exchange, host *url.URL) *ht
 	if s.hosts.http1.Load() || !s.standardTransport() {
 		req.GetBody = func() (io.ReadCloser, error) {
 			x.used.Store(true)
-			if x.written.Load() {
+			switch {
+			case x.failed.Load():
+				return nil, errGivenUp
+			case x.written.Load():
 				return nil, errSentAlready
 			}
 			return io.NopCloser(bytes.NewReader(x.sent.body)), nil
 		}
 	}
 	if !s.standardTransport() {
-		req.Body = &watchedBody{req.Body, &x.used}
+		req.Body = &watchedBody{req.Body, x}
 	}
 	return req.WithContext(s.watch(ctx, x))
 }
@@ -194,6 +201,9 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 			return // it leads nowhere: with httputil.DumpRequestOut, a caller's transport sees a request as it will be sent
 		}
 		x.used.Store(true)
+		if !s.standardTransport() { // which repeats only what has not been taken
+			x.tries.Add(1)
+		}
 		x.wasIdle.Store(got.WasIdle)
 		http2 := overHTTP2(got.Conn)
 		x.http2.Store(http2)
@@ -248,17 +258,23 @@ func overHTTP2(conn net.Conn) bool {
 
 var contentType = []string{"application/json"}
 
-// watchedBody is for a transport that may not tell whether it has found a connection.
+// watchedBody is for a transport that may not tell whether it has found a connection, and that may give up before another one within it does,
+// which goes on.
 type watchedBody struct {
 	io.ReadCloser
-	read *atomic.Bool
+	of *exchange
 }
 
-// Read records that the transport has begun to send the request.
+// Read records that the transport has begun to send the request, unless it has given up.
 func (b *watchedBody) Read(p []byte) (int, error) {
-	b.read.Store(true)
+	b.of.used.Store(true) // first: either this sees that it has given up, or the verdict sees this
+	if b.of.failed.Load() {
+		return 0, errGivenUp
+	}
 	return b.ReadCloser.Read(p)
 }
+
+var errGivenUp = errors.New("the transport has returned an error for this request already")
 
 var (
 	errAttemptTimeout error = timeout{}
@@ -356,9 +372,8 @@ func (s *sender) standardTransport() bool {
 	return standard
 }
 
-// classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has found no connection, has not read the
-// body, also not in an earlier try of its own, and it is the standard one, or one around that, or its error says that there was no connection;
-// or the standard one says that the server did not take the request.
+// classifyFailure is the verdict if no answer came. NotSent needs proof: the transport has found no connection and has not read the body, also
+// not in an earlier try of its own, and cannot do so later; or the standard one says that the server did not take the request.
 func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict {
 	if withheld, ok := errors.AsType[*withheldError](err); ok {
 		return verdict{class: classFatal, outcome: NotSent, err: withheld.error}
@@ -370,7 +385,7 @@ func (s *sender) classifyFailure(x *exchange, host *url.URL, err error) verdict 
 	switch {
 	case reason != nil && standard:
 		v.outcome, err = NotSent, reason
-	case !used && (standard || x.asked.Load() || notDialled(err) || certificateFails(err)):
+	case !used:
 		v.outcome = NotSent
 	}
 	if proxyRefuses(err) && v.outcome == NotSent || certificateFails(err) {

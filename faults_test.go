@@ -1,6 +1,7 @@
 package timpush_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -93,6 +94,115 @@ func TestTransportThatDumpsRequests(t *testing.T) {
 		var failed *timpush.CallError
 		require.ErrorAs(t, err, &failed)
 		assert.Equal(t, timpush.NotSent, failed.Outcome)
+	})
+}
+
+// TestTransportThatRefusesByItself: what a circuit breaker refuses has not been sent, so that a push goes out once that is closed.
+func TestTransportThatRefusesByItself(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		next, refusals := s.HTTPClient().Transport, atomic.Int64{}
+		c := s.Client(through(func(r *http.Request) (*http.Response, error) {
+			if refusals.Add(-1) >= 0 {
+				return nil, errors.New("circuit breaker is open")
+			}
+			return next.RoundTrip(r)
+		}))
+		refusals.Store(3)
+		_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+		require.NoError(t, err)
+		refusals.Store(4)
+		result, err := c.PushTo(t.Context(), accounts(3), hello)
+		require.ErrorContains(t, err, "circuit breaker is open")
+		assert.Equal(t, 3, result.NotSent)
+		assert.Len(t, s.Pushes(), 1)
+	})
+}
+
+// TestTransportThatRepeats: what the answer to the last try refuses may have been applied by an earlier one, so that it is not Rejected, and a
+// push is not sent once more.
+func TestTransportThatRepeats(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		next, tries := s.HTTPClient().Transport, 1
+		c := s.Client(timpush.WithMaxAttempts(2), through(func(r *http.Request) (*http.Response, error) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			for range tries - 1 {
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				if lost, err := next.RoundTrip(r); err == nil {
+					_ = lost.Body.Close()
+				}
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			return next.RoundTrip(r)
+		}))
+		var failed *timpush.CallError
+		receipt, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+		require.NoError(t, err)
+		tries = 2
+		for _, refusal := range []timpushtest.Fault{timpushtest.ErrorCode(90047), timpushtest.ErrorCode(90024), timpushtest.ErrorCode(70001), timpushtest.Status(429)} {
+			before := len(s.Pushes())
+			time.Sleep(time.Minute)
+			s.Inject(timpushtest.Fault{}, refusal)
+			_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+			require.ErrorAs(t, err, &failed)
+			assert.Equal(t, timpush.Unknown, failed.Outcome, err)
+			s.Inject(timpushtest.Fault{}, refusal)
+			result, err := c.PushTo(t.Context(), accounts(2), hello)
+			require.Error(t, err)
+			assert.Equal(t, 2, result.Unknown, err)
+			assert.Len(t, s.Pushes(), before+2)
+		}
+		s.Inject(timpushtest.Fault{}, timpushtest.AccountCode(60007, accounts(2)...))
+		result, err := c.PushTo(t.Context(), accounts(2), hello)
+		require.Error(t, err)
+		assert.Equal(t, 2, result.Unknown, err)
+
+		err = c.Revoke(t.Context(), receipt.TaskID, nil) // the second try finds it revoked
+		require.ErrorIs(t, err, timpush.ErrAlreadyRevoked)
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, timpush.Unknown, failed.Outcome)
+
+		s.Inject(timpushtest.Fault{}, timpushtest.ErrorCode(90009))
+		set, err := c.SetAttr(t.Context(), someUsers(1))
+		require.ErrorIs(t, err, timpush.ErrNotAdmin)
+		assert.Equal(t, 1, set.Unknown)
+		s.Poison(90033, "user-0")
+		set, err = c.SetAttr(t.Context(), []timpush.UserAttrs{userIn("user-0", "Rome")})
+		require.ErrorIs(t, err, timpush.ErrInvalidAttr)
+		assert.Equal(t, 1, set.Rejected, "both tries were refused")
+	})
+}
+
+// TestTransportThatGivesUpEarlier: one that ends a request before another one within it does, whose context goes on, sends nothing later of what
+// is NotSent, so that a push does not go out twice.
+func TestTransportThatGivesUpEarlier(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		next := slowToConnect(t, s, 1500*time.Millisecond)
+		next.DisableKeepAlives = true
+		var late sync.WaitGroup
+		c := s.Client(timpush.WithMaxAttempts(2), through(func(r *http.Request) (*http.Response, error) {
+			r = r.WithContext(context.WithoutCancel(r.Context()))
+			late.Go(func() {
+				if resp, err := next.RoundTrip(r); err == nil {
+					_ = resp.Body.Close()
+				}
+			})
+			time.Sleep(time.Second)
+			return nil, errors.New("the command took too long")
+		}))
+		for range 5 {
+			_, err := c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+			var failed *timpush.CallError
+			require.ErrorAs(t, err, &failed)
+			assert.Equal(t, timpush.NotSent, failed.Outcome)
+		}
+		late.Wait()
+		assert.Empty(t, s.Pushes())
 	})
 }
 

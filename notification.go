@@ -21,7 +21,7 @@ const (
 )
 
 // Extra has members of a JSON object for which the struct has no field, or not yet: the service gets several a year. Names are those of the API. A member whose field is set too is an [*InputError], and so is a value that
-// cannot be encoded as JSON; otherwise the value is sent as it is, and no limit of the API is checked.
+// cannot be encoded as JSON; otherwise the value is sent as encoding/json writes it, and no limit of the API is checked.
 type Extra map[string]any
 
 // Notification is the content of a push and how it is shown: OfflinePushInfo in the API. All is optional, but the zero

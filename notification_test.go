@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -155,6 +156,38 @@ func TestNumbersOfTheStandardLibrary(t *testing.T) {
 	assert.Contains(t, string(push), `"OnlineOnlyFlag":1`)
 	for _, bad := range []stdjson.Number{"", "x", "true", "1,2", `"1"`} {
 		assert.Len(t, (&Push{Notification: n, Extra: Extra{"New": bad}}).faults(""), 1, bad)
+	}
+}
+
+// TestExtraAsEncodingJSON: structs of a program were made for that package, and must not set a badge to 0 that they leave out there.
+func TestExtraAsEncodingJSON(t *testing.T) {
+	t.Parallel()
+	type content struct {
+		BadgeSetNum int      `json:",omitempty"`
+		OnlineOnly  bool     `json:"OnlineOnlyFlag,omitempty"`
+		Share       float64  `json:",omitempty"`
+		Quoted      bool     `json:",string"`
+		Members     []string // nil
+		Names       map[string]int
+		Digest      [2]byte
+		Patience    time.Duration
+		Bytes       []byte
+		Inner       struct {
+			Sound int `json:",omitempty"`
+		} `json:",omitempty"`
+	}
+	type badge struct {
+		BadgeSetNum int `json:",omitempty"`
+	}
+	for _, value := range []any{badge{}, content{}, &content{BadgeSetNum: 1, Quoted: true, Patience: time.Second, Bytes: []byte("a")}, []content{{}}, time.Second} {
+		want, err := stdjson.Marshal(value)
+		require.NoError(t, err)
+		n := Notification{TemplateParam: map[string]any{"New": value}, Android: &Android{OPPOPrivateTitleParameters: map[string]any{"New": value}, Extra: Extra{"New": value}}}
+		p := Push{Notification: n, Extra: Extra{"New": value}}
+		require.Empty(t, p.faults(""))
+		body, err := marshal((&p).request("administrator"))
+		require.NoError(t, err)
+		assert.Equal(t, 4, strings.Count(string(body), `"New":`+string(want)), "%s in %s", want, body)
 	}
 }
 

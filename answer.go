@@ -24,13 +24,13 @@ var errNotNumber = errors.New("not a number")
 // answer is an answer of the API. Fields may be absent or null, and numbers may be quoted; fields that are not needed here
 // are ignored (tencentcloud.com/document/product/1047/60565 and 1047/34620).
 type answer struct {
-	status string
-	code   Code
-	info   string
-	list   []listed
-	value  any  // what the command reads from it
-	taken  bool // it has signs that the request was applied, whatever its code says: the status OK, or a TaskID
-	late   bool // it is that to the last try of a transport that repeats requests by itself
+	status  string
+	code    Code
+	info    string
+	list    []listed
+	value   any  // what the command reads from it
+	taken   bool // it has signs that the request was applied, whatever its code says: the status OK, or a TaskID
+	retried bool // it answers the last try of a transport that retries by itself
 }
 
 // listed is one entry of ErrorList.
@@ -55,11 +55,11 @@ type verdict struct {
 
 // interpret decodes an answer that came with an HTTP status, and classifies it. What was sent is redacted in the texts of the server.
 func (x *exchange) interpret(status int, body []byte) (answer, verdict) {
-	late := x.tries.Load() > 1
+	retried := x.tries.Load() > 1
 	if status == http.StatusOK {
 		if a, ok := x.decode(body); ok {
-			a.late = late
-			return a, x.command.doubt(x.classify(&a), late)
+			a.retried = retried
+			return a, x.command.afterTries(x.classify(&a), retried)
 		}
 	}
 	page := &HTTPError{StatusCode: status, RetryAfter: retryAfter(status, x.header, time.Now())}
@@ -67,7 +67,7 @@ func (x *exchange) interpret(status int, body []byte) (answer, verdict) {
 		page.Snippet = clip(x.sent.snippet(string(body[:min(len(body), 4096)])), 200)
 	}
 	v := verdict{class: statusClass(status), outcome: statusOutcome(status), err: page, retryAfter: page.RetryAfter}
-	return answer{}, x.command.doubt(x.command.restrict(v), late)
+	return answer{}, x.command.afterTries(x.command.restrict(v), retried)
 }
 
 func (x *exchange) decode(body []byte) (a answer, ok bool) {
@@ -131,10 +131,10 @@ func (c *command) restrict(v verdict) verdict {
 	return v
 }
 
-// doubt returns the verdict of a late answer: an earlier try, whose answer was lost, may have been applied, unless it was certain to be
-// refused too.
-func (c *command) doubt(v verdict, late bool) verdict {
-	if !late || v.outcome != Rejected || c.alwaysRefused(v.err) {
+// afterTries returns what a verdict is where a transport has retried by itself: an earlier try, whose answer was lost, may have been applied,
+// unless it is certain that it was refused too.
+func (c *command) afterTries(v verdict, retried bool) verdict {
+	if !retried || v.outcome != Rejected || c.alwaysRefused(v.err) {
 		return v
 	}
 	v.outcome = Unknown
@@ -205,7 +205,7 @@ func (c *command) match(open []*entry, a *answer) (named []verdict, unasked erro
 	named = make([]verdict, len(open))
 	repeated, unknown := make([]int, len(open)), 0
 	for _, item := range a.list {
-		v := c.doubt(c.itemVerdict(item), a.late)
+		v := c.afterTries(c.itemVerdict(item), a.retried)
 		switch k := find(open, item.account); {
 		case k < 0:
 			if unknown++; unknown <= maxTold {

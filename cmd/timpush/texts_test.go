@@ -396,6 +396,53 @@ func TestJoinedFiles(t *testing.T) {
 	assert.Equal(t, []string{"mary", "bob"}, w.fake.Pushes()[0].Accounts, "other columns than that of the account do not matter")
 }
 
+// TestOtherColumnsFurtherDown: what follows them are the rows of another file or table. Of a sheet 7 was set as the city, and with columns in
+// another order, or an account with a name of its own, it was so with exit code 0, and a push went to Oslo.
+func TestOtherColumnsFurtherDown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	push := []string{"batch", "--title", "x", "--yes"}
+	for name, c := range map[string]struct {
+		table string
+		args  []string
+	}{
+		"other attribute":              {"To_Account,city\nmary,Rome\nTo_Account,sex\nbob,f", []string{"set-attr"}},
+		"other order, and one in use":  {"To_Account,city,sex\nmary,Rome,f\ncity,To_Account,sex\nOslo,bob,m", []string{"set-attr", "--only", "sex"}},
+		"other order, for a push":      {"To_Account,city\nmary,Rome\ncity,To_Account\nOslo,bob", push},
+		"other attribute of a uid":     {"uid,city\nmary,Rome\nuid,sex\nbob,f", []string{"set-attr", "--account", "uid"}},
+		"other order of a uid":         {"uid,city\nmary,Rome\ncity,UID\nOslo,bob", []string{"set-attr", "--account", "uid"}},
+		"other order of a uid, a push": {"uid,name\nmary,M\nname,uid\nBob,bob", append(push, "--account", "uid")},
+	} {
+		var rows [][]any
+		for line := range strings.Lines(c.table) {
+			var row []any
+			for _, field := range strings.Split(strings.TrimSpace(line), ",") {
+				row = append(row, field)
+			}
+			rows = append(rows, row)
+		}
+		w.write("u.csv", c.table+"\n")
+		w.write("u.xlsx", string(workbook(t, rows)))
+		for file, want := range map[string]string{
+			"u.csv":  "line 3 names other columns than the first line: were files joined? Send each alone",
+			"u.xlsx": "row 3 names other columns than the first row: are there several tables in the sheet? Give each a sheet of its own",
+		} {
+			r := w.run(append(c.args, file)...)
+			assert.Equal(t, 3, r.code, name)
+			assert.Contains(t, r.err, file+": "+want, name)
+			_ = os.Remove(filepath.Join(w.dir, file+".checkpoint"))
+		}
+	}
+	assert.Equal(t, []string{"mary"}, w.fake.Accounts())
+	assert.Empty(t, w.fake.Pushes())
+
+	w.write("users.csv", "user,city\nuser,Rome\ncity,Oslo\nzoe,user\n")
+	r := w.run("set-attr", "--account", "user", "users.csv")
+	assert.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "user"}, w.fake.Attrs("zoe"), "they are names of columns, too")
+	assert.Equal(t, map[string]string{"city": "Rome"}, w.fake.Attrs("user"))
+}
+
 func TestSpacesAroundValues(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -71,7 +71,7 @@ func newLayout(names []string, o *Options, notes *Notes) (*layout, error) {
 // have lost digits. A push cannot be taken back, so accounts that the sheet does not show are refused for one.
 func (l *layout) checkSheet(sheet *sheetCheck) error {
 	for i, c := range l.columns {
-		if i != l.account && l.attrs[i] == "" {
+		if !l.isUsed(i) {
 			continue
 		}
 		if cell := sheet.unshown[i+1]; cell != "" {
@@ -216,19 +216,43 @@ func (l *layout) user(fields []string, r *record) {
 // isColumn reports whether a field has the name of a column.
 func isColumn(field, column string) bool { return strings.EqualFold(text.Trim(field), column) }
 
-// namesOthers reports whether a row names columns, and another one for an attribute.
+// namesOthers reports whether a row names columns, and others than the first one: what follows are the rows of another file or table.
 func (l *layout) namesOthers(fields []string) bool {
-	long := func(f string) bool { return len(f) >= len(toAccount) && isColumn(f, toAccount) } // most fields are shorter
-	if len(fields) != len(l.columns) || !slices.ContainsFunc(fields, long) {
+	if len(fields) != len(l.columns) || !l.isHeader(fields) {
 		return false
 	}
 	for i, c := range l.columns {
-		if l.attrs[i] != "" && !isColumn(fields[i], c) {
+		if l.isUsed(i) && !isColumn(fields[i], c) {
 			return true
 		}
 	}
 	return false
 }
+
+// isHeader reports whether a row names columns. To_Account is neither a user nor a value. Any other name of the account's column can be
+// one, such as user, and all fields in use must be names then.
+func (l *layout) isHeader(fields []string) bool {
+	account, found := l.columns[l.account], false
+	for _, f := range fields {
+		if len(f) >= len(toAccount) && isColumn(f, toAccount) { // most fields are shorter
+			return true
+		}
+		found = found || len(f) >= len(account) && isColumn(f, account)
+	}
+	if !found {
+		return false
+	}
+	for i, f := range fields {
+		_, name := l.options.declared[text.Trim(f)]
+		name = name || slices.ContainsFunc(l.columns, func(c string) bool { return isColumn(f, c) })
+		if !name && (l.isUsed(i) || l.options.AccountsOnly) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *layout) isUsed(column int) bool { return column == l.account || l.attrs[column] != "" }
 
 // unreadable says why a field cannot be read, or what fault finds in it, and how to correct it.
 func (l *layout) unreadable(field string, fault func(string) (string, int)) string {

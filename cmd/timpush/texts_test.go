@@ -565,6 +565,17 @@ func TestEncoding(t *testing.T) {
 	assert.Equal(t, "Köln", w.fake.Attrs("e")["city"])
 	w.write("utf8.csv", "To_Account,city\ne,北京上海广州\nf,深圳天津\n")
 	assert.Equal(t, 2, w.run("set-attr", "--encoding", "gbk", "utf8.csv").code)
+	for encoding, few := range map[string]string{"windows-1252": "e,Köln", "gbk": "e,北京", "shift_jis": "e,東京", "big5": "e,臺北"} { // as on a day with few changes
+		w.write("few.csv", "To_Account,city\n"+few+"\n")
+		r = w.run("set-attr", "--encoding", encoding, "few.csv")
+		assert.Equal(t, 2, r.code, encoding)
+		assert.Contains(t, r.err, "few.csv: it is in UTF-8, and not in the encoding of --encoding", encoding)
+		w.write("late.csv", "To_Account,city\n"+strings.Repeat("late,Rome\n", 8000)+few+"\n")
+		r = w.run("set-attr", "--encoding", encoding, "--restart", "late.csv")
+		assert.Equal(t, 3, r.code, encoding)
+		assert.Contains(t, r.err, "late.csv: it is in UTF-8, and not in the encoding of --encoding", encoding)
+	}
+	assert.Equal(t, "Köln", w.fake.Attrs("e")["city"])
 	w.write("women.csv", "To_Account,city\n"+strings.Repeat("g,\xc5\xae\n", 20)) // each is a character of UTF-8, too
 	require.Equal(t, 0, w.run("set-attr", "--encoding", "gbk", "women.csv").code)
 	assert.Equal(t, "女", w.fake.Attrs("g")["city"])

@@ -576,6 +576,15 @@ func TestEncoding(t *testing.T) {
 		assert.Contains(t, r.err, "late.csv: it is in UTF-8, and not in the encoding of --encoding", encoding)
 	}
 	assert.Equal(t, "Köln", w.fake.Attrs("e")["city"])
+	for name, marked := range map[string]string{"UTF-8": "\ufeffmary\nbob\n", "UTF-16": "\xff\xfem\x00\n\x00b\x00\n\x00"} { // a push would go to ï»¿mary
+		w.write("marked.csv", marked)
+		for _, encoding := range []string{"windows-1252", "gbk"} {
+			r = w.run("batch", "--no-header", "--title", "x", "--yes", "--encoding", encoding, "marked.csv")
+			assert.Equal(t, 2, r.code, encoding)
+			assert.Contains(t, r.err, "marked.csv: it is in "+name+", and not in the encoding of --encoding: leave that out", encoding)
+		}
+	}
+	assert.Empty(t, w.fake.Pushes())
 	w.write("women.csv", "To_Account,city\n"+strings.Repeat("g,\xc5\xae\n", 20)) // each is a character of UTF-8, too
 	require.Equal(t, 0, w.run("set-attr", "--encoding", "gbk", "women.csv").code)
 	assert.Equal(t, "女", w.fake.Attrs("g")["city"])

@@ -173,7 +173,7 @@ func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 	var raw io.Reader = plain
 	if given != nil {
 		if head, _ := plain.Peek(plain.Size()); (&utf8Finder{given: given}).finds(head) { // an error comes again
-			return errUTF8
+			return notGiven(text.UTF8)
 		}
 		raw = given.NewDecoder().Reader(&utf8Finder{r: plain, given: given})
 	}
@@ -182,7 +182,10 @@ func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 		return err
 	}
 	f.kind.Encoding = decoded.Encoding()
-	if given != nil {
+	switch {
+	case given != nil && f.kind.Encoding != text.UTF8: // its bytes, one by one
+		return notGiven("UTF-16")
+	case given != nil:
 		f.kind.Encoding, _ = htmlindex.Name(given) // of those that the flag takes, each has a name
 	}
 	plain = bufio.NewReaderSize(decoded, 64<<10)
@@ -335,7 +338,9 @@ func (in *Input) format(name string, plain *bufio.Reader) (Format, error) {
 	return CSV, nil
 }
 
-var errUTF8 = flagErrorf("it is in UTF-8, and not in the encoding of --encoding: leave that out")
+func notGiven(encoding string) error {
+	return flagErrorf("it is in %s, and not in the encoding of --encoding: leave that out", encoding)
+}
 
 // utf8Finder reads a text up to where it is in UTF-8 for certain, and not in the encoding that is given, in which it would be other letters.
 type utf8Finder struct {
@@ -351,7 +356,7 @@ type utf8Finder struct {
 func (u *utf8Finder) Read(p []byte) (int, error) {
 	n, err := u.r.Read(p)
 	if u.finds(p[:n]) {
-		return 0, errUTF8
+		return 0, notGiven(text.UTF8)
 	}
 	return n, err
 }
@@ -367,6 +372,9 @@ func (u *utf8Finder) finds(next []byte) bool {
 		r, size := utf8.DecodeRune(next)
 		if u.other = r == utf8.RuneError && size == 1; u.other {
 			return false
+		}
+		if r == '\ufeff' { // the byte order mark
+			return true
 		}
 		if r >= utf8.RuneSelf && !u.seen[r] && len(u.seen) < 8 {
 			if u.seen == nil {

@@ -18,6 +18,7 @@ type layout struct {
 	account int
 	attrs   []string // by column; "" for those that are no attributes
 	width   int      // number of attributes
+	other   bool     // letters that are not ASCII are in another encoding than UTF-8, even if they could be in that
 	options *Options
 	notes   *Notes
 }
@@ -258,6 +259,9 @@ func (l *layout) isUsed(column int) bool { return column == l.account || l.attrs
 func (l *layout) unreadable(field string, fault func(string) (string, int)) string {
 	if e := l.options.Encoding; e != nil && strings.ContainsRune(field, utf8.RuneError) {
 		return "it is not in the encoding of --encoding"
+	}
+	if l.other && strings.ContainsFunc(field, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return advised(text.NotUTF8)
 	}
 	reason, _ := fault(field)
 	return advised(reason)

@@ -443,6 +443,28 @@ func TestOtherColumnsFurtherDown(t *testing.T) {
 	assert.Equal(t, map[string]string{"city": "Rome"}, w.fake.Attrs("user"))
 }
 
+// TestTextsForPrograms: a script that printed what a client of Redis returned gave tags to b'mary'.
+func TestTextsForPrograms(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shown := []string{`b'mary'`, `b"O'Neil"`, `ObjectId("507f1f77bcf86cd799439011")`, `new ObjectId('507f1f77bcf86cd799439011')`, `ObjectId(507f1f77bcf86cd799439011)`,
+		`UUID('507f1f77-bcf8-6cd7-9943-9011507f1f77')`, `NumberLong(5)`, `NumberLong("5")`, `Decimal('5')`, `1) "mary"`, `12) "mary"`}
+	w.write("list.txt", strings.Join(shown, "\n")+"\nb'\nmary (b)\nLong\nDecimal\n(mary)\n1)\n")
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list.txt")
+	assert.Equal(t, 1, r.code)
+	assert.Equal(t, len(shown), strings.Count(r.err, "the account is a text as programs show it to programmers, such as b'mary'"), r.err)
+	assert.Equal(t, "6 done\n", r.out, "the others can be accounts")
+
+	w = newWorld(t)
+	w.write("u.csv", "To_Account,city\nb'mary',Rome\n\"('mary',)\",Rome\na,b'Rome'\nb,Rome (b)\n")
+	r = w.run("set-attr", "u.csv")
+	assert.Contains(t, r.out, "1 done\n3 rejected")
+	assert.Contains(t, r.err, "u.csv:4: column city: the value is a text as programs show it to programmers, such as b'Rome'")
+	w.run("set-attr", "--null=", "u.csv")
+	assert.Equal(t, "b'Rome'", w.fake.Attrs("a")["city"])
+	assert.ElementsMatch(t, []string{"a", "b"}, w.fake.Accounts())
+}
+
 func TestSpacesAroundValues(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -292,6 +292,8 @@ func (l *layout) value(field string) (value, reason string) {
 		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, text.Quote(trimmed))
 	case !l.options.asWritten() && text.ForSpreadsheet(trimmed):
 		return "", "the value is a text as programs write it for a spreadsheet, such as =\"007\" or '+49: export it as it is, or give --null= to send it so"
+	case !l.options.asWritten() && text.ForPrograms(trimmed):
+		return "", "the value is a text as programs show it to programmers, such as b'Rome' or ObjectId(...): export it as it is, or give --null= to send it so"
 	case text.Shortened(trimmed):
 		l.notes.Shortened++
 	case trimmed == field:

@@ -576,12 +576,14 @@ func TestEncoding(t *testing.T) {
 	assert.Contains(t, r.err, "cn.csv:3: column 城市: it is not in the encoding of --encoding")
 	assert.Empty(t, w.fake.Attrs("d"))
 
-	w.write("cn.csv", "To_Account,sex\ng,\xc5\xae\nh,\xc4\xd0\n") // 女, which is Ů of UTF-8, and 男
+	w.write("cn.csv", "To_Account,sex\ng,\xc5\xae\nh,\xc4\xd0\ni,\xc4\xd0\n") // 女, which is Ů of UTF-8, and 男
 	r = w.run("set-attr", "cn.csv")
-	assert.Contains(t, r.out, "0 done\n2 rejected")
+	assert.Contains(t, r.out, "0 done\n3 rejected")
 	assert.Contains(t, r.err, "cn.csv:2: column sex: it is not UTF-8")
 	w.write("cn.csv", "To_Account,city\ng,Kolín\nh,Zürich\nh,Z\xfcrich\n")
 	assert.Contains(t, w.run("set-attr", "cn.csv").out, "2 done\n1 rejected", "most of it is UTF-8")
+	w.write("cn.csv", "To_Account,city\nh,Z\xfcrich\ng,Kolín\n")
+	assert.Contains(t, w.run("set-attr", "cn.csv").out, "1 done\n1 rejected", "one damaged place says nothing of the others")
 
 	w.write("utf8.csv", "To_Account,city\ne,Köln\nf,Zürich\n") // of a program that was changed, while the job has the flag as before
 	for _, encoding := range []string{"windows-1252", "windows-1251"} {

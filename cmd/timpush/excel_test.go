@@ -523,6 +523,11 @@ func TestFormatsOfSigns(t *testing.T) {
 		"half of a debt":                     {`0.00;[Red]-0.00`, []any{9.075, -1.005}, "B2", nil},
 		"half of a percentage":               {`0%`, []any{0.145, 0.285}, "B2", nil}, // shown as 14% for 15%
 		"half of a thousand":                 {`0.00,"K"`, []any{1005.0, 2675.0}, "B2", nil},
+		"zero that is not shown":             {`#,##0.##`, []any{12.5, 12.8044}, "B3", nil}, // shown as 12.80 for 12.8
+		"zeros that are not shown":           {`0.0##`, []any{98.9999}, "B2", nil},
+		"zero of a percentage":               {`0.##%`, []any{0.5}, "B2", nil}, // shown as 50.0% for 50%
+		"zero of a thousand":                 {`0.##,"K"`, []any{1500.0, 1504.0}, "B3", nil},
+		"places that are not shown":          {`#,##0.##`, []any{4875.4, 12.25, 7.0, 12.8144}, "", []string{"4,875.4", "12.25", "7", "12.81"}},
 		"less than a half":                   {`0.00`, []any{9.0749999, 9.085}, "", []string{"9.07", "9.09"}},
 		"millions":                           {`0.0,,"M"`, []any{1234567.891}, "", []string{"1.2M"}},
 		"date in German":                     {`[$-407]d\.\ mmmm\ yyyy;@`, []any{45292}, "", []string{"1. Januar 2024"}},

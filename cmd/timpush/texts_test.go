@@ -396,6 +396,75 @@ func TestJoinedFiles(t *testing.T) {
 	assert.Equal(t, []string{"mary", "bob"}, w.fake.Pushes()[0].Accounts, "other columns than that of the account do not matter")
 }
 
+// TestOtherColumnsFurtherDown: what follows them are the rows of another file or table. Of a sheet 7 was set as the city, and with columns in
+// another order, or an account with a name of its own, it was so with exit code 0, and a push went to Oslo.
+func TestOtherColumnsFurtherDown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	push := []string{"batch", "--title", "x", "--yes"}
+	for name, c := range map[string]struct {
+		table string
+		args  []string
+	}{
+		"other attribute":              {"To_Account,city\nmary,Rome\nTo_Account,sex\nbob,f", []string{"set-attr"}},
+		"other order, and one in use":  {"To_Account,city,sex\nmary,Rome,f\ncity,To_Account,sex\nOslo,bob,m", []string{"set-attr", "--only", "sex"}},
+		"other order, for a push":      {"To_Account,city\nmary,Rome\ncity,To_Account\nOslo,bob", push},
+		"other attribute of a uid":     {"uid,city\nmary,Rome\nuid,sex\nbob,f", []string{"set-attr", "--account", "uid"}},
+		"other order of a uid":         {"uid,city\nmary,Rome\ncity,UID\nOslo,bob", []string{"set-attr", "--account", "uid"}},
+		"other order of a uid, a push": {"uid,name\nmary,M\nname,uid\nBob,bob", append(push, "--account", "uid")},
+	} {
+		var rows [][]any
+		for line := range strings.Lines(c.table) {
+			var row []any
+			for _, field := range strings.Split(strings.TrimSpace(line), ",") {
+				row = append(row, field)
+			}
+			rows = append(rows, row)
+		}
+		w.write("u.csv", c.table+"\n")
+		w.write("u.xlsx", string(workbook(t, rows)))
+		for file, want := range map[string]string{
+			"u.csv":  "line 3 names other columns than the first line: were files joined? Send each alone",
+			"u.xlsx": "row 3 names other columns than the first row: are there several tables in the sheet? Give each a sheet of its own",
+		} {
+			r := w.run(append(c.args, file)...)
+			assert.Equal(t, 3, r.code, name)
+			assert.Contains(t, r.err, file+": "+want, name)
+			_ = os.Remove(filepath.Join(w.dir, file+".checkpoint"))
+		}
+	}
+	assert.Equal(t, []string{"mary"}, w.fake.Accounts())
+	assert.Empty(t, w.fake.Pushes())
+
+	w.write("users.csv", "user,city\nuser,Rome\ncity,Oslo\nzoe,user\n")
+	r := w.run("set-attr", "--account", "user", "users.csv")
+	assert.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]string{"city": "user"}, w.fake.Attrs("zoe"), "they are names of columns, too")
+	assert.Equal(t, map[string]string{"city": "Rome"}, w.fake.Attrs("user"))
+}
+
+// TestTextsForPrograms: a script that printed what a client of Redis returned gave tags to b'mary'.
+func TestTextsForPrograms(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shown := []string{`b'mary'`, `b"O'Neil"`, `ObjectId("507f1f77bcf86cd799439011")`, `new ObjectId('507f1f77bcf86cd799439011')`, `ObjectId(507f1f77bcf86cd799439011)`,
+		`UUID('507f1f77-bcf8-6cd7-9943-9011507f1f77')`, `NumberLong(5)`, `NumberLong("5")`, `Decimal('5')`, `1) "mary"`, `12) "mary"`}
+	w.write("list.txt", strings.Join(shown, "\n")+"\nb'\nmary (b)\nLong\nDecimal\n(mary)\n1)\n")
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list.txt")
+	assert.Equal(t, 1, r.code)
+	assert.Equal(t, len(shown), strings.Count(r.err, "the account is a text as programs show it to programmers, such as b'mary'"), r.err)
+	assert.Equal(t, "6 done\n", r.out, "the others can be accounts")
+
+	w = newWorld(t)
+	w.write("u.csv", "To_Account,city\nb'mary',Rome\n\"('mary',)\",Rome\na,b'Rome'\nb,Rome (b)\n")
+	r = w.run("set-attr", "u.csv")
+	assert.Contains(t, r.out, "1 done\n3 rejected")
+	assert.Contains(t, r.err, "u.csv:4: column city: the value is a text as programs show it to programmers, such as b'Rome'")
+	w.run("set-attr", "--null=", "u.csv")
+	assert.Equal(t, "b'Rome'", w.fake.Attrs("a")["city"])
+	assert.ElementsMatch(t, []string{"a", "b"}, w.fake.Accounts())
+}
+
 func TestSpacesAroundValues(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -507,6 +576,15 @@ func TestEncoding(t *testing.T) {
 	assert.Contains(t, r.err, "cn.csv:3: column 城市: it is not in the encoding of --encoding")
 	assert.Empty(t, w.fake.Attrs("d"))
 
+	w.write("cn.csv", "To_Account,sex\ng,\xc5\xae\nh,\xc4\xd0\ni,\xc4\xd0\n") // 女, which is Ů of UTF-8, and 男
+	r = w.run("set-attr", "cn.csv")
+	assert.Contains(t, r.out, "0 done\n3 rejected")
+	assert.Contains(t, r.err, "cn.csv:2: column sex: it is not UTF-8")
+	w.write("cn.csv", "To_Account,city\ng,Kolín\nh,Zürich\nh,Z\xfcrich\n")
+	assert.Contains(t, w.run("set-attr", "cn.csv").out, "2 done\n1 rejected", "most of it is UTF-8")
+	w.write("cn.csv", "To_Account,city\nh,Z\xfcrich\ng,Kolín\n")
+	assert.Contains(t, w.run("set-attr", "cn.csv").out, "1 done\n1 rejected", "one damaged place says nothing of the others")
+
 	w.write("utf8.csv", "To_Account,city\ne,Köln\nf,Zürich\n") // of a program that was changed, while the job has the flag as before
 	for _, encoding := range []string{"windows-1252", "windows-1251"} {
 		r = w.run("set-attr", "--encoding", encoding, "utf8.csv")
@@ -518,6 +596,26 @@ func TestEncoding(t *testing.T) {
 	assert.Equal(t, "Köln", w.fake.Attrs("e")["city"])
 	w.write("utf8.csv", "To_Account,city\ne,北京上海广州\nf,深圳天津\n")
 	assert.Equal(t, 2, w.run("set-attr", "--encoding", "gbk", "utf8.csv").code)
+	for encoding, few := range map[string]string{"windows-1252": "e,Köln", "gbk": "e,北京", "shift_jis": "e,東京", "big5": "e,臺北"} { // as on a day with few changes
+		w.write("few.csv", "To_Account,city\n"+few+"\n")
+		r = w.run("set-attr", "--encoding", encoding, "few.csv")
+		assert.Equal(t, 2, r.code, encoding)
+		assert.Contains(t, r.err, "few.csv: it is in UTF-8, and not in the encoding of --encoding", encoding)
+		w.write("late.csv", "To_Account,city\n"+strings.Repeat("late,Rome\n", 8000)+few+"\n")
+		r = w.run("set-attr", "--encoding", encoding, "--restart", "late.csv")
+		assert.Equal(t, 3, r.code, encoding)
+		assert.Contains(t, r.err, "late.csv: it is in UTF-8, and not in the encoding of --encoding", encoding)
+	}
+	assert.Equal(t, "Köln", w.fake.Attrs("e")["city"])
+	for name, marked := range map[string]string{"UTF-8": "\ufeffmary\nbob\n", "UTF-16": "\xff\xfem\x00\n\x00b\x00\n\x00"} { // a push would go to ï»¿mary
+		w.write("marked.csv", marked)
+		for _, encoding := range []string{"windows-1252", "gbk"} {
+			r = w.run("batch", "--no-header", "--title", "x", "--yes", "--encoding", encoding, "marked.csv")
+			assert.Equal(t, 2, r.code, encoding)
+			assert.Contains(t, r.err, "marked.csv: it is in "+name+", and not in the encoding of --encoding: leave that out", encoding)
+		}
+	}
+	assert.Empty(t, w.fake.Pushes())
 	w.write("women.csv", "To_Account,city\n"+strings.Repeat("g,\xc5\xae\n", 20)) // each is a character of UTF-8, too
 	require.Equal(t, 0, w.run("set-attr", "--encoding", "gbk", "women.csv").code)
 	assert.Equal(t, "女", w.fake.Attrs("g")["city"])

@@ -42,6 +42,7 @@ func (j *job) compare(ctx context.Context, all []*input.Description, r *bulk.Run
 	if err != nil || r.Declared == nil {
 		return err
 	}
+	r.Input.Declare(r.Declared)
 	for _, d := range all {
 		if err := checkColumns(d, r.Declared); err != nil {
 			return err

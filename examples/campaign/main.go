@@ -26,8 +26,8 @@ import (
 )
 
 func main() {
-	accounts := flag.String("accounts", "", "accounts to set level=gold for and to push to, on the service, separated by commas")
-	yes := flag.Bool("yes", false, "send to the service, where real users get the pushes")
+	accounts := flag.String("accounts", "", "accounts to set level=gold for and to push to, on the service, separated by commas; another push goes to all that have level=gold")
+	yes := flag.Bool("yes", false, "send to the service, where real users get the pushes: all of the app whose level is gold, too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -83,7 +83,7 @@ func configFromEnvironment() (cfg timpush.Config, base string, live bool, err er
 // onService sends nothing unless the flags say so: the variables may be set for other programs.
 func onService(ctx context.Context, cfg timpush.Config, base, list string, yes bool) error {
 	if list == "" || !yes {
-		return errors.New("the TIMPUSH_... variables are for the service, where users get the pushes: say so with -accounts ACCOUNT,ACCOUNT -yes")
+		return errors.New("the TIMPUSH_... variables are for the service, where users get the pushes, and the first goes to all of the app whose level is gold: if you mean that, say so with -accounts ACCOUNT,ACCOUNT -yes")
 	}
 	var options []timpush.Option
 	if base != "" {

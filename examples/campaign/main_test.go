@@ -73,7 +73,7 @@ func useServer(t *testing.T) *timpushtest.Server {
 
 func TestNothingIsSentWithoutYes(t *testing.T) { //nolint:paralleltest // useServer sets the environment
 	server := useServer(t)
-	require.ErrorContains(t, run(t.Context(), "", false), "-yes")
+	require.ErrorContains(t, run(t.Context(), "", false), "the first goes to all of the app whose level is gold: if you mean that, say so with -accounts ACCOUNT,ACCOUNT -yes")
 	require.ErrorContains(t, run(t.Context(), "mary", false), "-yes")
 	require.ErrorContains(t, run(t.Context(), "", true), "-accounts")
 	require.ErrorContains(t, run(t.Context(), "mary, bob", true), `" bob" has white space around it`)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/timpush/timpush-go"
 
@@ -45,6 +46,8 @@ func (b *bound) Read(p []byte) (int, error) {
 
 func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 	c := &csvReader{bound: &bound{plain, maxRecord}}
+	head, _ := plain.Peek(plain.Size()) // an error comes again
+	other := o.Encoding == nil && !isMeantAsUTF8(head)
 	delimiter, err := c.delimiter(plain, o)
 	if err != nil {
 		return nil, err
@@ -64,8 +67,30 @@ func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the first line, which names the columns, cannot be read: %w", explained(err))
 	}
-	c.cols, err = newLayout(slices.Clone(columns), o, notes)
+	if c.cols, err = newLayout(slices.Clone(columns), o, notes); err == nil {
+		c.cols.other = other
+	}
 	return c, err
+}
+
+// isMeantAsUTF8 reports whether the beginning of a text is in UTF-8, but for one place or a few perhaps. Some words of other encodings are UTF-8 as
+// well: 女 of GBK is Ů. Such have no character of three bytes, and there are not more of them than of the others.
+func isMeantAsUTF8(head []byte) bool {
+	ascii := func(r rune) bool { return r < utf8.RuneSelf }
+	head = bytes.TrimRightFunc(head, func(r rune) bool { return !ascii(r) }) // the last one may go on
+	good, bad, places := map[string]bool{}, map[string]bool{}, 0
+	for word := range bytes.FieldsFuncSeq(head, ascii) {
+		switch {
+		case !utf8.Valid(word):
+			bad[string(word)] = true
+			places++
+		case bytes.ContainsFunc(word, func(r rune) bool { return r >= 0x800 }):
+			return true
+		default:
+			good[string(word)] = true
+		}
+	}
+	return places <= 1 || len(bad) < len(good)
 }
 
 // delimiters are the characters that are looked for if none is given, the most usual first.

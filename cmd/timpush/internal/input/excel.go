@@ -333,6 +333,9 @@ func (e *excelReader) next(skip bool) (r record, err error) {
 	for len(fields) < columns {
 		fields = append(fields, "")
 	}
+	if e.cols.namesOthers(fields[:columns]) {
+		return r, fmt.Errorf("row %d names other columns than the first row: are there several tables in the sheet? Give each a sheet of its own", r.line)
+	}
 	e.cols.user(fields[:columns], &r)
 	return r, nil
 }

@@ -70,7 +70,7 @@ func wrongNumbers(code string) func(n float64) bool {
 		}
 		if number != nil {
 			whole, places, thousands, percent := number[1], number[2], number[3], number[4]
-			roundings = append(roundings, rounding{len(places), len(whole + thousands), percent != ""})
+			roundings = append(roundings, rounding{len(places), len(whole + thousands), percent != "", strings.HasSuffix(places, "#")})
 		}
 	}
 	// The library shows a zero by the first section.
@@ -85,12 +85,15 @@ type rounding struct {
 	places    int
 	thousands int // commas behind the digits, each of which divides by a thousand
 	percent   bool
+	optional  bool // zeros at the end are not shown
 }
 
-// showsWrong reports whether the library rounds a number down that the sheet rounds up. 9.075 with two places is shown as 9.08; the library
-// multiplies by 100, which gives 907.4999999999999, and shows 9.07.
+// showsWrong reports whether the library rounds a number down that the sheet rounds up, or shows a zero at the end that the sheet does not. 9.075
+// with two places is shown as 9.08; the library multiplies by 100, which gives 907.4999999999999, and shows 9.07. 12.8044 with 0.## is shown as
+// 12.8; the library leaves a zero out only where the number has so few places itself, also before it is made per cent.
 func (r rounding) showsWrong(n float64) bool {
 	n, _ = strconv.ParseFloat(strconv.FormatFloat(n, 'g', 15, 64), 64) // as a spreadsheet keeps no more digits
+	inexact := r.percent && n != math.Trunc(n)
 	if r.thousands > 0 {
 		n /= math.Pow(1000, float64(r.thousands))
 	}
@@ -99,7 +102,9 @@ func (r rounding) showsWrong(n float64) bool {
 	}
 	n *= math.Pow10(r.places)
 	const more = 1 + 5e-16 // by what these steps can lose, and by less than a spreadsheet keeps
-	return math.Round(n) != math.Round(n*more)
+	rounded := math.Round(n * more)
+	inexact = inexact || math.Abs(n-rounded) > math.Abs(n)*1e-15
+	return math.Round(n) != rounded || r.optional && inexact && math.Mod(rounded, 10) == 0
 }
 
 // addsToTexts reports whether a format shows more of a text than the text, beside space.

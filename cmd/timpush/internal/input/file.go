@@ -172,17 +172,20 @@ func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 	given := in.options.Encoding
 	var raw io.Reader = plain
 	if given != nil {
-		if head, _ := plain.Peek(plain.Size()); isUTF8(head, given) { // an error comes again
-			return flagErrorf("it is in UTF-8, and not in the encoding of --encoding: leave that out")
+		if head, _ := plain.Peek(plain.Size()); (&utf8Finder{given: given}).finds(head) { // an error comes again
+			return notGiven(text.UTF8)
 		}
-		raw = given.NewDecoder().Reader(plain)
+		raw = given.NewDecoder().Reader(&utf8Finder{r: plain, given: given})
 	}
 	decoded, err := text.NewReader(raw)
 	if err != nil {
 		return err
 	}
 	f.kind.Encoding = decoded.Encoding()
-	if given != nil {
+	switch {
+	case given != nil && f.kind.Encoding != text.UTF8: // its bytes, one by one
+		return notGiven("UTF-16")
+	case given != nil:
 		f.kind.Encoding, _ = htmlindex.Name(given) // of those that the flag takes, each has a name
 	}
 	plain = bufio.NewReaderSize(decoded, 64<<10)
@@ -335,25 +338,61 @@ func (in *Input) format(name string, plain *bufio.Reader) (Format, error) {
 	return CSV, nil
 }
 
-// isUTF8 reports whether a text is in UTF-8 for certain, by its beginning, and not in another encoding, in which it would be other letters.
-// Two bytes of GBK are often a character of UTF-8 as well, and those of single letters seldom.
-func isUTF8(head []byte, other encoding.Encoding) bool {
-	want := 8
-	if _, single := other.(*charmap.Charmap); single {
-		want = 2
+func notGiven(encoding string) error {
+	return flagErrorf("it is in %s, and not in the encoding of --encoding: leave that out", encoding)
+}
+
+// utf8Finder reads a text up to where it is in UTF-8 for certain, and not in the encoding that is given, in which it would be other letters.
+type utf8Finder struct {
+	r     io.Reader
+	given encoding.Encoding
+	seen  map[rune]bool
+	latin bool   // one of those seen is of Latin-1, as é is
+	long  int    // of those seen, which have three bytes or more
+	part  []byte // of a character, at the end of what was read
+	other bool   // it is not UTF-8
+}
+
+func (u *utf8Finder) Read(p []byte) (int, error) {
+	n, err := u.r.Read(p)
+	if u.finds(p[:n]) {
+		return 0, notGiven(text.UTF8)
 	}
-	seen := map[rune]bool{}
-	for len(head) > 0 && utf8.FullRune(head) {
-		r, size := utf8.DecodeRune(head)
-		if r == utf8.RuneError && size == 1 {
+	return n, err
+}
+
+// finds reports whether it is certain with what was read next. Two bytes of GBK are often a character of UTF-8 as well, but hardly ever are two
+// of its characters some of three bytes. Single letters seldom are, and where the two bytes of é are Ã and a sign, those of é never.
+func (u *utf8Finder) finds(next []byte) bool {
+	if u.other || u.given == unicode.UTF8 {
+		return false
+	}
+	next = append(u.part, next...)
+	for len(next) > 0 && utf8.FullRune(next) {
+		r, size := utf8.DecodeRune(next)
+		if u.other = r == utf8.RuneError && size == 1; u.other {
 			return false
 		}
-		if r >= utf8.RuneSelf {
-			seen[r] = true
+		if r == '\ufeff' { // the byte order mark
+			return true
 		}
-		head = head[size:]
+		if r >= utf8.RuneSelf && !u.seen[r] && len(u.seen) < 8 {
+			if u.seen == nil {
+				u.seen = map[rune]bool{}
+			}
+			u.seen[r], u.latin = true, u.latin || r < 0x100
+			if size > 2 {
+				u.long++
+			}
+		}
+		next = next[size:]
 	}
-	return len(seen) >= want && other != unicode.UTF8
+	u.part = append([]byte(nil), next...)
+	letters, single := u.given.(*charmap.Charmap)
+	if single {
+		return len(u.seen) >= 2 || u.latin && letters.DecodeByte(0xc3) == 'Ã'
+	}
+	return len(u.seen) >= 8 || u.long >= 2
 }
 
 // ErrPage is why a text that is a page or a document is not read: its lines would be taken for accounts.

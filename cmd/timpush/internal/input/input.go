@@ -58,6 +58,8 @@ type Options struct {
 	AllowEmpty   bool // a CSV file or a sheet may have not even a header
 	AccountsOnly bool // every column but that of the account is ignored
 	NoHeader     bool // of CSV with AccountsOnly: the first row is an account, and does not name the column
+
+	declared map[string]timpush.AccountType // see Input.Declare
 }
 
 // Row is one row of the input.
@@ -184,6 +186,9 @@ func (in *Input) Close() {
 		in.book.close()
 	}
 }
+
+// Declare says which attributes the app has, so that a line that names columns can be told from a user.
+func (in *Input) Declare(attrs map[string]timpush.AccountType) { in.options.declared = attrs }
 
 // Files returns the names of the files.
 func (in *Input) Files() []string { return in.files }

@@ -18,6 +18,7 @@ type layout struct {
 	account int
 	attrs   []string // by column; "" for those that are no attributes
 	width   int      // number of attributes
+	other   bool     // letters that are not ASCII are in another encoding than UTF-8, even if they could be in that
 	options *Options
 	notes   *Notes
 }
@@ -71,7 +72,7 @@ func newLayout(names []string, o *Options, notes *Notes) (*layout, error) {
 // have lost digits. A push cannot be taken back, so accounts that the sheet does not show are refused for one.
 func (l *layout) checkSheet(sheet *sheetCheck) error {
 	for i, c := range l.columns {
-		if i != l.account && l.attrs[i] == "" {
+		if !l.isUsed(i) {
 			continue
 		}
 		if cell := sheet.unshown[i+1]; cell != "" {
@@ -216,24 +217,51 @@ func (l *layout) user(fields []string, r *record) {
 // isColumn reports whether a field has the name of a column.
 func isColumn(field, column string) bool { return strings.EqualFold(text.Trim(field), column) }
 
-// namesOthers reports whether a row names columns, and another one for an attribute.
+// namesOthers reports whether a row names columns, and others than the first one: what follows are the rows of another file or table.
 func (l *layout) namesOthers(fields []string) bool {
-	long := func(f string) bool { return len(f) >= len(toAccount) && isColumn(f, toAccount) } // most fields are shorter
-	if len(fields) != len(l.columns) || !slices.ContainsFunc(fields, long) {
+	if len(fields) != len(l.columns) || !l.isHeader(fields) {
 		return false
 	}
 	for i, c := range l.columns {
-		if l.attrs[i] != "" && !isColumn(fields[i], c) {
+		if l.isUsed(i) && !isColumn(fields[i], c) {
 			return true
 		}
 	}
 	return false
 }
 
+// isHeader reports whether a row names columns. To_Account is neither a user nor a value. Any other name of the account's column can be
+// one, such as user, and all fields in use must be names then.
+func (l *layout) isHeader(fields []string) bool {
+	account, found := l.columns[l.account], false
+	for _, f := range fields {
+		if len(f) >= len(toAccount) && isColumn(f, toAccount) { // most fields are shorter
+			return true
+		}
+		found = found || len(f) >= len(account) && isColumn(f, account)
+	}
+	if !found {
+		return false
+	}
+	for i, f := range fields {
+		_, name := l.options.declared[text.Trim(f)]
+		name = name || slices.ContainsFunc(l.columns, func(c string) bool { return isColumn(f, c) })
+		if !name && (l.isUsed(i) || l.options.AccountsOnly) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *layout) isUsed(column int) bool { return column == l.account || l.attrs[column] != "" }
+
 // unreadable says why a field cannot be read, or what fault finds in it, and how to correct it.
 func (l *layout) unreadable(field string, fault func(string) (string, int)) string {
 	if e := l.options.Encoding; e != nil && strings.ContainsRune(field, utf8.RuneError) {
 		return "it is not in the encoding of --encoding"
+	}
+	if l.other && strings.ContainsFunc(field, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return advised(text.NotUTF8)
 	}
 	reason, _ := fault(field)
 	return advised(reason)
@@ -264,6 +292,8 @@ func (l *layout) value(field string) (value, reason string) {
 		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, text.Quote(trimmed))
 	case !l.options.asWritten() && text.ForSpreadsheet(trimmed):
 		return "", "the value is a text as programs write it for a spreadsheet, such as =\"007\" or '+49: export it as it is, or give --null= to send it so"
+	case !l.options.asWritten() && text.ForPrograms(trimmed):
+		return "", "the value is a text as programs show it to programmers, such as b'Rome' or ObjectId(...): export it as it is, or give --null= to send it so"
 	case text.Shortened(trimmed):
 		l.notes.Shortened++
 	case trimmed == field:

@@ -188,6 +188,8 @@ func NotMeant(text string) string {
 		return "the account is a text as programs write it for a spreadsheet, such as =\"0049151\" or '+49151: export it as it is"
 	case len(text) > 1 && text[0] == '\'' && strings.HasSuffix(text, "'"):
 		return "the account is in quotation marks: export it as it is"
+	case ForPrograms(text):
+		return "the account is a text as programs show it to programmers, such as b'mary' or ObjectId(...): export it as it is"
 	case Shortened(text):
 		return "the account is a number that a spreadsheet or another program has shortened, such as 4.91512E+12: format the column as text before the numbers are entered, or, if they have at most 15 digits, as a number without decimals, and save the file again"
 	case grouped.MatchString(text):
@@ -211,7 +213,14 @@ func ForSpreadsheet(text string) bool {
 	return strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`) || apostrophe.MatchString(text)
 }
 
+// ForPrograms reports whether a text is one as a language or the client of a database shows a value to programmers: Python b'mary', which a
+// client of Redis returns, and ('mary',), that of MongoDB ObjectId(...), and redis-cli 1) "mary".
+func ForPrograms(text string) bool {
+	return text != "" && strings.IndexByte("'\")", text[len(text)-1]) >= 0 && printed.MatchString(text)
+}
+
 var (
+	printed    = regexp.MustCompile(`^(?:b'.*'|b".*"|\('.*',\)|[0-9]+\) ".*"|(?:new )?(?:ObjectI[dD]|UUID|Number(?:Long|Int|Decimal)|Long|Decimal)\(.*\))$`)
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
 	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`) // without a point it can be hexadecimal
 	apostrophe = regexp.MustCompile(`^'(?:[-+=@]|[0-9]{3,}$)`)         // with two digits it is a year

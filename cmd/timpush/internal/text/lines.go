@@ -182,6 +182,8 @@ func AccountFault(text string) (reason string, at int) {
 // in another form, a text that is written for a spreadsheet, or a line that the client of a database prints around the rows.
 func NotMeant(text string) string {
 	switch {
+	case isWord(text): // as most are: the expressions take longer than all else that is done with a row
+		return ""
 	case frame.MatchString(text):
 		return "it is a line that psql, mysql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
 	case ForSpreadsheet(text):
@@ -200,6 +202,18 @@ func NotMeant(text string) string {
 		return "the account is a number with a fraction, such as 4915112345678.0, which pandas makes of the whole numbers of a column with empty cells: make the column a text, or a whole number (Int64)"
 	}
 	return ""
+}
+
+// isWord reports whether a text has only letters and digits of ASCII, and hyphens and underscores between them.
+func isWord(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case i == 0 || c != '-' && c != '_':
+			return false
+		}
+	}
+	return true
 }
 
 // Shortened reports whether a text is a number as programs show it that has no room: what was cut off is lost.

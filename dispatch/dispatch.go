@@ -18,6 +18,7 @@ import (
 
 const (
 	maxPending  = 50_000  // updates in memory: five seconds of the whole quota
+	maxReplay   = 500_000 // the same, while what may have been sent is read again; about 350 MB
 	maxUnpassed = 20_000  // messages from the first that is not settled to the last that was read
 	maxBatches  = 32      // in flight: what a Client has by default
 	leastAhead  = 50      // messages that the horizon lies before what is read
@@ -187,7 +188,7 @@ func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
 	defer ticker.Stop()
 	for {
 		open := feed
-		if d.replay == 0 && (d.pending >= maxPending || len(d.log) >= maxUnpassed) {
+		if !d.replaying() && (d.pending >= maxPending || len(d.log) >= maxUnpassed) {
 			open = nil
 		}
 		var err error
@@ -301,6 +302,10 @@ func (d *dispatcher) enqueue(a *account) {
 	d.ready = append(d.ready, a)
 }
 
+// replaying reports whether more is to be read before anything is sent. After a crash that is little. A restored backup, or a stream whose record
+// is lost, may hold more than the memory takes: then as much is read ahead as it may take, and an account can get an earlier value before a later one.
+func (d *dispatcher) replaying() bool { return d.replay > 0 && d.pending < maxReplay }
+
 // startFull sends full requests.
 func (d *dispatcher) startFull() {
 	for len(d.ready) >= timpush.MaxUsersPerRequest && d.maySend() {
@@ -324,7 +329,7 @@ func (d *dispatcher) startAll() {
 
 // maySend reports whether another request may go. In a pause it is one at a time.
 func (d *dispatcher) maySend() bool {
-	if d.replay > 0 || d.batches >= maxBatches || !d.valid() {
+	if d.replaying() || d.batches >= maxBatches || !d.valid() {
 		return false
 	}
 	return d.paused == 0 || d.batches == 0 && time.Now().After(d.resumes)

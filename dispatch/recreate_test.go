@@ -417,6 +417,30 @@ func TestBacklogOfARestoredBackup(t *testing.T) {
 	}
 }
 
+// TestMemoryOfALargeReplay: all of a stream may have been sent, and it has more than the memory takes.
+func TestMemoryOfALargeReplay(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir(), func(o *server.Options) { o.SyncAlways = false })
+	fake, q := timpushtest.Start(t, timpushtest.WithQuota(0)), openOn(t, js)
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70009) })
+	const messages = 6000
+	for n := range messages {
+		var updates []string
+		for k := range 100 {
+			updates = append(updates, fmt.Sprintf(`{"account":"user%d","attrs":{"city":"Rome"}}`, n*100+k))
+		}
+		_, err := js.PublishAsync(fmt.Sprintf("timpush.%d.set.100", appID), fmt.Appendf(nil, "[%s]", strings.Join(updates, ",")))
+		require.NoError(t, err)
+	}
+	<-js.PublishAsyncComplete()
+	require.NoError(t, q.Crash(t.Context(), messages))
+	run(t, q, quickClient(fake))
+	eventually(t, "it sends, which pauses", func() bool { return stats(t, q).Paused != "" })
+	assert.Less(t, stats(t, q).Redelivered, 550_000, "updates in memory")
+	fake.Handle(nil)
+	eventually(t, "it goes on", func() bool { return stats(t, q).Backlog < 100*messages })
+}
+
 func recreateBucket(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	require.NoError(t, js.DeleteKeyValue(t.Context(), streamName))

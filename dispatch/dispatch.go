@@ -355,6 +355,10 @@ func (d *dispatcher) start() {
 	clear(d.ready[:n])
 	d.ready = d.ready[n:]
 	d.batches++
+	wait := d.queue.settings.store
+	if d.letters.none != "" { // the other accounts of each request would wait, too
+		wait = requestTimeout
+	}
 	d.working.Go(func() {
 		returned := false
 		defer func() {
@@ -363,6 +367,7 @@ func (d *dispatcher) start() {
 			}
 		}()
 		d.queue.deliver(d.sends, d.client, batch)
+		d.queue.storeLetters(d.sends, batch, wait)
 		returned = true
 		d.results <- batch
 	})
@@ -401,17 +406,20 @@ func (d *dispatcher) finish(batch []item) {
 	d.pass()
 }
 
-// noteLetters says that dead letters have no room, until one is stored again or needs none. Their accounts wait, which otherwise looks like a fault of the service,
-// and thousands of them hold up all others.
+// noteLetters says that dead letters have no room, or cannot be stored for another reason, until one is stored again or needs none. Their accounts wait, which
+// otherwise looks like a fault of the service, and thousands of them hold up all others.
 func (d *dispatcher) noteLetters(batch []item) {
 	stored, noRoom, stream := false, "", d.queue.name+"_DEAD"
 	for _, i := range batch {
 		switch {
-		case i.fatal != nil && i.err == nil:
+		case i.fatal == nil || d.sends.Err() != nil: // it was cut off here
+		case i.err == nil:
 			stored = true
-		case i.fatal != nil && full(i.err):
+		case full(i.err):
 			noRoom = fmt.Sprintf("dead letters have no room, and what would become one waits: discard some or put them back (see timpush queue dead, or Queue.DeadLetters), or let stream %s "+
 				"hold more (nats stream edit %s --max-bytes, or WithMaxBytes of OpenEmbedded): %v", stream, stream, i.err)
+		default:
+			noRoom = fmt.Sprintf("dead letters cannot be stored, and what would become one waits: %v", i.err)
 		}
 	}
 	if noRoom != "" {

@@ -427,7 +427,9 @@ func TestOlderBackupOfTheBucket(t *testing.T) {
 	city := 0
 	setNext := func() {
 		city++
-		concurrently(100, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), fmt.Sprintf("%02d", city)))) })
+		concurrently(100, func(n int) {
+			assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), fmt.Sprintf("%02d", city))))
+		})
 	}
 	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70009) })
 	setNext()

@@ -18,7 +18,7 @@ import (
 
 const (
 	maxPending  = 50_000  // updates in memory: five seconds of the whole quota
-	maxReplay   = 500_000 // the same, while what may have been sent is read again; about 350 MB
+	maxReplay   = 300_000 // the same, while what may have been sent is read again, about 200 MB: more than a crash leaves
 	maxUnpassed = 20_000  // messages from the first that is not settled to the last that was read
 	maxBatches  = 32      // in flight: what a Client has by default
 	leastAhead  = 50      // messages that the horizon lies before what is read

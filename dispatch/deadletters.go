@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,15 +36,16 @@ type letter struct {
 	Raw     []byte        `json:"raw,omitempty"`
 }
 
-// storeLetters makes dead letters. An update that cannot become one, since their stream is full, is sent again later.
-func (q *Queue) storeLetters(ctx context.Context, batch []item) {
+// storeLetters makes dead letters of what was refused for its own data, and waits for that at most so long. An update that cannot become one, since
+// their stream is full, for instance, is sent again later.
+func (q *Queue) storeLetters(ctx context.Context, batch []item, wait time.Duration) {
 	acks := make([]jetstream.PubAckFuture, len(batch))
 	for k := range batch {
 		if i := &batch[k]; i.fatal != nil {
 			acks[k], i.err = q.storeLetter(i)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, q.settings.store)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for k, ack := range acks {
 		if ack == nil {
@@ -57,7 +59,7 @@ func (q *Queue) storeLetters(ctx context.Context, batch []item) {
 		case err := <-ack.Err():
 			batch[k].err = fmt.Errorf("the dead letter was not stored: %w", err)
 		case <-ctx.Done():
-			batch[k].err = fmt.Errorf("the dead letter was not stored: %w", ctx.Err())
+			batch[k].err = fmt.Errorf("the dead letter was not stored: %w", cmp.Or(q.denied(q.subject+".dead"), ctx.Err()))
 		}
 	}
 }

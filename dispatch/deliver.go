@@ -16,7 +16,7 @@ var (
 	errUnreadable = errors.New("the message is not of this package")
 )
 
-// deliver sends a batch, and makes dead letters of what was refused for its own data.
+// deliver sends a batch.
 func (q *Queue) deliver(ctx context.Context, c *timpush.Client, batch []item) {
 	users, places := make([]timpush.UserAttrs, 0, len(batch)), make([]int, 0, len(batch))
 	for k := range batch {
@@ -33,7 +33,6 @@ func (q *Queue) deliver(ctx context.Context, c *timpush.Client, batch []item) {
 		}
 		users, places = timpush.Remaining(err, users), timpush.Remaining(err, places) // of which nothing was sent, for the faults of others
 	}
-	q.storeLetters(ctx, batch)
 }
 
 // setOutcomes writes the outcomes of a call's users into their items, which so far say that all are done.

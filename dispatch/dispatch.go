@@ -18,6 +18,7 @@ import (
 
 const (
 	maxPending  = 50_000  // updates in memory: five seconds of the whole quota
+	maxReplay   = 300_000 // the same, while what may have been sent is read again, about 200 MB: more than a crash leaves
 	maxUnpassed = 20_000  // messages from the first that is not settled to the last that was read
 	maxBatches  = 32      // in flight: what a Client has by default
 	leastAhead  = 50      // messages that the horizon lies before what is read
@@ -187,7 +188,7 @@ func (d *dispatcher) loop(ctx context.Context, feed <-chan *message) error {
 	defer ticker.Stop()
 	for {
 		open := feed
-		if d.replay == 0 && (d.pending >= maxPending || len(d.log) >= maxUnpassed) {
+		if !d.replaying() && (d.pending >= maxPending || len(d.log) >= maxUnpassed) {
 			open = nil
 		}
 		var err error
@@ -301,6 +302,10 @@ func (d *dispatcher) enqueue(a *account) {
 	d.ready = append(d.ready, a)
 }
 
+// replaying reports whether more is to be read before anything is sent. After a crash that is little. A restored backup, or a stream whose record
+// is lost, may hold more than the memory takes: then as much is read ahead as it may take, and an account can get an earlier value before a later one.
+func (d *dispatcher) replaying() bool { return d.replay > 0 && d.pending < maxReplay }
+
 // startFull sends full requests.
 func (d *dispatcher) startFull() {
 	for len(d.ready) >= timpush.MaxUsersPerRequest && d.maySend() {
@@ -324,7 +329,7 @@ func (d *dispatcher) startAll() {
 
 // maySend reports whether another request may go. In a pause it is one at a time.
 func (d *dispatcher) maySend() bool {
-	if d.replay > 0 || d.batches >= maxBatches || !d.valid() {
+	if d.replaying() || d.batches >= maxBatches || !d.valid() {
 		return false
 	}
 	return d.paused == 0 || d.batches == 0 && time.Now().After(d.resumes)
@@ -350,6 +355,10 @@ func (d *dispatcher) start() {
 	clear(d.ready[:n])
 	d.ready = d.ready[n:]
 	d.batches++
+	wait := d.queue.settings.store
+	if d.letters.none != "" { // the other accounts of each request would wait, too
+		wait = requestTimeout
+	}
 	d.working.Go(func() {
 		returned := false
 		defer func() {
@@ -358,6 +367,7 @@ func (d *dispatcher) start() {
 			}
 		}()
 		d.queue.deliver(d.sends, d.client, batch)
+		d.queue.storeLetters(d.sends, batch, wait)
 		returned = true
 		d.results <- batch
 	})
@@ -396,17 +406,20 @@ func (d *dispatcher) finish(batch []item) {
 	d.pass()
 }
 
-// noteLetters says that dead letters have no room, until one is stored again or needs none. Their accounts wait, which otherwise looks like a fault of the service,
-// and thousands of them hold up all others.
+// noteLetters says that dead letters have no room, or cannot be stored for another reason, until one is stored again or needs none. Their accounts wait, which
+// otherwise looks like a fault of the service, and thousands of them hold up all others.
 func (d *dispatcher) noteLetters(batch []item) {
 	stored, noRoom, stream := false, "", d.queue.name+"_DEAD"
 	for _, i := range batch {
 		switch {
-		case i.fatal != nil && i.err == nil:
+		case i.fatal == nil || d.sends.Err() != nil: // it was cut off here
+		case i.err == nil:
 			stored = true
-		case i.fatal != nil && full(i.err):
+		case full(i.err):
 			noRoom = fmt.Sprintf("dead letters have no room, and what would become one waits: discard some or put them back (see timpush queue dead, or Queue.DeadLetters), or let stream %s "+
 				"hold more (nats stream edit %s --max-bytes, or WithMaxBytes of OpenEmbedded): %v", stream, stream, i.err)
+		default:
+			noRoom = fmt.Sprintf("dead letters cannot be stored, and what would become one waits: %v", i.err)
 		}
 	}
 	if noRoom != "" {

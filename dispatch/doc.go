@@ -52,7 +52,7 @@
 //   - A stream is deleted and made again, or the bucket is: sending continues with what is there, and what had been read and not
 //     settled is counted as lost. Streams that are edited so that they would lose updates make SetAttr return an error.
 //   - A stream is restored from a backup: it goes on as the record says, which is restored with the bucket. What lies in it may have been sent
-//     before, and is merged so that no value goes back. What was stored after the backup is gone.
+//     before, and is merged so that no value goes back, up to 300,000 updates at a time. What was stored after the backup is gone.
 //
 // # How
 //

@@ -46,9 +46,11 @@ func (r *record) rewind(info *jetstream.StreamInfo) {
 }
 
 // copiedTo reports whether a stream is a copy of the one that the record is of, such as a restored backup. It was made at another time, and has
-// messages from before the last one that was read; in a stream that was made again all are from later.
+// messages from before the last one that was read, or begins behind it, where the bucket's backup is older; in a stream that was made again all are
+// from later, and it begins with 1.
 func (r *record) copiedTo(info *jetstream.StreamInfo) bool {
-	return !r.Created.Equal(info.Created) && info.State.Msgs > 0 && !info.State.FirstTime.After(r.Read.At)
+	begins := info.State.Msgs > 0 && !info.State.FirstTime.After(r.Read.At) || r.Read.Seq > 0 && info.State.FirstSeq > max(r.Read.Seq, r.Floor)
+	return begins && !r.Created.Equal(info.Created)
 }
 
 // shorten makes the record fit a stream that has lost its end, all of which was stored before.
@@ -86,8 +88,8 @@ func (d *dispatcher) checkStream(ctx context.Context) (*jetstream.StreamInfo, er
 	if top := lostTop(&state); d.queue.acknowledged == nil && top != r.LostTop {
 		r.LostTop, known = top, max(known, top)
 	}
-	if r.copiedTo(info) { // what is behind the horizon may have been sent after the copy of the bucket was made
-		r.Created, r.Horizon = info.Created, max(r.Horizon, state.LastSeq)
+	if r.copiedTo(info) { // what is behind the horizon may have been sent after the copy of the bucket was made, and what is deleted was settled
+		r.Created, r.Horizon, r.Floor = info.Created, max(r.Horizon, state.LastSeq), max(r.Floor, max(state.FirstSeq, 1)-1)
 	}
 	switch {
 	case r.Created.IsZero(): // the bucket has been made again, or its data is damaged

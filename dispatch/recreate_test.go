@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -415,6 +416,68 @@ func TestBacklogOfARestoredBackup(t *testing.T) {
 			assert.Equal(t, more, stats(t, q).Lost)
 		})
 	}
+}
+
+// TestOlderBackupOfTheBucket: until the stream is backed up, too, what the bucket's backup has as not settled is sent and deleted.
+func TestOlderBackupOfTheBucket(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	fake, q := timpushtest.Start(t), openOn(t, js, dispatch.WithDuplicateWindow(300*time.Millisecond))
+	stop := run(t, q, quickClient(fake))
+	city := 0
+	setNext := func() {
+		city++
+		concurrently(100, func(n int) {
+			assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), fmt.Sprintf("%02d", city))))
+		})
+	}
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70009) })
+	setNext()
+	eventually(t, "it pauses", func() bool { return stats(t, q).Paused != "" })
+	time.Sleep(400 * time.Millisecond) // that is recorded
+	restoreBucket := backUp(t, js, "KV_"+streamName)
+	fake.Handle(nil)
+	for range 8 {
+		setNext()
+		drained(t, q)
+		time.Sleep(50 * time.Millisecond)
+	}
+	restoreStream := backUp(t, js, streamName)
+	stop()
+	restoreBucket()
+	restoreStream()
+	run(t, q, quickClient(fake))
+	setNext()
+	eventually(t, "the last values are sent", func() bool { return fake.Attrs("user99")["city"] == fmt.Sprintf("%02d", city) })
+	drained(t, q)
+	for account, values := range cities(fake) {
+		assert.True(t, slices.IsSorted(values), "%s got %v", account, values)
+	}
+	assert.Zero(t, stats(t, q).Lost)
+}
+
+// TestMemoryOfALargeReplay: all of a stream may have been sent, and it has more than the memory takes.
+func TestMemoryOfALargeReplay(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir(), func(o *server.Options) { o.SyncAlways = false })
+	fake, q := timpushtest.Start(t, timpushtest.WithQuota(0)), openOn(t, js)
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70009) })
+	const messages = 4000
+	for n := range messages {
+		var updates []string
+		for k := range 100 {
+			updates = append(updates, fmt.Sprintf(`{"account":"user%d","attrs":{"city":"Rome"}}`, n*100+k))
+		}
+		_, err := js.PublishAsync(fmt.Sprintf("timpush.%d.set.100", appID), fmt.Appendf(nil, "[%s]", strings.Join(updates, ",")))
+		require.NoError(t, err)
+	}
+	<-js.PublishAsyncComplete()
+	require.NoError(t, q.Crash(t.Context(), messages))
+	run(t, q, quickClient(fake))
+	eventually(t, "it sends, which pauses", func() bool { return stats(t, q).Paused != "" })
+	assert.Less(t, stats(t, q).Redelivered, 350_000, "updates in memory")
+	fake.Handle(nil)
+	eventually(t, "it goes on", func() bool { return stats(t, q).Backlog < 100*messages })
 }
 
 func recreateBucket(t *testing.T, js jetstream.JetStream) {

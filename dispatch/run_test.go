@@ -266,6 +266,29 @@ func TestDeadLettersNeedNoRoom(t *testing.T) {
 	eventually(t, "it is over", func() bool { return stats(t, q).Paused == "" })
 }
 
+// TestDeadLettersThatCannotBeStored: the server does not answer what it does not permit, and the other accounts of the request wait, too.
+func TestDeadLettersThatCannotBeStored(t *testing.T) {
+	t.Parallel()
+	var log records
+	js, _ := startServer(t, t.TempDir(), func(o *server.Options) {
+		permissions := &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"timpush.*.dead"}}}
+		o.NoAuthUser, o.Users = "a", []*server.User{{Username: "a", Permissions: permissions}}
+	})
+	fake, q := timpushtest.Start(t), openOn(t, js, dispatch.WithLogger(log.logger()), dispatch.WithStoreTimeout(3*time.Second))
+	fake.Refuse(int(timpush.ErrNoSuchAccount), "bad")
+	run(t, q, quickClient(fake))
+	set(t, q, user("bad", "Rome"))
+	eventually(t, "it is said why", func() bool { return strings.Contains(stats(t, q).Paused, "dead letters cannot be stored") })
+	assert.Contains(t, stats(t, q).Paused, "Permissions Violation")
+	assert.Contains(t, log.text(), "dead letters cannot be stored")
+	set(t, q, user("mary", "Rome"))
+	eventually(t, "others go on", func() bool {
+		s := stats(t, q)
+		return fake.Attrs("mary")["city"] == "Rome" && s.Backlog == 1 && s.Waiting == 1
+	})
+	assert.Contains(t, stats(t, q).Paused, "dead letters cannot be stored", "it stays after an answer")
+}
+
 func TestTransientFaultsAreRetried(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]timpushtest.Fault{

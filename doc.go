@@ -105,8 +105,10 @@
 //
 // A transport that you give with [WithHTTPClient] may retry by itself. The client then claims NotSent only if no try can have
 // reached the server, and Rejected only if an earlier one was refused too, as far as [net/http/httptrace] shows the tries; a request
-// may be applied more than once, which does no harm to attributes and tags. A push may then go out twice: give a client for pushes
-// a transport that does not retry.
+// may be applied more than once, which does no harm to attributes and tags if each try has ended before the next one begins. Give no client a
+// transport that sends a second copy while the first is under way (hedging), or gives up a try early: the service may apply that copy behind a
+// later value that is Done, and the account has the old value again. A push may go out twice: give a client for pushes a transport that does
+// not retry.
 //
 // # Secrets
 //

@@ -92,9 +92,10 @@ func encodeRequest(request any) ([]byte, []*InputError) {
 }
 
 // asIs encodes the values of an Extra and the like as encoding/json does, for which they were made: a number that is 0 and has omitempty, for
-// example, is left out. A json.Number of that package is a number, and not the string that it is by its kind.
+// example, is left out. A json.Number of that package is a number, and not the string that it is by its kind. A member of Extra may differ from
+// that of a field in nothing but case.
 var asIs = json.JoinOptions(jsonv1.DefaultOptionsV1(), jsontext.AllowInvalidUTF8(false), jsontext.AllowDuplicateNames(false),
-	jsontext.EscapeForHTML(false), jsontext.EscapeForJS(false), json.WithMarshalers(json.MarshalToFunc(
+	json.MatchCaseInsensitiveNames(false), jsontext.EscapeForHTML(false), jsontext.EscapeForJS(false), json.WithMarshalers(json.MarshalToFunc(
 		func(e *jsontext.Encoder, n stdjson.Number) error {
 			number := jsontext.Value(n)
 			if number.Kind() != jsontext.KindNumber {

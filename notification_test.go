@@ -191,6 +191,19 @@ func TestExtraAsEncodingJSON(t *testing.T) {
 	}
 }
 
+// TestExtraThatDiffersInCase: the documentation of the service spells members in several ways, so that a program may set two of them to be safe.
+func TestExtraThatDiffersInCase(t *testing.T) {
+	t.Parallel()
+	p := Push{DataID: "d", Extra: Extra{"DataID": "d"}, Notification: Notification{
+		Title: "t", Extra: Extra{"title": "t", "TITLE": "t"}, Android: &Android{HuaWeiChannelID: "c", Extra: Extra{"HuaweiChannelID": "c"}},
+	}}
+	require.Empty(t, p.faults(""))
+	body, err := marshal((&p).request("administrator"))
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"From_Account":"administrator","DataId":"d","DataID":"d","OfflinePushInfo":{"Title":"t","title":"t","TITLE":"t",
+		"AndroidInfo":{"HuaWeiChannelID":"c","HuaweiChannelID":"c"}}}`, string(body))
+}
+
 func TestNotificationIsZero(t *testing.T) {
 	t.Parallel()
 	assert.True(t, (&Notification{}).isZero())

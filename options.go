@@ -47,8 +47,9 @@ func (s *settings) require(ok bool, fault string) {
 // URL: check what it logs. It must verify TLS, its MaxIdleConnsPerHost should be no less than [WithMaxInFlight], and its
 // HTTP2 should have a SendPingTimeout and a PingTimeout well below [WithAttemptTimeout], without which an HTTP/2 connection
 // that has died silently may be used until the kernel closes it. With a transport that retries by itself a request may be
-// applied more than once. Its connections should have SetLinger(0), see [net.TCPConn], as those of the client's own transport do: else the
-// kernel may deliver a request that was given up in an outage behind later ones, and an account has an old value again.
+// applied more than once, and with one that sends copies of a slow request (hedging) also behind later ones. Its connections should have
+// SetLinger(0), see [net.TCPConn], as those of the client's own transport do: else the kernel may deliver a request that was given up in an
+// outage behind later ones, and an account has an old value again.
 // After an attempt that timed out or failed on a connection that had been idle, or where attempts with earlier deadlines got no answer or no
 // connection for as long, its idle connections are closed, since they may be dead as well, by its method CloseIdleConnections. One around
 // another, as for traces or logs, should have that too, and call the other's: else each dead connection costs an attempt of its own.

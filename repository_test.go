@@ -3,8 +3,10 @@ package timpush_test
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -67,6 +69,21 @@ func TestNothingElseTurnsTLSVerificationOff(t *testing.T) {
 		return err
 	}))
 	assert.Equal(t, []string{"badinput_test.go"}, found)
+}
+
+// TestExperimentThatChangesJSON: with the encoding/json/v2 that Go 1.26 has as an experiment, a push with an Extra went to everybody without what
+// is in that, with a TaskID and no error.
+func TestExperimentThatChangesJSON(t *testing.T) {
+	t.Parallel()
+	build := exec.CommandContext(t.Context(), "go", "build", ".")
+	build.Env = append(os.Environ(), "GOEXPERIMENT=jsonv2")
+	out, err := build.CombinedOutput()
+	if strings.HasPrefix(runtime.Version(), "go1.26") {
+		require.Error(t, err, "it would compile")
+		assert.Contains(t, string(out), "goExperimentJSONv2NeedsGo127")
+	} else {
+		require.NoError(t, err, string(out))
+	}
 }
 
 // TestLostAnswer is in the README.

@@ -116,14 +116,15 @@ func (s *sender) distribute(open []*entry, a *answer, v verdict) (rest []*entry,
 		worst = v // even if ErrorList names every account, and each with another code
 	}
 	accepted, unknown := false, 0
+	read, reads := a.value.(lookup)
 	for k, e := range open {
 		mine := v
 		if named != nil && named[k].err != nil {
 			mine = named[k]
 		}
 		accepted = accepted || mine.outcome == Done
-		if mine.outcome == Done {
-			mine = e.keep(a.value, mine)
+		if reads && mine.outcome == Done {
+			mine = e.keep(read, mine)
 		}
 		if mine.outcome == Unknown {
 			unknown++
@@ -263,13 +264,11 @@ func abort(entries []*entry, cause error) {
 
 // keep stores what an answer holds for an entry that is Done, and returns its verdict, which is Unknown if the answer does not
 // mention the account. Asking again would hardly help.
-func (e *entry) keep(answer any, done verdict) verdict {
-	read, ok := answer.(lookup)
+func (e *entry) keep(read lookup, done verdict) verdict {
+	found, ok := read(e.account)
 	if !ok {
-		return done
-	}
-	if e.found, ok = read(e.account); !ok {
 		return verdict{outcome: Unknown, err: ErrNotAnswered, final: true}
 	}
+	e.found = found
 	return done
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/timpush/timpush-go"
 
@@ -71,26 +70,6 @@ func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 		c.cols.other = other
 	}
 	return c, err
-}
-
-// isMeantAsUTF8 reports whether the beginning of a text is in UTF-8, but for one place or a few perhaps. Some words of other encodings are UTF-8 as
-// well: 女 of GBK is Ů. Such have no character of three bytes, and there are not more of them than of the others.
-func isMeantAsUTF8(head []byte) bool {
-	ascii := func(r rune) bool { return r < utf8.RuneSelf }
-	head = bytes.TrimRightFunc(head, func(r rune) bool { return !ascii(r) }) // the last one may go on
-	good, bad, places := map[string]bool{}, map[string]bool{}, 0
-	for word := range bytes.FieldsFuncSeq(head, ascii) {
-		switch {
-		case !utf8.Valid(word):
-			bad[string(word)] = true
-			places++
-		case bytes.ContainsFunc(word, func(r rune) bool { return r >= 0x800 }):
-			return true
-		default:
-			good[string(word)] = true
-		}
-	}
-	return places <= 1 || len(bad) < len(good)
 }
 
 // delimiters are the characters that are looked for if none is given, the most usual first.

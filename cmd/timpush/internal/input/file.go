@@ -12,13 +12,9 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
-	"golang.org/x/text/encoding/unicode"
 
 	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
@@ -336,63 +332,6 @@ func (in *Input) format(name string, plain *bufio.Reader) (Format, error) {
 		return NDJSON, nil
 	}
 	return CSV, nil
-}
-
-func notGiven(encoding string) error {
-	return flagErrorf("it is in %s, and not in the encoding of --encoding: leave that out", encoding)
-}
-
-// utf8Finder reads a text up to where it is in UTF-8 for certain, and not in the encoding that is given, in which it would be other letters.
-type utf8Finder struct {
-	r     io.Reader
-	given encoding.Encoding
-	seen  map[rune]bool
-	latin bool   // one of those seen is of Latin-1, as é is
-	long  int    // of those seen, which have three bytes or more
-	part  []byte // of a character, at the end of what was read
-	other bool   // it is not UTF-8
-}
-
-func (u *utf8Finder) Read(p []byte) (int, error) {
-	n, err := u.r.Read(p)
-	if u.finds(p[:n]) {
-		return 0, notGiven(text.UTF8)
-	}
-	return n, err
-}
-
-// finds reports whether it is certain with what was read next. Two bytes of GBK are often a character of UTF-8 as well, but hardly ever are two
-// of its characters some of three bytes. Single letters seldom are, and where the two bytes of é are Ã and a sign, those of é never.
-func (u *utf8Finder) finds(next []byte) bool {
-	if u.other || u.given == unicode.UTF8 {
-		return false
-	}
-	next = append(u.part, next...)
-	for len(next) > 0 && utf8.FullRune(next) {
-		r, size := utf8.DecodeRune(next)
-		if u.other = r == utf8.RuneError && size == 1; u.other {
-			return false
-		}
-		if r == '\ufeff' { // the byte order mark
-			return true
-		}
-		if r >= utf8.RuneSelf && !u.seen[r] && len(u.seen) < 8 {
-			if u.seen == nil {
-				u.seen = map[rune]bool{}
-			}
-			u.seen[r], u.latin = true, u.latin || r < 0x100
-			if size > 2 {
-				u.long++
-			}
-		}
-		next = next[size:]
-	}
-	u.part = append([]byte(nil), next...)
-	letters, single := u.given.(*charmap.Charmap)
-	if single {
-		return len(u.seen) >= 2 || u.latin && letters.DecodeByte(0xc3) == 'Ã'
-	}
-	return len(u.seen) >= 8 || u.long >= 2
 }
 
 // ErrPage is why a text that is a page or a document is not read: its lines would be taken for accounts.

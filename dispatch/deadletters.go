@@ -82,6 +82,55 @@ func (q *Queue) storeLetter(i *item) (jetstream.PubAckFuture, error) {
 	return q.js.PublishMsgAsync(m, jetstream.WithMsgID("dead-"+i.first.ID), jetstream.WithExpectStream(q.name+"_DEAD")) // it may be stored again after a crash
 }
 
+// letterFault is why dead letters cannot be stored.
+type letterFault struct {
+	text string    // "": they can
+	at   time.Time // when one was refused last
+}
+
+// noteLetters says if dead letters cannot be stored. The accounts of those wait, which otherwise looks like a fault of the service, and thousands
+// of them hold up all others.
+func (d *dispatcher) noteLetters(batch []item) {
+	stored, fault, stream := false, "", d.queue.name+"_DEAD"
+	for _, i := range batch {
+		switch {
+		case i.fatal == nil || d.sends.Err() != nil: // it was cut off here
+		case i.err == nil:
+			stored = true
+		case full(i.err):
+			fault = fmt.Sprintf("dead letters have no room, and what would become one waits: discard some or put them back (see timpush queue dead, or Queue.DeadLetters), or let stream %s "+
+				"hold more (nats stream edit %s --max-bytes, or WithMaxBytes of OpenEmbedded): %v", stream, stream, i.err)
+		default:
+			fault = fmt.Sprintf("dead letters cannot be stored, and what would become one waits: %v", i.err)
+		}
+	}
+	if fault != "" {
+		d.letters.at = time.Now()
+	}
+	if fault != "" || stored {
+		d.setLetterFault(fault)
+	}
+}
+
+// forgetLetterFault forgets why dead letters cannot be stored, once every account that waited has been asked again and none becomes one.
+func (d *dispatcher) forgetLetterFault() {
+	if time.Since(d.letters.at) > 2*maxDelay*d.delay {
+		d.setLetterFault("")
+	}
+}
+
+func (d *dispatcher) setLetterFault(text string) {
+	if text == d.letters.text {
+		return
+	}
+	if d.letters.text = text; text != "" {
+		d.queue.settings.logger.ErrorContext(d.sends, "dispatch: "+text)
+	}
+	if d.paused == 0 {
+		d.record.Paused, d.changed = text, true
+	}
+}
+
 // DeadLetters returns the updates that were refused for their own data, became too old, or are not of this package, the
 // oldest first. An error ends it. A letter stays until [Queue.PutBack] or [Queue.Discard].
 func (q *Queue) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {

@@ -125,7 +125,7 @@ type dispatcher struct {
 	probe   int           // accounts of a request that tries whether sending works again
 	resumes time.Time     // when another request may try
 	resumed resumeWatch
-	letters letterRoom
+	letters letterFault
 	saved   time.Time // all of the record; a new horizon alone does not count
 	changed bool      // there is something to save soon
 	urgent  bool      // it is to be saved at once
@@ -228,7 +228,7 @@ func passOn(panicked any) {
 func (d *dispatcher) tick() error {
 	d.audit()
 	d.checkResumed()
-	d.forgetLetters()
+	d.forgetLetterFault()
 	d.startAll()
 	return d.saveIfDue()
 }
@@ -356,7 +356,7 @@ func (d *dispatcher) start() {
 	d.ready = d.ready[n:]
 	d.batches++
 	wait := d.queue.settings.store
-	if d.letters.none != "" { // the other accounts of each request would wait, too
+	if d.letters.text != "" { // the other accounts of each request would wait, too
 		wait = requestTimeout
 	}
 	d.working.Go(func() {
@@ -404,55 +404,6 @@ func (d *dispatcher) finish(batch []item) {
 	}
 	d.noteLetters(batch)
 	d.pass()
-}
-
-// noteLetters says that dead letters have no room, or cannot be stored for another reason, until one is stored again or needs none. Their accounts wait, which
-// otherwise looks like a fault of the service, and thousands of them hold up all others.
-func (d *dispatcher) noteLetters(batch []item) {
-	stored, noRoom, stream := false, "", d.queue.name+"_DEAD"
-	for _, i := range batch {
-		switch {
-		case i.fatal == nil || d.sends.Err() != nil: // it was cut off here
-		case i.err == nil:
-			stored = true
-		case full(i.err):
-			noRoom = fmt.Sprintf("dead letters have no room, and what would become one waits: discard some or put them back (see timpush queue dead, or Queue.DeadLetters), or let stream %s "+
-				"hold more (nats stream edit %s --max-bytes, or WithMaxBytes of OpenEmbedded): %v", stream, stream, i.err)
-		default:
-			noRoom = fmt.Sprintf("dead letters cannot be stored, and what would become one waits: %v", i.err)
-		}
-	}
-	if noRoom != "" {
-		d.letters.refused = time.Now()
-	}
-	if noRoom != "" || stored {
-		d.setNoRoom(noRoom)
-	}
-}
-
-// letterRoom is whether dead letters have room.
-type letterRoom struct {
-	none    string    // why they have none; "": they have
-	refused time.Time // when one was refused last
-}
-
-// forgetLetters forgets that dead letters had no room, once every account that waited for it has been asked again and none needs any.
-func (d *dispatcher) forgetLetters() {
-	if time.Since(d.letters.refused) > 2*maxDelay*d.delay {
-		d.setNoRoom("")
-	}
-}
-
-func (d *dispatcher) setNoRoom(why string) {
-	if why == d.letters.none {
-		return
-	}
-	if d.letters.none = why; why != "" {
-		d.queue.settings.logger.ErrorContext(d.sends, "dispatch: "+why)
-	}
-	if d.paused == 0 {
-		d.record.Paused, d.changed = why, true
-	}
 }
 
 // apply applies the outcome of an account. Its tries count where the fault seems to be its own.
@@ -520,7 +471,7 @@ func (d *dispatcher) pass() {
 func (d *dispatcher) resume() {
 	if d.paused > 0 {
 		d.queue.settings.logger.InfoContext(d.sends, "dispatch: sending resumes")
-		d.paused, d.record.Paused, d.changed, d.urgent = 0, d.letters.none, true, true
+		d.paused, d.record.Paused, d.changed, d.urgent = 0, d.letters.text, true, true
 		d.probe = min(2*d.probe, timpush.MaxUsersPerRequest)
 	}
 }

@@ -36,7 +36,7 @@ type letter struct {
 	Raw     []byte        `json:"raw,omitempty"`
 }
 
-// storeLetters makes dead letters of what was refused for its own data, and waits for that at most so long. An update that cannot become one, since
+// storeLetters makes dead letters of what was refused for its own data. It takes at most the time wait. An update that cannot become one, since
 // their stream is full, for instance, is sent again later.
 func (q *Queue) storeLetters(ctx context.Context, batch []item, wait time.Duration) {
 	acks := make([]jetstream.PubAckFuture, len(batch))

@@ -49,8 +49,9 @@ func (r *record) rewind(info *jetstream.StreamInfo) {
 // messages from before the last one that was read, or begins behind it, where the bucket's backup is older; in a stream that was made again all are
 // from later, and it begins with 1.
 func (r *record) copiedTo(info *jetstream.StreamInfo) bool {
-	begins := info.State.Msgs > 0 && !info.State.FirstTime.After(r.Read.At) || r.Read.Seq > 0 && info.State.FirstSeq > max(r.Read.Seq, r.Floor)
-	return begins && !r.Created.Equal(info.Created)
+	older := info.State.Msgs > 0 && !info.State.FirstTime.After(r.Read.At)
+	behind := r.Read.Seq > 0 && info.State.FirstSeq > max(r.Read.Seq, r.Floor)
+	return !r.Created.Equal(info.Created) && (older || behind)
 }
 
 // shorten makes the record fit a stream that has lost its end, all of which was stored before.

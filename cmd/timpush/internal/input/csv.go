@@ -46,7 +46,7 @@ func (b *bound) Read(p []byte) (int, error) {
 func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 	c := &csvReader{bound: &bound{plain, maxRecord}}
 	head, _ := plain.Peek(plain.Size()) // an error comes again
-	other := o.Encoding == nil && !isMeantAsUTF8(head)
+	notUTF8 := o.Encoding == nil && !isMeantAsUTF8(head)
 	delimiter, err := c.delimiter(plain, o)
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 		return nil, fmt.Errorf("the first line, which names the columns, cannot be read: %w", explained(err))
 	}
 	if c.cols, err = newLayout(slices.Clone(columns), o, notes); err == nil {
-		c.cols.other = other
+		c.cols.notUTF8 = notUTF8
 	}
 	return c, err
 }
@@ -148,12 +148,13 @@ func (c *csvReader) next(skip bool) (record, error) {
 	for _, field := range fields {
 		r.sum = fnv(r.sum, field)
 	}
-	if !skip && c.cols.namesOthers(fields) {
+	if skip {
+		return r, nil
+	}
+	if c.cols.namesOthers(fields) {
 		return record{}, fmt.Errorf("line %d names other columns than the first line: were files joined? Send each alone", r.line)
 	}
-	if !skip {
-		c.user(fields, &r)
-	}
+	c.user(fields, &r)
 	return r, nil
 }
 

@@ -33,6 +33,7 @@ type book struct {
 	file    *excelize.File
 	checked map[string]*sheetCheck // by the names of the sheets
 	styles  map[string]cellFormat  // by their numbers
+	noted   bool                   // its sheets that are not read
 }
 
 func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
@@ -52,7 +53,7 @@ func (b *book) open(f *os.File, size int64, archive *zip.Reader) error {
 		return err
 	}
 	b.styles = correctFormats(file)
-	b.name, b.file, b.checked = f.Name(), file, map[string]*sheetCheck{}
+	b.name, b.file, b.checked, b.noted = f.Name(), file, map[string]*sheetCheck{}, false
 	return nil
 }
 
@@ -223,7 +224,8 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	if err == nil {
 		err = e.cols.checkSheet(b.checked[e.name])
 	}
-	if err == nil && o.Sheet == "" {
+	if err == nil && o.Sheet == "" && !b.noted {
+		b.noted = true
 		e.noteOthers(b, o, notes)
 	}
 	return err
@@ -234,8 +236,7 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 func (e *excelReader) noteOthers(b *book, o *Options, notes *Notes) {
 	for _, sheet := range b.file.GetSheetList() {
 		name := fmt.Sprintf("%q of %s", sheet, Display(b.name))
-		visible, err := b.file.GetSheetVisible(sheet)
-		if sheet == e.name || err == nil && !visible || slices.Contains(notes.Sheets, name) {
+		if sheet == e.name || isHidden(b.file, sheet) || slices.Contains(notes.Sheets, name) {
 			continue
 		}
 		rows, err := b.file.Rows(sheet)
@@ -253,11 +254,7 @@ func (e *excelReader) noteOthers(b *book, o *Options, notes *Notes) {
 // sheetOf finds a sheet by its name; without one it is the first that is not hidden.
 func sheetOf(file *excelize.File, wanted string) (string, error) {
 	sheets := file.GetSheetList()
-	hidden := func(sheet string) bool {
-		visible, err := file.GetSheetVisible(sheet)
-		return err == nil && !visible
-	}
-	shown := slices.DeleteFunc(slices.Clone(sheets), hidden)
+	shown := slices.DeleteFunc(slices.Clone(sheets), func(sheet string) bool { return isHidden(file, sheet) })
 	switch {
 	case len(sheets) == 0:
 		return "", fmt.Errorf("there is no sheet in it")
@@ -267,6 +264,11 @@ func sheetOf(file *excelize.File, wanted string) (string, error) {
 		return wanted, nil
 	}
 	return "", flagErrorf("there is no sheet %q, which --sheet names; the sheets are %s", wanted, list(sheets))
+}
+
+func isHidden(file *excelize.File, sheet string) bool {
+	visible, err := file.GetSheetVisible(sheet)
+	return err == nil && !visible
 }
 
 // stoppable is a file that is not read on once there is a reason for that: to check a large sheet takes half a minute.

@@ -212,7 +212,8 @@ func (c *sheetCheck) end(element string) error {
 		if c.other && c.value && c.unshown[c.col] == "" {
 			c.unshown[c.col] = c.cell
 		}
-		if c.format.words && c.kind != "s" && c.kind != "inlineStr" && !(c.kind == "n" && c.value) && c.added[c.col] == "" {
+		shown := c.kind == "s" || c.kind == "inlineStr" || c.kind == "n" && c.value // with what the format adds, or without, as in the sheet
+		if c.format.words && !shown && c.added[c.col] == "" {
 			c.added[c.col] = c.cell
 		}
 		if c.rowHides && c.value && c.hidden[c.col] == "" {

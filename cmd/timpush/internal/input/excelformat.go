@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// cellFormat is what the library does not show, with a format, as the sheet does.
+// cellFormat says which cells with a format the library does not show as the sheet does.
 type cellFormat struct {
-	number func(n float64) bool // reports whether a number is so; nil: none is
-	words  bool                 // beside a text, as of "No. "@, which it shows in empty cells too
+	number func(n float64) bool // reports whether a number is shown otherwise; nil: none is
+	words  bool                 // the format adds words to a text, as "No. "@ does: the library shows them in empty cells too
 }
 
-// cellFormatOf returns that of a format in a workbook, which may count its days from 1904.
+// cellFormatOf returns the cellFormat of a format in a workbook, which may count its days from 1904.
 func cellFormatOf(code string, since1904 bool) cellFormat {
 	if since1904 && elapsed.MatchString(code) { // the library adds the days between 1900 and 1904 to hours too, and shows 35118:05 for 30:05
 		return cellFormat{always, addsToTexts(code)}

@@ -168,7 +168,8 @@ func (f *file) beginText(plain *bufio.Reader, in *Input) error {
 	given := in.options.Encoding
 	var raw io.Reader = plain
 	if given != nil {
-		if head, _ := plain.Peek(plain.Size()); (&utf8Finder{given: given}).finds(head) { // an error comes again
+		head, _ := plain.Peek(plain.Size()) // before a row is sent; an error comes again
+		if (&utf8Finder{given: given}).finds(head) {
 			return notGiven(text.UTF8)
 		}
 		raw = given.NewDecoder().Reader(&utf8Finder{r: plain, given: given})

@@ -18,7 +18,7 @@ type layout struct {
 	account int
 	attrs   []string // by column; "" for those that are no attributes
 	width   int      // number of attributes
-	other   bool     // letters that are not ASCII are in another encoding than UTF-8, even if they could be in that
+	notUTF8 bool     // letters that are not ASCII are in another encoding, even if they are valid UTF-8
 	options *Options
 	notes   *Notes
 }
@@ -260,7 +260,7 @@ func (l *layout) unreadable(field string, fault func(string) (string, int)) stri
 	if e := l.options.Encoding; e != nil && strings.ContainsRune(field, utf8.RuneError) {
 		return "it is not in the encoding of --encoding"
 	}
-	if l.other && strings.ContainsFunc(field, func(r rune) bool { return r >= utf8.RuneSelf }) {
+	if l.notUTF8 && strings.ContainsFunc(field, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return advised(text.NotUTF8)
 	}
 	reason, _ := fault(field)

@@ -217,6 +217,7 @@ func newRemoveAttr() *cobra.Command {
 // open returns the accounts of the arguments or of the file.
 func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(), err error) {
 	fault := argumentFault(l.args)
+	file := slices.IndexFunc(l.args, isFile)
 	switch {
 	case l.file == "" && len(l.args) == 0:
 		return nil, nil, usage(errors.New("which accounts? give them, or --file FILE with one on each line"))
@@ -226,6 +227,8 @@ func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(
 		return nil, nil, usage(errors.New("an account is empty; is a variable not set?"))
 	case fault != nil:
 		return nil, nil, usage(fault)
+	case file >= 0:
+		return nil, nil, usage(fmt.Errorf("%s is no account: the accounts of a file are read with --file %[1]s, one on each line", text.Quote(l.args[file])))
 	case l.file == "":
 		return l.arguments, func() {}, nil
 	case l.file == "-":
@@ -255,6 +258,22 @@ func argumentFault(accounts []string) error {
 		}
 	}
 	return nil
+}
+
+// dataFile is the name of a file with a list or a table.
+var dataFile = regexp.MustCompile(`(?i)\.(?:csv|tsv|txt|xlsx?|ndjson|jsonl?|parquet)(?:\.gz|\.zst)?$`)
+
+// isFile reports whether an account among arguments is a file, or standard input, which other commands take as an argument: it would get what is
+// meant for the accounts in it.
+func isFile(account string) bool {
+	if account == "-" || dataFile.MatchString(account) {
+		return true
+	}
+	if !strings.ContainsAny(account, `/\`) { // a file called mary is no reason to refuse mary
+		return false
+	}
+	info, err := os.Stat(account)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // linesOf returns the accounts of a file, and then an error if it was changed meanwhile.
@@ -292,7 +311,7 @@ func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {
 		for line, err := range text.Lines(r, maxAccount) {
 			names := strings.EqualFold(line.Text, "To_Account")
 			header := first && names
-			const noList = "it is CSV or NDJSON, and a list has the account alone on each line: give one with a comma or a semicolon in it as an argument"
+			const noList = "it is CSV or NDJSON, and a list has the account alone on each line: save that column alone, and give an account with a comma or a semicolon in it as an argument"
 			quoted := quotedOrMore.MatchString(line.Text)
 			switch {
 			case first && input.IsPage(line.Text):

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
 
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 	"github.com/timpush/timpush-go/timpushtest"
 )
 
@@ -184,7 +185,7 @@ func TestListsThatHaveMoreThanAccounts(t *testing.T) {
 		for _, file := range []string{"u.csv", "u.ndjson", "quoted.csv", "wide.csv", "uid.csv", "semicolons.csv"} {
 			r := w.run(append(strings.Fields(command), "--file", file)...)
 			assert.Equal(t, 3, r.code, command)
-			assert.Equal(t, "timpush: "+file+": it is CSV or NDJSON, and a list has the account alone on each line: give one with a comma or a semicolon in it as an argument\n", r.err)
+			assert.Equal(t, "timpush: "+file+": it is CSV or NDJSON, and a list has the account alone on each line: save that column alone, and give an account with a comma or a semicolon in it as an argument\n", r.err)
 		}
 	}
 	assert.Empty(t, w.fake.Calls())
@@ -368,6 +369,29 @@ func TestAccountsOfArguments(t *testing.T) {
 	assert.Equal(t, 2, w.run("tasks", "add", "--file", "task.json", "--in", "1h", "--yes").code)
 	assert.Empty(t, w.fake.Calls())
 	assert.Equal(t, 0, w.run("get-attr", "mary ann", "4.91512E+12").code, "what is written on a command line is meant")
+}
+
+// TestFilesInPlaceOfAccounts: set-attr and batch take a file as an argument, and these take accounts. vip.txt got the tags of those in it.
+func TestFilesInPlaceOfAccounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("vip", "mary\n")
+	for _, line := range []string{
+		"get-attr", "remove-attr --names city", "tags add --tags gold", "tags replace --tags gold", "tags remove --tags gold", "tags clear", "tags get", "tasks add --title x --in 1h --yes --accounts",
+	} {
+		for _, file := range []string{"-", "vip.txt", "users.csv", "users.CSV.gz", "users.xlsx", "@vip.txt", "./vip"} {
+			r := w.run(append(strings.Fields(line), file)...)
+			assert.Equal(t, 2, r.code, "%s %s", line, file)
+			assert.Contains(t, r.err, text.Quote(file)+" is no account")
+			assert.Contains(t, r.err, "--file")
+		}
+	}
+	assert.Empty(t, w.fake.Calls())
+	for _, account := range []string{"vip", "mary.txt.example.org", "a/b", "./"} {
+		assert.Equal(t, 0, w.run("get-attr", account).code, account)
+	}
+	w.write("users.txt", "vip.txt\n")
+	assert.Equal(t, "1 done\n", w.run("tags", "add", "--tags", "gold", "--file", "users.txt").out, "where there is such an account")
 }
 
 // An identifier with characters that cannot be seen is another one, for which UserSigs would be made.

@@ -175,6 +175,9 @@ func (f *pushFlags) read() (content timpush.TaskContent, err error) {
 	if err := argumentFault(f.accounts); err != nil {
 		return content, err
 	}
+	if file := slices.IndexFunc(f.accounts, isFile); file >= 0 {
+		return content, fmt.Errorf("--accounts: %s is no account: put the accounts into To_Account of --file", text.Quote(f.accounts[file]))
+	}
 	content = timpush.TaskContent{To: f.to, Accounts: f.accounts}
 	content.Push.Notification = timpush.Notification{Title: f.title, Desc: f.desc}
 	if content.To.AttrsAnd, err = pairs("--attr", f.attrsAnd); err != nil {

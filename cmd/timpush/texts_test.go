@@ -676,6 +676,21 @@ f,'68
 	assert.Equal(t, "'-7", w.fake.Attrs("b")["city"])
 }
 
+// TestTextsOfBills: WeChat Pay puts a ` before each value of its bills, so that a spreadsheet takes it for a text.
+func TestTextsOfBills(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\n`mary,`北京\nbob,`12.00\n`ann`,Rome\neve,`Rome`\n`,x\n")
+	r := w.run("set-attr", "u.csv")
+	assert.Contains(t, r.out, "2 done\n3 rejected")
+	assert.Contains(t, r.err, "u.csv:2: column To_Account: the account is a text as programs write it for a spreadsheet")
+	assert.Contains(t, r.err, "u.csv:3: column city: the value is a text as programs write it for a spreadsheet")
+	assert.Contains(t, r.err, "u.csv:4: column To_Account: the account is in quotation marks")
+	assert.ElementsMatch(t, []string{"eve", "`"}, w.fake.Accounts())
+	w.run("set-attr", "--null=", "u.csv")
+	assert.Equal(t, "`12.00", w.fake.Attrs("bob")["city"])
+}
+
 // TestNumbersWithFractions: Python makes floating-point numbers of the whole numbers of a column with empty cells. An account of
 // them is another one, or has lost digits.
 func TestNumbersWithFractions(t *testing.T) {

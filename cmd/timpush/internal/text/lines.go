@@ -188,7 +188,7 @@ func NotMeant(text string) string {
 		return "it is a line that psql, mysql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
 	case ForSpreadsheet(text):
 		return "the account is a text as programs write it for a spreadsheet, such as =\"0049151\" or '+49151: export it as it is"
-	case len(text) > 1 && text[0] == '\'' && strings.HasSuffix(text, "'"):
+	case len(text) > 1 && (text[0] == '\'' || text[0] == '`') && text[0] == text[len(text)-1]:
 		return "the account is in quotation marks: export it as it is"
 	case ForPrograms(text):
 		return "the account is a text as programs show it to programmers, such as b'mary' or ObjectId(...): export it as it is"
@@ -222,7 +222,7 @@ func Shortened(text string) bool {
 }
 
 // ForSpreadsheet reports whether a text is one that a program has changed so that a spreadsheet keeps it: ="007" and '0049151 keep their
-// zeros and all of their digits, and '+49 is not calculated.
+// zeros and all of their digits, and '+49 is not calculated. WeChat Pay writes a ` before each value of its bills for that.
 func ForSpreadsheet(text string) bool {
 	return strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`) || apostrophe.MatchString(text)
 }
@@ -236,8 +236,8 @@ func ForPrograms(text string) bool {
 var (
 	printed    = regexp.MustCompile(`^(?:b'.*'|b".*"|\('.*',\)|[0-9]+\) ".*"|(?:new )?(?:ObjectI[dD]|UUID|Number(?:Long|Int|Decimal)|Long|Decimal)\(.*\))$`)
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
-	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`) // without a point it can be hexadecimal
-	apostrophe = regexp.MustCompile(`^'(?:[-+=@]|[0-9]{3,}$)`)         // with two digits it is a year
+	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`)  // without a point it can be hexadecimal
+	apostrophe = regexp.MustCompile("^'(?:[-+=@]|[0-9]{3,}$)|^`[^`]+$") // with two digits it is a year
 	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
 
 	// frame is the line below the names of the columns, a line of a table with lines around its cells, the number of a row that is printed on

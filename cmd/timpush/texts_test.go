@@ -465,6 +465,26 @@ func TestTextsForPrograms(t *testing.T) {
 	assert.ElementsMatch(t, []string{"a", "b"}, w.fake.Accounts())
 }
 
+// TestTextsWithEscapes: ClickHouse, and mysql without --raw, put a backslash before others in files with tabs, and ClickHouse before ' too. L\'Aquila
+// was sent, and CORP\\mary got what was meant for CORP\mary.
+func TestTextsWithEscapes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.tsv", "To_Account\tcity\nmary\tL\\'Aquila\nCORP\\\\mary\tRome\nbob\tback\\\\slash\nCORP\\tom\tRome\nann\t\\o/\n")
+	r := w.run("set-attr", "u.tsv")
+	assert.Contains(t, r.out, "2 done\n3 rejected")
+	assert.Contains(t, r.err, "u.tsv:2: column city: the value has a backslash before a quotation mark or another backslash")
+	assert.Contains(t, r.err, "u.tsv:3: column To_Account: the account has a backslash before a quotation mark or another backslash")
+	assert.ElementsMatch(t, []string{`CORP\tom`, "ann"}, w.fake.Accounts(), "a single one is a part of them")
+	w.run("set-attr", "--null=", "u.tsv")
+	assert.Equal(t, `L\'Aquila`, w.fake.Attrs("mary")["city"])
+
+	w.write("list", "CORP\\\\mary\nmary\n")
+	r = w.run("tags", "add", "--tags", "gold", "--file", "list")
+	assert.Contains(t, r.err, "list:1:1: the account has a backslash before")
+	assert.Equal(t, "1 done\n", r.out)
+}
+
 func TestSpacesAroundValues(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -294,6 +294,8 @@ func (l *layout) value(field string) (value, reason string) {
 		return "", "the value is a text as programs write it for a spreadsheet, such as =\"007\" or '+49: export it as it is, or give --null= to send it so"
 	case !l.options.asWritten() && text.ForPrograms(trimmed):
 		return "", "the value is a text as programs show it to programmers, such as b'Rome' or ObjectId(...): export it as it is, or give --null= to send it so"
+	case !l.options.asWritten() && text.Escaped(trimmed):
+		return "", "the value has a backslash before a quotation mark or another backslash, as databases write it in files with tabs: export the rows as CSV, without such escapes, or give --null= to send it so"
 	case text.Shortened(trimmed):
 		l.notes.Shortened++
 	case trimmed == field:

@@ -190,6 +190,8 @@ func NotMeant(text string) string {
 		return "the account is a text as programs write it for a spreadsheet, such as =\"0049151\" or '+49151: export it as it is"
 	case len(text) > 1 && (text[0] == '\'' || text[0] == '`') && text[0] == text[len(text)-1]:
 		return "the account is in quotation marks: export it as it is"
+	case Escaped(text):
+		return "the account has a backslash before a quotation mark or another backslash, as databases write it in files with tabs: export the rows as CSV, without such escapes"
 	case ForPrograms(text):
 		return "the account is a text as programs show it to programmers, such as b'mary' or ObjectId(...): export it as it is"
 	case Shortened(text):
@@ -233,7 +235,14 @@ func ForPrograms(text string) bool {
 	return text != "" && strings.IndexByte("'\")", text[len(text)-1]) >= 0 && printed.MatchString(text)
 }
 
+// Escaped reports whether a text has a backslash that a database has put before another sign: ClickHouse writes L\'Aquila in files with tabs, and
+// it, MySQL and PostgreSQL CORP\\mary for CORP\mary.
+func Escaped(text string) bool {
+	return strings.IndexByte(text, '\\') >= 0 && escaped.MatchString(text)
+}
+
 var (
+	escaped    = regexp.MustCompile(`\\['"\\]`)
 	printed    = regexp.MustCompile(`^(?:b'.*'|b".*"|\('.*',\)|[0-9]+\) ".*"|(?:new )?(?:ObjectI[dD]|UUID|Number(?:Long|Int|Decimal)|Long|Decimal)\(.*\))$`)
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
 	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`)  // without a point it can be hexadecimal

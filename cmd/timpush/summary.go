@@ -156,6 +156,7 @@ func notes(n input.Notes) (all []string) {
 		{n.Accounts, "account", "with white space around, which was removed"},
 		{n.Empty, "cell", "taken for empty: white space, \\N, or a text of --null"},
 		{n.Shortened, "value", "such as 4.91512E+12, as spreadsheets shorten long numbers, sent as it is"},
+		{n.NA, "value", "NA, which R writes where there is none, sent as it is: --null NA leaves the attribute alone"},
 		{n.Spaces, "value", "with white space around, sent as it is: --trim removes it"},
 	} {
 		if note.count > 0 {

@@ -345,7 +345,7 @@ func TestTextsForNoValue(t *testing.T) {
 	assert.Equal(t, "Nan", w.fake.Attrs("e")["city"], "it is a town")
 
 	for _, fault := range []string{"#SPILL!", "########", "Err:502", "None", "NaT", "(null)", "<null>", "[NULL]", "undefined", // of formulas, a column that is too narrow for its dates, and other programs
-		"(NULL)", "<NULL>", "[object Object]", "-nan", "1.#QNAN", "#ERROR!", "#WERT!", "#NV", "#N/D", "#¡VALOR!", "#¿NOMBRE?", "#ЗНАЧ!", "#VÄRDEFEL!"} {
+		"(NULL)", "<NULL>", "[object Object]", "-nan", "1.#QNAN", "#ERROR!", "#WERT!", "#NV", "#N/D", "#¡VALOR!", "#¿NOMBRE?", "#ЗНАЧ!", "#VÄRDEFEL!", "N/A", "n/a", "Null", "<nil>", "(nil)"} {
 		w.write("e.csv", "To_Account,city\na,"+fault+"\n")
 		assert.Contains(t, w.run("set-attr", "e.csv").err, "e.csv:2: column city: the value is "+fault)
 	}
@@ -369,6 +369,31 @@ func TestTextsForNoValue(t *testing.T) {
 	assert.Equal(t, 0, r.code, r.err)
 	assert.Equal(t, "NULL", w.fake.Attrs("a")["city"])
 	assert.Equal(t, `\N`, w.fake.Attrs("b")["city"])
+}
+
+// TestNotAvailable: write.csv of R writes NA where there is no value. Where it may be Namibia it is sent, but not without a word.
+func TestNotAvailable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "\"To_Account\",\"city\",\"country\"\n\"mary\",\"Windhoek\",\"NA\"\n\"bob\",NA,\"IT\"\nNA,\"Rome\",\"IT\"\n")
+	const note = "2 values NA, which R writes where there is none, sent as it is: --null NA leaves the attribute alone"
+	r := w.run("set-attr", "--dry-run", "u.csv")
+	assert.Contains(t, r.out, note)
+	assert.Contains(t, r.err, "u.csv:4: column To_Account: the account is NA, which may mean that there is none: give --null= to send it")
+	assert.Contains(t, w.run("set-attr", "u.csv").out, "2 done\n1 rejected")
+	assert.ElementsMatch(t, []string{"mary", "bob"}, w.fake.Accounts())
+	assert.Contains(t, w.run("batch", "--title", "x", "--yes", "u.csv").out, "2 done\n1 rejected")
+
+	w.write("list", "mary\nNA\n")
+	assert.Contains(t, w.run("tags", "add", "--tags", "gold", "--file", "list").err, "list:2:1: NA may mean that there is no account")
+
+	w = newWorld(t)
+	w.write("u.csv", "To_Account,city\nNA,NA\nmary,NA\n")
+	w.run("set-attr", "--null", "NA", "u.csv")
+	assert.Empty(t, w.fake.Attrs("mary"))
+	r = w.run("set-attr", "--null=", "u.csv")
+	assert.NotContains(t, r.out, "which R writes")
+	assert.Equal(t, "NA", w.fake.Attrs("NA")["city"])
 }
 
 // TestJoinedFiles: the header of the second one is not a user.

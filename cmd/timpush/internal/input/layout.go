@@ -35,6 +35,7 @@ type Notes struct {
 	Empty    int64 // cells of white space, \N or a text of Options.Null, which count as empty
 
 	Shortened int64 // values such as 4.91512E+12
+	NA        int64 // values NA
 
 	Sheets []string // that are not read, and have the column of the account, with the names of their files
 }
@@ -296,6 +297,8 @@ func (l *layout) value(field string) (value, reason string) {
 		return "", "the value is a text as programs show it to programmers, such as b'Rome' or ObjectId(...): export it as it is, or give --null= to send it so"
 	case !l.options.asWritten() && text.Escaped(trimmed):
 		return "", "the value has a backslash before a quotation mark or another backslash, as databases write it in files with tabs: export the rows as CSV, without such escapes, or give --null= to send it so"
+	case trimmed == notAvailable && !l.options.asWritten():
+		l.notes.NA++
 	case text.Shortened(trimmed):
 		l.notes.Shortened++
 	case trimmed == field:
@@ -315,13 +318,17 @@ func doubtful(text string) bool {
 }
 
 // NoAccount reports whether a line of a list of accounts means, or may mean, that there is none.
-func NoAccount(line string) bool { return line == `\N` || doubtful(line) }
+func NoAccount(line string) bool { return line == `\N` || line == notAvailable || doubtful(line) }
+
+// notAvailable is what R writes where there is no value. It may be Namibia or North America as well, so that values are sent, and counted.
+const notAvailable = "NA"
 
 // sheetError is an error of a spreadsheet in any language, such as #WERT! and #¡VALOR!.
 var sheetError = regexp.MustCompile(`^#[¡¿]?[\p{Lu}][\p{Lu}/_0]*[!?]$`)
 
 var noValue = []string{
 	"NULL", "null", "nan", "NaN", "NaT", "<NA>", "None", "(null)", "(NULL)", "<null>", "<NULL>", "[NULL]", "undefined", "[object Object]",
+	"N/A", "n/a", "Null", "<nil>", "(nil)", // of people, Tableau, Go, and redis-cli
 	"-nan", "1.#QNAN", "-1.#IND", "1.#INF", // of C on Windows
 	"#NV", "#N/D", "#N/B", "#I/T", "#Н/Д", "#YOK", "#HIÁNYZIK", // #N/A in German, Italian and Spanish, Dutch, Danish, Russian, Turkish, Hungarian
 	"#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#GETTING_DATA",
@@ -339,7 +346,7 @@ func noAccount(text string) string {
 
 // doubtfulAccount reports whether an account may mean that there is none: a push would go to whoever has that name.
 func (o *Options) doubtfulAccount(account string) bool {
-	return !o.asWritten() && doubtful(account)
+	return !o.asWritten() && (account == notAvailable || doubtful(account))
 }
 
 func maybeNoAccount(text string) string {

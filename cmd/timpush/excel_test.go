@@ -348,9 +348,10 @@ func TestExcelWithDamagedParts(t *testing.T) {
 		"formula with a result":         {map[string]string{sheet: sheetXML(row(`<c r="B2" t="str"><f>CONCAT("Ro","me")</f><v>Rome</v></c>`))}, ""},
 		"formula that the program that wrote it has not calculated": {map[string]string{"xl/workbook.xml": book(`<calcPr fullCalcOnLoad="1"/>`, ""), sheet: sheetXML(row(`<c r="B2"><f>CONCAT("Ro","me")</f><v>0</v></c>`))},
 			`the column "city" has a formula without a result, in B2`},
-		"no formula to be calculated":   {map[string]string{"xl/workbook.xml": book(`<calcPr fullCalcOnLoad="1"/>`, ""), sheet: good}, ""},
-		"hidden sheet before the first": {map[string]string{"xl/workbook.xml": book("", `<sheet name="Old" sheetId="2" state="veryHidden" r:id="rId2"/>`), sheet: good}, ""},
-		"formula without a result":      {map[string]string{sheet: sheetXML(row(`<c r="B2"><f>CONCAT("Ro","me")</f></c>`))}, `the column "city" has a formula without a result, in B2`},
+		"no formula to be calculated":    {map[string]string{"xl/workbook.xml": book(`<calcPr fullCalcOnLoad="1"/>`, ""), sheet: good}, ""},
+		"hidden sheet before the first":  {map[string]string{"xl/workbook.xml": book("", `<sheet name="Old" sheetId="2" state="veryHidden" r:id="rId2"/>`), sheet: good}, ""},
+		"formula that is not calculated": {map[string]string{sheet: sheetXML(row(`<c r="B2"><f>CONCAT("Ro","me")</f><v></v></c>`))}, `the column "city" has a formula without a result, in B2`}, // of tealeg/xlsx
+		"formula without a result":       {map[string]string{sheet: sheetXML(row(`<c r="B2"><f>CONCAT("Ro","me")</f></c>`))}, `the column "city" has a formula without a result, in B2`},
 		"long number as an account": {map[string]string{sheet: sheetXML(`<row r="2"><c r="A2" s="1"><v>1234567890123456</v></c>` + inline("B2", "Rome") + `</row>`)},
 			"the account in A2 is a number of more than 15 digits"},
 		"long number as a text":     {map[string]string{sheet: sheetXML(row(inline("B2", "Rome")) + `<row r="3">` + inline("A3", "1234567890123456") + inline("B3", "Rome") + `</row>`)}, ""},

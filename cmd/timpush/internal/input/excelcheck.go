@@ -196,6 +196,9 @@ func (c *sheetCheck) end(element string) error {
 	switch element {
 	case "v":
 		text := strings.TrimSpace(string(c.content))
+		if text == "" && c.kind != "str" { // as some programs write what is not calculated; a text can be empty
+			c.value = false
+		}
 		if i, err := strconv.Atoi(text); c.kind == "s" && text != "" && (err != nil || i < 0 || i >= c.texts) {
 			return fmt.Errorf("the cell %s has the text %s of %d", c.cell, strconv.Quote(text), c.texts)
 		}

@@ -659,3 +659,26 @@ func TestExcelHoursSince1904(t *testing.T) {
 		}
 	}
 }
+
+// TestExcelAccountsThatAreDates: no account is a date, whatever the sheet shows.
+func TestExcelAccountsThatAreDates(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for format, isDate := range map[string]bool{"d-mmm": true, "mmm-yy": true, `m"月"d"日"`: true, "h:mm": true, "[$-F800]dddd, mmmm dd, yyyy": true, "[h]:mm": true, `"day "000`: false, "[Red]000-000": false, "0": false} {
+		book := excelize.NewFile()
+		style, err := book.NewStyle(&excelize.Style{CustomNumFmt: &format})
+		require.NoError(t, err)
+		for cell, value := range map[string]any{"A1": "To_Account", "B1": "city", "A2": 45577, "B2": "Rome"} {
+			require.NoError(t, book.SetCellValue("Sheet1", cell, value))
+		}
+		require.NoError(t, book.SetCellStyle("Sheet1", "A2", "A2", style))
+		require.NoError(t, book.SaveAs(filepath.Join(w.dir, "u.xlsx")))
+		r := w.run("set-attr", "u.xlsx")
+		if !isDate {
+			assert.Equal(t, 0, r.code, "%s: %s", format, r.err)
+			continue
+		}
+		assert.Equal(t, 3, r.code, format)
+		assert.Contains(t, r.err, "the account in A2 is a date or a time, as a spreadsheet makes of accounts such as 10-12", format)
+	}
+}

@@ -736,6 +736,23 @@ func TestTextsOfBills(t *testing.T) {
 	assert.Equal(t, "`12.00", w.fake.Attrs("bob")["city"])
 }
 
+// TestAccountsThatBecameDates: a spreadsheet makes the date 12-Oct of 10-12, and 1-Mar or 3月1日 of MAR1.
+func TestAccountsThatBecameDates(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dates := []string{"12-Oct", "1-Mar", "Mar-01", "10月12日", "2024年3月1日", "2024/10/12", "1/2/2024"}
+	others := []string{"10-12", "MAR1", "Oct-2024", "12-Okt", "7/12", "2024-10-12", "1-Max", "u12-Oct"}
+	w.write("list", strings.Join(append(dates, others...), "\n")+"\n")
+	r := w.run("tags", "add", "--tags", "gold", "--file", "list")
+	assert.Equal(t, 1, r.code)
+	assert.Equal(t, len(dates), strings.Count(r.err, "the account is a date, such as 12-Oct"), r.err)
+	assert.Equal(t, fmt.Sprintf("%d done\n", len(others)), r.out)
+
+	w.write("u.csv", "To_Account,city\n12-Oct,Rome\na,12-Oct\n")
+	assert.Contains(t, w.run("set-attr", "u.csv").err, "u.csv:2: column To_Account: the account is a date")
+	assert.Equal(t, "12-Oct", w.fake.Attrs("a")["city"])
+}
+
 // TestNumbersWithFractions: Python makes floating-point numbers of the whole numbers of a column with empty cells. An account of
 // them is another one, or has lost digits.
 func TestNumbersWithFractions(t *testing.T) {

@@ -93,7 +93,7 @@ func correctFormats(file *excelize.File) map[string]cellFormat {
 	since1904 := err == nil && props.Date1904 != nil && *props.Date1904
 	codes := map[int]cellFormat{}
 	for code, ids := range map[string][]int{
-		"0.00": {2, 4, 39, 40, 43, 44}, "0%": {9}, "0.00%": {10}, "# ?/?": {12, 13}, "[h]:mm:ss": {46}, "mm:ss.0": {47}, "##0.0E+0": {48},
+		"yyyy-mm-dd": {14, 15, 16, 17, 22}, "h:mm:ss": {18, 19, 20, 21, 45}, "0.00": {2, 4, 39, 40, 43, 44}, "0%": {9}, "0.00%": {10}, "# ?/?": {12, 13}, "[h]:mm:ss": {46}, "mm:ss.0": {47}, "##0.0E+0": {48},
 	} {
 		for _, id := range ids {
 			codes[id] = cellFormatOf(code, since1904)

@@ -90,10 +90,11 @@ type sheetCheck struct {
 	escaped  map[int]bool          // columns with escapes in texts that the library takes as they are
 	unshown  map[int]string        // first cell of each column with a number or a date that does not come as the sheet shows it
 	hidden   map[int]string        // first cell of each column in a hidden row
+	dates    map[int]string        // first cell of each column with a date or a time
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
-	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}, hidden: map[int]string{}, added: map[int]string{}, escaped: map[int]bool{}}
+	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}, hidden: map[int]string{}, added: map[int]string{}, dates: map[int]string{}, escaped: map[int]bool{}}
 }
 
 // check reads a sheet and the texts that it may share to their end.
@@ -218,6 +219,9 @@ func (c *sheetCheck) end(element string) error {
 		shown := c.kind == "s" || c.kind == "inlineStr" || c.kind == "n" && c.value // with what the format adds, or without, as in the sheet
 		if c.format.words && !shown && c.added[c.col] == "" {
 			c.added[c.col] = c.cell
+		}
+		if c.format.date && c.kind == "n" && c.value && c.dates[c.col] == "" {
+			c.dates[c.col] = c.cell
 		}
 		if c.rowHides && c.value && c.hidden[c.col] == "" {
 			c.hidden[c.col] = c.cell

@@ -12,14 +12,15 @@ import (
 type cellFormat struct {
 	number func(n float64) bool // reports whether a number is shown otherwise; nil: none is
 	words  bool                 // the format adds words to a text, as "No. "@ does: the library shows them in empty cells too
+	date   bool                 // numbers are dates, or times of day
 }
 
 // cellFormatOf returns the cellFormat of a format in a workbook, which may count its days from 1904.
 func cellFormatOf(code string, since1904 bool) cellFormat {
 	if since1904 && elapsed.MatchString(code) { // the library adds the days between 1900 and 1904 to hours too, and shows 35118:05 for 30:05
-		return cellFormat{always, addsToTexts(code)}
+		return cellFormat{always, addsToTexts(code), true}
 	}
-	return cellFormat{wrongNumbers(code), addsToTexts(code)}
+	return cellFormat{wrongNumbers(code), addsToTexts(code), showsDate(code)}
 }
 
 func always(float64) bool { return true }
@@ -46,6 +47,7 @@ var (
 	misread = regexp.MustCompile(`(?i)^(?:[^"\\]|\\.|"[^"]*")*(?:"[^"]*(?:general|am?/p|上午/下午|e\+)|[#%],*[^-+$():\s"\\_*[0#,.%])`)
 
 	elapsed   = regexp.MustCompile(`(?i)\[[hms]+\]`)
+	besides   = regexp.MustCompile(`"[^"]*"|\\.|_.|\*.|\[[^\]]*\]`)
 	textAlone = regexp.MustCompile(`^(?:@|\\? |" *"|_.|\*.|\[[^\]]*\])*$`)
 
 	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures. A 1
@@ -112,6 +114,12 @@ func addsToTexts(code string) bool {
 	sections := strings.Split(code, ";")
 	last := sections[len(sections)-1]
 	return strings.Contains(last, "@") && !textAlone.MatchString(last)
+}
+
+// showsDate reports whether a format shows a number as a date, or a time of day, of any language.
+func showsDate(code string) bool {
+	section, _, _ := strings.Cut(code, ";")
+	return strings.ContainsAny(besides.ReplaceAllString(section, ""), "ymdhsYMDHS")
 }
 
 // isDate reports whether a section of a format is that of a date, or of a time of day, that is known to be shown right.

@@ -92,6 +92,9 @@ func (l *layout) checkSheet(sheet *sheetCheck) error {
 	if cell := sheet.long[l.account+1]; cell != "" {
 		return fmt.Errorf("the account in %s is a number of more than 15 digits, and a spreadsheet keeps 15 of them: format the column as text, and enter the accounts once more", cell)
 	}
+	if cell := sheet.dates[l.account+1]; cell != "" {
+		return fmt.Errorf("the account in %s is a date or a time, as a spreadsheet makes of accounts such as 10-12 and MAR1: format the column as text, and enter the accounts once more", cell)
+	}
 	return nil
 }
 

@@ -183,7 +183,12 @@ func AccountFault(text string) (reason string, at int) {
 func NotMeant(text string) string {
 	switch {
 	case isWord(text): // as most are: the expressions take longer than all else that is done with a row
+		if n := len(text); (n == 5 || n == 6) && strings.IndexByte(text, '-') > 0 && date.MatchString(text) {
+			return asDate
+		}
 		return ""
+	case date.MatchString(text):
+		return asDate
 	case frame.MatchString(text):
 		return "it is a line that psql, mysql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
 	case ForSpreadsheet(text):
@@ -205,6 +210,8 @@ func NotMeant(text string) string {
 	}
 	return ""
 }
+
+const asDate = "the account is a date, such as 12-Oct or 2024/10/12, as spreadsheets make of accounts such as 10-12 and MAR1: format the column as text before the accounts are entered, and save the file again"
 
 // isWord reports whether a text has only letters and digits of ASCII, and hyphens and underscores between them.
 func isWord(text string) bool {
@@ -241,12 +248,15 @@ func Escaped(text string) bool {
 	return strings.IndexByte(text, '\\') >= 0 && escaped.MatchString(text)
 }
 
+const month = `(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)`
+
 var (
 	escaped    = regexp.MustCompile(`\\['"\\]`)
 	printed    = regexp.MustCompile(`^(?:b'.*'|b".*"|\('.*',\)|[0-9]+\) ".*"|(?:new )?(?:ObjectI[dD]|UUID|Number(?:Long|Int|Decimal)|Long|Decimal)\(.*\))$`)
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
 	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`)  // without a point it can be hexadecimal
 	apostrophe = regexp.MustCompile("^'(?:[-+=@]|[0-9]{3,}$)|^`[^`]+$") // with two digits it is a year
+	date       = regexp.MustCompile(`^(?:[0-9]{1,2}-` + month + `|` + month + `-[0-9]{2}|[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}|(?:[0-9]{4}年)?[0-9]{1,2}月[0-9]{1,2}日)$`)
 	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
 
 	// frame is the line below the names of the columns, a line of a table with lines around its cells, the number of a row that is printed on

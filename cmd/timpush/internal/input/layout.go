@@ -321,7 +321,15 @@ func doubtful(text string) bool {
 }
 
 // NoAccount reports whether a line of a list of accounts means, or may mean, that there is none.
-func NoAccount(line string) bool { return line == `\N` || line == notAvailable || doubtful(line) }
+func NoAccount(line string) bool { return line == `\N` || doubtful(line) || isNoUser(line) }
+
+// isNoUser reports whether an account is what R writes where there is none, or the name of a row with sums, as pivot tables and reports have one at
+// the end.
+func isNoUser(account string) bool {
+	return account == notAvailable || sums.MatchString(account)
+}
+
+var sums = regexp.MustCompile(`^(?i:(?:grand |sub)?totals?|总计|合计|小计|汇总|總計|合計|小計|総計|합계|총계|summe|gesamt|gesamtergebnis|total general|total général|итого)[:：]?$`)
 
 // notAvailable is what R writes where there is no value. It may be Namibia or North America as well, so that values are sent, and counted.
 const notAvailable = "NA"
@@ -349,7 +357,7 @@ func noAccount(text string) string {
 
 // doubtfulAccount reports whether an account may mean that there is none: a push would go to whoever has that name.
 func (o *Options) doubtfulAccount(account string) bool {
-	return !o.asWritten() && (account == notAvailable || doubtful(account))
+	return !o.asWritten() && (doubtful(account) || isNoUser(account))
 }
 
 func maybeNoAccount(text string) string {

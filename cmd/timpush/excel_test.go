@@ -484,7 +484,10 @@ func TestFormatsOfSigns(t *testing.T) {
 		"unit behind a fraction":             {`#,##0.00\ [$€-407];[Red]-#,##0.00" kr."`, []any{1234.5}, "", []string{"1,234.50 €"}},
 		"tens of thousands":                  {`0!.0,"万"`, []any{12345}, "B2", nil}, // shown as 12.!3万
 		"tens of thousands and a backslash":  {`0\.0,"万"`, []any{12345}, "", []string{"1.2万"}},
-		"date in Russian":                    {`[$-FC19]dd\ mmmm\ yyyy\ \г\.;@`, []any{45292}, "B2", nil}, // shown as 45292
+		"last half second of a day":          {`yyyy-mm-dd`, []any{45296.5, 45296.99999998843}, "B3", nil}, // 23:59:59.999, shown as the next day
+		"last second of a day":               {`yyyy-mm-dd`, []any{45296.99998842592}, "", []string{"2024-01-05"}},
+		"midnight":                           {`yyyy-mm-dd`, []any{45296.99999999999}, "", []string{"2024-01-06"}}, // by the arithmetic of some programs
+		"date in Russian":                    {`[$-FC19]dd\ mmmm\ yyyy\ \г\.;@`, []any{45292}, "B2", nil},          // shown as 45292
 		"date in Ukrainian":                  {`[$-uk-UA-x-genlower]d mmmm yyyy" р.";@`, []any{45292}, "B2", nil},
 		"date in western digits":             {`[$-2010000]yyyy/mm/dd;@`, []any{45292}, "B2", nil},
 		"date in German with a slash":        {`[$-407]d/\ mmmm\ yyyy;@`, []any{45292}, "B2", nil},    // shown as 1/ Januar 2024

@@ -65,12 +65,13 @@ func wrongNumbers(code string) func(n float64) bool {
 		sections = sections[:last] // for texts
 	}
 	var roundings []rounding
+	days := false
 	for _, section := range sections[:min(len(sections), 2)] {
 		number := numbers.FindStringSubmatch(section)
 		if misread.MatchString(section) || number == nil && !isDate(section) {
 			return always
 		}
-		if number != nil {
+		if days = days || number == nil; number != nil {
 			whole, places, thousands, percent := number[1], number[2], number[3], number[4]
 			roundings = append(roundings, rounding{len(places), len(whole + thousands), percent != "", strings.HasSuffix(places, "#")})
 		}
@@ -78,8 +79,16 @@ func wrongNumbers(code string) func(n float64) bool {
 	// The library shows a zero by the first section.
 	zeros := len(sections) > 2 && !(strings.ContainsAny(sections[0], "0#") && asZero.MatchString(sections[2]))
 	return func(n float64) bool {
-		return zeros && n == 0 || slices.ContainsFunc(roundings, func(r rounding) bool { return r.showsWrong(n) })
+		return zeros && n == 0 || days && endsDay(n) || slices.ContainsFunc(roundings, func(r rounding) bool { return r.showsWrong(n) })
 	}
+}
+
+// endsDay reports whether a date is in the last half second of its day, as 23:59:59.999 for the end of it. The library rounds to seconds, and shows
+// the next day, also by a format without a time.
+func endsDay(n float64) bool {
+	_, time := math.Modf(n)
+	seconds := time * 24 * 60 * 60
+	return seconds > 86399.4999 && seconds < 86399.9995
 }
 
 // rounding is how a format rounds a number.

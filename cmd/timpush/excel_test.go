@@ -383,6 +383,39 @@ func TestExcelWithDamagedParts(t *testing.T) {
 	assert.Contains(t, w.run("set-attr", "u.xlsx").out, "1 done", "a formula in a column that is not used")
 }
 
+// TestExcelWithMergedCells: only the first of them has the value, so that the other users kept what they had.
+func TestExcelWithMergedCells(t *testing.T) {
+	t.Parallel()
+	for cells, want := range map[string]string{
+		"B3:B4": `the column "city" has merged cells, in B3:B4, of which only the first has the value`, "B3:C4": `the column "city" has merged cells, in B3:C4`,
+		"B1:B2": "", "B3:C3": "", "C3:C4": "", // of the header, of one row, and in a column that is ignored
+	} {
+		w := newWorld(t)
+		book := excelize.NewFile()
+		first, last, _ := strings.Cut(cells, ":")
+		require.NoError(t, book.MergeCell("Sheet1", first, last))
+		for i, row := range [][]any{{"To_Account", "city", "note"}, {"mary", "Rome", "x"}, {"bob", "Oslo"}, {"ann"}} {
+			for j, value := range row {
+				cell, err := excelize.CoordinatesToCellName(j+1, i+1)
+				require.NoError(t, err)
+				if j == 1 && i == 1 && cells == "B1:B2" {
+					continue // a part of the header
+				}
+				require.NoError(t, book.SetCellValue("Sheet1", cell, value))
+			}
+		}
+		require.NoError(t, book.SaveAs(filepath.Join(w.dir, "u.xlsx")))
+		r := w.run("set-attr", "--ignore", "note", "u.xlsx")
+		if want == "" {
+			assert.Equal(t, 0, r.code, "%s: %s", cells, r.err)
+			continue
+		}
+		assert.Equal(t, 3, r.code, cells)
+		assert.Contains(t, r.err, want)
+		assert.Empty(t, w.fake.Accounts())
+	}
+}
+
 // TestExcelWithAFilter: no push goes to accounts that the sheet does not show.
 func TestExcelWithAFilter(t *testing.T) {
 	t.Parallel()

@@ -222,7 +222,7 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 		e.cols, err = newLayout(header, o, notes)
 	}
 	if err == nil {
-		err = e.cols.checkSheet(b.checked[e.name])
+		err = e.cols.checkSheet(b.checked[e.name], e.row)
 	}
 	if err == nil && o.Sheet == "" && !b.noted {
 		b.noted = true

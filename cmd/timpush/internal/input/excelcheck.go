@@ -91,10 +91,17 @@ type sheetCheck struct {
 	unshown  map[int]string        // first cell of each column with a number or a date that does not come as the sheet shows it
 	hidden   map[int]string        // first cell of each column in a hidden row
 	dates    map[int]string        // first cell of each column with a date or a time
+	merged   map[int]mergedCells   // the last of each column that are several rows
+}
+
+// mergedCells are several rows of a column, and perhaps of others to the right, of which only the first cell has a value.
+type mergedCells struct {
+	first, last string // cells
+	row         int    // the first
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
-	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}, hidden: map[int]string{}, added: map[int]string{}, dates: map[int]string{}, escaped: map[int]bool{}}
+	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}, hidden: map[int]string{}, added: map[int]string{}, dates: map[int]string{}, merged: map[int]mergedCells{}, escaped: map[int]bool{}}
 }
 
 // check reads a sheet and the texts that it may share to their end.
@@ -189,8 +196,20 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 		c.formula = true
 	case "v", "is":
 		c.value = true
+	case "mergeCell":
+		c.merge(attr(t, "ref"))
 	}
 	return err
+}
+
+// merge records merged cells, such as B2:B4.
+func (c *sheetCheck) merge(cells string) {
+	first, last, _ := strings.Cut(cells, ":")
+	col, row, errFirst := excelize.CellNameToCoordinates(first)
+	_, end, errLast := excelize.CellNameToCoordinates(last)
+	if errFirst == nil && errLast == nil && end > row && row > c.merged[col].row {
+		c.merged[col] = mergedCells{first, last, row}
+	}
 }
 
 func (c *sheetCheck) end(element string) error {

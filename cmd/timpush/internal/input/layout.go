@@ -70,8 +70,9 @@ func newLayout(names []string, o *Options, notes *Notes) (*layout, error) {
 }
 
 // checkSheet refuses columns in use that have formulas without a result, which would be taken for empty cells, and accounts that
-// have lost digits. A push cannot be taken back, so accounts that the sheet does not show are refused for one.
-func (l *layout) checkSheet(sheet *sheetCheck) error {
+// have lost digits, and columns with merged cells below the header, which would leave all but the first user as they are. A push cannot be taken
+// back, so accounts that the sheet does not show are refused for one.
+func (l *layout) checkSheet(sheet *sheetCheck, header int64) error {
 	for i, c := range l.columns {
 		if !l.isUsed(i) {
 			continue
@@ -84,6 +85,9 @@ func (l *layout) checkSheet(sheet *sheetCheck) error {
 		}
 		if cell := sheet.missing[i+1]; cell != "" {
 			return fmt.Errorf("the column %q has a formula without a result, in %s: open the workbook in Excel and save it, which calculates them", c, cell)
+		}
+		if cells := sheet.merged[i+1]; i != l.account && int64(cells.row) > header {
+			return fmt.Errorf("the column %q has merged cells, in %s:%s, of which only the first has the value: unmerge them, and fill in the others", c, cells.first, cells.last)
 		}
 	}
 	if cell := sheet.hidden[l.account+1]; cell != "" && l.options.AccountsOnly {

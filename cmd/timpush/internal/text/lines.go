@@ -187,7 +187,7 @@ func NotMeant(text string) string {
 			return asDate
 		}
 		return ""
-	case date.MatchString(text):
+	case (strings.IndexByte(text, '/') > 0 || strings.Contains(text, "月")) && date.MatchString(text):
 		return asDate
 	case frame.MatchString(text):
 		return "it is a line that psql, mysql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
@@ -233,7 +233,7 @@ func Shortened(text string) bool {
 // ForSpreadsheet reports whether a text is one that a program has changed so that a spreadsheet keeps it: ="007" and '0049151 keep their
 // zeros and all of their digits, and '+49 is not calculated. WeChat Pay writes a ` before each value of its bills for that.
 func ForSpreadsheet(text string) bool {
-	return strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`) || apostrophe.MatchString(text)
+	return strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`) || text != "" && (text[0] == '\'' || text[0] == '`') && apostrophe.MatchString(text)
 }
 
 // ForPrograms reports whether a text is one as a language or the client of a database shows a value to programmers: Python b'mary', which a

@@ -757,7 +757,7 @@ func TestTextsOfBills(t *testing.T) {
 func TestAccountsThatBecameDates(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	dates := []string{"12-Oct", "1-Mar", "Mar-01", "10月12日", "2024年3月1日", "2024/10/12", "1/2/2024"}
+	dates := []string{"12-Oct", "1-Mar", "Mar-01", "10月12日", "2024年3月1日", "2024年3月", "2024/10/12", "1/2/2024"}
 	others := []string{"10-12", "MAR1", "Oct-2024", "12-Okt", "7/12", "2024-10-12", "1-Max", "u12-Oct"}
 	w.write("list", strings.Join(append(dates, others...), "\n")+"\n")
 	r := w.run("tags", "add", "--tags", "gold", "--file", "list")

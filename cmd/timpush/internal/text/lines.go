@@ -256,7 +256,7 @@ var (
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
 	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`)  // without a point it can be hexadecimal
 	apostrophe = regexp.MustCompile("^'(?:[-+=@]|[0-9]{3,}$)|^`[^`]+$") // with two digits it is a year
-	date       = regexp.MustCompile(`^(?:[0-9]{1,2}-` + month + `|` + month + `-[0-9]{2}|[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}|(?:[0-9]{4}年)?[0-9]{1,2}月[0-9]{1,2}日)$`)
+	date       = regexp.MustCompile(`^(?:[0-9]{1,2}-` + month + `|` + month + `-[0-9]{2}|[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}|[0-9]{4}年[0-9]{1,2}月(?:[0-9]{1,2}日)?|[0-9]{1,2}月[0-9]{1,2}日)$`)
 	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
 
 	// frame is the line below the names of the columns, a line of a table with lines around its cells, the number of a row that is printed on

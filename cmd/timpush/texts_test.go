@@ -345,7 +345,7 @@ func TestTextsForNoValue(t *testing.T) {
 	assert.Equal(t, "Nan", w.fake.Attrs("e")["city"], "it is a town")
 
 	for _, fault := range []string{"#SPILL!", "########", "Err:502", "None", "NaT", "(null)", "<null>", "[NULL]", "undefined", // of formulas, a column that is too narrow for its dates, and other programs
-		"(NULL)", "<NULL>", "[object Object]", "-nan", "1.#QNAN", "#ERROR!", "#WERT!", "#NV", "#N/D", "#¡VALOR!", "#¿NOMBRE?", "#ЗНАЧ!", "#VÄRDEFEL!", "N/A", "n/a", "Null", "<nil>", "(nil)"} {
+		"(NULL)", "<NULL>", "[object Object]", "-nan", "1.#QNAN", "#ERROR!", "#WERT!", "#NV", "#N/D", "#¡VALOR!", "#¿NOMBRE?", "#ЗНАЧ!", "#VÄRDEFEL!", "N/A", "n/a", "Null", "<nil>", "(nil)", "."} {
 		w.write("e.csv", "To_Account,city\na,"+fault+"\n")
 		assert.Contains(t, w.run("set-attr", "e.csv").err, "e.csv:2: column city: the value is "+fault)
 	}

@@ -351,7 +351,7 @@ var sheetError = regexp.MustCompile(`^#[¡¿]?[\p{Lu}][\p{Lu}/_0]*[!?]$`)
 
 var noValue = []string{
 	"NULL", "null", "nan", "NaN", "NaT", "<NA>", "None", "(null)", "(NULL)", "<null>", "<NULL>", "[NULL]", "undefined", "[object Object]",
-	"N/A", "n/a", "Null", "<nil>", "(nil)", // of people, Tableau, Go, and redis-cli
+	"N/A", "n/a", "Null", "<nil>", "(nil)", ".", // of people, Tableau, Go, redis-cli, and SAS
 	"-nan", "1.#QNAN", "-1.#IND", "1.#INF", // of C on Windows
 	"#NV", "#N/D", "#N/B", "#I/T", "#Н/Д", "#YOK", "#HIÁNYZIK", // #N/A in German, Italian and Spanish, Dutch, Danish, Russian, Turkish, Hungarian
 	"#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#GETTING_DATA",

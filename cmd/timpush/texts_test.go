@@ -738,6 +738,25 @@ f,'68
 	assert.Equal(t, "'-7", w.fake.Attrs("b")["city"])
 }
 
+// TestTabsBesideValues: shops and banks in China write a tab behind each number, so that a spreadsheet keeps all of its digits.
+func TestTabsBesideValues(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city\n\"13800138001\t\",\"310000\t\"\n13800138002,\t310000\n13800138003,a\tb\n13800138004,\t\n")
+	r := w.run("set-attr", "u.csv")
+	assert.Contains(t, r.out, "1 done\n2 rejected")
+	assert.Contains(t, r.err, "u.csv:2: column city: the value has a tab beside it, as programs write it for a spreadsheet")
+	assert.Equal(t, "a\tb", w.fake.Attrs("13800138003")["city"])
+	w.run("set-attr", "--trim", "u.csv")
+	assert.Equal(t, "310000", w.fake.Attrs("13800138001")["city"])
+	w.write("e.csv", "To_Account,city,sex\na,4.91512E+12\t,NA \n")
+	w.run("set-attr", "--trim", "e.csv")
+	assert.Equal(t, map[string]string{"city": "4.91512E+12", "sex": "NA"}, w.fake.Attrs("a"), "what is counted otherwise is trimmed, too")
+	w.run("set-attr", "--null=", "u.csv")
+	assert.Equal(t, "310000\t", w.fake.Attrs("13800138001")["city"])
+	assert.Contains(t, w.run("batch", "--title", "x", "--yes", "u.csv").out, "4 done")
+}
+
 // TestTextsOfBills: WeChat Pay puts a ` before each value of its bills, so that a spreadsheet takes it for a text.
 func TestTextsOfBills(t *testing.T) {
 	t.Parallel()

@@ -304,15 +304,17 @@ func (l *layout) value(field string) (value, reason string) {
 		return "", "the value is a text as programs show it to programmers, such as b'Rome' or ObjectId(...): export it as it is, or give --null= to send it so"
 	case !l.options.asWritten() && text.Escaped(trimmed):
 		return "", "the value has a backslash before a quotation mark or another backslash, as databases write it in files with tabs: export the rows as CSV, without such escapes, or give --null= to send it so"
+	case !l.options.asWritten() && !l.options.Trim && strings.Trim(field, "\t") != field:
+		return "", "the value has a tab beside it, as programs write it for a spreadsheet, so that it keeps all digits of a number: give --trim to send it without, or --null= to send it so"
 	case trimmed == notAvailable && !l.options.asWritten():
 		l.notes.NA++
 	case text.Shortened(trimmed):
 		l.notes.Shortened++
-	case trimmed == field:
-	case l.options.Trim:
-		return trimmed, ""
-	default:
+	case trimmed != field && !l.options.Trim:
 		l.notes.Spaces++
+	}
+	if l.options.Trim {
+		return text.Trim(field), ""
 	}
 	return field, ""
 }

@@ -772,6 +772,26 @@ func TestTextsOfBills(t *testing.T) {
 	assert.Equal(t, "`12.00", w.fake.Attrs("bob")["city"])
 }
 
+// TestRoundedAccounts: a spreadsheet keeps 15 digits of a number, also where its format shows all.
+func TestRoundedAccounts(t *testing.T) {
+	t.Parallel()
+	for text, refused := range map[string]bool{
+		"123456789012345000\n223456789012346000\nmary\n":              true,
+		"12345678901234000\n":                                         false, // by chance, or by intention
+		"123456789012345000\n123456789012345000\n":                    false, // it is one
+		"123456789012345000\n223456789012346000\n32345678901234567\n": false,
+		"100000\n200000000000000\n":                                   false,
+	} {
+		w := newWorld(t)
+		w.write("u.csv", "sep=;\ncity;To_Account\nRome;"+strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\nRome;")+"\n")
+		w.write("list.csv", text)
+		for _, r := range []result{w.run("set-attr", "u.csv"), w.run("batch", "--no-header", "--title", "x", "--yes", "list.csv")} {
+			assert.Equal(t, refused, r.code == 3, "%s%s", text, r.err)
+			assert.Equal(t, refused, strings.Contains(r.err, "accounts such as 223456789012346000 have nothing but zeros behind their 15th digit"), r.err)
+		}
+	}
+}
+
 // TestAccountsThatBecameDates: a spreadsheet makes the date 12-Oct of 10-12, and 1-Mar or 3月1日 of MAR1.
 func TestAccountsThatBecameDates(t *testing.T) {
 	t.Parallel()

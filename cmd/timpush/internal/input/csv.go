@@ -46,6 +46,7 @@ func (b *bound) Read(p []byte) (int, error) {
 func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 	c := &csvReader{bound: &bound{plain, maxRecord}}
 	head, _ := plain.Peek(plain.Size()) // an error comes again
+	head = bytes.Clone(head)
 	notUTF8 := o.Encoding == nil && !isMeantAsUTF8(head)
 	delimiter, err := c.delimiter(plain, o)
 	if err != nil {
@@ -66,10 +67,45 @@ func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the first line, which names the columns, cannot be read: %w", explained(err))
 	}
-	if c.cols, err = newLayout(slices.Clone(columns), o, notes); err == nil {
-		c.cols.notUTF8 = notUTF8
+	if c.cols, err = newLayout(slices.Clone(columns), o, notes); err != nil {
+		return c, err
 	}
-	return c, err
+	c.cols.notUTF8 = notUTF8
+	if account := roundedAccount(head, delimiter, c.cols.account); account != "" {
+		return c, fmt.Errorf("accounts such as %s have nothing but zeros behind their 15th digit, as a spreadsheet rounds them: format the column as text before the accounts are entered; if they are right, give them as NDJSON", account)
+	}
+	return c, nil
+}
+
+// roundedAccount returns an account of the beginning of a file if each one that is a number of more than 15 digits, which is all that a spreadsheet
+// keeps, has only zeros behind these, and it is not by chance: there are six zeros, of two accounts or more.
+func roundedAccount(head []byte, delimiter rune, column int) (found string) {
+	r := csv.NewReader(bytes.NewReader(head[:bytes.LastIndexByte(head, '\n')+1])) // the last row may go on
+	r.FieldsPerRecord, r.ReuseRecord, r.LazyQuotes, r.Comma = -1, true, true, delimiter
+	zeros, accounts := 0, 0
+	for {
+		fields, err := r.Read()
+		if err != nil {
+			break
+		}
+		if len(fields) <= column {
+			continue
+		}
+		account := text.Trim(fields[column])
+		if len(account) <= 15 || strings.Trim(account, "0123456789") != "" || account == found {
+			continue
+		}
+		if strings.Trim(account[15:], "0") != "" {
+			return ""
+		}
+		found = strings.Clone(account)
+		zeros += len(account) - 15
+		accounts++
+	}
+	if zeros < 6 || accounts < 2 {
+		return ""
+	}
+	return found
 }
 
 // delimiters are the characters that are looked for if none is given, the most usual first.

@@ -396,23 +396,6 @@ func TestNotAvailable(t *testing.T) {
 	assert.Equal(t, "NA", w.fake.Attrs("NA")["city"])
 }
 
-// TestRowsOfSums: pivot tables, Excel's tables and reports end with one, which is no user.
-func TestRowsOfSums(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.write("u.csv", "To_Account,city\nmary,3\nTotal,3\ngrand total,3\n合计,3\n总计：,3\ntotalbob,1\na,Total\n")
-	r := w.run("set-attr", "u.csv")
-	assert.Contains(t, r.out, "3 done\n4 rejected")
-	assert.Contains(t, r.err, "u.csv:5: column To_Account: the account is 合计, which may mean that there is none: give --null= to send it")
-	assert.ElementsMatch(t, []string{"mary", "totalbob", "a"}, w.fake.Accounts())
-	assert.Equal(t, "Total", w.fake.Attrs("a")["city"])
-	assert.Contains(t, w.run("batch", "--title", "x", "--yes", "u.csv").out, "3 done\n4 rejected")
-	w.write("list", "mary\nTotal\n")
-	assert.Contains(t, w.run("tags", "add", "--tags", "gold", "--file", "list").err, "list:2:1: Total may mean that there is no account")
-	w.run("set-attr", "--null=", "u.csv")
-	assert.Equal(t, "3", w.fake.Attrs("Total")["city"])
-}
-
 // TestJoinedFiles: the header of the second one is not a user.
 func TestJoinedFiles(t *testing.T) {
 	t.Parallel()

@@ -327,23 +327,7 @@ func doubtful(text string) bool {
 }
 
 // NoAccount reports whether a line of a list of accounts means, or may mean, that there is none.
-func NoAccount(line string) bool { return line == `\N` || doubtful(line) || isNoUser(line) }
-
-// isNoUser reports whether an account is what R writes where there is none, or the name of a row with sums, as pivot tables and reports have one at
-// the end.
-func isNoUser(account string) bool {
-	if len(account) > maxSum {
-		return false
-	}
-	return account == notAvailable || sums[strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(account, ":"), "："))]
-}
-
-const maxSum = 18 // bytes of the longest of these, with its colon
-
-var sums = map[string]bool{
-	"total": true, "totals": true, "subtotal": true, "grand total": true, "total general": true, "total général": true, "summe": true, "gesamt": true,
-	"gesamtergebnis": true, "итого": true, "总计": true, "合计": true, "小计": true, "汇总": true, "總計": true, "合計": true, "小計": true, "総計": true, "합계": true, "총계": true,
-}
+func NoAccount(line string) bool { return line == `\N` || line == notAvailable || doubtful(line) }
 
 // notAvailable is what R writes where there is no value. It may be Namibia or North America as well, so that values are sent, and counted.
 const notAvailable = "NA"
@@ -371,7 +355,7 @@ func noAccount(text string) string {
 
 // doubtfulAccount reports whether an account may mean that there is none: a push would go to whoever has that name.
 func (o *Options) doubtfulAccount(account string) bool {
-	return !o.asWritten() && (doubtful(account) || isNoUser(account))
+	return !o.asWritten() && (account == notAvailable || doubtful(account))
 }
 
 func maybeNoAccount(text string) string {

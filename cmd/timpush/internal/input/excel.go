@@ -161,13 +161,12 @@ func (b *book) close() {
 
 // excelReader reads the rows of a sheet. Its cells are the texts that the sheet shows.
 type excelReader struct {
-	name string // of the sheet
-	rows *excelize.Rows
-	cols *layout
-	row  int64 // of the sheet, from 1
-	last int64 // that the sheet states, or 0
-
-	escaped map[int]bool // as in sheetCheck
+	name  string // of the sheet
+	rows  *excelize.Rows
+	cols  *layout
+	row   int64 // of the sheet, from 1
+	last  int64 // that the sheet states, or 0
+	found *sheetCheck
 }
 
 // workbookOptions show a date whose order depends on the reader's country in the order that all can read.
@@ -206,7 +205,7 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 	if err = b.check(archive, e.name, part); err != nil {
 		return err
 	}
-	e.escaped = b.checked[e.name].escaped
+	e.found = b.checked[e.name]
 	if e.rows, err = b.file.Rows(e.name); err != nil {
 		return fmt.Errorf("the sheet %q cannot be read: %w", e.name, err)
 	}
@@ -222,7 +221,7 @@ func (e *excelReader) open(b *book, f *os.File, size int64, o *Options, notes *N
 		e.cols, err = newLayout(header, o, notes)
 	}
 	if err == nil {
-		err = e.cols.checkSheet(b.checked[e.name], e.row)
+		err = e.cols.checkSheet(e.found, e.row)
 	}
 	if err == nil && o.Sheet == "" && !b.noted {
 		b.noted = true
@@ -243,7 +242,7 @@ func (e *excelReader) noteOthers(b *book, o *Options, notes *Notes) {
 		if err != nil {
 			continue // a chart, for example
 		}
-		other := &excelReader{rows: rows}
+		other := &excelReader{rows: rows, found: newSheetCheck(nil)} // only its header is read
 		if first, err := other.nextRow(); err == nil && hasAccount(first, o.Account) {
 			notes.Sheets = append(notes.Sheets, name)
 		}
@@ -298,7 +297,7 @@ func (e *excelReader) nextRow() ([]string, error) {
 			return nil, fmt.Errorf("damaged workbook: row %d: %w", e.row, err)
 		}
 		for i := range fields { // the library undoes the escapes of the other texts
-			if e.escaped[i+1] {
+			if e.found.column(i + 1).escaped {
 				fields[i] = unescaped(fields[i])
 			}
 		}

@@ -84,14 +84,19 @@ type sheetCheck struct {
 	value    bool                  // it has a value
 	content  []byte                // of its element
 	other    bool                  // it does not come as the sheet shows it
-	missing  map[int]string        // first cell of each column whose formula has no result
-	long     map[int]string        // first cell of each column with a number of more digits than a spreadsheet keeps
-	added    map[int]string        // first cell of each column to which its style may add what the sheet does not show
-	escaped  map[int]bool          // columns with escapes in texts that the library takes as they are
-	unshown  map[int]string        // first cell of each column with a number or a date that does not come as the sheet shows it
-	hidden   map[int]string        // first cell of each column in a hidden row
-	dates    map[int]string        // first cell of each column with a date or a time
-	merged   map[int]mergedCells   // the last of each column that are several rows
+	found    map[int]*columnCheck  // by columns
+}
+
+// columnCheck is what has been found in a column: the first cell of each kind, or "".
+type columnCheck struct {
+	missing string      // whose formula has no result
+	long    string      // with a number of more digits than a spreadsheet keeps
+	added   string      // to which its style may add what the sheet does not show
+	unshown string      // with a number or a date that does not come as the sheet shows it
+	hidden  string      // in a hidden row
+	date    string      // with a date or a time
+	merged  mergedCells // the last
+	escaped bool        // there are escapes in texts, which the library takes as they are
 }
 
 // mergedCells are several rows of a column, and perhaps of others to the right, of which only the first cell has a value.
@@ -101,7 +106,15 @@ type mergedCells struct {
 }
 
 func newSheetCheck(decode func(string, io.Reader) (io.Reader, error)) *sheetCheck {
-	return &sheetCheck{decode: decode, missing: map[int]string{}, long: map[int]string{}, unshown: map[int]string{}, hidden: map[int]string{}, added: map[int]string{}, dates: map[int]string{}, merged: map[int]mergedCells{}, escaped: map[int]bool{}}
+	return &sheetCheck{decode: decode, found: map[int]*columnCheck{}}
+}
+
+// column returns what has been found in a column.
+func (c *sheetCheck) column(col int) *columnCheck {
+	if c.found[col] == nil {
+		c.found[col] = new(columnCheck)
+	}
+	return c.found[col]
 }
 
 // check reads a sheet and the texts that it may share to their end.
@@ -207,8 +220,11 @@ func (c *sheetCheck) merge(cells string) {
 	first, last, _ := strings.Cut(cells, ":")
 	col, row, errFirst := excelize.CellNameToCoordinates(first)
 	_, end, errLast := excelize.CellNameToCoordinates(last)
-	if errFirst == nil && errLast == nil && end > row && row > c.merged[col].row {
-		c.merged[col] = mergedCells{first, last, row}
+	if errFirst != nil || errLast != nil || end <= row {
+		return
+	}
+	if found := c.column(col); row > found.merged.row {
+		found.merged = mergedCells{first, last, row}
 	}
 }
 
@@ -226,36 +242,32 @@ func (c *sheetCheck) end(element string) error {
 			c.checkNumber(text)
 		}
 		if c.kind == "str" && strings.Contains(text, "_x") && escape.MatchString(text) {
-			c.escaped[c.col] = true
+			c.column(c.col).escaped = true
 		}
 	case "c":
-		if c.formula && (!c.value || c.stale) && c.missing[c.col] == "" {
-			c.missing[c.col] = c.cell
-		}
-		if c.other && c.value && c.unshown[c.col] == "" {
-			c.unshown[c.col] = c.cell
-		}
+		found := c.column(c.col)
+		c.note(&found.missing, c.formula && (!c.value || c.stale))
+		c.note(&found.unshown, c.other && c.value)
 		shown := c.kind == "s" || c.kind == "inlineStr" || c.kind == "n" && c.value // with what the format adds, or without, as in the sheet
-		if c.format.words && !shown && c.added[c.col] == "" {
-			c.added[c.col] = c.cell
-		}
-		if c.format.date && c.kind == "n" && c.value && c.dates[c.col] == "" {
-			c.dates[c.col] = c.cell
-		}
-		if c.rowHides && c.value && c.hidden[c.col] == "" {
-			c.hidden[c.col] = c.cell
-		}
+		c.note(&found.added, c.format.words && !shown)
+		c.note(&found.date, c.format.date && c.kind == "n" && c.value)
+		c.note(&found.hidden, c.rowHides && c.value)
 		c.cell = ""
 	}
 	return nil
 }
 
+// note records the cell as the first of a kind, if it is of that kind.
+func (c *sheetCheck) note(first *string, isOne bool) {
+	if isOne && *first == "" {
+		*first = c.cell
+	}
+}
+
 // checkNumber checks the value of a cell that is a number.
 func (c *sheetCheck) checkNumber(value string) {
 	n, _ := strconv.ParseFloat(value, 64) // 0 if it is none
-	if math.Abs(n) >= 1e15 && c.long[c.col] == "" {
-		c.long[c.col] = c.cell
-	}
+	c.note(&c.column(c.col).long, math.Abs(n) >= 1e15)
 	c.other = c.format.number != nil && c.format.number(n)
 }
 

@@ -69,34 +69,36 @@ func newLayout(names []string, o *Options, notes *Notes) (*layout, error) {
 	return l, l.check()
 }
 
-// checkSheet refuses columns in use that have formulas without a result, which would be taken for empty cells, and accounts that
-// have lost digits, and columns with merged cells below the header, which would leave all but the first user as they are. A push cannot be taken
-// back, so accounts that the sheet does not show are refused for one.
+// checkSheet refuses columns in use that have formulas without a result or merged cells below the header, which would be taken for empty cells,
+// and accounts that have lost digits or have become dates. A push cannot be taken back, so accounts that the sheet does not show are refused
+// for one.
 func (l *layout) checkSheet(sheet *sheetCheck, header int64) error {
 	for i, c := range l.columns {
 		if !l.isUsed(i) {
 			continue
 		}
-		if cell := sheet.unshown[i+1]; cell != "" {
+		found := sheet.column(i + 1)
+		if cell := found.unshown; cell != "" {
 			return fmt.Errorf("the column %q has a number or a date in %s whose format may not be read as the sheet shows it, such as a date of a Strict Open XML Spreadsheet: save the sheet as CSV (UTF-8)", c, cell)
 		}
-		if cell := sheet.added[i+1]; cell != "" {
+		if cell := found.added; cell != "" {
 			return fmt.Errorf("the column %q has a format in %s that adds to texts, such as \"No. \"@, which may not be read as the sheet shows it: save the sheet as CSV (UTF-8)", c, cell)
 		}
-		if cell := sheet.missing[i+1]; cell != "" {
+		if cell := found.missing; cell != "" {
 			return fmt.Errorf("the column %q has a formula without a result, in %s: open the workbook in Excel and save it, which calculates them", c, cell)
 		}
-		if cells := sheet.merged[i+1]; i != l.account && int64(cells.row) > header {
+		if cells := found.merged; i != l.account && int64(cells.row) > header {
 			return fmt.Errorf("the column %q has merged cells, in %s:%s, of which only the first has the value: unmerge them, and fill in the others", c, cells.first, cells.last)
 		}
 	}
-	if cell := sheet.hidden[l.account+1]; cell != "" && l.options.AccountsOnly {
+	found := sheet.column(l.account + 1)
+	if cell := found.hidden; cell != "" && l.options.AccountsOnly {
 		return fmt.Errorf("the account in %s is hidden, by a filter for instance: show all rows if it is meant, too, or copy those that are meant to a workbook of their own", cell)
 	}
-	if cell := sheet.long[l.account+1]; cell != "" {
+	if cell := found.long; cell != "" {
 		return fmt.Errorf("the account in %s is a number of more than 15 digits, and a spreadsheet keeps 15 of them: format the column as text, and enter the accounts once more", cell)
 	}
-	if cell := sheet.dates[l.account+1]; cell != "" {
+	if cell := found.date; cell != "" {
 		return fmt.Errorf("the account in %s is a date or a time, as a spreadsheet makes of accounts such as 10-12 and MAR1: format the column as text, and enter the accounts once more", cell)
 	}
 	return nil

@@ -182,13 +182,10 @@ func AccountFault(text string) (reason string, at int) {
 // in another form, a text that is written for a spreadsheet, or a line that the client of a database prints around the rows.
 func NotMeant(text string) string {
 	switch {
+	case isDate(text):
+		return "the account is a date, such as 12-Oct or 2024/10/12, as spreadsheets make of accounts such as 10-12 and MAR1: format the column as text before the accounts are entered, and save the file again"
 	case isWord(text): // as most are: the expressions take longer than all else that is done with a row
-		if n := len(text); (n == 5 || n == 6) && strings.IndexByte(text, '-') > 0 && date.MatchString(text) {
-			return asDate
-		}
 		return ""
-	case (strings.IndexByte(text, '/') > 0 || strings.Contains(text, "月")) && date.MatchString(text):
-		return asDate
 	case frame.MatchString(text):
 		return "it is a line that psql, mysql, sqlcmd or another program prints around the rows, and no account: export the rows as CSV"
 	case ForSpreadsheet(text):
@@ -211,18 +208,28 @@ func NotMeant(text string) string {
 	return ""
 }
 
-const asDate = "the account is a date, such as 12-Oct or 2024/10/12, as spreadsheets make of accounts such as 10-12 and MAR1: format the column as text before the accounts are entered, and save the file again"
+// isDate reports whether a text is a date as spreadsheets write it. Those with words are in English, as 12-Oct, or in Chinese.
+func isDate(text string) bool {
+	hyphen, slash := strings.IndexByte(text, '-') > 0, strings.IndexByte(text, '/') > 0
+	return (hyphen && len(text) <= len("12-Oct") || slash || strings.Contains(text, "月")) && date.MatchString(text)
+}
 
-// isWord reports whether a text has only letters and digits of ASCII, and hyphens and underscores between them.
+// isWord reports whether a text has only letters and digits of ASCII, and hyphens and underscores between them, or is an email address of these.
 func isWord(text string) bool {
+	dot, at := false, false
 	for i := range len(text) {
 		switch c := text[i]; {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case i == 0 || c != '-' && c != '_':
+		case i > 0 && (c == '-' || c == '_'):
+		case i > 0 && c == '.':
+			dot = true
+		case i > 0 && c == '@':
+			at = true
+		default:
 			return false
 		}
 	}
-	return true
+	return at || !dot
 }
 
 // Shortened reports whether a text is a number as programs show it that has no room: what was cut off is lost.

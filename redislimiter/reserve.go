@@ -24,7 +24,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local step, horizon, quota = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local calls, lead, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local last, restart, pause = tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9])
+local last, restart, pause, keep = tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9]), tonumber(ARGV[10])
 local span, window = 5000, quota * step
 
 local value = redis.call('GET', KEYS[1]) or '0'
@@ -103,7 +103,12 @@ if batches ~= '' then
 	at, counted = fit(at)
 end
 if at - now > patience then
-	return {now, at, longest, 0}
+	if at <= free or at - now >= keep then
+		return {now, at, longest, 0}
+	end
+	free = at -- nothing is put before it any more
+	save()
+	return {now, at, longest, 2}
 end
 if batches ~= '' then
 	batches = add(counted, at)
@@ -124,6 +129,7 @@ const noSlot = -time.Microsecond
 type request struct {
 	calls    int           // that leave in the slot, at least 1
 	patience time.Duration // a slot that is farther away is not reserved
+	keep     time.Duration // but is kept from others if it is nearer than this
 	restart  bool          // all slots start again beyond the horizon
 	pause    time.Duration // the next slot comes after it
 }
@@ -135,6 +141,7 @@ type answer struct {
 	at              int64         // the next free slot
 	longest         time.Duration // the longest lead of all replicas
 	reserved        bool          // the slot is the caller's
+	kept            bool          // it is not the caller's yet, but others get none before it
 	local           time.Time     // the slot by the clock of this process
 	known           bool          // local is right: the distance to Redis was known before, or the answer was quick
 }
@@ -302,6 +309,7 @@ func (l *Limiter) arguments(r request) []any {
 	return []any{
 		l.step.Microseconds(), horizon.Microseconds(), l.quota,
 		r.calls, max(l.lead-near, 0).Microseconds(), r.patience.Microseconds(), last, restart, r.pause.Microseconds(),
+		r.keep.Microseconds(),
 	}
 }
 
@@ -321,7 +329,7 @@ func (l *Limiter) run(ctx context.Context, args []any) (answer, error) {
 	}
 	return answer{
 		asked: asked, answered: time.Now(), now: numbers[0], at: numbers[1],
-		longest: time.Duration(numbers[2]) * time.Microsecond, reserved: numbers[3] == 1,
+		longest: time.Duration(numbers[2]) * time.Microsecond, reserved: numbers[3] == 1, kept: numbers[3] == 2,
 	}, nil
 }
 

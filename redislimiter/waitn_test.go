@@ -186,3 +186,33 @@ func TestLargeCallDoesNotRefuseSmallOnes(t *testing.T) {
 		require.NoError(t, l.WaitN(within(t, 300*time.Millisecond), 1))
 	})
 }
+
+// TestSmallCallsDoNotHoldUpLargeOnes: as many recipients as the quota, as a PushTo of a long list has in each request, need a second without any
+// others, which programs that push to a few at a time would never leave.
+func TestSmallCallsDoNotHoldUpLargeOnes(t *testing.T) {
+	t.Parallel()
+	const quota = 500
+	for _, few := range []int{10, 50} {
+		t.Run(fmt.Sprint(few), func(t *testing.T) {
+			t.Parallel()
+			inFakeTime(t, func(t *testing.T, m *memory) {
+				var all sync.WaitGroup
+				var small, large []departure
+				all.Go(func() {
+					small = take(t, 40*time.Second, func() int { return few }, newLimiter(t, m, redislimiter.WithQuota(quota)), newLimiter(t, m, redislimiter.WithQuota(quota)))
+				})
+				all.Go(func() {
+					l, ctx := newLimiter(t, m, redislimiter.WithQuota(quota)), within(t, 40*time.Second)
+					for l.WaitN(ctx, quota) == nil {
+						large = append(large, departure{time.Now(), quota})
+					}
+				})
+				all.Wait()
+				t.Logf("%d small ones and %d large ones", len(small), len(large))
+				assert.LessOrEqual(t, mostRecipients(slices.Concat(small, large)), quota)
+				assert.Greater(t, len(large), 6)
+				assert.Greater(t, len(small)*few, 12*quota)
+			})
+		})
+	}
+}

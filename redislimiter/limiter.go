@@ -169,8 +169,8 @@ func (l *Limiter) Wait(ctx context.Context) error { return l.WaitN(ctx, 1) }
 
 // WaitN is Wait for n calls that leave at the same time, or for one call with n recipients where the quota is of recipients:
 // from 1 to the quota. However calls of different n follow each other, no second has more than the quota. All replicas get
-// the same number of slots, whatever their n, as long as there is room for all; where the others need all of it, one that has waited for
-// two seconds gets the next second in which there is room for its n.
+// the same number of slots, whatever their n, as long as there is room for all. Where smaller calls always take it first, a caller that has
+// waited for two seconds is kept the next slot with room for its n.
 func (l *Limiter) WaitN(ctx context.Context, n int) error {
 	if n < 1 || n > l.quota {
 		return fmt.Errorf("redislimiter: WaitN for %d at a time, want 1 to the quota of %d", n, l.quota)

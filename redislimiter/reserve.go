@@ -50,13 +50,17 @@ local function save()
 	redis.call('SET', KEYS[1], text, 'PX', 86400000)
 end
 
--- The earliest time, not before at, with room for the calls in the second before it, and the batches that still count then.
+-- The earliest time, not before at, with room for the calls in the second before it, the batches that still count then, and how many calls
+-- there are in the second before at in smaller batches.
 local function fit(at)
-	local counted, sum = {}, calls
+	local counted, sum, smaller = {}, calls, 0
 	for s, n in string.gmatch(batches, '(%d+):(%d+),') do
 		if s * span + window > at then
 			table.insert(counted, {tonumber(s), tonumber(n)})
 			sum = sum + n
+			if tonumber(n) < calls then
+				smaller = smaller + n
+			end
 		end
 	end
 	while sum > quota do
@@ -64,7 +68,7 @@ local function fit(at)
 		at = math.max(at, oldest[1] * span + window)
 		sum = sum - oldest[2]
 	end
-	return at, counted
+	return at, counted, smaller
 end
 
 local function add(counted, at)
@@ -88,22 +92,23 @@ end
 if restart then
 	free = math.max(free, now + horizon + step)
 end
-if (restart and batches ~= '') or (calls > 1 and batches == '') then
+local unknown = (restart and batches ~= '') or (calls > 1 and batches == '')
+if unknown then
 	batches = batch(math.floor(free / span), quota) -- what was reserved before is not known, so as much as there can be
 end
 if pause > 0 then
 	free = math.max(free, now + pause)
 end
-if restart or pause > 0 or patience < 0 then
-	save() -- also where no slot is wanted, since a replica refuses it
+if restart or unknown or pause > 0 or patience < 0 then
+	save() -- also where no slot is wanted, since a replica refuses it, or none is near enough
 end
 
-local at, counted = math.max(free, now + lead), {}
+local at, counted, smaller = math.max(free, now + lead), {}, 0
 if batches ~= '' then
-	at, counted = fit(at)
+	at, counted, smaller = fit(at)
 end
 if at - now > patience then
-	if at <= free or at - now >= keep then
+	if at <= free or at - now >= keep or smaller < math.min(quota / 2, 60) then -- with fewer there are gaps that it finds by itself
 		return {now, at, longest, 0}
 	end
 	free = at -- nothing is put before it any more

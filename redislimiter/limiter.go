@@ -74,6 +74,12 @@ const (
 	// small, so that a process that dies, is frozen, or learns late of a pause, wastes or delays few.
 	spare = 4
 
+	// As many calls as the quota need a second without any others, which they never find where others always make a few. After overtakenFor they
+	// are kept the next one. That is not sooner, since little of the quota is used beside them; they ask for it keptMargin after it has come
+	// within the horizon, before others do.
+	overtakenFor = 2 * horizon
+	keptMargin   = time.Millisecond
+
 	retryEvery = 250 * time.Millisecond // while Redis is down
 
 	// A slot that a process has missed by more than missedBy, because it had no processor for a while or the answer came late,
@@ -163,7 +169,8 @@ func (l *Limiter) Wait(ctx context.Context) error { return l.WaitN(ctx, 1) }
 
 // WaitN is Wait for n calls that leave at the same time, or for one call with n recipients where the quota is of recipients:
 // from 1 to the quota. However calls of different n follow each other, no second has more than the quota. All replicas get
-// the same number of slots, whatever their n.
+// the same number of slots, whatever their n, as long as there is room for all. Where smaller calls always take it first, a caller that has
+// waited for two seconds is kept the next slot with room for its n.
 func (l *Limiter) WaitN(ctx context.Context, n int) error {
 	if n < 1 || n > l.quota {
 		return fmt.Errorf("redislimiter: WaitN for %d at a time, want 1 to the quota of %d", n, l.quota)
@@ -178,8 +185,13 @@ func (l *Limiter) WaitN(ctx context.Context, n int) error {
 		return err
 	}
 	defer l.leave()
+	began := time.Now()
 	for missed := 0; missed < maxMissed; {
-		s, err := l.reserve(ctx, n)
+		keep := time.Duration(0)
+		if n > 1 && time.Since(began) > overtakenFor {
+			keep = patience(ctx)
+		}
+		s, err := l.reserve(ctx, n, keep)
 		if err != nil {
 			return err
 		}
@@ -289,7 +301,7 @@ func (s slot) late() time.Duration {
 	return passed - s.at.Sub(s.asked)
 }
 
-func (l *Limiter) reserve(ctx context.Context, calls int) (slot, error) {
+func (l *Limiter) reserve(ctx context.Context, calls int, keep time.Duration) (slot, error) {
 	if !l.mayAsk() {
 		return l.reserveAlone(ctx, calls)
 	}
@@ -297,7 +309,7 @@ func (l *Limiter) reserve(ctx context.Context, calls int) (slot, error) {
 		return slot{}, err
 	}
 	defer l.endToAsk()
-	a, err := l.ask(ctx, request{calls: calls, patience: l.patienceAtRedis(ctx), restart: l.returning()})
+	a, err := l.ask(ctx, request{calls: calls, patience: l.patienceAtRedis(ctx), keep: keep, restart: l.returning()})
 	switch {
 	case ctx.Err() != nil:
 		return slot{}, ctx.Err()
@@ -310,7 +322,10 @@ func (l *Limiter) reserve(ctx context.Context, calls int) (slot, error) {
 		return slot{}, errPastDeadline(a.wait())
 	}
 	s := slot{a.local, a.asked, a.reserved}
-	if !a.reserved {
+	switch {
+	case a.kept:
+		s.at = later(s.at.Add(-horizon), time.Now()).Add(keptMargin)
+	case !a.reserved:
 		// So many wait that the horizon is full. Some time within the next one is early enough, and spares Redis a crowd.
 		s.at = s.at.Add(rand.N(horizon-a.longest) - horizon)
 	}

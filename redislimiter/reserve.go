@@ -24,7 +24,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local step, horizon, quota = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local calls, lead, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local last, restart, pause = tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9])
+local last, restart, pause, keep = tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9]), tonumber(ARGV[10])
 local span, window = 5000, quota * step
 
 local value = redis.call('GET', KEYS[1]) or '0'
@@ -50,13 +50,17 @@ local function save()
 	redis.call('SET', KEYS[1], text, 'PX', 86400000)
 end
 
--- The earliest time, not before at, with room for the calls in the second before it, and the batches that still count then.
+-- The earliest time, not before at, with room for the calls in the second before it, the batches that still count then, and how many calls
+-- there are in the second before at in smaller batches.
 local function fit(at)
-	local counted, sum = {}, calls
+	local counted, sum, smaller = {}, calls, 0
 	for s, n in string.gmatch(batches, '(%d+):(%d+),') do
 		if s * span + window > at then
 			table.insert(counted, {tonumber(s), tonumber(n)})
 			sum = sum + n
+			if tonumber(n) < calls then
+				smaller = smaller + n
+			end
 		end
 	end
 	while sum > quota do
@@ -64,7 +68,7 @@ local function fit(at)
 		at = math.max(at, oldest[1] * span + window)
 		sum = sum - oldest[2]
 	end
-	return at, counted
+	return at, counted, smaller
 end
 
 local function add(counted, at)
@@ -88,22 +92,28 @@ end
 if restart then
 	free = math.max(free, now + horizon + step)
 end
-if (restart and batches ~= '') or (calls > 1 and batches == '') then
+local unknown = (restart and batches ~= '') or (calls > 1 and batches == '')
+if unknown then
 	batches = batch(math.floor(free / span), quota) -- what was reserved before is not known, so as much as there can be
 end
 if pause > 0 then
 	free = math.max(free, now + pause)
 end
-if restart or pause > 0 or patience < 0 then
-	save() -- also where no slot is wanted, since a replica refuses it
+if restart or unknown or pause > 0 or patience < 0 then
+	save() -- also where no slot is wanted, since a replica refuses it, or none is near enough
 end
 
-local at, counted = math.max(free, now + lead), {}
+local at, counted, smaller = math.max(free, now + lead), {}, 0
 if batches ~= '' then
-	at, counted = fit(at)
+	at, counted, smaller = fit(at)
 end
 if at - now > patience then
-	return {now, at, longest, 0}
+	if at <= free or at - now >= keep or smaller < math.min(quota / 2, 60) then -- with fewer there are gaps that it finds by itself
+		return {now, at, longest, 0}
+	end
+	free = at -- nothing is put before it any more
+	save()
+	return {now, at, longest, 2}
 end
 if batches ~= '' then
 	batches = add(counted, at)
@@ -124,6 +134,7 @@ const noSlot = -time.Microsecond
 type request struct {
 	calls    int           // that leave in the slot, at least 1
 	patience time.Duration // a slot that is farther away is not reserved
+	keep     time.Duration // but is kept from others if it is nearer than this
 	restart  bool          // all slots start again beyond the horizon
 	pause    time.Duration // the next slot comes after it
 }
@@ -135,6 +146,7 @@ type answer struct {
 	at              int64         // the next free slot
 	longest         time.Duration // the longest lead of all replicas
 	reserved        bool          // the slot is the caller's
+	kept            bool          // it is not the caller's yet, but others get none before it
 	local           time.Time     // the slot by the clock of this process
 	known           bool          // local is right: the distance to Redis was known before, or the answer was quick
 }
@@ -302,6 +314,7 @@ func (l *Limiter) arguments(r request) []any {
 	return []any{
 		l.step.Microseconds(), horizon.Microseconds(), l.quota,
 		r.calls, max(l.lead-near, 0).Microseconds(), r.patience.Microseconds(), last, restart, r.pause.Microseconds(),
+		r.keep.Microseconds(),
 	}
 }
 
@@ -321,7 +334,7 @@ func (l *Limiter) run(ctx context.Context, args []any) (answer, error) {
 	}
 	return answer{
 		asked: asked, answered: time.Now(), now: numbers[0], at: numbers[1],
-		longest: time.Duration(numbers[2]) * time.Microsecond, reserved: numbers[3] == 1,
+		longest: time.Duration(numbers[2]) * time.Microsecond, reserved: numbers[3] == 1, kept: numbers[3] == 2,
 	}, nil
 }
 

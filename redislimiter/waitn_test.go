@@ -186,3 +186,30 @@ func TestLargeCallDoesNotRefuseSmallOnes(t *testing.T) {
 		require.NoError(t, l.WaitN(within(t, 300*time.Millisecond), 1))
 	})
 }
+
+// TestSmallCallsDoNotHoldUpLargeOnes: as many recipients as the quota, as a PushTo of a long list has in each request, need a second without any
+// others, which programs that push to a few at a time would never leave.
+func TestSmallCallsDoNotHoldUpLargeOnes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ quota, few int }{{30, 1}, {500, 10}, {500, 50}} {
+		t.Run(fmt.Sprintf("%d of %d", test.few, test.quota), func(t *testing.T) {
+			t.Parallel()
+			inFakeTime(t, func(t *testing.T, m *memory) {
+				limiter := func() *redislimiter.Limiter { return newLimiter(t, m, redislimiter.WithQuota(test.quota)) }
+				var all sync.WaitGroup
+				var small, large []departure
+				all.Go(func() { small = take(t, 40*time.Second, func() int { return test.few }, limiter(), limiter()) })
+				time.Sleep(3 * time.Second)
+				l, ctx := limiter(), within(t, 37*time.Second)
+				for l.WaitN(ctx, test.quota) == nil {
+					large = append(large, departure{time.Now(), test.quota})
+				}
+				all.Wait()
+				t.Logf("%d small ones and %d large ones", len(small), len(large))
+				assert.LessOrEqual(t, mostRecipients(slices.Concat(small, large)), test.quota)
+				assert.Greater(t, len(large), 6)
+				assert.Greater(t, len(small)*test.few, 10*test.quota)
+			})
+		})
+	}
+}

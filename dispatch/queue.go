@@ -90,8 +90,8 @@ type Queue struct {
 type group struct {
 	updates [][]byte  // nil: its caller has left
 	size    int       // of all of them, in bytes
-	message *nats.Msg // nil: the connection did not take any yet
 	waiting int       // callers
+	message *nats.Msg // that may be stored; nil: there is none
 	ctx     context.Context
 	giveUp  context.CancelFunc
 	stored  chan struct{} // closed when err is set
@@ -254,8 +254,7 @@ func OpenExisting(ctx context.Context, js jetstream.JetStream, sdkAppID int, opt
 // It checks the user as the Client does: an error with an [*timpush.InputError] for each fault, or one that matches
 // [ErrFull] or [ErrClosed], says that nothing was stored. After any other error, also when ctx has ended, the update may be
 // stored or not: set it again. The error says if a stream was changed so that it would lose updates, or if the server answers
-// but stores nothing. When ctx has ended, the update is not tried any more, unless it was tried before together with others that are still
-// waited for.
+// but stores nothing. Once ctx has ended, the update is not tried any more, unless the answer to an earlier try may have been lost.
 //
 // Updates that come while another one is being written are written together next, up to a hundred in a message, so that
 // many goroutines share the cost of a synced write. While a cluster elects a leader SetAttr waits, usually 4 to 9 s and at
@@ -300,7 +299,7 @@ func (q *Queue) SetAttrOnce(ctx context.Context, id string, user timpush.UserAtt
 	hash := sha256.Sum256([]byte(id)) // any text would not fit into a header
 	ctx, cancel := context.WithTimeout(ctx, q.settings.store)
 	defer cancel()
-	return q.publish(ctx, &group{updates: [][]byte{body}, size: len(body)}, "once-"+base64.RawURLEncoding.EncodeToString(hash[:]))
+	return q.publish(ctx, &group{updates: [][]byte{body}, size: len(body), waiting: 1}, "once-"+base64.RawURLEncoding.EncodeToString(hash[:]))
 }
 
 // check validates a user and returns it as it is stored.
@@ -342,17 +341,28 @@ func (q *Queue) join(body []byte) (g *group, place int, err error) {
 	return g, len(g.updates) - 1, nil
 }
 
-// leave takes an update out of its group, unless its message was made already. The group is given up with its last caller: what is stored
-// long after SetAttr has failed can replace a later value of another process.
+// leave takes an update out of its group: what is stored long after SetAttr has failed can replace a later value of another process. Where the
+// group may be stored already, it is tried until that is known, and with it this update: otherwise it could be stored behind the next group.
 func (q *Queue) leave(g *group, place int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if g.message == nil {
-		g.updates[place] = nil
-	}
-	if g.waiting--; g.waiting == 0 {
+	g.updates[place] = nil
+	g.waiting--
+	g.giveUpIfLeft()
+}
+
+func (g *group) giveUpIfLeft() {
+	if g.waiting == 0 && g.message == nil {
 		g.giveUp()
 	}
+}
+
+// takeBack says that a group is certainly not stored.
+func (q *Queue) takeBack(g *group) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	g.message = nil
+	g.giveUpIfLeft()
 }
 
 // write stores the groups, one after the other: two at a time could change places where a connection is lost. A group whose time
@@ -381,13 +391,13 @@ func (q *Queue) next() *group {
 	return g
 }
 
-// message returns the message of a group: of the updates whose callers have not left when it is first asked for. Its subject has their number,
+// message returns the message of a group, and makes it of the updates whose callers have not left if there is none. Its subject has their number,
 // so that the server can count them.
 func (q *Queue) message(g *group) *nats.Msg {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if g.message == nil {
-		updates := slices.DeleteFunc(g.updates, func(body []byte) bool { return body == nil })
+		updates := slices.DeleteFunc(slices.Clone(g.updates), func(body []byte) bool { return body == nil })
 		g.message = nats.NewMsg(fmt.Sprintf("%s.set.%d", q.subject, len(updates)))
 		g.message.Data = slices.Concat([]byte("["), bytes.Join(updates, []byte(",")), []byte("]"))
 	}
@@ -402,7 +412,7 @@ func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 	if err := q.lastFault(); err != nil {
 		return fmt.Errorf("dispatch: not stored: %w", err)
 	}
-	for waited := false; ; {
+	for doubtful, waited := false, false; ; {
 		ack, err := q.publishOnce(ctx, g, id, q.name)
 		if err == nil {
 			q.silent.Store(nil)
@@ -411,6 +421,10 @@ func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 		}
 		if err, final := refused(err); final {
 			return err
+		}
+		doubtful = doubtful || !errors.Is(err, nats.ErrConnectionReconnecting) && !errors.Is(err, jetstream.ErrNoStreamResponse)
+		if !doubtful {
+			q.takeBack(g)
 		}
 		waited = waited || ctx.Err() == nil
 		if q.disk.giveUp(q.isClosed()) || !sleep(ctx, 100*time.Millisecond) {

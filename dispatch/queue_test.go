@@ -289,7 +289,7 @@ type unanswered struct {
 
 func (u *unanswered) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	if u.away.Load() {
-		return nil, nats.ErrNoResponders
+		return nil, jetstream.ErrNoStreamResponse
 	}
 	return u.JetStream.PublishMsg(ctx, m, opts...)
 }

@@ -171,7 +171,8 @@ func WithMaxAge(d time.Duration) Option {
 }
 
 // WithDuplicateWindow sets for how long message ids are remembered (see [Queue.SetAttrOnce]), when the stream is first
-// made; with [OpenEmbedded] also later. If not given, it is 2 minutes.
+// made; with [OpenEmbedded] also later. An update whose answer was lost is tried again for no longer than that, so that with less than 30 s
+// SetAttr fails earlier. If not given, it is 2 minutes.
 func WithDuplicateWindow(d time.Duration) Option {
 	return func(s *settings) {
 		s.duplicate, s.given["window"] = d, true
@@ -404,7 +405,8 @@ func (q *Queue) message(g *group) *nats.Msg {
 	return g.message
 }
 
-// publish stores a group. It retries with the same id after transient faults, so that the message is stored once.
+// publish stores a group. It retries with the same id after transient faults, so that the message is stored once: after a try that may have
+// been stored, for no longer than the server remembers the id.
 func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 	if err := q.disk.refuse(g.size); err != nil {
 		return err
@@ -412,7 +414,9 @@ func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 	if err := q.lastFault(); err != nil {
 		return fmt.Errorf("dispatch: not stored: %w", err)
 	}
-	for doubtful, waited := false, false; ; {
+	var doubtful time.Time // since when it may be stored
+	for waited := false; ; {
+		began := time.Now()
 		ack, err := q.publishOnce(ctx, g, id, q.name)
 		if err == nil {
 			q.silent.Store(nil)
@@ -422,15 +426,23 @@ func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 		if err, final := refused(err); final {
 			return err
 		}
-		doubtful = doubtful || !errors.Is(err, nats.ErrConnectionReconnecting) && !errors.Is(err, jetstream.ErrNoStreamResponse)
-		if !doubtful {
+		if doubtful.IsZero() && !errors.Is(err, nats.ErrConnectionReconnecting) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+			doubtful = began
+		}
+		if doubtful.IsZero() {
 			q.takeBack(g)
 		}
 		waited = waited || ctx.Err() == nil
-		if q.disk.giveUp(q.isClosed()) || !sleep(ctx, 100*time.Millisecond) {
+		if q.disk.giveUp(q.isClosed()) || q.isForgotten(doubtful) || !sleep(ctx, 100*time.Millisecond) {
 			return fmt.Errorf("dispatch: not known to be stored: %w", q.explain(err, waited))
 		}
 	}
+}
+
+// isForgotten reports whether the server may not know the id of a try any more when the next one comes: it would be stored twice, and the
+// second time behind later values of other processes.
+func (q *Queue) isForgotten(try time.Time) bool {
+	return !try.IsZero() && time.Since(try)+requestTimeout > q.stream.CachedInfo().Config.Duplicates
 }
 
 func (q *Queue) publishOnce(ctx context.Context, g *group, id, stream string) (*jetstream.PubAck, error) {

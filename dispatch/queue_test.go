@@ -294,6 +294,39 @@ func (u *unanswered) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstr
 	return u.JetStream.PublishMsg(ctx, m, opts...)
 }
 
+// TestUpdateIsNotStoredTwice: where the answer is lost, and the server there again only after it has forgotten the id, the update must not be stored
+// again, behind later values of other processes.
+func TestUpdateIsNotStoredTwice(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	other := openOn(t, js, dispatch.WithDuplicateWindow(time.Second))
+	q := openOn(t, &forgetful{js, func() {
+		time.Sleep(1100 * time.Millisecond)
+		set(t, other, user("mary", "Oslo"))
+	}})
+	require.ErrorContains(t, q.SetAttr(t.Context(), user("mary", "Rome")), "not known to be stored")
+	fake := timpushtest.Start(t)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, "Oslo", fake.Attrs("mary")["city"])
+}
+
+// forgetful is a server whose first answer is lost.
+type forgetful struct {
+	jetstream.JetStream
+	lose func() // nil: it was
+}
+
+func (f *forgetful) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	ack, err := f.JetStream.PublishMsg(ctx, m, opts...)
+	if lose := f.lose; lose != nil {
+		f.lose = nil
+		lose()
+		return nil, context.DeadlineExceeded
+	}
+	return ack, err
+}
+
 // heldBack is a network that delivers what was given to it only after an outage, unless the connection was reset.
 type heldBack struct {
 	net.Listener

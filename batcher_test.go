@@ -256,6 +256,41 @@ func TestCallerThatGivesUpLeavesTheRequest(t *testing.T) {
 	})
 }
 
+// TestCallersThatGiveUpAreNotSentAgain: the retries of a request go on for up to a minute, in which other processes set later values.
+func TestCallersThatGiveUpAreNotSentAgain(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]timpushtest.Fault{
+		"an outage": timpushtest.Hang(), "a throttle code": timpushtest.ErrorCode(int(timpush.ErrRateLimited)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t)
+				var calls atomic.Int64
+				s.Handle(func(timpushtest.Call) timpushtest.Fault {
+					if calls.Add(1) == 1 {
+						return fault
+					}
+					return timpushtest.Fault{}
+				})
+				b := batcher(t, client(s))
+				var callers sync.WaitGroup
+				for i, u := range someUsers(2) {
+					callers.Go(func() {
+						ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*25*time.Millisecond)
+						defer cancel()
+						assert.ErrorIs(t, b.SetAttr(ctx, u), context.DeadlineExceeded)
+					})
+				}
+				callers.Wait()
+				assert.NoError(t, batcher(t, client(s)).SetAttr(t.Context(), userIn(account(0), "Oslo")))
+				time.Sleep(time.Minute)
+				assert.Equal(t, "Oslo", s.Attrs(account(0))["city"])
+				assert.Empty(t, s.Attrs(account(1)))
+			})
+		})
+	}
+}
+
 func TestFullBatcherBlocks(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))

@@ -48,6 +48,9 @@ type batch[T any, K comparable] struct {
 	due      bool            // it does not wait for others
 	linger   *time.Timer     // until it is due
 	call     *call           // in which it is sent; nil while it is in the queue
+	left     int             // owners of items who have gone since
+	wanted   context.Context // ends with call, or when all of them have
+	giveUp   context.CancelFunc
 	waiting  []pending[T, K] // for its end, because their accounts are in it
 
 	result   *Result
@@ -105,6 +108,18 @@ func (c *collector[T, K]) remove(account string, ticket K) bool {
 		delete(c.batchOf, account)
 	}
 	return true
+}
+
+// leave says that the owner of an item that has been sent waits no longer. A batch without any is not sent again: after an outage it could replace what
+// another process has set since.
+func (c *collector[T, K]) leave(account string, ticket K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.batchOf[account]; b != nil && b.call != nil && slices.Contains(b.tickets, ticket) {
+		if b.left++; b.left == len(b.tickets) {
+			b.giveUp()
+		}
+	}
 }
 
 func (c *collector[T, K]) has(b *batch[T, K], account string) bool {
@@ -193,11 +208,13 @@ func (c *collector[T, K]) sendFirst() {
 
 func (c *collector[T, K]) start(b *batch[T, K], in *call) {
 	b.call = in
+	b.wanted, b.giveUp = context.WithCancel(in.ctx)
 	b.separate(c.endpoint)
 	c.inFlight++
 	began := time.Now()
 	c.working.Go(func() {
 		defer c.release(b)
+		defer b.giveUp()
 		defer func() { c.batchTime.took(time.Since(began)) }()
 		defer c.finish(b)
 		defer c.abandonIfStopped(b) // first: an item's owner may add another as soon as it is told
@@ -239,6 +256,7 @@ func (b *batch[T, K]) postpone(e *endpoint[T], fault *InputError) {
 func (b *batch[T, K]) execute(ctx context.Context, to *endpoint[T]) {
 	e := *to
 	b.found = make([]any, len(b.items))
+	e.wanted = b.wanted
 	e.onFound = func(i int, value any) { b.found[i] = value }
 	result, err := execute(ctx, b.call, &e, b.items)
 	b.result = result

@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"context"
 	stdjson "encoding/json"
 
 	"github.com/go-json-experiment/json"
@@ -56,6 +57,8 @@ type command struct {
 	repair func(body []byte) []byte // makes JSON of an answer that is not; may be nil
 
 	refused func(code Code) // is called with each code that the server gives; may be nil
+
+	wanted context.Context // ends with the call, or when no one waits for the outcomes any more: then no request begins; nil: someone does
 }
 
 // body returns the JSON of a request.

@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -162,7 +163,7 @@ type sender struct {
 	*call
 	command  *command
 	ctx      context.Context // of requests: the caller's, and what observers have added
-	waiting  context.Context // of the waits before them: ends also when the call is stopped
+	waiting  context.Context // of the waits before them: ends also when the call is stopped, or no one waits for it
 	requests atomic.Int64
 
 	retryAfter time.Duration // of the last answer, for a serial command
@@ -174,7 +175,11 @@ func (c *call) begin(ctx context.Context, cmd *command, users int) (s *sender, f
 	s = &sender{call: c, command: cmd}
 	s.ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: cmd.path, Users: users})
 	var release func()
-	s.waiting, release = c.waitingContext(s.ctx)
+	if cmd.wanted != nil {
+		s.waiting, release = endsWith(s.ctx, cmd.wanted)
+	} else {
+		s.waiting, release = c.waitingContext(s.ctx)
+	}
 	return s, func(result *Result, err error) {
 		release()
 		e := Event{Kind: CallEnd, Endpoint: cmd.path, Users: users, Duration: time.Since(began), Failure: "panic"}
@@ -215,7 +220,7 @@ func halfTheTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)/2)
 }
 
-// stopped returns why the sender goes no further, or nil: its context has ended, or the call was stopped.
+// stopped returns why the sender goes no further, or nil: its context has ended, the call was stopped, or no one waits for it.
 func (s *sender) stopped() error {
 	if err := ended(s.ctx); err != nil {
 		return err
@@ -223,7 +228,7 @@ func (s *sender) stopped() error {
 	if cause := s.stopCause(); cause != nil {
 		return cause
 	}
-	return ended(s.call.ctx)
+	return cmp.Or(ended(s.call.ctx), ended(s.waiting))
 }
 
 func (s *sender) over() bool { return s.stopped() != nil }

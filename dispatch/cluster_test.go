@@ -137,6 +137,7 @@ func TestSampleCluster(t *testing.T) {
 	run(t, q, quickClient(fake))
 	set(t, q, user("mary", "1"), user("mary", "2"))
 	drained(t, q)
+	concurrently(12, func(k int) { openNew(t, url, appID+1+k%4) })
 	kill(servers[0])
 	set(t, q, user("mary", "3")) // waits for the election of a leader, if it was the one
 	eventually(t, "it is sent", func() bool { return fake.Attrs("mary")["city"] == "3" })
@@ -158,6 +159,20 @@ func TestSampleCluster(t *testing.T) {
 	require.ErrorContains(t, err, "more than half of the servers of its cluster must be up")
 	assert.NotContains(t, err.Error(), "disk")
 	assert.Contains(t, stats(t, q).Paused, "more than half of the servers")
+}
+
+// openNew opens the queue of another app, which other processes make at the same time: not all servers know of the streams at once.
+func openNew(t *testing.T, url string, app int) {
+	t.Helper()
+	conn, js, err := connect(url)
+	if !assert.NoError(t, err) {
+		return
+	}
+	defer conn.Close()
+	q, err := dispatch.Open(t.Context(), js, app, dispatch.WithReplicas(3), dispatch.WithMaxBytes(1<<20))
+	if assert.NoError(t, err) {
+		assert.NoError(t, q.Close())
+	}
 }
 
 // silentAPI forwards requests to the JetStream of a server, and their answers except those that are silent, by the subject and how

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -39,32 +40,18 @@ type letter struct {
 // storeLetters makes dead letters of what was refused for its own data. It takes at most the time wait. An update that cannot become one, since
 // their stream is full, for instance, is sent again later.
 func (q *Queue) storeLetters(ctx context.Context, batch []item, wait time.Duration) {
-	acks := make([]jetstream.PubAckFuture, len(batch))
-	for k := range batch {
-		if i := &batch[k]; i.fatal != nil {
-			acks[k], i.err = q.storeLetter(i)
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	for k, ack := range acks {
-		if ack == nil {
-			continue
-		}
-		select {
-		case stored := <-ack.Ok():
-			if !stored.Duplicate {
-				q.acknowledged.letters(1)
-			}
-		case err := <-ack.Err():
-			batch[k].err = fmt.Errorf("the dead letter was not stored: %w", err)
-		case <-ctx.Done():
-			batch[k].err = fmt.Errorf("the dead letter was not stored: %w", cmp.Or(q.denied(q.subject+".dead"), ctx.Err()))
+	var all sync.WaitGroup
+	for k := range batch {
+		if i := &batch[k]; i.fatal != nil {
+			all.Go(func() { i.err = q.storeLetter(ctx, i) })
 		}
 	}
+	all.Wait()
 }
 
-func (q *Queue) storeLetter(i *item) (jetstream.PubAckFuture, error) {
+func (q *Queue) storeLetter(ctx context.Context, i *item) error {
 	l := letter{Account: i.user.ToAccount, Attrs: i.user.Attrs, Reason: i.fatal.Error(), Stored: i.first.At, Raw: i.first.Raw}
 	if l.Raw != nil {
 		l.Account = ""
@@ -72,14 +59,32 @@ func (q *Queue) storeLetter(i *item) (jetstream.PubAckFuture, error) {
 	l.Code, _ = errors.AsType[timpush.Code](i.fatal)
 	data, err := json.Marshal(l)
 	if err != nil {
-		return nil, err
-	}
-	if err := q.disconnected(); err != nil {
-		return nil, err
+		return err
 	}
 	m := nats.NewMsg(q.subject + ".dead")
 	m.Data = data
-	return q.js.PublishMsgAsync(m, jetstream.WithMsgID("dead-"+i.first.ID), jetstream.WithExpectStream(q.name+"_DEAD")) // it may be stored again after a crash
+	ack, err := q.publishLetter(ctx, &group{message: m}, "dead-"+i.first.ID) // it may be stored again after a crash
+	if err != nil {
+		return fmt.Errorf("the dead letter was not stored: %w", err)
+	}
+	if !ack.Duplicate {
+		q.acknowledged.letters(1)
+	}
+	return nil
+}
+
+// publishLetter asks again where no answer comes. PublishMsgAsync would not do: the client of NATS keeps each message that is never answered, and
+// takes no more once these are 4,000.
+func (q *Queue) publishLetter(ctx context.Context, g *group, id string) (*jetstream.PubAck, error) {
+	for {
+		ack, err := q.publishOnce(ctx, g, id, q.name+"_DEAD")
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return nil, cmp.Or(q.denied(g.message.Subject), err)
+		case !errors.Is(err, context.DeadlineExceeded):
+			return ack, err
+		}
+	}
 }
 
 // letterFault is why dead letters cannot be stored.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -62,8 +63,8 @@ func (q *Queue) ensure(ctx context.Context, config jetstream.StreamConfig, r rol
 		if q.settings.existing {
 			return nil, ErrNoQueue
 		}
-		if err = retry(ctx, makeTimeout, func(ctx context.Context) error { return q.make(ctx, config, r) }); err == nil {
-			err = retry(ctx, requestTimeout, find)
+		if err = retry(ctx, makeTimeout, func(ctx context.Context) error { return notYet(q.make(ctx, config, r)) }); err == nil {
+			err = retry(ctx, requestTimeout, func(ctx context.Context) error { return notYet(find(ctx)) })
 		}
 	}
 	if err == nil && !q.settings.existing {
@@ -79,6 +80,17 @@ func (q *Queue) ensure(ctx context.Context, config jetstream.StreamConfig, r rol
 		return s, nil
 	}
 	return s, r.faults(&s.CachedInfo().Config)
+}
+
+// errNotYet says that not all servers of a cluster know of a stream that was made just now, by this process or another.
+var errNotYet = errors.New("the servers do not serve it yet")
+
+// notYet makes an errNotYet of what they answer meanwhile.
+func notYet(err error) error {
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return fmt.Errorf("%w: %w", errNotYet, err)
+	}
+	return err
 }
 
 // make makes a stream, unless another process is faster.
@@ -140,7 +152,7 @@ func (q *Queue) firstRecord(ctx context.Context) error {
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
 			_, err = q.state.Create(ctx, recordKey, value)
 		}
-		return err
+		return notYet(err)
 	})
 	if errors.Is(err, jetstream.ErrKeyExists) { // another process was faster, or the retry finds what the first try wrote
 		return nil
@@ -148,7 +160,8 @@ func (q *Queue) firstRecord(ctx context.Context) error {
 	return err
 }
 
-// retry calls f, with a timeout for each call, until it succeeds or its error is not one of servers that elect a leader.
+// retry calls f, with a timeout for each call, until it succeeds or its error is not one of servers that elect a leader or have not begun to
+// serve a stream that was made just now.
 func retry(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, max(openTimeout, timeout))
 	defer cancel()
@@ -157,7 +170,7 @@ func retry(ctx context.Context, timeout time.Duration, f func(context.Context) e
 		err := f(attempt)
 		cancel()
 		api, ok := errors.AsType[*jetstream.APIError](err)
-		if !errors.Is(err, context.DeadlineExceeded) && (!ok || api.Code != 503) {
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errNotYet) && (!ok || api.Code != 503) {
 			return err
 		}
 		if !sleep(ctx, 100*time.Millisecond) {

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -87,9 +88,12 @@ type Queue struct {
 
 // group is the updates of one message.
 type group struct {
-	body    []byte
-	updates int
-	until   time.Time     // when it is given up
+	updates [][]byte  // nil: its caller has left
+	size    int       // of all of them, in bytes
+	waiting int       // callers
+	message *nats.Msg // that may be stored; nil: there is none
+	ctx     context.Context
+	giveUp  context.CancelFunc
 	stored  chan struct{} // closed when err is set
 	err     error
 }
@@ -167,7 +171,8 @@ func WithMaxAge(d time.Duration) Option {
 }
 
 // WithDuplicateWindow sets for how long message ids are remembered (see [Queue.SetAttrOnce]), when the stream is first
-// made; with [OpenEmbedded] also later. If not given, it is 2 minutes.
+// made; with [OpenEmbedded] also later. An update whose answer was lost is tried again for no longer than that, so that with less than 30 s
+// SetAttr fails earlier. If not given, it is 2 minutes.
 func WithDuplicateWindow(d time.Duration) Option {
 	return func(s *settings) {
 		s.duplicate, s.given["window"] = d, true
@@ -250,7 +255,7 @@ func OpenExisting(ctx context.Context, js jetstream.JetStream, sdkAppID int, opt
 // It checks the user as the Client does: an error with an [*timpush.InputError] for each fault, or one that matches
 // [ErrFull] or [ErrClosed], says that nothing was stored. After any other error, also when ctx has ended, the update may be
 // stored or not: set it again. The error says if a stream was changed so that it would lose updates, or if the server answers
-// but stores nothing.
+// but stores nothing. Once ctx has ended, the update is not tried any more, unless the answer to an earlier try may have been lost.
 //
 // Updates that come while another one is being written are written together next, up to a hundred in a message, so that
 // many goroutines share the cost of a synced write. While a cluster elects a leader SetAttr waits, usually 4 to 9 s and at
@@ -260,7 +265,7 @@ func (q *Queue) SetAttr(ctx context.Context, user timpush.UserAttrs) error {
 	if err != nil {
 		return err
 	}
-	g, err := q.join(body)
+	g, place, err := q.join(body)
 	if err != nil {
 		return err
 	}
@@ -268,6 +273,7 @@ func (q *Queue) SetAttr(ctx context.Context, user timpush.UserAttrs) error {
 	case <-g.stored:
 		return g.err
 	case <-ctx.Done():
+		q.leave(g, place)
 		return fmt.Errorf("dispatch: not known to be stored: %w", ctx.Err())
 	}
 }
@@ -294,7 +300,7 @@ func (q *Queue) SetAttrOnce(ctx context.Context, id string, user timpush.UserAtt
 	hash := sha256.Sum256([]byte(id)) // any text would not fit into a header
 	ctx, cancel := context.WithTimeout(ctx, q.settings.store)
 	defer cancel()
-	return q.publish(ctx, q.message(body, 1), "once-"+base64.RawURLEncoding.EncodeToString(hash[:]))
+	return q.publish(ctx, &group{updates: [][]byte{body}, size: len(body), waiting: 1}, "once-"+base64.RawURLEncoding.EncodeToString(hash[:]))
 }
 
 // check validates a user and returns it as it is stored.
@@ -312,41 +318,63 @@ func (q *Queue) check(ctx context.Context, user timpush.UserAttrs) ([]byte, erro
 	return body, err
 }
 
-// join adds an update to the group that is being filled.
-func (q *Queue) join(body []byte) (*group, error) {
+// join adds an update to the group that is being filled, and returns its place there.
+func (q *Queue) join(body []byte) (g *group, place int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return nil, ErrClosed
+		return nil, 0, ErrClosed
 	}
-	var g *group
-	if n := len(q.groups); n > 0 && q.groups[n-1].updates < maxGroup && len(q.groups[n-1].body)+len(body) < 4*maxUpdateBytes {
+	if n := len(q.groups); n > 0 && len(q.groups[n-1].updates) < maxGroup && q.groups[n-1].size+len(body) < 4*maxUpdateBytes {
 		g = q.groups[n-1]
-		g.body = append(g.body, ',')
 	} else {
-		g = &group{until: time.Now().Add(q.settings.store), stored: make(chan struct{})}
+		g = &group{stored: make(chan struct{})}
+		g.ctx, g.giveUp = context.WithTimeout(context.Background(), q.settings.store)
 		q.groups = append(q.groups, g)
 	}
-	g.body = append(g.body, body...)
-	g.updates++
+	g.updates = append(g.updates, body)
+	g.size += len(body)
+	g.waiting++
 	if !q.writing {
 		q.writing = true
 		q.work.Go(q.write)
 	}
-	return g, nil
+	return g, len(g.updates) - 1, nil
+}
+
+// leave takes an update out of its group: what is stored long after SetAttr has failed can replace a later value of another process. Where the
+// group may be stored already, it is tried until that is known, and with it this update: otherwise it could be stored behind the next group.
+func (q *Queue) leave(g *group, place int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	g.updates[place] = nil
+	g.waiting--
+	g.giveUpIfLeft()
+}
+
+func (g *group) giveUpIfLeft() {
+	if g.waiting == 0 && g.message == nil {
+		g.giveUp()
+	}
+}
+
+// takeBack says that a group is certainly not stored.
+func (q *Queue) takeBack(g *group) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	g.message = nil
+	g.giveUpIfLeft()
 }
 
 // write stores the groups, one after the other: two at a time could change places where a connection is lost. A group whose time
 // is over before its turn comes is not tried, or they would fail one after the other, each after its whole time.
 func (q *Queue) write() {
 	for g := q.next(); g != nil; g = q.next() {
-		if time.Now().Before(g.until) {
-			ctx, cancel := context.WithDeadline(context.Background(), g.until)
-			g.err = q.publish(ctx, q.message(g.body, g.updates), "group-"+nuid.Next())
-			cancel()
-		} else {
-			g.err = errWaited
+		g.err = errWaited
+		if g.ctx.Err() == nil {
+			g.err = q.publish(g.ctx, g, "group-"+nuid.Next())
 		}
+		g.giveUp()
 		close(g.stored)
 	}
 }
@@ -364,23 +392,32 @@ func (q *Queue) next() *group {
 	return g
 }
 
-// message makes the message of some updates. Its subject has their number, so that the server can count them.
-func (q *Queue) message(body []byte, updates int) *nats.Msg {
-	m := nats.NewMsg(fmt.Sprintf("%s.set.%d", q.subject, updates))
-	m.Data = append(append(append(m.Data, '['), body...), ']')
-	return m
+// message returns the message of a group, and makes it of the updates whose callers have not left if there is none. Its subject has their number,
+// so that the server can count them.
+func (q *Queue) message(g *group) *nats.Msg {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if g.message == nil {
+		updates := slices.DeleteFunc(slices.Clone(g.updates), func(body []byte) bool { return body == nil })
+		g.message = nats.NewMsg(fmt.Sprintf("%s.set.%d", q.subject, len(updates)))
+		g.message.Data = slices.Concat([]byte("["), bytes.Join(updates, []byte(",")), []byte("]"))
+	}
+	return g.message
 }
 
-// publish stores a message. It retries with the same id after transient faults, so that the message is stored once.
-func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
-	if err := q.disk.refuse(len(m.Data)); err != nil {
+// publish stores a group. It retries with the same id after transient faults, so that the message is stored once: after a try that may have
+// been stored, for no longer than the server remembers the id.
+func (q *Queue) publish(ctx context.Context, g *group, id string) error {
+	if err := q.disk.refuse(g.size); err != nil {
 		return err
 	}
 	if err := q.lastFault(); err != nil {
 		return fmt.Errorf("dispatch: not stored: %w", err)
 	}
+	var doubtful time.Time // since when it may be stored
 	for waited := false; ; {
-		ack, err := q.publishOnce(ctx, m, id)
+		began := time.Now()
+		ack, err := q.publishOnce(ctx, g, id, q.name)
 		if err == nil {
 			q.silent.Store(nil)
 			q.acknowledged.advance(ack.Sequence)
@@ -389,20 +426,32 @@ func (q *Queue) publish(ctx context.Context, m *nats.Msg, id string) error {
 		if err, final := refused(err); final {
 			return err
 		}
+		if doubtful.IsZero() && !errors.Is(err, nats.ErrConnectionReconnecting) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+			doubtful = began
+		}
+		if doubtful.IsZero() {
+			q.takeBack(g)
+		}
 		waited = waited || ctx.Err() == nil
-		if q.disk.giveUp(q.isClosed()) || !sleep(ctx, 100*time.Millisecond) {
+		if q.disk.giveUp(q.isClosed()) || q.isForgotten(doubtful) || !sleep(ctx, 100*time.Millisecond) {
 			return fmt.Errorf("dispatch: not known to be stored: %w", q.explain(err, waited))
 		}
 	}
 }
 
-func (q *Queue) publishOnce(ctx context.Context, m *nats.Msg, id string) (*jetstream.PubAck, error) {
+// isForgotten reports whether the server may not know the id of a try any more when the next one comes: it would be stored twice, and the
+// second time behind later values of other processes.
+func (q *Queue) isForgotten(try time.Time) bool {
+	return !try.IsZero() && time.Since(try)+requestTimeout > q.stream.CachedInfo().Config.Duplicates
+}
+
+func (q *Queue) publishOnce(ctx context.Context, g *group, id, stream string) (*jetstream.PubAck, error) {
 	if err := q.disconnected(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return q.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithExpectStream(q.name))
+	return q.js.PublishMsg(ctx, q.message(g), jetstream.WithMsgID(id), jetstream.WithExpectStream(stream))
 }
 
 // disconnected returns an error while the connection is down. The client of NATS would keep a message and store it when the connection

@@ -228,6 +228,105 @@ func TestFailedUpdateIsNotStoredLater(t *testing.T) {
 	assert.Equal(t, 1, stats(t, q).Backlog)
 }
 
+// TestUpdateOfACallerThatHasLeft: once the time of its callers is over, an update must not be stored when the servers are there again, after
+// later values of other processes. Others of its group are.
+func TestUpdateOfACallerThatHasLeft(t *testing.T) {
+	t.Parallel()
+	other, url := startServer(t, t.TempDir())
+	g := &network{}
+	conn, err := nats.Connect(url, nats.SetCustomDialer(g), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	servers := &unanswered{JetStream: js}
+	q := openOn(t, servers)
+
+	g.shut.Store(true)
+	require.NoError(t, g.last.Close())
+	eventually(t, "the connection is down", conn.IsReconnecting)
+	var all sync.WaitGroup
+	for _, account := range []string{"mary", "anna", "otto"} { // some in a group of their own, some together
+		all.Go(func() { leave(t, q, user(account, "Rome")) })
+	}
+	for _, account := range []string{"john", "paul"} {
+		all.Go(func() { assert.NoError(t, q.SetAttr(t.Context(), user(account, "Rome"))) })
+	}
+	time.Sleep(500 * time.Millisecond)
+	g.shut.Store(false)
+	all.Wait()
+
+	servers.away.Store(true) // and where the servers have no leader
+	leave(t, q, user("mary", "Rome"))
+	set(t, openOn(t, other), user("mary", "Oslo"))
+	servers.away.Store(false)
+	set(t, q, user("paul", "Oslo"))
+	time.Sleep(300 * time.Millisecond) // longer than between two tries
+
+	fake := timpushtest.Start(t)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	got := cities(fake)
+	assert.Equal(t, []string{"Oslo"}, got["mary"])
+	assert.Equal(t, "Rome", fake.Attrs("john")["city"])
+	assert.NotContains(t, got, "anna")
+	assert.NotContains(t, got, "otto")
+}
+
+// leave sets a user with a deadline that ends before it can be stored.
+func leave(t *testing.T, q *dispatch.Queue, u timpush.UserAttrs) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	assert.ErrorIs(t, q.SetAttr(ctx, u), context.DeadlineExceeded)
+}
+
+// unanswered is a cluster that at times has no leader.
+type unanswered struct {
+	jetstream.JetStream
+	away atomic.Bool
+}
+
+func (u *unanswered) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if u.away.Load() {
+		return nil, jetstream.ErrNoStreamResponse
+	}
+	return u.JetStream.PublishMsg(ctx, m, opts...)
+}
+
+// TestUpdateIsNotStoredTwice: where the answer is lost, and the server there again only after it has forgotten the id, the update must not be stored
+// again, behind later values of other processes.
+func TestUpdateIsNotStoredTwice(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	other := openOn(t, js, dispatch.WithDuplicateWindow(time.Second))
+	q := openOn(t, &forgetful{js, func() {
+		time.Sleep(1100 * time.Millisecond)
+		set(t, other, user("mary", "Oslo"))
+	}})
+	require.ErrorContains(t, q.SetAttr(t.Context(), user("mary", "Rome")), "not known to be stored")
+	fake := timpushtest.Start(t)
+	run(t, q, quickClient(fake))
+	drained(t, q)
+	assert.Equal(t, "Oslo", fake.Attrs("mary")["city"])
+}
+
+// forgetful is a server whose first answer is lost.
+type forgetful struct {
+	jetstream.JetStream
+	lose func() // nil: it was
+}
+
+func (f *forgetful) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	ack, err := f.JetStream.PublishMsg(ctx, m, opts...)
+	if lose := f.lose; lose != nil {
+		f.lose = nil
+		lose()
+		return nil, context.DeadlineExceeded
+	}
+	return ack, err
+}
+
 // heldBack is a network that delivers what was given to it only after an outage, unless the connection was reset.
 type heldBack struct {
 	net.Listener

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -287,6 +288,37 @@ func TestDeadLettersThatCannotBeStored(t *testing.T) {
 		return fake.Attrs("mary")["city"] == "Rome" && s.Backlog == 1 && s.Waiting == 1
 	})
 	assert.Contains(t, stats(t, q).Paused, "dead letters cannot be stored", "it stays after an answer")
+}
+
+// TestDeadLettersAfterManyWithoutAnAnswer: the client of NATS keeps those that PublishMsgAsync is given until they are answered, and takes no more once
+// it has some.
+func TestDeadLettersAfterManyWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	var log records
+	_, url := startServer(t, t.TempDir())
+	conn, err := nats.Connect(url)
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(4)) // 4,000 if not given
+	require.NoError(t, err)
+	fake, q := timpushtest.Start(t), openOn(t, js, dispatch.WithLogger(log.logger()), dispatch.WithStoreTimeout(time.Second))
+	for k := range 10 {
+		account := fmt.Sprintf("bad%d", k)
+		fake.Refuse(int(timpush.ErrNoSuchAccount), account)
+		set(t, q, user(account, "Rome"))
+	}
+	answers := func(yes bool) {
+		config := goodConfig(t, js, fmt.Sprintf("TIMPUSH_%d_DEAD", appID))
+		config.NoAck = !yes
+		_, err := js.UpdateStream(t.Context(), config)
+		require.NoError(t, err)
+	}
+	answers(false)
+	run(t, q, quickClient(fake))
+	eventually(t, "it is said", func() bool { return strings.Contains(log.text(), "dead letters cannot be stored") })
+	answers(true)
+	drained(t, q)
+	assert.Len(t, letters(t, q), 10)
 }
 
 func TestTransientFaultsAreRetried(t *testing.T) {

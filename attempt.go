@@ -1,6 +1,7 @@
 package timpush
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -115,7 +116,7 @@ func (s *sender) waitQuota(ctx context.Context, accounts int) (epoch time.Durati
 		if err != nil && !interrupted {
 			return 0, err
 		}
-		if err := s.waiting.Err(); err != nil { // a Signer or a Limiter may not look at it
+		if err := cmp.Or(s.waiting.Err(), s.left()); err != nil { // a Signer or a Limiter may not look at it
 			return 0, err
 		}
 		if err := s.cooling(); err != nil { // begun by another request in the meantime

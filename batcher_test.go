@@ -291,6 +291,33 @@ func TestCallersThatGiveUpAreNotSentAgain(t *testing.T) {
 	}
 }
 
+// TestCallersThatGiveUpWhileASignerIsSlow: a UserSig is for the requests that follow, too. Otherwise each of them would begin to make one.
+func TestCallersThatGiveUpWhileASignerIsSlow(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		var asked atomic.Int64
+		sg := signerFunc(func(ctx context.Context) (string, time.Time, error) {
+			asked.Add(1)
+			select {
+			case <-time.After(time.Second):
+				return "sig", time.Now().Add(10 * time.Hour), nil
+			case <-ctx.Done():
+				return "", time.Time{}, ctx.Err()
+			}
+		})
+		b := batcher(t, newClient(t, timpush.WithSigner(sg), timpush.WithLimiter(unlimited{}), through(alwaysOK)))
+		for n := range 3 { // the first UserSig, and those that take the place of one that is still good
+			ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+			defer cancel()
+			requireUser(t, b.SetAttr(ctx, userIn("a", "x")), timpush.Unknown, context.DeadlineExceeded)
+			ctx, cancel = context.WithTimeout(t.Context(), 600*time.Millisecond)
+			defer cancel()
+			require.NoError(t, b.SetAttr(ctx, userIn("b", "x")))
+			assert.EqualValues(t, n+1, asked.Load())
+			time.Sleep(9 * time.Hour)
+		}
+	})
+}
+
 func TestFullBatcherBlocks(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		s := fake(t, timpushtest.WithLatency(time.Second, 0))

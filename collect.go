@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -48,9 +49,7 @@ type batch[T any, K comparable] struct {
 	due      bool            // it does not wait for others
 	linger   *time.Timer     // until it is due
 	call     *call           // in which it is sent; nil while it is in the queue
-	left     int             // owners of items who have gone since
-	wanted   context.Context // ends with call, or when all of them have
-	giveUp   context.CancelFunc
+	waits    atomic.Int64    // owners of items who still wait, once it is sent
 	waiting  []pending[T, K] // for its end, because their accounts are in it
 
 	result   *Result
@@ -116,9 +115,7 @@ func (c *collector[T, K]) leave(account string, ticket K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if b := c.batchOf[account]; b != nil && b.call != nil && slices.Contains(b.tickets, ticket) {
-		if b.left++; b.left == len(b.tickets) {
-			b.giveUp()
-		}
+		b.waits.Add(-1)
 	}
 }
 
@@ -208,13 +205,12 @@ func (c *collector[T, K]) sendFirst() {
 
 func (c *collector[T, K]) start(b *batch[T, K], in *call) {
 	b.call = in
-	b.wanted, b.giveUp = context.WithCancel(in.ctx)
 	b.separate(c.endpoint)
+	b.waits.Store(int64(len(b.tickets)))
 	c.inFlight++
 	began := time.Now()
 	c.working.Go(func() {
 		defer c.release(b)
-		defer b.giveUp()
 		defer func() { c.batchTime.took(time.Since(began)) }()
 		defer c.finish(b)
 		defer c.abandonIfStopped(b) // first: an item's owner may add another as soon as it is told
@@ -256,7 +252,7 @@ func (b *batch[T, K]) postpone(e *endpoint[T], fault *InputError) {
 func (b *batch[T, K]) execute(ctx context.Context, to *endpoint[T]) {
 	e := *to
 	b.found = make([]any, len(b.items))
-	e.wanted = b.wanted
+	e.left = func() bool { return b.waits.Load() == 0 }
 	e.onFound = func(i int, value any) { b.found[i] = value }
 	result, err := execute(ctx, b.call, &e, b.items)
 	b.result = result

@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	"context"
 	stdjson "encoding/json"
 
 	"github.com/go-json-experiment/json"
@@ -57,8 +56,7 @@ type command struct {
 	repair func(body []byte) []byte // makes JSON of an answer that is not; may be nil
 
 	refused func(code Code) // is called with each code that the server gives; may be nil
-
-	wanted context.Context // ends with the call, or when no one waits for the outcomes any more: then no request begins; nil: someone does
+	left    func() bool     // reports whether no one waits for the outcomes any more: then no attempt begins; may be nil
 }
 
 // body returns the JSON of a request.

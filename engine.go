@@ -163,7 +163,7 @@ type sender struct {
 	*call
 	command  *command
 	ctx      context.Context // of requests: the caller's, and what observers have added
-	waiting  context.Context // of the waits before them: ends also when the call is stopped, or no one waits for it
+	waiting  context.Context // of the waits before them: ends also when the call is stopped
 	requests atomic.Int64
 
 	retryAfter time.Duration // of the last answer, for a serial command
@@ -175,11 +175,7 @@ func (c *call) begin(ctx context.Context, cmd *command, users int) (s *sender, f
 	s = &sender{call: c, command: cmd}
 	s.ctx = c.observe(ctx, Event{Kind: CallStart, Endpoint: cmd.path, Users: users})
 	var release func()
-	if cmd.wanted != nil {
-		s.waiting, release = endsWith(s.ctx, cmd.wanted)
-	} else {
-		s.waiting, release = c.waitingContext(s.ctx)
-	}
+	s.waiting, release = c.waitingContext(s.ctx)
 	return s, func(result *Result, err error) {
 		release()
 		e := Event{Kind: CallEnd, Endpoint: cmd.path, Users: users, Duration: time.Since(began), Failure: "panic"}
@@ -228,7 +224,15 @@ func (s *sender) stopped() error {
 	if cause := s.stopCause(); cause != nil {
 		return cause
 	}
-	return cmp.Or(ended(s.call.ctx), ended(s.waiting))
+	return cmp.Or(ended(s.call.ctx), s.left())
+}
+
+// left returns an error if no one waits for the outcomes any more.
+func (s *sender) left() error {
+	if s.command.left != nil && s.command.left() {
+		return context.Canceled
+	}
+	return nil
 }
 
 func (s *sender) over() bool { return s.stopped() != nil }

@@ -85,9 +85,7 @@ func (p *preflight) precheck(s *sender, items []UserAttrs, entries []entry) {
 	if s.over() || len(entries) == 0 {
 		return
 	}
-	call, release := s.waitingContext(s.ctx) // also when no one waits for these users: what becomes of the names counts for those that follow
-	defer release()
-	ctx, cancel := halfTheTime(call) // names that do not come must leave time to send the users
+	ctx, cancel := halfTheTime(s.waiting) // names that do not come must leave time to send the users
 	defer cancel()
 	if err := p.predict(ctx, items, entries, true); stops(err) {
 		s.stop(err)

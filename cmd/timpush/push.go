@@ -232,6 +232,9 @@ func pairs(flag string, texts []string) (timpush.Attrs, error) {
 		if _, repeated := attrs[name]; name == "" || value == "" || text.Trim(name) != name || repeated {
 			return nil, fmt.Errorf("%s %q: want NAME=VALUE, both with a text, no white space around the name, and each name once", flag, pair)
 		}
+		if text.Trim(value) != value { // as $(cat FILE) leaves of a line end of Windows: no user has it, so the push reaches no one
+			return nil, fmt.Errorf("%s %q: there is white space around the value; one that has it needs --file", flag, pair)
+		}
 		if severalPairs.MatchString(value) {
 			return nil, fmt.Errorf("%s %q: give the flag once for each NAME=VALUE; a value that has this in it needs --file", flag, pair)
 		}

@@ -84,6 +84,8 @@ func TestPushByAccident(t *testing.T) {
 		"two attributes":                   {"", []string{"--attr", "level=gold,city=Rome", "--title", "x", "--yes"}, "give the flag once for each NAME=VALUE"},
 		"one of two attributes":            {"", []string{"--attr-or", "level=gold, city=Rome", "--title", "x", "--yes"}, "give the flag once for each NAME=VALUE"},
 		"attribute with a space":           {"", []string{"--attr", "level = gold", "--title", "x", "--yes"}, "no white space around the name"},
+		"value with a line end of Windows": {"", []string{"--attr", "level=gold\r", "--title", "x", "--yes"}, "there is white space around the value"},
+		"value with a space":               {"", []string{"--attr-or", "level=gold\u00a0", "--title", "x", "--yes"}, "there is white space around the value"},
 	} {
 		w.in = test.in
 		r := w.run(append([]string{"push"}, test.args...)...)

@@ -59,7 +59,7 @@ func newGetAttr() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		list.args = args
 		return list.with(func(client *timpush.Client, _ *gate, accounts iter.Seq2[string, error]) error {
-			return getAttr(cmd, client, accounts)
+			return getAttr(cmd, client, list.unlessRounded(accounts, timpush.MaxUsersPerRequest))
 		})
 	}
 	return cmd
@@ -286,6 +286,45 @@ func (l *accountList) linesOf(f *os.File, from io.Reader, was os.FileInfo) iter.
 		}
 		if err := input.Unchanged(f, was); err != nil {
 			yield("", fmt.Errorf("%s: %w", l.file, err))
+		}
+	}
+}
+
+// unlessRounded returns the accounts, or an error if the first n of a file are rounded.
+func (l *accountList) unlessRounded(accounts iter.Seq2[string, error], n int) iter.Seq2[string, error] {
+	if l.file == "" { // what is written on a command line is meant
+		return accounts
+	}
+	return func(yield func(string, error) bool) {
+		next, stop := iter.Pull2(accounts)
+		defer stop()
+		var begin []string
+		var rounding input.Rounding
+		account, err, more := "", error(nil), true
+		for len(begin) < n {
+			if account, err, more = next(); err != nil || !more {
+				break
+			}
+			begin = append(begin, account)
+			rounding.Add(account)
+		}
+		if account := rounding.Account(); account != "" {
+			yield("", fmt.Errorf("%s: "+input.Rounded+" as arguments", input.Display(l.file), account))
+			return
+		}
+		for _, account := range begin {
+			if !yield(account, nil) {
+				return
+			}
+		}
+		if err != nil { // the last
+			yield("", err)
+			return
+		}
+		for more {
+			if account, err, more = next(); more && !yield(account, err) {
+				return
+			}
 		}
 	}
 }

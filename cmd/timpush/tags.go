@@ -102,7 +102,7 @@ func (l *accountList) inParts(args []string, do func(context.Context, *timpush.C
 	return l.with(func(client *timpush.Client, g *gate, accounts iter.Seq2[string, error]) error {
 		p := &partRun{cmd: l.cmd, shows: l.shows, do: func(ctx context.Context, part []string) (*timpush.Result, error) { return do(ctx, client, part) }}
 		say := func(text string) { _, _ = fmt.Fprintln(l.cmd.ErrOrStderr(), text) }
-		return g.untilStopped(l.cmd.Context(), say, func(ctx context.Context) error { return p.all(ctx, accounts) })
+		return g.untilStopped(l.cmd.Context(), say, func(ctx context.Context) error { return p.all(ctx, l.unlessRounded(accounts, partAccounts)) })
 	})
 }
 

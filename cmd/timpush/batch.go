@@ -185,7 +185,7 @@ func resultFile(name string) error {
 	for suffix, why := range map[string]string{
 		notSentFile: "to send to the accounts in it, run the command that has written it again",
 		unknownFile: "the accounts in it may have got their push. Send to those who have not, as the statistics or the callbacks show, with a file of your own",
-		rejectsFile: "the service has refused these accounts, or they are invalid",
+		rejectsFile: "the service has refused these accounts, or they are invalid. Send to those that are corrected with a file of your own",
 	} {
 		if strings.HasSuffix(name, suffix) {
 			return fmt.Errorf("%s: it was written by a batch: %s", input.Display(name), why)

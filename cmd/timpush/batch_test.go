@@ -262,6 +262,7 @@ func TestBatchByAccident(t *testing.T) {
 		"an older unknown":         {"", "--title x --yes u.csv.unknown.20261127T020000Z-2.ndjson", "may have got their push"},
 		"those not sent":           {"", "--title x --yes u.csv.notsent.ndjson", "run the command that has written it again"},
 		"another notification":     {"", "--title x --yes u.csv", "it belongs to another batch: the notification is another one"},
+		"the refused of a batch":   {"", "--title x --yes u.csv.refused.ndjson", "with a file of your own"},
 		"other accounts":           {"", "--title Hello --yes other.csv --journal u.csv.journal", "it belongs to another batch: there were 2 accounts, and now there are others, 3"},
 		"another app":              {"", "--title Hello --yes u.csv --sdkappid 1400000999", "it belongs to another batch: the app was"},
 		"no recipients":            {"", "--title Hello --yes u.csv --recipient-rate 0", "want 1 or more"},
@@ -286,6 +287,22 @@ func TestBatchByAccident(t *testing.T) {
 	assert.Len(t, w.fake.Calls(), calls, "nothing was sent")
 	assert.Equal(t, journal, w.read("u.csv.journal"))
 	assert.Equal(t, accounts(2), w.read("u.csv"))
+}
+
+// TestBatchWithCorrectedRows: the documentation says to correct what is rejected, and the advice was to send to all accounts of the file.
+func TestBatchWithCorrectedRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account\nmary\nNULL\n")
+	require.Equal(t, 1, w.run(helloAt(500)...).code)
+	w.write("u.csv", "To_Account\nmary\nbob\n")
+	r := w.run(helloAt(500)...)
+	assert.Equal(t, 2, r.code)
+	assert.Contains(t, r.err, "Those that were corrected or added since belong in a file of their own")
+	assert.Contains(t, r.err, "to all accounts of this file, also to those of that batch, give another --journal")
+	w.write("own.csv", "To_Account\nbob\n")
+	assert.Equal(t, 0, w.run("batch", "--title", "Hello", "--yes", "own.csv").code)
+	assert.Equal(t, map[string]int{"mary": 1, "bob": 1}, w.pushed())
 }
 
 // What a run was doing when it was killed may have gone out: it is listed, and not sent again.

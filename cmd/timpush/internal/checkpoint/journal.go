@@ -321,12 +321,12 @@ func (b Batch) differs(now Batch) error {
 	case b.Notification != now.Notification:
 		what = "the notification is another one"
 	case b.Accounts != now.Accounts:
-		what = fmt.Sprintf("there were %d accounts, and now there are others, %d", b.Count, now.Count)
+		what = fmt.Sprintf("there were %d accounts, and now there are others, %d. Those that were corrected or added since belong in a file of their own", b.Count, now.Count)
 	default:
 		return nil
 	}
 	return fmt.Errorf("%w: %s. Finish that batch with its own file and notification; "+
-		"to send this notification to all accounts of this file, give another --journal, or move this one away", ErrOtherBatch, what)
+		"to send this notification to all accounts of this file, also to those of that batch, give another --journal, or move this one away", ErrOtherBatch, what)
 }
 
 // syncDir writes to the disk that a file has been created: a journal that is gone after a power failure would be begun again.

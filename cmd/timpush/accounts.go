@@ -296,35 +296,29 @@ func (l *accountList) unlessRounded(accounts iter.Seq2[string, error], n int) it
 		return accounts
 	}
 	return func(yield func(string, error) bool) {
-		next, stop := iter.Pull2(accounts)
-		defer stop()
-		var begin []string
+		var first []string
 		var rounding input.Rounding
-		account, err, more := "", error(nil), true
-		for len(begin) < n {
-			if account, err, more = next(); err != nil || !more {
-				break
+		checked := false
+		pass := func() bool {
+			checked = true
+			if account := rounding.Account(); account != "" {
+				yield("", fmt.Errorf("%s: "+input.Rounded+" as arguments", input.Display(l.file), account))
+				return false
 			}
-			begin = append(begin, account)
-			rounding.Add(account)
+			return !slices.ContainsFunc(first, func(account string) bool { return !yield(account, nil) })
 		}
-		if account := rounding.Account(); account != "" {
-			yield("", fmt.Errorf("%s: "+input.Rounded+" as arguments", input.Display(l.file), account))
-			return
-		}
-		for _, account := range begin {
-			if !yield(account, nil) {
+		for account, err := range accounts {
+			if err == nil && len(first) < n && !checked {
+				first = append(first, account)
+				rounding.Add(account)
+				continue
+			}
+			if !checked && !pass() || !yield(account, err) {
 				return
 			}
 		}
-		if err != nil { // the last
-			yield("", err)
-			return
-		}
-		for more {
-			if account, err, more = next(); more && !yield(account, err) {
-				return
-			}
+		if !checked {
+			pass()
 		}
 	}
 }

@@ -412,6 +412,9 @@ func TestExcelWithMergedCells(t *testing.T) {
 		}
 		assert.Equal(t, 3, r.code, cells)
 		assert.Contains(t, r.err, want)
+		if cells == "B3:C4" {
+			assert.Contains(t, w.run("set-attr", "--ignore", "city", "u.xlsx").err, `the column "note" has merged cells, in B3:C4`)
+		}
 		assert.Empty(t, w.fake.Accounts())
 	}
 }

@@ -99,7 +99,7 @@ type columnCheck struct {
 	escaped bool        // there are escapes in texts, which the library takes as they are
 }
 
-// mergedCells are several rows of a column, and perhaps of others to the right, of which only the first cell has a value.
+// mergedCells are several rows of one or more columns, of which only the first cell has a value.
 type mergedCells struct {
 	first, last string // cells
 	row         int    // the first
@@ -215,16 +215,18 @@ func (c *sheetCheck) start(t xml.StartElement) (err error) {
 	return err
 }
 
-// merge records merged cells, such as B2:B4.
+// merge records merged cells, such as B2:C4, in each of their columns.
 func (c *sheetCheck) merge(cells string) {
 	first, last, _ := strings.Cut(cells, ":")
 	col, row, errFirst := excelize.CellNameToCoordinates(first)
-	_, end, errLast := excelize.CellNameToCoordinates(last)
-	if errFirst != nil || errLast != nil || end <= row {
+	lastCol, lastRow, errLast := excelize.CellNameToCoordinates(last)
+	if errFirst != nil || errLast != nil || lastRow <= row {
 		return
 	}
-	if found := c.column(col); row > found.merged.row {
-		found.merged = mergedCells{first, last, row}
+	for ; col <= lastCol; col++ {
+		if found := c.column(col); row > found.merged.row {
+			found.merged = mergedCells{first, last, row}
+		}
 	}
 }
 

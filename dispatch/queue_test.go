@@ -273,6 +273,24 @@ func TestUpdateOfACallerThatHasLeft(t *testing.T) {
 	assert.NotContains(t, got, "otto")
 }
 
+// TestUpdateBehindCallersThatHaveLeft: those who come when all others who wait have left must not share their lot.
+func TestUpdateBehindCallersThatHaveLeft(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	servers := &unanswered{JetStream: js}
+	q := openOn(t, servers)
+	servers.away.Store(true)
+	var all sync.WaitGroup
+	for _, account := range []string{"mary", "john"} {
+		all.Go(func() { assert.NoError(t, q.SetAttr(t.Context(), user(account, "Rome"))) })
+		time.Sleep(50 * time.Millisecond) // mary's is being stored
+		leave(t, q, user("anna", "Rome"))
+	}
+	servers.away.Store(false)
+	all.Wait()
+	assert.Equal(t, 2, stats(t, q).Backlog)
+}
+
 // leave sets a user with a deadline that ends before it can be stored.
 func leave(t *testing.T, q *dispatch.Queue, u timpush.UserAttrs) {
 	t.Helper()

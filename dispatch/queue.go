@@ -431,7 +431,7 @@ func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 		if err, final := refused(err); final {
 			return err
 		}
-		if doubtful.IsZero() && !errors.Is(err, nats.ErrConnectionReconnecting) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		if doubtful.IsZero() && !unheard(err) {
 			doubtful = began
 		}
 		if doubtful.IsZero() {
@@ -442,6 +442,11 @@ func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 			return fmt.Errorf("dispatch: not known to be stored: %w", q.explain(err, waited))
 		}
 	}
+}
+
+// unheard reports whether no server has taken a try.
+func unheard(err error) bool {
+	return errors.Is(err, nats.ErrConnectionReconnecting) || errors.Is(err, jetstream.ErrNoStreamResponse)
 }
 
 // isForgotten reports whether the server may not know the id of a try any more when the next one comes: it would be stored twice, and the
@@ -490,8 +495,11 @@ func (q *Queue) explain(failure error, waited bool) error {
 		return failure
 	}
 	why := silentText
-	if !hasQuorum(info.Cluster) {
+	switch {
+	case !hasQuorum(info.Cluster):
 		why = noQuorumText
+	case unheard(failure): // it is there again
+		return failure
 	}
 	q.silent.Store(&why)
 	return fmt.Errorf("%s: %w", why, failure)

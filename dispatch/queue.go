@@ -80,7 +80,7 @@ type Queue struct {
 	idle   atomic.Pointer[error]  // why a Run of this process cannot send; nil: it can, or another process does
 
 	mu      sync.Mutex
-	groups  []*group // not being written; all but the last are full
+	groups  []*group // not being written; all but the last take no more updates
 	writing bool
 	closed  bool
 	work    sync.WaitGroup // the writer, and updates that are stored alone
@@ -325,7 +325,7 @@ func (q *Queue) join(body []byte) (g *group, place int, err error) {
 	if q.closed {
 		return nil, 0, ErrClosed
 	}
-	if n := len(q.groups); n > 0 && len(q.groups[n-1].updates) < maxGroup && q.groups[n-1].size+len(body) < 4*maxUpdateBytes {
+	if n := len(q.groups); n > 0 && q.groups[n-1].takes(body) {
 		g = q.groups[n-1]
 	} else {
 		g = &group{stored: make(chan struct{})}
@@ -340,6 +340,11 @@ func (q *Queue) join(body []byte) (g *group, place int, err error) {
 		q.work.Go(q.write)
 	}
 	return g, len(g.updates) - 1, nil
+}
+
+// takes reports whether an update can be added to a group. One that is given up is not stored, also if others come.
+func (g *group) takes(body []byte) bool {
+	return g.ctx.Err() == nil && len(g.updates) < maxGroup && g.size+len(body) < 4*maxUpdateBytes
 }
 
 // leave takes an update out of its group: what is stored long after SetAttr has failed can replace a later value of another process. Where the
@@ -426,7 +431,7 @@ func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 		if err, final := refused(err); final {
 			return err
 		}
-		if doubtful.IsZero() && !errors.Is(err, nats.ErrConnectionReconnecting) && !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		if doubtful.IsZero() && !unheard(err) {
 			doubtful = began
 		}
 		if doubtful.IsZero() {
@@ -437,6 +442,11 @@ func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 			return fmt.Errorf("dispatch: not known to be stored: %w", q.explain(err, waited))
 		}
 	}
+}
+
+// unheard reports whether no server has taken a try.
+func unheard(err error) bool {
+	return errors.Is(err, nats.ErrConnectionReconnecting) || errors.Is(err, jetstream.ErrNoStreamResponse)
 }
 
 // isForgotten reports whether the server may not know the id of a try any more when the next one comes: it would be stored twice, and the
@@ -485,8 +495,11 @@ func (q *Queue) explain(failure error, waited bool) error {
 		return failure
 	}
 	why := silentText
-	if !hasQuorum(info.Cluster) {
+	switch {
+	case !hasQuorum(info.Cluster):
 		why = noQuorumText
+	case unheard(failure): // it is there again
+		return failure
 	}
 	q.silent.Store(&why)
 	return fmt.Errorf("%s: %w", why, failure)

@@ -203,27 +203,66 @@ func (g *network) Dial(kind, address string) (net.Conn, error) {
 	return conn, err
 }
 
-// TestFailedUpdateIsNotStoredLater: what was refused while the connection was down must not be stored when it is up again, after later
-// values of other processes.
-func TestFailedUpdateIsNotStoredLater(t *testing.T) {
-	t.Parallel()
-	other, url := startServer(t, t.TempDir())
+// connectThrough connects to a server through a network.
+func connectThrough(t *testing.T, url string) (*network, jetstream.JetStream) {
+	t.Helper()
 	g := &network{}
 	conn, err := nats.Connect(url, nats.SetCustomDialer(g), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	js, err := jetstream.New(conn)
 	require.NoError(t, err)
-	q := openOn(t, js, dispatch.WithStoreTimeout(50*time.Millisecond))
+	return g, js
+}
 
+// down takes the network away.
+func (g *network) down(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
 	g.shut.Store(true)
 	require.NoError(t, g.last.Close())
-	eventually(t, "the connection is down", conn.IsReconnecting)
+	eventually(t, "the connection is down", js.Conn().IsReconnecting)
+}
+
+// TestOutageSaysNothingOfTheServer: a caller whose time is over before the connection is up again.
+func TestOutageSaysNothingOfTheServer(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]func(*dispatch.Queue, context.Context, timpush.UserAttrs) error{
+		"SetAttr": (*dispatch.Queue).SetAttr,
+		"SetAttrOnce": func(q *dispatch.Queue, ctx context.Context, u timpush.UserAttrs) error {
+			return q.SetAttrOnce(ctx, "1", u)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, url := startServer(t, t.TempDir())
+			g, js := connectThrough(t, url)
+			q := openOn(t, js)
+			g.down(t, js)
+			time.AfterFunc(500*time.Millisecond, func() { g.shut.Store(false) })
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			require.Error(t, set(q, ctx, user("mary", "Rome")))
+			eventually(t, "the connection is up", js.Conn().IsConnected)
+			require.NoError(t, q.Close())
+			assert.Empty(t, stats(t, q).Paused)
+		})
+	}
+}
+
+// TestFailedUpdateIsNotStoredLater: what was refused while the connection was down must not be stored when it is up again, after later
+// values of other processes.
+func TestFailedUpdateIsNotStoredLater(t *testing.T) {
+	t.Parallel()
+	other, url := startServer(t, t.TempDir())
+	g, js := connectThrough(t, url)
+	q := openOn(t, js, dispatch.WithStoreTimeout(50*time.Millisecond))
+
+	g.down(t, js)
 	require.ErrorIs(t, q.SetAttr(t.Context(), user("mary", "Rome")), nats.ErrConnectionReconnecting)
 	require.ErrorIs(t, q.SetAttrOnce(t.Context(), "1", user("mary", "Rome")), nats.ErrConnectionReconnecting)
 
 	g.shut.Store(false)
-	eventually(t, "the connection is up", conn.IsConnected)
+	eventually(t, "the connection is up", js.Conn().IsConnected)
 	set(t, openOn(t, other), user("mary", "Oslo"))
 	assert.Equal(t, 1, stats(t, q).Backlog)
 }
@@ -233,18 +272,11 @@ func TestFailedUpdateIsNotStoredLater(t *testing.T) {
 func TestUpdateOfACallerThatHasLeft(t *testing.T) {
 	t.Parallel()
 	other, url := startServer(t, t.TempDir())
-	g := &network{}
-	conn, err := nats.Connect(url, nats.SetCustomDialer(g), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
-	require.NoError(t, err)
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	require.NoError(t, err)
+	g, js := connectThrough(t, url)
 	servers := &unanswered{JetStream: js}
 	q := openOn(t, servers)
 
-	g.shut.Store(true)
-	require.NoError(t, g.last.Close())
-	eventually(t, "the connection is down", conn.IsReconnecting)
+	g.down(t, js)
 	var all sync.WaitGroup
 	for _, account := range []string{"mary", "anna", "otto"} { // some in a group of their own, some together
 		all.Go(func() { leave(t, q, user(account, "Rome")) })
@@ -271,6 +303,24 @@ func TestUpdateOfACallerThatHasLeft(t *testing.T) {
 	assert.Equal(t, "Rome", fake.Attrs("john")["city"])
 	assert.NotContains(t, got, "anna")
 	assert.NotContains(t, got, "otto")
+}
+
+// TestUpdateBehindCallersThatHaveLeft: those who come when all others who wait have left must not share their lot.
+func TestUpdateBehindCallersThatHaveLeft(t *testing.T) {
+	t.Parallel()
+	js, _ := startServer(t, t.TempDir())
+	servers := &unanswered{JetStream: js}
+	q := openOn(t, servers)
+	servers.away.Store(true)
+	var all sync.WaitGroup
+	for _, account := range []string{"mary", "john"} {
+		all.Go(func() { assert.NoError(t, q.SetAttr(t.Context(), user(account, "Rome"))) })
+		time.Sleep(50 * time.Millisecond) // mary's is being stored
+		leave(t, q, user("anna", "Rome"))
+	}
+	servers.away.Store(false)
+	all.Wait()
+	assert.Equal(t, 2, stats(t, q).Backlog)
 }
 
 // leave sets a user with a deadline that ends before it can be stored.

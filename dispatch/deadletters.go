@@ -63,7 +63,7 @@ func (q *Queue) storeLetter(ctx context.Context, i *item) error {
 	}
 	m := nats.NewMsg(q.subject + ".dead")
 	m.Data = data
-	ack, err := q.publishLetter(ctx, &group{message: m}, "dead-"+i.first.ID) // it may be stored again after a crash
+	ack, err := q.publishLetter(ctx, m, "dead-"+i.first.ID) // it may be stored again after a crash
 	if err != nil {
 		return fmt.Errorf("the dead letter was not stored: %w", err)
 	}
@@ -75,12 +75,12 @@ func (q *Queue) storeLetter(ctx context.Context, i *item) error {
 
 // publishLetter asks again where no answer comes. PublishMsgAsync would not do: the client of NATS keeps each message that is never answered, and
 // takes no more once these are 4,000.
-func (q *Queue) publishLetter(ctx context.Context, g *group, id string) (*jetstream.PubAck, error) {
+func (q *Queue) publishLetter(ctx context.Context, m *nats.Msg, id string) (*jetstream.PubAck, error) {
 	for {
-		ack, err := q.publishOnce(ctx, g, id, q.name+"_DEAD")
+		ack, err := q.publishOnce(ctx, m, id, q.name+"_DEAD")
 		switch {
 		case ctx.Err() != nil && err != nil:
-			return nil, cmp.Or(q.denied(g.message.Subject), err)
+			return nil, cmp.Or(q.denied(m.Subject), err)
 		case !errors.Is(err, context.DeadlineExceeded):
 			return ack, err
 		}

@@ -422,7 +422,7 @@ func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 	var doubtful time.Time // since when it may be stored
 	for waited := false; ; {
 		began := time.Now()
-		ack, err := q.publishOnce(ctx, g, id, q.name)
+		ack, err := q.publishOnce(ctx, q.message(g), id, q.name)
 		if err == nil {
 			q.silent.Store(nil)
 			q.acknowledged.advance(ack.Sequence)
@@ -455,13 +455,13 @@ func (q *Queue) isForgotten(try time.Time) bool {
 	return !try.IsZero() && time.Since(try)+requestTimeout > q.stream.CachedInfo().Config.Duplicates
 }
 
-func (q *Queue) publishOnce(ctx context.Context, g *group, id, stream string) (*jetstream.PubAck, error) {
+func (q *Queue) publishOnce(ctx context.Context, m *nats.Msg, id, stream string) (*jetstream.PubAck, error) {
 	if err := q.disconnected(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return q.js.PublishMsg(ctx, q.message(g), jetstream.WithMsgID(id), jetstream.WithExpectStream(stream))
+	return q.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithExpectStream(stream))
 }
 
 // disconnected returns an error while the connection is down. The client of NATS would keep a message and store it when the connection

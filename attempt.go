@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -34,6 +33,9 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 		return answer{}, s.notAdmitted(h, err)
 	}
 	defer s.release()
+	if h.attempts > 1 && s.command.isLeft() { // while it waited
+		return answer{}, s.notAdmitted(h, context.Canceled)
+	}
 	h.maybeTooEarly = false
 	a, v := s.post(&exchange{command: s.command, users: accounts, sent: sent{usersig: usersig, body: body, impersonal: s.command.impersonal}}, e)
 	v.epoch = epoch
@@ -116,7 +118,7 @@ func (s *sender) waitQuota(ctx context.Context, accounts int) (epoch time.Durati
 		if err != nil && !interrupted {
 			return 0, err
 		}
-		if err := cmp.Or(s.waiting.Err(), s.left()); err != nil { // a Signer or a Limiter may not look at it
+		if err := s.waiting.Err(); err != nil { // a Signer or a Limiter may not look at it
 			return 0, err
 		}
 		if err := s.cooling(); err != nil { // begun by another request in the meantime

@@ -109,8 +109,8 @@ func (c *collector[T, K]) remove(account string, ticket K) bool {
 	return true
 }
 
-// leave says that the owner of an item that has been sent waits no longer. A batch without any is not sent again: after an outage it could replace what
-// another process has set since.
+// leave says that the owner of an item that has been sent waits no longer. A batch for which no one waits is not sent again: after an outage it
+// could replace what another process has set since.
 func (c *collector[T, K]) leave(account string, ticket K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -56,8 +56,10 @@ type command struct {
 	repair func(body []byte) []byte // makes JSON of an answer that is not; may be nil
 
 	refused func(code Code) // is called with each code that the server gives; may be nil
-	left    func() bool     // reports whether no one waits for the outcomes any more: then no attempt begins; may be nil
+	left    func() bool     // reports whether no one waits for the outcomes any more: then nothing is sent again; may be nil
 }
+
+func (c *command) isLeft() bool { return c.left != nil && c.left() }
 
 // body returns the JSON of a request.
 func (c *command) body(entries []*entry, msgRandom uint32) []byte {

@@ -1,7 +1,6 @@
 package timpush
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -216,7 +215,7 @@ func halfTheTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)/2)
 }
 
-// stopped returns why the sender goes no further, or nil: its context has ended, the call was stopped, or no one waits for it.
+// stopped returns why the sender goes no further, or nil: its context has ended, or the call was stopped.
 func (s *sender) stopped() error {
 	if err := ended(s.ctx); err != nil {
 		return err
@@ -224,15 +223,7 @@ func (s *sender) stopped() error {
 	if cause := s.stopCause(); cause != nil {
 		return cause
 	}
-	return cmp.Or(ended(s.call.ctx), s.left())
-}
-
-// left returns an error if no one waits for the outcomes any more.
-func (s *sender) left() error {
-	if s.command.left != nil && s.command.left() {
-		return context.Canceled
-	}
-	return nil
+	return ended(s.call.ctx)
 }
 
 func (s *sender) over() bool { return s.stopped() != nil }

@@ -171,6 +171,9 @@ func (s *sender) next(open []*entry, v verdict, h *history, size, length int) st
 
 // repeat waits as long as a retry needs and reports whether to send the request again.
 func (s *sender) repeat(v verdict, h *history, accounts int) bool {
+	if s.command.isLeft() {
+		return false
+	}
 	var pause time.Duration
 	switch v.class {
 	case classExpired:

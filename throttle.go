@@ -69,8 +69,9 @@ func newThrottle(quota float64) *throttle {
 	return t
 }
 
-// wait returns when the next call may start, and its epoch.
-func (t *throttle) wait(ctx context.Context) (epoch time.Duration, err error) {
+// wait returns when the next call may start, and its epoch. A call for which no one waits any more when it is the first in the queue is not
+// to start at all, and ends with an error: the next one takes its turn.
+func (t *throttle) wait(ctx context.Context, isLeft func() bool) (epoch time.Duration, err error) {
 	if epoch, free := t.free(); free {
 		return epoch, nil
 	}
@@ -79,6 +80,9 @@ func (t *throttle) wait(ctx context.Context) (epoch time.Duration, err error) {
 	}
 	defer func() { <-t.first }()
 	for {
+		if isLeft() {
+			return 0, context.Canceled
+		}
 		epoch, wait := t.start()
 		if wait <= 0 {
 			return epoch, nil

@@ -236,6 +236,20 @@ func appFlags(flags *pflag.FlagSet) {
 	flags.String(settings.InFlight, "", "`requests` at a time, at most (32)")
 }
 
+// sameApp returns the flags about the app that a command was given, for a command that a message advises: without them that would be for the
+// app of the environment or of the default file, which can be another one.
+func sameApp(cmd *cobra.Command) string {
+	var args strings.Builder
+	ofApp := pflag.NewFlagSet("", pflag.ContinueOnError)
+	appFlags(ofApp)
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if ofApp.Lookup(f.Name) != nil {
+			args.WriteString(" --" + f.Name + " " + text.Quote(f.Value.String()))
+		}
+	})
+	return args.String()
+}
+
 // sourceOf returns the sources of a command's settings.
 func sourceOf(cmd *cobra.Command) settings.Source {
 	s := settings.Source{Flags: map[string]string{}, Env: os.Getenv, Stdin: cmd.InOrStdin(), Open: func(name string) (io.ReadCloser, error) {

@@ -5,7 +5,9 @@ import (
 	"compress/gzip"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -265,6 +267,28 @@ func TestFailuresAreFedInAgain(t *testing.T) {
 	r = w.run("set-attr", "u.csv.failed.ndjson")
 	require.Equal(t, 0, r.code, r.err)
 	assert.Len(t, w.fake.Accounts(), 299)
+}
+
+// TestFailuresAreFedInAgainForTheirApp follows to the letter what is advised where flags name another app than the environment does.
+func TestFailuresAreFedInAgainForTheirApp(t *testing.T) {
+	t.Parallel()
+	w, other := newWorld(t), newWorld(t)
+	id, _, key := other.fake.App()
+	w.write("u.csv", users(300))
+	w.write("the key.txt", key)
+	other.fake.Refuse(91000, "u7")
+	r := w.run("set-attr", "--base-url", other.fake.URL, "--sdkappid", strconv.Itoa(id), "--secret-key-file", "the key.txt", "u.csv")
+	require.Equal(t, 1, r.code, r.err)
+	_, advice, ok := strings.Cut(r.out, "To send the failed ones again: timpush ")
+	require.True(t, ok, r.out)
+
+	other.fake.Refuse(0, "u7")
+	shell := exec.CommandContext(t.Context(), "sh", "-c", tool+" "+advice)
+	shell.Dir, shell.Env = w.dir, w.env
+	said, err := shell.CombinedOutput()
+	require.NoError(t, err, "%s%s", advice, said)
+	assert.Equal(t, "c7", other.fake.Attrs("u7")["city"], advice)
+	assert.Empty(t, w.fake.Accounts(), "those of the app of the environment")
 }
 
 // A job of every night must not stop for the result files of the night before, nor lose them.

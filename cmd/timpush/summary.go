@@ -63,7 +63,7 @@ func (j *job) finish(r *bulk.Run, err error) error {
 	if j.asJSON {
 		j.reporter.event("summary", sum)
 	} else {
-		sum.write(j.reporter.out)
+		sum.write(j.reporter.out, sameApp(j.cmd))
 	}
 	return sum.result(err)
 }
@@ -91,7 +91,8 @@ func toResume(err error) error {
 	return fmt.Errorf("stopped early: %w\nCorrect this and run the same command again to resume", err)
 }
 
-func (s *summary) write(out io.Writer) {
+// write writes the summary, with the flags about the app for the command that it advises.
+func (s *summary) write(out io.Writer, app string) {
 	var e rowCounts
 	if s.Earlier != nil {
 		e = *s.Earlier
@@ -124,7 +125,7 @@ func (s *summary) write(out io.Writer) {
 	p("%s in %v%s\n", count(s.Requests, "request"), took, of)
 	writeReasons(out, of, s.Reasons, s.Notes)
 	if s.Failures != "" && !s.Resumable {
-		p("To send the failed ones again: timpush set-attr %s\n", text.Quote(s.Failures))
+		p("To send the failed ones again: timpush set-attr%s %s\n", app, text.Quote(s.Failures))
 	}
 }
 

@@ -107,11 +107,11 @@ func addTask(ctx context.Context, f *pushFlags, w *when) error {
 		return fatal(printRequest(f.cmd.OutOrStdout(), f.captured.body))
 	}
 	if err != nil {
-		return callFailed(err, "It may be scheduled: look at timpush tasks list before you add it again")
+		return callFailed(err, "It may be scheduled: look at timpush tasks list"+sameApp(f.cmd)+" before you add it again")
 	}
 	number := strconv.FormatInt(id, 10)
 	if id == 0 {
-		number = "without a number in the answer, see timpush tasks list,"
+		number = "without a number in the answer, see timpush tasks list" + sameApp(f.cmd) + ","
 	}
 	return printDone(f.cmd, fmt.Sprintf("task %s is scheduled for %s", number, utc(at)))
 }
@@ -205,7 +205,7 @@ func findTask(cmd *cobra.Command, client *timpush.Client, arg string) (*timpush.
 	}
 	task, err := client.Task(cmd.Context(), id)
 	if call, ok := errors.AsType[*timpush.CallError](err); ok && call.Outcome == timpush.Rejected {
-		err = fmt.Errorf("%w\nIs there a task %d? See: timpush tasks list", err, id) // the code for this is not documented
+		err = fmt.Errorf("%w\nIs there a task %d? See: timpush tasks list%s", err, id, sameApp(cmd)) // the code for this is not documented
 	}
 	if err != nil {
 		return nil, nil, callFailed(err, "")
@@ -313,7 +313,7 @@ func changeTask(f *pushFlags, w *when, arg string) error {
 	}
 	change.Type = task.Type
 	if err := client.ModifyTask(f.cmd.Context(), task.TaskID, change); err != nil {
-		return callFailed(err, "It may be changed: look at timpush tasks show "+arg)
+		return callFailed(err, "It may be changed: look at timpush tasks show "+arg+sameApp(f.cmd))
 	}
 	return printDone(f.cmd, "changed")
 }
@@ -334,7 +334,7 @@ func newTasksDelete() *cobra.Command {
 			return err
 		}
 		if err := client.DeleteTask(cmd.Context(), task.TaskID, task.Type); err != nil {
-			return callFailed(err, "It may be deleted: look at timpush tasks list")
+			return callFailed(err, "It may be deleted: look at timpush tasks list"+sameApp(cmd))
 		}
 		return printDone(cmd, "deleted")
 	}

@@ -168,6 +168,10 @@ func TestTaskWhoseAnswerIsLost(t *testing.T) {
 	assert.Contains(t, r.err, "look at timpush tasks list before you add it again")
 	assert.NotContains(t, r.err, "Hello", "no titles in errors")
 	assert.Len(t, lines(t, w.done("tasks", "list", "--json")), 1)
+
+	w.fake.Inject(timpushtest.CutAfter())
+	r = w.run("tasks", "add", "--base-url", w.fake.URL, "--tags", "gold", "--title", "Hello", "--in", "1h", "--yes")
+	assert.Contains(t, r.err, "look at timpush tasks list --base-url "+w.fake.URL+" before you add it again", "another server has other tasks")
 }
 
 // TestTextsStayOutOfErrors: what fails does not say what a push shows or what was searched for, also if the service repeats it.

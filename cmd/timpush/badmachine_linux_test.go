@@ -232,3 +232,29 @@ func TestPipeAsFile(t *testing.T) {
 	assert.Contains(t, r.err, "u.csv: it is a pipe, and a file is read more than once: give - as the file")
 	assert.Empty(t, w.fake.Calls())
 }
+
+// TestBatchOfAnotherUser: who cannot write to the journal, as after a run by root, must not be told to give another one, with which those who
+// have got the push get it again.
+func TestBatchOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "")
+	m.with("TIMPUSH_RATE=2000")
+	m.write("u.csv", accounts(60))
+	require.Equal(t, 0, m.run(helloAt(500)...).code)
+	require.NoError(t, os.Chmod(filepath.Join(m.dir, "u.csv.journal"), 0o400))
+	for args, want := range map[string]string{
+		"":                     "u.csv.journal: permission denied: it may be of an earlier run, and with another --journal all accounts get the push again",
+		"--journal /u.journal": "/u.journal: permission denied: give --journal in a directory that can be written to", // it is not there
+	} {
+		m.errs.Reset()
+		m.cmd = m.command(helloAt(500, strings.Fields(args)...)...)
+		m.cmd.Stderr = m.errs
+		m.unprivileged()
+		assert.Error(t, m.cmd.Run())
+		assert.Equal(t, 3, m.cmd.ProcessState.ExitCode())
+		assert.Contains(t, m.errs.String(), want)
+		assert.NotContains(t, m.errs.String(), m.key)
+	}
+	assert.Len(t, m.pushed(), 60)
+	assert.Len(t, m.fake.Pushes(), 1)
+}

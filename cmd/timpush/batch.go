@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -356,7 +358,7 @@ func (b *batch) openJournal(s *settings.Settings, notification string) (err erro
 	case errors.Is(err, checkpoint.ErrOtherBatch):
 		return usage(err)
 	case err != nil:
-		return fatal(suggestFlags(err, "--journal"))
+		return fatal(b.journalFault(err))
 	}
 	b.tally(positions(len(b.accounts)))
 	b.before = b.counts
@@ -376,6 +378,15 @@ func (b *batch) openJournal(s *settings.Settings, notification string) (err erro
 		b.reporter.note("the last line of %s was not complete, and is removed: no request was sent after it", b.journalName)
 	}
 	return nil
+}
+
+// journalFault says what to do about a journal that cannot be opened. One that is there, as of a run by root, may have accounts that have got
+// their push, and another one would not know them.
+func (b *batch) journalFault(err error) error {
+	if _, there := os.Lstat(b.journalName); !cannotWrite(err) || errors.Is(there, fs.ErrNotExist) {
+		return suggestFlags(err, "--journal")
+	}
+	return fmt.Errorf("%w: it may be of an earlier run, and with another --journal all accounts get the push again: run the command as the user of that run, or make the journal writable", err)
 }
 
 // setAside renames the result files of an earlier batch.

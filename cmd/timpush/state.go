@@ -87,10 +87,14 @@ func (j *job) reportResumed(log *checkpoint.Log) {
 
 // suggestFlags says how to write in another directory.
 func suggestFlags(err error, flags string) error {
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+	if cannotWrite(err) {
 		return fmt.Errorf("%w: give %s in a directory that can be written to", err, flags)
 	}
 	return err
+}
+
+func cannotWrite(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
 }
 
 // checkNames refuses one file for two purposes: what one run writes at its end, or removes, would be lost to the other.

@@ -69,8 +69,8 @@ func newThrottle(quota float64) *throttle {
 	return t
 }
 
-// wait returns when the next call may start, and its epoch. A call for which no one waits any more when it is the first in the queue is not
-// to start at all, and ends with an error: the next one takes its turn.
+// wait returns when the next call may start, and its epoch. A call for which no one waits any more ends with an error when its turn comes, which
+// the next one takes.
 func (t *throttle) wait(ctx context.Context, isLeft func() bool) (epoch time.Duration, err error) {
 	if epoch, free := t.free(); free {
 		return epoch, nil

@@ -305,6 +305,26 @@ func TestBatchWithCorrectedRows(t *testing.T) {
 	assert.Equal(t, map[string]int{"mary": 1, "bob": 1}, w.pushed())
 }
 
+// TestBatchWhoseFileIsRenamed: where another file has taken the name, as of the next day's export, to finish the batch with its own file alone
+// was to begin it again.
+func TestBatchWhoseFileIsRenamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", accounts(4))
+	require.Equal(t, 0, w.run(helloAt(2)...).code)
+	whole := strings.SplitAfter(w.read("u.csv.journal"), "\n")
+	w.write("u.csv.journal", strings.Join(whole[:3], "")) // as after an interruption between the two requests
+	w.write("old.csv", accounts(4))
+	w.write("u.csv", accounts(5))
+	r := w.run(helloAt(2)...)
+	require.Equal(t, 2, r.code)
+	const advice = "--journal u.csv.journal"
+	require.Contains(t, r.err, "Finish that batch with its own file and notification, and "+advice+" if its file has another name now")
+	r = w.run(append(strings.Fields("batch --title Hello --yes old.csv"), strings.Fields(advice)...)...)
+	assert.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, map[string]int{"u0": 1, "u1": 1, "u2": 2, "u3": 2}, w.pushed(), "those who are done in the journal get no other push")
+}
+
 // What a run was doing when it was killed may have gone out: it is listed, and not sent again.
 func TestBatchResumes(t *testing.T) {
 	t.Parallel()

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/timpush/timpush-go"
+
+	"github.com/timpush/timpush-go/cmd/timpush/internal/text"
 )
 
 // ErrOtherBatch is why a journal cannot be resumed: it belongs to another app, notification or list of accounts.
@@ -95,7 +97,7 @@ func (j *Journal) load(batch Batch) error {
 	j.Outcomes = make([]timpush.Outcome, h.Batch.Count)
 	if end, err := j.replay(r, end); err != nil {
 		return err
-	} else if err = h.Batch.differs(batch); err == nil {
+	} else if err = h.Batch.differs(batch, j.file.Name()); err == nil {
 		j.Resumed = true
 		return j.recover(end)
 	} else if j.mayHaveSent() {
@@ -313,7 +315,9 @@ var outcomes = map[string]timpush.Outcome{
 	timpush.Unknown.String(): timpush.Unknown, timpush.NotSent.String(): timpush.NotSent,
 }
 
-func (b Batch) differs(now Batch) error {
+// differs returns what another batch has that the journal does not belong to. Its file may have another name by now, with which it would have
+// another journal, too.
+func (b Batch) differs(now Batch, journal string) error {
 	var what string
 	switch {
 	case b.App != now.App:
@@ -325,8 +329,8 @@ func (b Batch) differs(now Batch) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%w: %s. Finish that batch with its own file and notification; "+
-		"to send this notification to all accounts of this file, also to those of that batch, give another --journal, or move this one away", ErrOtherBatch, what)
+	return fmt.Errorf("%w: %s. Finish that batch with its own file and notification, and --journal %s if its file has another name now; "+
+		"to send this notification to all accounts of this file, also to those of that batch, give another --journal, or move this one away", ErrOtherBatch, what, text.Quote(journal))
 }
 
 // syncDir writes to the disk that a file has been created: a journal that is gone after a power failure would be begun again.

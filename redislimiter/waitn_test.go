@@ -213,3 +213,34 @@ func TestSmallCallsDoNotHoldUpLargeOnes(t *testing.T) {
 		})
 	}
 }
+
+// TestCallsOneAfterTheOtherDoNotHoldUpLargeOnes: a program that pushes to one account after the other makes few calls, and leaves no gap between them.
+func TestCallsOneAfterTheOtherDoNotHoldUpLargeOnes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ quota, answer int }{{500, 20}, {500, 30}, {800, 25}, {30, 40}} {
+		t.Run(fmt.Sprintf("%d, each %d ms", test.quota, test.answer), func(t *testing.T) {
+			t.Parallel()
+			inFakeTime(t, func(t *testing.T, m *memory) {
+				ctx := within(t, 40*time.Second)
+				var program sync.WaitGroup
+				var left []departure
+				program.Go(func() {
+					for l := newLimiter(t, m, redislimiter.WithQuota(test.quota)); l.WaitN(ctx, 1) == nil; {
+						left = append(left, departure{time.Now(), 1})
+						time.Sleep(time.Duration(test.answer)*time.Millisecond + rand.N(3*time.Millisecond))
+					}
+				})
+				time.Sleep(3 * time.Second)
+				var large []departure
+				for l := newLimiter(t, m, redislimiter.WithQuota(test.quota)); l.WaitN(ctx, test.quota) == nil; {
+					large = append(large, departure{time.Now(), test.quota})
+				}
+				program.Wait()
+				t.Logf("%d small ones and %d large ones", len(left), len(large))
+				assert.LessOrEqual(t, mostRecipients(slices.Concat(left, large)), test.quota)
+				assert.Greater(t, len(large), 6)
+				assert.Greater(t, len(left), 100)
+			})
+		})
+	}
+}

@@ -95,9 +95,9 @@ func NewBatcher(c *Client, opts ...BatcherOption) *Batcher {
 //
 // When ctx ends it returns at once: the outcome is NotSent if the user's request had not been sent yet, and the user is
 // not sent later; it is Unknown otherwise. A request for which no caller waits any more is not sent again, and not at all while a throttle
-// code slows the client down. A user with a deadline whose request has not begun when there is too little time for it is NotSent then: twice
-// the time that one usually takes, but at most half of what ctx left after the linger. Other users in the request are not affected. The
-// values of ctx do not reach an [Observer], since a request has many callers. A code that stops a call of [Client.SetAttr] ends all
+// code slows the client down; one for which some wait is sent with all of its users. A user with a deadline whose request has not begun when
+// there is too little time for it is NotSent then: twice the time that one usually takes, but at most half of what ctx left after the
+// linger. The values of ctx do not reach an [Observer], since a request has many callers. A code that stops a call of [Client.SetAttr] ends all
 // pending users, too; later calls try again.
 //
 // API: tencentcloud.com/document/product/1047/60565.

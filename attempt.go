@@ -107,7 +107,7 @@ func (s *sender) release() { <-s.slots[s.command.quota] }
 func (s *sender) waitQuota(ctx context.Context, accounts int) (epoch time.Duration, err error) {
 	throttle := s.throttles[s.command.quota]
 	for {
-		if epoch, err = throttle.wait(ctx, s.command.isLeft); err != nil {
+		if epoch, err = throttle.wait(ctx); err != nil {
 			return 0, err
 		}
 		interruption := throttle.interruption()

@@ -93,11 +93,11 @@ func NewBatcher(c *Client, opts ...BatcherOption) *Batcher {
 // SetAttr sets attributes of one user and returns when its outcome is known: nil if it is [Done]. Otherwise the error
 // is an [*InputErrors] with each fault of the user, and nothing was sent; or it is a [*UserError] with the outcome.
 //
-// When ctx ends it returns at once: the outcome is NotSent if the user's request had not been sent yet, and the user is
-// not sent later; it is Unknown otherwise. A request for which no caller waits any more is not sent again, and not at all while a throttle
-// code slows the client down; one for which some wait is sent with all of its users. A user with a deadline whose request has not begun when
-// there is too little time for it is NotSent then: twice the time that one usually takes, but at most half of what ctx left after the
-// linger. The values of ctx do not reach an [Observer], since a request has many callers. A code that stops a call of [Client.SetAttr] ends all
+// When ctx ends it returns at once: the outcome is NotSent if the user's request had not begun, and the user is not sent later; it is
+// Unknown otherwise, although the request may still wait for its turn. A request is sent again only while at least one of its callers waits,
+// and then with all of its users. A user with a deadline whose request has not begun when there is too little time for it is NotSent then:
+// twice the time that one usually takes, but at most half of what ctx left after the linger. The values of ctx do not reach an [Observer],
+// since a request has many callers. A code that stops a call of [Client.SetAttr] ends all
 // pending users, too; later calls try again.
 //
 // API: tencentcloud.com/document/product/1047/60565.

@@ -291,34 +291,6 @@ func TestCallersThatGiveUpAreNotSentAgain(t *testing.T) {
 	}
 }
 
-// TestCallersThatGiveUpDuringAThrottle: the pause after a throttle code, and the turns after it, can take half a minute, in which other processes set
-// later values, and the callers that come later need these turns.
-func TestCallersThatGiveUpDuringAThrottle(t *testing.T) {
-	inFakeTime(t, func(t *testing.T) {
-		s := fake(t)
-		s.Inject(timpushtest.ErrorCode(int(timpush.ErrRateLimited)))
-		b := batcher(t, client(s), timpush.WithLinger(0))
-		var callers sync.WaitGroup
-		callers.Go(func() { assert.NoError(t, b.SetAttr(t.Context(), userIn("refused", "x"))) })
-		time.Sleep(10 * time.Millisecond)
-		for i, u := range someUsers(20) {
-			callers.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*time.Millisecond)
-				defer cancel()
-				requireUser(t, b.SetAttr(ctx, u), timpush.Unknown, context.DeadlineExceeded)
-			})
-		}
-		time.Sleep(50 * time.Millisecond)
-		require.NoError(t, batcher(t, client(s)).SetAttr(t.Context(), userIn(account(0), "Oslo")))
-		callers.Wait()
-		require.NoError(t, b.SetAttr(t.Context(), userIn("later", "x")))
-		assert.Equal(t, []int{1, 1, 1, 1}, sizes(s.Calls()))
-		time.Sleep(time.Minute)
-		assert.Equal(t, []int{1, 1, 1, 1}, sizes(s.Calls()))
-		assert.Equal(t, "Oslo", s.Attrs(account(0))["city"])
-	})
-}
-
 // TestCallersThatGiveUpWhileASignerIsSlow: a UserSig is for the requests that follow, too. Otherwise each of them would begin to make one.
 func TestCallersThatGiveUpWhileASignerIsSlow(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {

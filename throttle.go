@@ -69,9 +69,8 @@ func newThrottle(quota float64) *throttle {
 	return t
 }
 
-// wait returns when the next call may start, and its epoch. A call for which no one waits any more ends with an error when its turn comes, which
-// the next one takes.
-func (t *throttle) wait(ctx context.Context, isLeft func() bool) (epoch time.Duration, err error) {
+// wait returns when the next call may start, and its epoch.
+func (t *throttle) wait(ctx context.Context) (epoch time.Duration, err error) {
 	if epoch, free := t.free(); free {
 		return epoch, nil
 	}
@@ -80,9 +79,6 @@ func (t *throttle) wait(ctx context.Context, isLeft func() bool) (epoch time.Dur
 	}
 	defer func() { <-t.first }()
 	for {
-		if isLeft() {
-			return 0, context.Canceled
-		}
 		epoch, wait := t.start()
 		if wait <= 0 {
 			return epoch, nil

@@ -75,8 +75,8 @@ const (
 	spare = 4
 
 	// As many calls as the quota need a second without any others, which they never find where others always make a few. After overtakenFor they
-	// are kept the next one. That is not sooner, since little of the quota is used beside them; they ask for it keptMargin after it has come
-	// within the horizon, before others do.
+	// are kept the next one. That is not sooner, since little of the quota is used beside them; their question comes to Redis keptMargin after
+	// it is within the horizon, before those of others.
 	overtakenFor = 2 * horizon
 	keptMargin   = time.Millisecond
 
@@ -324,7 +324,10 @@ func (l *Limiter) reserve(ctx context.Context, calls int, keep time.Duration) (s
 	s := slot{a.local, a.asked, a.reserved}
 	switch {
 	case a.kept:
-		s.at = later(s.at.Add(-horizon), time.Now()).Add(keptMargin)
+		l.mu.Lock()
+		trip := l.clock.trip
+		l.mu.Unlock()
+		s.at = later(s.at.Add(-horizon-trip/2), time.Now()).Add(keptMargin)
 	case !a.reserved:
 		// So many wait that the horizon is full. Some time within the next one is early enough, and spares Redis a crowd.
 		s.at = s.at.Add(rand.N(horizon-a.longest) - horizon)

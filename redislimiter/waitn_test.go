@@ -244,3 +244,28 @@ func TestCallsOneAfterTheOtherDoNotHoldUpLargeOnes(t *testing.T) {
 		})
 	}
 }
+
+// TestLargeCallsFarFromRedis: what is kept for a caller must not be taken by others while its question is on its way.
+func TestLargeCallsFarFromRedis(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		limiter := func() *redislimiter.Limiter {
+			return newLimiter(t, &distant{m, 100 * time.Millisecond, 0.5, 0.2}, redislimiter.WithQuota(500))
+		}
+		require.NoError(t, newLimiter(t, m, redislimiter.WithQuota(500)).Wait(t.Context())) // the script is known
+		var all sync.WaitGroup
+		var small, large []departure
+		all.Go(func() { small = take(t, 40*time.Second, func() int { return 50 }, limiter(), limiter()) })
+		time.Sleep(3 * time.Second)
+		l, ctx := limiter(), within(t, 37*time.Second)
+		for l.WaitN(ctx, 500) == nil {
+			large = append(large, departure{time.Now(), 500})
+		}
+		all.Wait()
+		t.Logf("%d small ones and %d large ones", len(small), len(large))
+		assert.LessOrEqual(t, mostRecipients(slices.Concat(small, large)), 500)
+		assert.Greater(t, len(large), 6)
+		assert.Greater(t, len(small), 30)
+		assert.Greater(t, 50*len(small)+500*len(large), 40*300, "most of the quota is used")
+	})
+}

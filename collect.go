@@ -49,7 +49,7 @@ type batch[T any, K comparable] struct {
 	due      bool            // it does not wait for others
 	linger   *time.Timer     // until it is due
 	call     *call           // in which it is sent; nil while it is in the queue
-	waits    atomic.Int64    // owners of items who still wait, once it is sent
+	owners   atomic.Int64    // of its items, who still wait, once it is sent
 	waiting  []pending[T, K] // for its end, because their accounts are in it
 
 	result   *Result
@@ -115,7 +115,7 @@ func (c *collector[T, K]) leave(account string, ticket K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if b := c.batchOf[account]; b != nil && b.call != nil && slices.Contains(b.tickets, ticket) {
-		b.waits.Add(-1)
+		b.owners.Add(-1)
 	}
 }
 
@@ -206,7 +206,7 @@ func (c *collector[T, K]) sendFirst() {
 func (c *collector[T, K]) start(b *batch[T, K], in *call) {
 	b.call = in
 	b.separate(c.endpoint)
-	b.waits.Store(int64(len(b.tickets)))
+	b.owners.Store(int64(len(b.tickets)))
 	c.inFlight++
 	began := time.Now()
 	c.working.Go(func() {
@@ -252,7 +252,7 @@ func (b *batch[T, K]) postpone(e *endpoint[T], fault *InputError) {
 func (b *batch[T, K]) execute(ctx context.Context, to *endpoint[T]) {
 	e := *to
 	b.found = make([]any, len(b.items))
-	e.left = func() bool { return b.waits.Load() == 0 }
+	e.left = func() bool { return b.owners.Load() == 0 }
 	e.onFound = func(i int, value any) { b.found[i] = value }
 	result, err := execute(ctx, b.call, &e, b.items)
 	b.result = result

@@ -431,11 +431,12 @@ func (q *Queue) publish(ctx context.Context, g *group, id string) error {
 		if err, final := refused(err); final {
 			return err
 		}
-		if doubtful.IsZero() && !unheard(err) {
-			doubtful = began
-		}
-		if doubtful.IsZero() {
+		switch {
+		case !doubtful.IsZero():
+		case unheard(err):
 			q.takeBack(g)
+		default:
+			doubtful = began
 		}
 		waited = waited || ctx.Err() == nil
 		if q.disk.giveUp(q.isClosed()) || q.isForgotten(doubtful) || !sleep(ctx, 100*time.Millisecond) {
@@ -498,7 +499,7 @@ func (q *Queue) explain(failure error, waited bool) error {
 	switch {
 	case !hasQuorum(info.Cluster):
 		why = noQuorumText
-	case unheard(failure): // it is there again
+	case unheard(failure): // the server was not asked to store it, and is there again
 		return failure
 	}
 	q.silent.Store(&why)

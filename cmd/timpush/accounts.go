@@ -263,8 +263,8 @@ func argumentFault(accounts []string) error {
 // dataFile is the name of a file with a list or a table.
 var dataFile = regexp.MustCompile(`(?i)\.(?:csv|tsv|txt|xlsx?|ndjson|jsonl?|parquet)(?:\.gz|\.zst)?$`)
 
-// isFile reports whether an account among arguments is a file, or standard input, which other commands take as an argument: it would get what is
-// meant for the accounts in it.
+// isFile reports whether an account among arguments is the name of a file, or of standard input, as other commands take it: an account of that
+// name would get what is meant for those in the file.
 func isFile(account string) bool {
 	if account == "-" || dataFile.MatchString(account) {
 		return true
@@ -301,8 +301,8 @@ func (l *accountList) unlessRounded(accounts iter.Seq2[string, error], n int) it
 		checked := false
 		pass := func() bool {
 			checked = true
-			if account := rounding.Account(); account != "" {
-				yield("", fmt.Errorf("%s: "+input.Rounded+" as arguments", input.Display(l.file), account))
+			if err := rounding.Fault("as arguments"); err != nil {
+				yield("", fmt.Errorf("%s: %w", input.Display(l.file), err))
 				return false
 			}
 			return !slices.ContainsFunc(first, func(account string) bool { return !yield(account, nil) })

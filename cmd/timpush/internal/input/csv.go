@@ -46,7 +46,7 @@ func (b *bound) Read(p []byte) (int, error) {
 func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 	c := &csvReader{bound: &bound{plain, maxRecord}}
 	head, _ := plain.Peek(plain.Size()) // an error comes again
-	head = bytes.Clone(head)
+	head = bytes.Clone(head)            // since what is read next takes its place
 	notUTF8 := o.Encoding == nil && !isMeantAsUTF8(head)
 	delimiter, err := c.delimiter(plain, o)
 	if err != nil {
@@ -71,59 +71,23 @@ func newCSV(plain *bufio.Reader, o *Options, notes *Notes) (*csvReader, error) {
 		return c, err
 	}
 	c.cols.notUTF8 = notUTF8
-	if account := roundedAccount(head, delimiter, c.cols.account); account != "" {
-		return c, fmt.Errorf(Rounded+" as NDJSON", account)
-	}
-	return c, nil
+	return c, roundedFault(head, delimiter, c.cols.account)
 }
 
-// roundedAccount returns an account of the beginning of a file if its accounts are rounded, or "".
-func roundedAccount(head []byte, delimiter rune, column int) string {
+// roundedFault returns an error if the accounts in the beginning of a file are rounded.
+func roundedFault(head []byte, delimiter rune, column int) error {
 	r := csv.NewReader(bytes.NewReader(head[:bytes.LastIndexByte(head, '\n')+1])) // the last row may go on
 	r.FieldsPerRecord, r.ReuseRecord, r.LazyQuotes, r.Comma = -1, true, true, delimiter
 	var accounts Rounding
 	for {
 		fields, err := r.Read()
 		if err != nil {
-			return accounts.Account()
+			return accounts.Fault("as NDJSON")
 		}
 		if len(fields) > column {
 			accounts.Add(text.Trim(fields[column]))
 		}
 	}
-}
-
-// Rounded says what is wrong with an account that is rounded, up to how others that look so can be given.
-const Rounded = "accounts such as %s have nothing but zeros behind their 15th digit, as a spreadsheet rounds them: format the column as text before the accounts are entered; if they are right, give them"
-
-// Rounding finds out if a spreadsheet has rounded accounts: each one that is a number of more than 15 digits, which is all that a spreadsheet keeps,
-// has only zeros behind these, and it is not by chance: there are six zeros, of two accounts or more.
-type Rounding struct {
-	found           string // the last
-	zeros, accounts int
-	others          bool // there are numbers with more digits
-}
-
-// Add looks at an account.
-func (r *Rounding) Add(account string) {
-	if len(account) <= 15 || strings.Trim(account, "0123456789") != "" || account == r.found {
-		return
-	}
-	if strings.Trim(account[15:], "0") != "" {
-		r.others = true
-		return
-	}
-	r.found = strings.Clone(account)
-	r.zeros += len(account) - 15
-	r.accounts++
-}
-
-// Account returns an account that is rounded, or "".
-func (r *Rounding) Account() string {
-	if r.others || r.zeros < 6 || r.accounts < 2 {
-		return ""
-	}
-	return r.found
 }
 
 // delimiters are the characters that are looked for if none is given, the most usual first.

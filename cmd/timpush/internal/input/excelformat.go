@@ -47,7 +47,7 @@ var (
 	misread = regexp.MustCompile(`(?i)^(?:[^"\\]|\\.|"[^"]*")*(?:"[^"]*(?:general|am?/p|上午/下午|e\+)|[#%],*[^-+$():\s"\\_*[0#,.%])`)
 
 	elapsed   = regexp.MustCompile(`(?i)\[[hms]+\]`)
-	besides   = regexp.MustCompile(`"[^"]*"|\\.|_.|\*.|\[[^\]]*\]`)
+	literals  = regexp.MustCompile(`"[^"]*"|\\.|_.|\*.|\[[^\]]*\]`)
 	textAlone = regexp.MustCompile(`^(?:@|\\? |" *"|_.|\*.|\[[^\]]*\])*$`)
 
 	// Languages, by their numbers: of all parts of a date, of all but a slash, which stands for their own separator, and only of figures. A 1
@@ -128,7 +128,7 @@ func addsToTexts(code string) bool {
 // showsDate reports whether a format shows a number as a date, or a time of day, of any language.
 func showsDate(code string) bool {
 	section, _, _ := strings.Cut(code, ";")
-	return strings.ContainsAny(besides.ReplaceAllString(section, ""), "ymdhsYMDHS")
+	return strings.ContainsAny(literals.ReplaceAllString(section, ""), "ymdhsYMDHS")
 }
 
 // isDate reports whether a section of a format is that of a date, or of a time of day, that is known to be shown right.

@@ -294,20 +294,17 @@ func (l *layout) value(field string) (value, reason string) {
 	if reason = l.unreadable(field, text.Fault); reason != "" {
 		return "", reason
 	}
-	switch trimmed := text.Trim(field); {
-	case trimmed == "", l.options.isNull(trimmed):
+	trimmed := text.Trim(field)
+	if trimmed == "" || l.options.isNull(trimmed) {
 		l.notes.Empty++
 		return "", ""
-	case !l.options.asWritten() && doubtful(trimmed):
-		return "", fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, text.Quote(trimmed))
-	case !l.options.asWritten() && text.ForSpreadsheet(trimmed):
-		return "", "the value is a text as programs write it for a spreadsheet, such as =\"007\" or '+49: export it as it is, or give --null= to send it so"
-	case !l.options.asWritten() && text.ForPrograms(trimmed):
-		return "", "the value is a text as programs show it to programmers, such as b'Rome' or ObjectId(...): export it as it is, or give --null= to send it so"
-	case !l.options.asWritten() && text.Escaped(trimmed):
-		return "", "the value has a backslash before a quotation mark or another backslash, as databases write it in files with tabs: export the rows as CSV, without such escapes, or give --null= to send it so"
-	case !l.options.asWritten() && !l.options.Trim && strings.Trim(field, "\t") != field:
-		return "", "the value has a tab beside it, as programs write it for a spreadsheet, so that it keeps all digits of a number: give --trim to send it without, or --null= to send it so"
+	}
+	if !l.options.asWritten() {
+		if reason = l.notMeant(field, trimmed); reason != "" {
+			return "", reason
+		}
+	}
+	switch {
 	case trimmed == notAvailable && !l.options.asWritten():
 		l.notes.NA++
 	case text.Shortened(trimmed):
@@ -316,9 +313,26 @@ func (l *layout) value(field string) (value, reason string) {
 		l.notes.Spaces++
 	}
 	if l.options.Trim {
-		return text.Trim(field), ""
+		return trimmed, ""
 	}
 	return field, ""
+}
+
+// notMeant says why a field is not meant as a value, though it could be one, or returns "".
+func (l *layout) notMeant(field, trimmed string) string {
+	switch {
+	case doubtful(trimmed):
+		return fmt.Sprintf("the value is %s, which may mean that there is none: give --null %s to leave the attribute alone, or --null= to send it", trimmed, text.Quote(trimmed))
+	case text.ForSpreadsheet(trimmed):
+		return "the value is a text as programs write it for a spreadsheet, such as =\"007\" or '+49: export it as it is, or give --null= to send it so"
+	case text.ForPrograms(trimmed):
+		return "the value is a text as programs show it to programmers, such as b'Rome' or ObjectId(...): export it as it is, or give --null= to send it so"
+	case text.Escaped(trimmed):
+		return "the value has a backslash before a quotation mark or another backslash, as databases write it in files with tabs: export the rows as CSV, without such escapes, or give --null= to send it so"
+	case !l.options.Trim && strings.Trim(field, "\t") != field:
+		return "the value has a tab beside it, as programs write it for a spreadsheet, so that it keeps all digits of a number: give --trim to send it without, or --null= to send it so"
+	}
+	return ""
 }
 
 // doubtful reports whether a text is one that programs write where there is no value, an error, or a column that is too narrow,
@@ -329,7 +343,10 @@ func doubtful(text string) bool {
 }
 
 // NoAccount reports whether a line of a list of accounts means, or may mean, that there is none.
-func NoAccount(line string) bool { return line == `\N` || line == notAvailable || doubtful(line) }
+func NoAccount(line string) bool { return line == `\N` || mayBeNone(line) }
+
+// mayBeNone reports whether an account may mean that there is none.
+func mayBeNone(account string) bool { return account == notAvailable || doubtful(account) }
 
 // notAvailable is what R writes where there is no value. It may be Namibia or North America as well, so that values are sent, and counted.
 const notAvailable = "NA"
@@ -357,7 +374,7 @@ func noAccount(text string) string {
 
 // doubtfulAccount reports whether an account may mean that there is none: a push would go to whoever has that name.
 func (o *Options) doubtfulAccount(account string) bool {
-	return !o.asWritten() && (account == notAvailable || doubtful(account))
+	return !o.asWritten() && mayBeNone(account)
 }
 
 func maybeNoAccount(text string) string {

@@ -240,7 +240,7 @@ func Shortened(text string) bool {
 // ForSpreadsheet reports whether a text is one that a program has changed so that a spreadsheet keeps it: ="007" and '0049151 keep their
 // zeros and all of their digits, and '+49 is not calculated. WeChat Pay writes a ` before each value of its bills for that.
 func ForSpreadsheet(text string) bool {
-	return strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`) || text != "" && (text[0] == '\'' || text[0] == '`') && apostrophe.MatchString(text)
+	return strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`) || text != "" && (text[0] == '\'' || text[0] == '`') && marked.MatchString(text)
 }
 
 // ForPrograms reports whether a text is one as a language or the client of a database shows a value to programmers: Python b'mary', which a
@@ -262,7 +262,7 @@ var (
 	printed    = regexp.MustCompile(`^(?:b'.*'|b".*"|\('.*',\)|[0-9]+\) ".*"|(?:new )?(?:ObjectI[dD]|UUID|Number(?:Long|Int|Decimal)|Long|Decimal)\(.*\))$`)
 	scientific = regexp.MustCompile(`^[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}$`)
 	exponent   = regexp.MustCompile(`^-?[0-9]\.[0-9]+[eE][0-9]{1,3}$`)  // without a point it can be hexadecimal
-	apostrophe = regexp.MustCompile("^'(?:[-+=@]|[0-9]{3,}$)|^`[^`]+$") // with two digits it is a year
+	marked     = regexp.MustCompile("^'(?:[-+=@]|[0-9]{3,}$)|^`[^`]+$") // with two digits it is a year
 	date       = regexp.MustCompile(`^(?:[0-9]{1,2}-` + month + `|` + month + `-[0-9]{2}|[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}|[0-9]{4}年[0-9]{1,2}月(?:[0-9]{1,2}日)?|[0-9]{1,2}月[0-9]{1,2}日)$`)
 	fraction   = regexp.MustCompile(`^[0-9]{4,}[.,]0+$`)
 

@@ -72,25 +72,31 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		return 0, nil, errors.New("the transport returned neither an answer nor an error")
 	}
 	x.header = resp.Header
+	text, err := x.readBody(ctx, resp)
+	return resp.StatusCode, text, s.failed(ctx, x, err)
+}
+
+// readBody reads and closes the body of an answer.
+func (x *exchange) readBody(ctx context.Context, resp *http.Response) ([]byte, error) {
 	if resp.Body == nil {
-		return resp.StatusCode, nil, nil
+		return nil, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode == http.StatusSwitchingProtocols { // the body is the connection, which no context ends
-		return resp.StatusCode, nil, nil
+	if resp.StatusCode == http.StatusSwitchingProtocols { // it is the connection, which no context ends
+		return nil, nil
 	}
-	most := cmp.Or(s.command.maxAnswer, maxAnswer)
+	most := cmp.Or(x.command.maxAnswer, maxAnswer)
 	text, err := io.ReadAll(newAnswerReader(ctx, resp, int64(most)+1))
 	if int64(len(text)) < resp.ContentLength {
 		resp.ContentLength = math.MaxInt64 // else the standard transport of Go 1.27 reads what is left, and keeps the connection
 	}
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return resp.StatusCode, text, nil // the status says enough
+		return text, nil // the status says enough
 	case err == nil && len(text) > most:
 		err = fmt.Errorf("the answer is longer than %d MiB", most>>20)
 	}
-	return resp.StatusCode, text, s.failed(ctx, x, err)
+	return text, err
 }
 
 // answerReader reads an answer up to a length and until ctx ends: the body of a caller's transport may come byte by byte, or empty without

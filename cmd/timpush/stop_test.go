@@ -321,6 +321,17 @@ func TestRateAboveTheQuota(t *testing.T) {
 	assert.Empty(t, w.run("usersig", "--rate", "100").err)
 }
 
+// A file that a flag names is hardly meant to give way to the environment, which may be that of another app.
+func TestEnvironmentThatGoesBeforeAFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("staging.conf", "sdkappid = 1400000002\nidentifier = "+w.fake.Config().Identifier+"\nin-flight = 20\n")
+	r := w.run("usersig", "--config", "staging.conf")
+	assert.Equal(t, "timpush: warning: the environment goes before staging.conf, which has other values: TIMPUSH_SDKAPPID\n", r.err)
+	assert.Empty(t, w.run("usersig", "--config", "staging.conf", "--sdkappid", "1400000001").err, "the flag says which")
+	assert.Empty(t, w.with("TIMPUSH_CONFIG=staging.conf").run("usersig").err, "the file is as far away as the rest")
+}
+
 // A signal that ends the tool ends the program that writes to it as well, as Ctrl-C does for a whole pipe: what has come is not all, and
 // its last line may be the beginning of one.
 func TestSignalThatEndsTheWriterToo(t *testing.T) {

@@ -68,6 +68,9 @@ type Settings struct {
 	Rate     float64
 	InFlight int
 	From     map[string]string // where each setting comes from
+
+	overruled []string // variables of the environment that go before other values in a file that a flag names
+	file      string   // that one
 }
 
 // EnvName returns the environment variable of a setting.
@@ -80,7 +83,7 @@ func (s *Source) Load() (*Settings, error) {
 	if err := s.readFile(); err != nil {
 		return nil, err
 	}
-	r := &Settings{From: map[string]string{}}
+	r := &Settings{From: map[string]string{}, file: s.File, overruled: s.overruled()}
 	var faults []error
 	value := func(key string, required bool) string {
 		v := s.value(key)
@@ -190,6 +193,21 @@ func (s *Source) value(key string) Value {
 		return Value{v, s.name}
 	}
 	return Value{"", Nowhere}
+}
+
+// overruled returns the variables of the environment that have other values than the file, if a flag names that: whoever names the file of one
+// app hardly means another one.
+func (s *Source) overruled() (variables []string) {
+	if s.File == "" {
+		return nil
+	}
+	for _, key := range keys {
+		v := s.value(key)
+		if other, ok := s.file[key]; ok && v.From == EnvName(key) && v.Text != other {
+			variables = append(variables, v.From)
+		}
+	}
+	return variables
 }
 
 // secretKey finds the key. It is never on the command line, where all users of the machine see it.
@@ -452,6 +470,9 @@ func (r *Settings) Options() []timpush.Option {
 
 // Warnings returns what is allowed and likely to be wrong. A fake on this machine has whatever quota it is given.
 func (r *Settings) Warnings() (all []string) {
+	if len(r.overruled) > 0 {
+		all = append(all, fmt.Sprintf("the environment goes before %s, which has other values: %s", r.file, strings.Join(r.overruled, ", ")))
+	}
 	if r.Rate > timpush.DefaultQPS && !r.Local() {
 		all = append(all, fmt.Sprintf("rate %g, from %s, is above the app's quota of %d calls a second: the service refuses what is beyond it", r.Rate, r.From[Rate], timpush.DefaultQPS))
 	}

@@ -288,6 +288,24 @@ func TestOpenWithoutAServer(t *testing.T) {
 	assert.NotContains(t, err.Error(), "max_payload")
 }
 
+// TestOpenWithoutJetStream: nats-server has it only with a flag.
+func TestOpenWithoutJetStream(t *testing.T) {
+	t.Parallel()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(soon))
+	conn, js, err := connect(s.ClientURL())
+	require.NoError(t, err)
+	defer conn.Close()
+	for _, open := range []func(context.Context, jetstream.JetStream, int, ...dispatch.Option) (*dispatch.Queue, error){dispatch.Open, dispatch.OpenExisting} {
+		_, err = open(t.Context(), js, appID)
+		require.ErrorIs(t, err, nats.ErrNoResponders)
+		assert.EqualError(t, err, "dispatch: JetStream does not answer on this NATS server: start it with -js, or enable JetStream for the account: "+nats.ErrNoResponders.Error())
+	}
+}
+
 func TestOpenDoesNotWaitForOneAnswer(t *testing.T) {
 	t.Parallel()
 	js, url := startServer(t, t.TempDir())

@@ -114,10 +114,12 @@ func open(ctx context.Context, js jetstream.JetStream, sdkAppID int, s settings,
 	err := q.prepare(ctx)
 	stop()
 	work.Wait()
-	if errors.Is(err, ErrNoQueue) {
+	switch {
+	case errors.Is(err, ErrNoQueue):
 		return nil, ErrNoQueue
-	}
-	if err != nil {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("dispatch: JetStream does not answer on this NATS server: start it with -js, or enable JetStream for the account: %w", nats.ErrNoResponders)
+	case err != nil:
 		return nil, fmt.Errorf("dispatch: %w", errors.Join(err, q.denied(q.name, q.subject+".")))
 	}
 	return q, nil

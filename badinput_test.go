@@ -31,6 +31,7 @@ var badConfigs = []struct {
 	{input: "no Identifier", change: func(c *timpush.Config) { c.Identifier = "" }, want: "Config.Identifier is empty, want the UserID of an app administrator"},
 	{input: "Identifier with a line feed", change: func(c *timpush.Config) { c.Identifier = "a\nTLS.expire:1" }, want: "Config.Identifier is not valid UTF-8 or has control characters"},
 	{input: "Identifier that is not UTF-8", change: func(c *timpush.Config) { c.Identifier = "a\xff" }, want: "Config.Identifier is not valid UTF-8"},
+	{input: "Identifier that is the SecretKey", change: func(c *timpush.Config) { c.Identifier = strings.Repeat("0123456789abcdef", 4) }, want: "Config.Identifier has the form of a secret key: were the two swapped?"},
 	{input: "no Region", change: func(c *timpush.Config) { c.Region = "" }, want: "Config.Region is empty, want one of china, singapore"},
 	{input: "unknown Region", change: func(c *timpush.Config) { c.Region = "atlantis" }, want: `Config.Region is "atlantis", want one of china`},
 	{input: "Region as people write it", change: func(c *timpush.Config) { c.Region = "Silicon Valley" }, want: `want "siliconvalley"; use ParseRegion`},

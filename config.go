@@ -33,7 +33,7 @@ func (c Config) String() string {
 	if c.SecretKey != "" {
 		key = redacted
 	}
-	return fmt.Sprintf("{SDKAppID:%d Identifier:%q SecretKey:%s Region:%q}", c.SDKAppID, c.Identifier, key, c.Region)
+	return fmt.Sprintf("{SDKAppID:%d Identifier:%q SecretKey:%s Region:%q}", c.SDKAppID, c.shownIdentifier(), key, c.Region)
 }
 
 // GoString returns the Config without its SecretKey.
@@ -50,7 +50,7 @@ func (c Config) Format(f fmt.State, verb rune) {
 
 // LogValue returns the Config without its SecretKey.
 func (c Config) LogValue() slog.Value {
-	return slog.GroupValue(slog.Int("SDKAppID", c.SDKAppID), slog.String("Identifier", c.Identifier),
+	return slog.GroupValue(slog.Int("SDKAppID", c.SDKAppID), slog.String("Identifier", c.shownIdentifier()),
 		slog.String("Region", string(c.Region)))
 }
 
@@ -66,7 +66,20 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		SDKAppID   int
 		Identifier string
 		Region     Region
-	}{c.SDKAppID, c.Identifier, c.Region})
+	}{c.SDKAppID, c.shownIdentifier(), c.Region})
+}
+
+// isKey reports whether a text has the form of the keys that the console shows. No UserID is as long.
+func isKey(s string) bool {
+	return len(s) == 64 && strings.Trim(s, "0123456789abcdefABCDEF") == ""
+}
+
+// shownIdentifier is the Identifier, or not the secret key where the two were swapped.
+func (c Config) shownIdentifier() string {
+	if isKey(c.Identifier) {
+		return redacted
+	}
+	return c.Identifier
 }
 
 func (c Config) faults() []error {
@@ -82,6 +95,8 @@ func (c Config) faults() []error {
 		add("Identifier is empty, want the UserID of an app administrator")
 	case !utf8.ValidString(c.Identifier) || strings.ContainsFunc(c.Identifier, unicode.IsControl):
 		add("Identifier is not valid UTF-8 or has control characters") // a line feed would end its line in the text that is signed
+	case isKey(c.Identifier): // it would be sent in each URL
+		add("Identifier has the form of a secret key: were the two swapped?")
 	}
 	switch {
 	case c.Region == "":

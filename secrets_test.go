@@ -374,3 +374,15 @@ func TestKeyInPlaceOfTheRegion(t *testing.T) {
 	require.ErrorContains(t, err, "Config.Region is")
 	assert.NotContains(t, err.Error(), key[:8])
 }
+
+// TestKeyInPlaceOfTheIdentifier: it would be sent in each URL, and a Config shows its Identifier.
+func TestKeyInPlaceOfTheIdentifier(t *testing.T) {
+	t.Parallel()
+	key := strings.Repeat("0123456789abcdef", 4)
+	swapped := timpush.Config{SDKAppID: 1, Identifier: key, SecretKey: "administrator", Region: timpush.RegionSingapore}
+	_, err := timpush.NewClient(swapped)
+	require.ErrorContains(t, err, "were the two swapped?")
+	data, fails := json.Marshal(swapped)
+	require.NoError(t, fails)
+	assert.NotContains(t, fmt.Sprintf("%v %+v %#v %s %v %v", swapped, swapped, swapped, data, swapped.LogValue(), err), key[:8])
+}

@@ -292,3 +292,24 @@ func TestPasswordInTheAddress(t *testing.T) {
 		}
 	}
 }
+
+// TestPasswordOfAnUnknownCommand: Redis repeats the arguments of a command that it does not know, as where AUTH has been renamed.
+func TestPasswordOfAnUnknownCommand(t *testing.T) {
+	t.Parallel()
+	for server, text := range map[string]refusing{
+		"Redis 5": "ERR unknown command `AUTH`, with args beginning with: `app`, `pass-word`, ",
+		"Redis 7": "ERR unknown command 'AUTH', with args beginning with: 'app' 'pass-word' ",
+	} {
+		t.Run(server, func(t *testing.T) {
+			t.Parallel()
+			rdb := newClient("127.0.0.1:1")
+			t.Cleanup(func() { _ = rdb.Close() })
+			rdb.AddHook(text)
+			err := newLimiter(t, rdb).Wait(t.Context())
+			require.ErrorContains(t, err, "unknown command")
+			var down *redislimiter.RedisError
+			require.ErrorAs(t, err, &down)
+			assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, down.Err, down.Err), "word")
+		})
+	}
+}

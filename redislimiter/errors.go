@@ -44,9 +44,21 @@ func withoutUserInfo(err error) error {
 	return err
 }
 
+// unknownCommand is what Redis says of a command that it does not know, such as AUTH where it has been renamed, with its arguments.
+var unknownCommand = regexp.MustCompile(`(?is)(unknown command .*?), with args beginning with.*`)
+
+// withoutArguments leaves the arguments of a command out of an error that repeats them: those of AUTH are the user and the password.
+func withoutArguments(err error) error {
+	text := err.Error()
+	if safe := unknownCommand.ReplaceAllString(text, "$1"); safe != text {
+		return errors.New(safe)
+	}
+	return err
+}
+
 // explain adds to an error of Redis what to do about it.
 func (l *Limiter) explain(err error) error {
-	err = withoutUserInfo(err)
+	err = withoutArguments(withoutUserInfo(err))
 	text := err.Error()
 	switch {
 	case strings.Contains(text, foreignValue), strings.Contains(text, "WRONGTYPE"):

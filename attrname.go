@@ -100,6 +100,8 @@ func attrNameFaults(names []AttrName) (faults []*InputError) {
 			add("the name is empty")
 		case fault != "":
 			add(fault)
+		case controlFault(n.Name) != "":
+			add("the name " + controlFault(n.Name))
 		case texts[n.Name]:
 			add("the name is used twice")
 		}

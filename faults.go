@@ -40,10 +40,16 @@ func accountFault(account string) string {
 	case !utf8.ValidString(account):
 		return "ToAccount " + notUTF8
 	}
-	for i, r := range account {
-		if unicode.IsControl(r) {
-			return "ToAccount has a control character at byte " + strconv.Itoa(i)
-		}
+	if fault := controlFault(account); fault != "" {
+		return "ToAccount " + fault
+	}
+	return ""
+}
+
+// controlFault is about the line ends and tabs of a file that a text was read from: what is tagged or named with one is not found without it.
+func controlFault(s string) string {
+	if i := strings.IndexFunc(s, unicode.IsControl); i >= 0 {
+		return "has a control character at byte " + strconv.Itoa(i)
 	}
 	return ""
 }
@@ -79,7 +85,7 @@ func tagFault(tag string) string {
 	case !utf8.ValidString(tag):
 		return notUTF8
 	}
-	return ""
+	return controlFault(tag)
 }
 
 // faultList collects the faults of an input that is not a list of users. Reasons never hold what the input holds.

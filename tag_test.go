@@ -191,3 +191,21 @@ func TestTagsAtTheirLimits(t *testing.T) {
 		assert.Len(t, found["user-99"], 100)
 	})
 }
+
+// TestTagsWithLineEnds, as read from a file of Windows: TagsNot with one excludes no user, and RemoveTags removes nothing, both without an error.
+func TestTagsWithLineEnds(t *testing.T) {
+	t.Parallel()
+	s := fake(t)
+	c := client(s)
+	users := []timpush.UserTags{{ToAccount: "mary", Tags: []string{"vip\r"}}}
+	_, added := c.AddTags(t.Context(), users)
+	_, replaced := c.ReplaceTags(t.Context(), users)
+	_, removed := c.RemoveTags(t.Context(), users)
+	_, pushed := c.Push(t.Context(), timpush.Audience{TagsNot: []string{"vip\r"}}, timpush.Push{Notification: timpush.Notification{Title: "x"}})
+	named := c.SetAttrNames(t.Context(), []timpush.AttrName{{Index: 3, Name: "level\r"}})
+	for _, err := range []error{added, replaced, removed, pushed, named} {
+		require.ErrorAs(t, err, new(*timpush.InputErrors))
+		assert.ErrorContains(t, err, "has a control character at byte")
+	}
+	assert.Empty(t, s.Calls())
+}

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
@@ -265,6 +267,36 @@ func TestFailedUpdateIsNotStoredLater(t *testing.T) {
 	eventually(t, "the connection is up", js.Conn().IsConnected)
 	set(t, openOn(t, other), user("mary", "Oslo"))
 	assert.Equal(t, 1, stats(t, q).Backlog)
+}
+
+// TestUpdateThatNoServerTookIsNotStoredLater: where a server ends, it first takes nothing, and then the connection is down. An update that failed
+// meanwhile must not be stored when it is up again, after later values of other processes.
+func TestUpdateThatNoServerTookIsNotStoredLater(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(soon))
+	g, js := connectThrough(t, s.ClientURL())
+	q := openOn(t, js)
+
+	require.NoError(t, s.DisableJetStream())
+	ended := make(chan struct{})
+	go func() { defer close(ended); leave(t, q, user("mary", "Rome")) }()
+	time.Sleep(50 * time.Millisecond) // the first try has failed
+	g.down(t, js)
+	<-ended
+	time.Sleep(300 * time.Millisecond) // until the client of NATS would have tried again
+	require.NoError(t, s.EnableJetStream(&server.JetStreamConfig{StoreDir: filepath.Join(dir, "jetstream")}))
+	_, other := connectThrough(t, s.ClientURL())
+	set(t, openOn(t, other), user("mary", "Oslo"))
+
+	g.shut.Store(false)
+	eventually(t, "the connection is up", js.Conn().IsConnected)
+	set(t, q, user("john", "Rome")) // behind what the client of NATS has kept
+	assert.Equal(t, 2, stats(t, q).Backlog)
 }
 
 // TestUpdateOfACallerThatHasLeft: once the time of its callers is over, an update must not be stored when the servers are there again, after

@@ -181,7 +181,8 @@ func (q *Queue) publishOnce(ctx context.Context, m *nats.Msg, id, stream string)
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return q.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithExpectStream(stream))
+	// The client of NATS would try again by itself where no server takes it, also when the connection has gone down meanwhile.
+	return q.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithExpectStream(stream), jetstream.WithRetryAttempts(0))
 }
 
 // disconnected returns an error while the connection is down. The client of NATS would keep a message and store it when the connection

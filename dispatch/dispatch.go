@@ -40,7 +40,7 @@ const (
 	maxFatal   = 15 // and at most
 )
 
-// Run sends what is stored until ctx ends; then it waits at most 2 s for the requests in flight and returns nil. Any number
+// Run sends what is stored until ctx ends; then it waits at most 2 s for the requests in flight, sends no others, and returns nil. Any number
 // of processes may run it: one is active, the others stand by, and one of them takes over at once when Run returns, and
 // within twice the time of [WithLease] when the process of the active one is gone or cut off. Give each the same app's
 // Client; they need no shared limiter for this, since only one of them sends. Run returns two errors: a Client of another app than
@@ -98,6 +98,7 @@ type dispatcher struct {
 	queue  *Queue
 	client *timpush.Client
 	*lease
+	ctx    context.Context // of Run: no request leaves once it has ended
 	sends  context.Context // of requests: ends when the lease is over
 	revoke context.CancelFunc
 	expiry *time.Timer
@@ -143,7 +144,8 @@ func (q *Queue) send(ctx context.Context, c *timpush.Client, l *lease) error {
 		probe: timpush.MaxUsersPerRequest, answers: 1,
 		resumed: resumeWatch{results: make(chan uint64, 1)},
 	}
-	d.sends, d.revoke = context.WithCancel(beforesend.With(context.WithoutCancel(ctx), d.checkLease))
+	d.ctx = ctx
+	d.sends, d.revoke = context.WithCancel(beforesend.With(context.WithoutCancel(ctx), d.mayLeave))
 	defer d.working.Wait()
 	defer d.revoke()
 	d.expiry = time.AfterFunc(time.Until(l.until()), d.revoke)
@@ -161,6 +163,9 @@ func (q *Queue) send(ctx context.Context, c *timpush.Client, l *lease) error {
 	}
 	return errors.Join(err, d.end())
 }
+
+// mayLeave is asked immediately before each request leaves. Up to 32 may wait for the limiter when Run is to end: they stay stored.
+func (d *dispatcher) mayLeave() error { return cmp.Or(d.ctx.Err(), d.checkLease()) }
 
 // begin takes over where the record says, and returns a reader of what comes next.
 //
@@ -480,8 +485,8 @@ func (d *dispatcher) resume() {
 // that it is in. After a single account it is full again: thousands that fail alone would take hours one by one, before others that have failed
 // more often.
 func (d *dispatcher) pause(err error) {
-	if time.Now().Before(d.resumes) || d.sends.Err() != nil {
-		return // a request that was in flight when the pause began, or that was cut off here
+	if time.Now().Before(d.resumes) || d.ctx.Err() != nil || d.sends.Err() != nil {
+		return // a request that was in flight when the pause began, or that was held back or cut off here
 	}
 	if d.paused > 0 {
 		d.probe = cmp.Or(d.probe/2, timpush.MaxUsersPerRequest)

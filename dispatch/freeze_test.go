@@ -57,6 +57,28 @@ func TestNothingIsSentWithoutTheLease(t *testing.T) {
 	assert.Empty(t, fake.Calls())
 }
 
+// TestNothingIsSentOnceRunIsToEnd: requests have waited for the limiter until then.
+func TestNothingIsSentOnceRunIsToEnd(t *testing.T) {
+	t.Parallel()
+	fake, g, q := timpushtest.Start(t), make(gate), open(t, t.TempDir())
+	require.NoError(t, q.SetAttr(t.Context(), user("mary", "1")))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- q.Run(ctx, fake.Client(timpush.WithLimiter(g))) }()
+	time.Sleep(200 * time.Millisecond) // until one waits
+	cancel()
+	select {
+	case g <- struct{}{}:
+		require.NoError(t, <-ended)
+	case <-ended:
+		t.Fatal("nothing has waited")
+	}
+	assert.Empty(t, fake.Calls())
+	assert.Empty(t, stats(t, q).Paused)
+	run(t, q, quickClient(fake))
+	eventually(t, "it is sent", func() bool { return fake.Attrs("mary")["city"] == "1" })
+}
+
 // lastCall is an observer that keeps the context of the last call.
 type lastCall struct {
 	ctx atomic.Pointer[context.Context]

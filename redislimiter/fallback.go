@@ -60,14 +60,19 @@ type batch struct {
 	calls int
 }
 
-// countBatches makes the fallback count what it has let through, which the even pace makes unnecessary for single calls.
+// countBatches makes the fallback count what it has let through, which the even pace makes unnecessary for single calls: also where other replicas
+// make several at a time, since one of their slots may come just before the fallback begins.
 func (l *Limiter) countBatches() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.batches {
-		l.batches = true
-		l.assumeFull()
+		l.countAlone()
 	}
+}
+
+func (l *Limiter) countAlone() {
+	l.batches = true
+	l.assumeFull()
 }
 
 // assumeFull has the fallback begin as if the quota had been used up until now: what others have made is not known.

@@ -34,7 +34,8 @@ func WithQuota(calls int) Option {
 }
 
 // WithFallback lets the process continue without Redis while Redis cannot be used, with its own share of the quota, above
-// 0 and at most 1: 0.25 for four replicas. The fallback begins and ends with a second without calls.
+// 0 and at most 1: 0.25 for four replicas. The fallback begins and ends with a second without calls, and where some replica has
+// called WaitN for several at a time, it begins with two.
 //
 // The quota holds if the shares add up to at most 1 and if Redis is down for all replicas: while it is down for some
 // only, they make their calls in addition to those of the others. With autoscaling, set 1 divided by the largest number

@@ -39,6 +39,10 @@ local function batch(s, n)
 	return string.format('%.0f:%.0f,', s, n)
 end
 
+local function answer(at, outcome)
+	return {now, at, longest, outcome, batches ~= '' and 1 or 0}
+end
+
 local function save()
 	local text = string.format('%.0f', free)
 	if longest > 0 or batches ~= '' then
@@ -110,18 +114,18 @@ end
 if at - now > patience then
 	-- Fewer leave gaps that it finds by itself, since the window is 36 ms longer than the horizon. 28 that come one after the other leave none.
 	if at <= free or at - now >= keep or smaller < math.min(quota / 2, 25) then
-		return {now, at, longest, 0}
+		return answer(at, 0)
 	end
 	free = at -- nothing is put before it any more
 	save()
-	return {now, at, longest, 2}
+	return answer(at, 2)
 end
 if batches ~= '' then
 	batches = add(counted, at)
 end
 free = at + calls * step
 save()
-return {now, at, longest, 1}
+return answer(at, 1)
 `
 
 const foreignValue = "FOREIGN value in the key"
@@ -148,6 +152,7 @@ type answer struct {
 	longest         time.Duration // the longest lead of all replicas
 	reserved        bool          // the slot is the caller's
 	kept            bool          // it is not the caller's yet, but others get none before it
+	batches         bool          // some replica has asked for more than one call at a time
 	local           time.Time     // the slot by the clock of this process
 	known           bool          // local is right: the distance to Redis was known before, or the answer was quick
 }
@@ -330,12 +335,12 @@ func (l *Limiter) run(ctx context.Context, args []any) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if len(numbers) != 4 {
-		return answer{}, fmt.Errorf("the script returned %d numbers, want 4", len(numbers))
+	if len(numbers) != 5 {
+		return answer{}, fmt.Errorf("the script returned %d numbers, want 5", len(numbers))
 	}
 	return answer{
 		asked: asked, answered: time.Now(), now: numbers[0], at: numbers[1],
-		longest: time.Duration(numbers[2]) * time.Microsecond, reserved: numbers[3] == 1, kept: numbers[3] == 2,
+		longest: time.Duration(numbers[2]) * time.Microsecond, reserved: numbers[3] == 1, kept: numbers[3] == 2, batches: numbers[4] == 1,
 	}, nil
 }
 
@@ -345,6 +350,9 @@ func (l *Limiter) learn(a answer, calls int) answer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.down = nil
+	if a.batches && !l.batches {
+		l.countAlone()
+	}
 	l.clock.observe(a)
 	trip := a.answered.Sub(a.asked)
 	if !l.measured {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -267,5 +268,47 @@ func TestLargeCallsFarFromRedis(t *testing.T) {
 		assert.Greater(t, len(large), 6)
 		assert.Greater(t, len(small), 30)
 		assert.Greater(t, 50*len(small)+500*len(large), 40*300, "most of the quota is used")
+	})
+}
+
+// TestFallbackBesideALargeCall: Redis goes down while another replica waits for a slot with the whole quota. A replica that makes single calls must
+// leave the second after it free.
+func TestFallbackBesideALargeCall(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		var down atomic.Bool
+		m.ask = func(context.Context) error {
+			if down.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		for range 10 { // the slot is at random
+			down.Store(false)
+			time.Sleep(3 * time.Second)
+			one := newLimiter(t, m, redislimiter.WithQuota(100), redislimiter.WithFallback(0.5))
+			all := newLimiter(t, m, redislimiter.WithQuota(100), redislimiter.WithFallback(0.5))
+			require.NoError(t, all.WaitN(t.Context(), 2))
+			require.NoError(t, one.Wait(t.Context()))
+			var waiting sync.WaitGroup
+			var large, alone []departure
+			waiting.Go(func() {
+				if assert.NoError(t, all.WaitN(t.Context(), 100)) {
+					large = append(large, departure{time.Now(), 100})
+				}
+			})
+			for text := ""; !strings.HasSuffix(text, ":100,"); text, _ = m.Get(key) {
+				time.Sleep(time.Millisecond)
+			}
+			down.Store(true)
+			for end := time.Now().Add(4 * time.Second); time.Now().Before(end); {
+				if one.Wait(t.Context()) == nil {
+					alone = append(alone, departure{time.Now(), 1})
+				}
+			}
+			waiting.Wait()
+			assert.Greater(t, len(alone), 50)
+			assert.LessOrEqual(t, mostRecipients(slices.Concat(large, alone)), 100)
+		}
 	})
 }

@@ -236,15 +236,23 @@ func appFlags(flags *pflag.FlagSet) {
 	flags.String(settings.InFlight, "", "`requests` at a time, at most (32)")
 }
 
-// sameApp returns the flags about the app that a command was given, for a command that a message advises: without them that would be for the
-// app of the environment or of the default file, which can be another one.
+// sameApp returns flags that name the app of a command, for a command that a message advises: without them that would be for the app of the
+// shell's environment or of the default file, which can be another one. So they also say what this command has from its own environment, as from
+// EnvironmentFile= of systemd, or from TIMPUSH_CONFIG=staging.conf before its name.
 func sameApp(cmd *cobra.Command) string {
 	var args strings.Builder
 	ofApp := pflag.NewFlagSet("", pflag.ContinueOnError)
 	appFlags(ofApp)
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if ofApp.Lookup(f.Name) != nil {
-			args.WriteString(" --" + f.Name + " " + text.Quote(f.Value.String()))
+	ofApp.VisitAll(func(f *pflag.Flag) {
+		value := ""
+		if slices.Contains([]string{"config", settings.SDKAppID, settings.Region, settings.BaseURL}, f.Name) {
+			value = os.Getenv(settings.EnvName(f.Name))
+		}
+		if given := cmd.Flags().Lookup(f.Name); given != nil && given.Changed {
+			value = given.Value.String()
+		}
+		if value != "" {
+			args.WriteString(" --" + f.Name + " " + text.Quote(value))
 		}
 	})
 	return args.String()

@@ -256,7 +256,7 @@ func TestFailuresAreFedInAgain(t *testing.T) {
 	assert.Contains(t, r.out, "297 done")
 	assert.Contains(t, r.out, "1 rejected: invalid or refused")
 	assert.Contains(t, r.out, "2 failed and worth sending again, in u.csv.failed.ndjson")
-	assert.Contains(t, r.out, "timpush set-attr u.csv.failed.ndjson")
+	assert.Contains(t, r.out, " u.csv.failed.ndjson\n")
 	assert.Contains(t, r.out, "       2  91000: internal error")
 	failures := lines(t, w.read("u.csv.failed.ndjson"))
 	require.Len(t, failures, 2)

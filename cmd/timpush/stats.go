@@ -40,7 +40,7 @@ func newStats() *cobra.Command {
 	flags.Bool("json", false, "write an object on each line, for a program")
 	appFlags(flags)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		begin, end, err := span(cmd.Flags(), from, to, longestStats)
+		begin, end, err := span(cmd.Flags(), from, to, longestStats, 0)
 		if err != nil {
 			return usage(err)
 		}

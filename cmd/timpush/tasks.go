@@ -29,6 +29,10 @@ const timesHelp = `A time has its zone: 2099-01-01T09:00:00+08:00, '2099-01-01 0
 // listedSpan is how far back tasks are listed, unless the flags say otherwise. The longest that the service takes is not documented.
 const listedSpan = 30 * 24 * time.Hour
 
+// clockAhead is how far beyond now tasks are listed: what has just been added has the time of the service, whose clock may be ahead. It would be
+// added again if it were not listed.
+const clockAhead = time.Hour
+
 func newTasks() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "tasks", Short: "Schedule pushes, and list, show, change or delete them", Long: tasksLong, Example: tasksExample, Args: usageArgs(known),
@@ -136,7 +140,7 @@ func newTasksList() *cobra.Command {
 		if !strings.EqualFold(q.OrderBy, "createAt") && !strings.EqualFold(q.OrderBy, "schedAt") { // editions of the documentation differ in the case
 			return usage(fmt.Errorf("--order %q: want createAt or schedAt", q.OrderBy))
 		}
-		if q.BeginTime, q.EndTime, err = span(cmd.Flags(), from, to, listedSpan); err != nil {
+		if q.BeginTime, q.EndTime, err = span(cmd.Flags(), from, to, listedSpan, clockAhead); err != nil {
 			return usage(err)
 		}
 		client, _, err := newClient(cmd)

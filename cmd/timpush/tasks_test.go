@@ -6,6 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -138,7 +141,7 @@ func TestTasksByAccident(t *testing.T) {
 	assert.Empty(t, w.fake.Calls())
 	r := w.run("tasks", "show", "7")
 	assert.Equal(t, 3, r.code)
-	assert.Contains(t, r.err, "Is there a task 7? See: timpush tasks list\n")
+	assert.Contains(t, r.err, "Is there a task 7? See: timpush tasks list --base-url ")
 	assert.Contains(t, w.run("tasks", "list").err, "there are no tasks from 20")
 }
 
@@ -165,13 +168,74 @@ func TestTaskWhoseAnswerIsLost(t *testing.T) {
 	w.fake.Inject(timpushtest.CutAfter())
 	r := w.run("tasks", "add", "--tags", "gold", "--title", "Hello", "--in", "1h", "--yes")
 	assert.Equal(t, 1, r.code, "what tries again after 3 must not repeat it")
-	assert.Contains(t, r.err, "look at timpush tasks list before you add it again")
+	assert.Contains(t, r.err, "look at timpush tasks list --base-url "+w.fake.URL+" --region singapore --sdkappid ", "a shell may have another app")
+	assert.Contains(t, r.err, " before you add it again")
 	assert.NotContains(t, r.err, "Hello", "no titles in errors")
 	assert.Len(t, lines(t, w.done("tasks", "list", "--json")), 1)
 
 	w.fake.Inject(timpushtest.CutAfter())
 	r = w.run("tasks", "add", "--base-url", w.fake.URL, "--tags", "gold", "--title", "Hello", "--in", "1h", "--yes")
-	assert.Contains(t, r.err, "look at timpush tasks list --base-url "+w.fake.URL+" before you add it again", "another server has other tasks")
+	assert.Contains(t, r.err, "look at timpush tasks list --base-url "+w.fake.URL+" ", "another server has other tasks")
+}
+
+// TestTaskOfAClockThatIsAhead is listed: it may have been added just now, without an answer, and would be added again.
+func TestTaskOfAClockThatIsAhead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var asked struct{ BeginTime, EndTime string }
+	w.fake.Handle(func(c timpushtest.Call) timpushtest.Fault {
+		assert.NoError(t, json.Unmarshal(c.Body, &asked))
+		return timpushtest.Fault{}
+	})
+	w.done("tasks", "list")
+	begin, err := time.Parse(time.DateTime, asked.BeginTime)
+	require.NoError(t, err)
+	end, err := time.Parse(time.DateTime, asked.EndTime)
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now().Add(time.Hour), end, time.Minute)
+	assert.Equal(t, 30*24*time.Hour, end.Sub(begin), "a longer span may be refused")
+}
+
+// TestAdviceForTheAppOfTheEnvironment follows to the letter, in a shell with another app, what is advised to a command that has its app from
+// its own environment.
+func TestAdviceForTheAppOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	for _, byFile := range []bool{true, false} {
+		w, shell := newWorld(t), newWorld(t)
+		if byFile {
+			w.write("staging.conf", strings.Join(w.env[:5], "\n"))
+			w.without("TIMPUSH_SDKAPPID", "TIMPUSH_IDENTIFIER", "TIMPUSH_SECRET_KEY", "TIMPUSH_REGION", "TIMPUSH_BASE_URL").with("TIMPUSH_CONFIG=staging.conf")
+		}
+		w.write("config", strings.Join(shell.env[:5], "\n")) // the default file of that shell
+		require.NoError(t, os.MkdirAll(filepath.Join(w.dir, ".config", "timpush"), 0o700))
+		require.NoError(t, os.Rename(filepath.Join(w.dir, "config"), filepath.Join(w.dir, ".config", "timpush", "config")))
+		follow := func(said, before, after string) (string, error) {
+			_, advice, ok := strings.Cut(said, before)
+			advice, _, _ = strings.Cut(advice, after)
+			require.True(t, ok, said)
+			sh := exec.CommandContext(t.Context(), "sh", "-c", tool+" "+advice)
+			sh.Dir, sh.Env = w.dir, []string{"HOME=" + w.dir, "PATH=" + os.Getenv("PATH")}
+			out, err := sh.CombinedOutput()
+			return string(out), err
+		}
+
+		w.write("u.csv", users(3))
+		w.fake.Refuse(91000, "u1")
+		r := w.run("set-attr", "u.csv")
+		require.Equal(t, 1, r.code, r.err)
+		w.fake.Refuse(0, "u1")
+		out, err := follow(r.out, "To send the failed ones again: timpush ", "\n")
+		assert.Empty(t, shell.fake.Accounts(), "those of the app of the shell: "+out)
+		require.NoError(t, err, out)
+		assert.Equal(t, "c1", w.fake.Attrs("u1")["city"], out)
+
+		w.fake.Inject(timpushtest.CutAfter())
+		r = w.run("tasks", "add", "--tags", "gold", "--title", "Hello", "--in", "1h", "--yes")
+		require.Equal(t, 1, r.code, r.err)
+		out, err = follow(r.err, "look at timpush ", " before you add it again")
+		require.NoError(t, err, out)
+		assert.Contains(t, out, "Hello", "or it would be added again")
+	}
 }
 
 // TestTextsStayOutOfErrors: what fails does not say what a push shows or what was searched for, also if the service repeats it.

@@ -77,9 +77,10 @@ func wrongTime(flag, text string) error {
 	return fmt.Errorf("%s %q: want a time with its zone, such as 2099-01-01T09:00:00+08:00, '2099-01-01 09:00 Asia/Shanghai' or '2099-01-01 01:00 UTC'", flag, text)
 }
 
-// span returns the time of --from and --to: without the latter until now, without the former as long as the default.
-func span(flags *pflag.FlagSet, from, to string, length time.Duration) (begin, end time.Time, err error) {
-	end = time.Now().Truncate(time.Second).Add(time.Second) // what has just happened is in it
+// span returns the time of --from and --to: without the latter until now, or later by what the service's clock may be ahead, without the
+// former as long as the default.
+func span(flags *pflag.FlagSet, from, to string, length, ahead time.Duration) (begin, end time.Time, err error) {
+	end = time.Now().Truncate(time.Second).Add(time.Second + ahead) // what has just happened is in it
 	if flags.Changed("to") {
 		if end, err = parseTime("--to", to); err != nil {
 			return begin, end, err

@@ -195,7 +195,7 @@ func (l *accountList) arguments(yield func(string, error) bool) {
 
 // quotedOrMore is a line of CSV or JSON: its text is in quotation marks, it is an object or an array or begins one, or there is a delimiter in
 // it. A bar is no sign of one: accounts of Auth0 have one.
-var quotedOrMore = regexp.MustCompile(`^".*"$|^\{\s*".*\}$|^\[\s*".*\]$|^[[{\]}]$|[,;]`)
+var quotedOrMore = regexp.MustCompile(`^".*"$|^\{\s*".*\}$|^\[\s*".*\]$|^[[{]?[\]}]?$|[,;]`)
 
 // lines returns the accounts of a file. A line that is not one is printed, and the others follow.
 func (l *accountList) lines(r io.Reader) iter.Seq2[string, error] {

@@ -99,7 +99,7 @@ func TestListWithQuotes(t *testing.T) {
 	r = w.run("tags", "add", "--tags", "gold", "--file", "uids")
 	assert.Equal(t, 3, r.code)
 	assert.Contains(t, r.err, "uids: it is CSV or NDJSON")
-	for _, list := range []string{"[\"mary\"]\n[\"bob\"]\n", "[\n  \"mary\"\n]\n", "{\n  \"error\": 401\n}\n"} {
+	for _, list := range []string{"[\"mary\"]\n[\"bob\"]\n", "[\n  \"mary\"\n]\n", "{\n  \"error\": 401\n}\n", "[]\n", "{}"} {
 		w.write("uids", list)
 		assert.Contains(t, w.run("tags", "add", "--tags", "gold", "--file", "uids").err, "timpush: uids: it is CSV or NDJSON")
 	}

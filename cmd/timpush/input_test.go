@@ -308,6 +308,19 @@ func TestFlagsOfNDJSON(t *testing.T) {
 	}
 }
 
+// A column that --ignore names in other capitals would be sent. A file need not have the column.
+func TestIgnoreAColumnInOtherCapitals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", "To_Account,city,sex\na,Rome,f\n")
+	r := w.run("set-attr", "--quiet", "--ignore", "Sex", "u.csv")
+	assert.Equal(t, 2, r.code, r.out)
+	assert.Contains(t, r.err, `there is no column "Sex", which --ignore names, but "sex"`)
+	assert.Empty(t, w.fake.Accounts())
+	assert.Equal(t, 0, w.run("set-attr", "--ignore", "sex,note", "u.csv").code)
+	assert.Equal(t, map[string]string{"city": "Rome"}, map[string]string(w.fake.Attrs("a")))
+}
+
 // A run for a member that no row has would do nothing, and say that all is done.
 func TestOnlyAMemberThatIsNotThere(t *testing.T) {
 	t.Parallel()

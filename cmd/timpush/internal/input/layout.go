@@ -173,6 +173,12 @@ func (l *layout) check() error {
 			return flagErrorf("there is no column %q, which --only names; the columns are %s", c, list(l.columns))
 		}
 	}
+	for _, c := range l.options.Ignore { // a file may be without one, but one that is written otherwise would be sent
+		k := slices.IndexFunc(l.columns, func(other string) bool { return isColumn(other, c) })
+		if k >= 0 && !slices.Contains(l.columns, c) {
+			return flagErrorf("there is no column %q, which --ignore names, but %q", c, l.columns[k])
+		}
+	}
 	switch {
 	case l.width == 0 && (l.options.Only != nil || l.options.Ignore != nil):
 		return flagErrorf("--only and --ignore leave no column of an attribute; the columns are %s", list(l.columns))

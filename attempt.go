@@ -39,11 +39,22 @@ func (s *sender) attempt(h *history, body []byte, accounts int) (answer, verdict
 	h.maybeTooEarly = false
 	a, v := s.post(&exchange{command: s.command, users: accounts, sent: sent{usersig: usersig, body: body, impersonal: s.command.impersonal}}, e)
 	v.epoch = epoch
-	if code, ok := errors.AsType[Code](v.err); ok && code.aboutUserSig() {
-		s.signing.drop(usersig, code.class() == classAccountCheck)
-	}
+	s.dropIfWrong(usersig, &a)
 	h.escalate(&v)
 	return a, v
+}
+
+// dropIfWrong drops a UserSig that the answer calls expired or wrong, for all accounts or for some.
+func (s *sender) dropIfWrong(usersig string, a *answer) {
+	codes := []Code{a.code}
+	for _, item := range a.list {
+		codes = append(codes, item.code)
+	}
+	for _, code := range codes {
+		if code.aboutUserSig() {
+			s.signing.drop(usersig, code.class() == classAccountCheck)
+		}
+	}
 }
 
 // admit returns when a request may leave: with a good UserSig, a slot, and a token of the limiter. Signing may take its time,

@@ -30,7 +30,7 @@ func (t AccountType) String() string {
 // AttrName is the name of an attribute of an app.
 type AttrName struct {
 	Index       int    // 0 to 9
-	Name        string // 1 to MaxNameBytes bytes
+	Name        string // 1 to MaxNameBytes bytes, without control characters
 	AccountType AccountType
 }
 

@@ -9,7 +9,7 @@ import (
 // UserTags is one user and tags of it. A user can have 100 tags, and the users of an app 1,000 different ones.
 type UserTags struct {
 	ToAccount string   // a UserID or a RegistrationID; case matters
-	Tags      []string // 1 to 10 (100 with ReplaceTags) of at most 50 bytes; for RemoveTags only the bytes are documented
+	Tags      []string // 1 to 10 (100 with ReplaceTags) of at most 50 bytes, without control characters; the number for RemoveTags is not documented
 }
 
 var (

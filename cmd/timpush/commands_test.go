@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"net"
 	"os"
 	"path/filepath"
@@ -555,8 +556,9 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.write("u.csv", users(10))
+	other := map[string]string{"tasks": "Is there a task 7?"} // of a command that has failed by itself
 	for _, args := range [][]string{
-		{"names", "get"}, {"explain", "90035"}, {"usersig"}, {"check"}, {"get-attr", "mary"}, {"set-attr", "u.csv"}, {"set-attr", "--json", "u.csv"}, {"--version"}, {"--help"}, {"serve", "--listen", "127.0.0.1:0"},
+		{"names", "get"}, {"tasks", "show", "--json", "7"}, {"explain", "90035"}, {"usersig"}, {"check"}, {"get-attr", "mary"}, {"set-attr", "u.csv"}, {"set-attr", "--json", "u.csv"}, {"--version"}, {"--help"}, {"serve", "--listen", "127.0.0.1:0"},
 	} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
@@ -568,7 +570,7 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 		require.Error(t, cmd.Run(), args)
 		require.NoError(t, full.Close())
 		assert.Equal(t, 3, cmd.ProcessState.ExitCode(), args)
-		assert.Contains(t, errs.String(), "no space left on device", args)
+		assert.Contains(t, errs.String(), cmp.Or(other[args[0]], "no space left on device"), args)
 	}
 	assert.Len(t, w.fake.Accounts(), 10, "the users are done")
 }

@@ -68,8 +68,9 @@ func run() int {
 	root.SetIn(&interruptible{ctx: ctx, r: os.Stdin})
 	code, err := exitOf(root.ExecuteContext(ctx))
 	if err != nil && wantsJSON() && out.err == nil {
-		writeJSONError(out, code, err)
-		err = nil
+		if writeJSONError(out, code, err); out.err == nil {
+			err = nil
+		}
 	}
 	if code < exitFatal && err == nil && out.err != nil {
 		code, err = exitFatal, fmt.Errorf("standard output: %w", out.err)

@@ -33,7 +33,7 @@ func (c Config) String() string {
 	if c.SecretKey != "" {
 		key = redacted
 	}
-	return fmt.Sprintf("{SDKAppID:%d Identifier:%q SecretKey:%s Region:%q}", c.SDKAppID, c.shownIdentifier(), key, c.Region)
+	return fmt.Sprintf("{SDKAppID:%d Identifier:%q SecretKey:%s Region:%q}", c.SDKAppID, shown(c.Identifier), key, shown(string(c.Region)))
 }
 
 // GoString returns the Config without its SecretKey.
@@ -50,8 +50,8 @@ func (c Config) Format(f fmt.State, verb rune) {
 
 // LogValue returns the Config without its SecretKey.
 func (c Config) LogValue() slog.Value {
-	return slog.GroupValue(slog.Int("SDKAppID", c.SDKAppID), slog.String("Identifier", c.shownIdentifier()),
-		slog.String("Region", string(c.Region)))
+	return slog.GroupValue(slog.Int("SDKAppID", c.SDKAppID), slog.String("Identifier", shown(c.Identifier)),
+		slog.String("Region", shown(string(c.Region))))
 }
 
 // MarshalText returns the Config without its SecretKey, for XML and the like.
@@ -65,21 +65,23 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		SDKAppID   int
 		Identifier string
-		Region     Region
-	}{c.SDKAppID, c.shownIdentifier(), c.Region})
+		Region     string
+	}{c.SDKAppID, shown(c.Identifier), shown(string(c.Region))})
 }
 
-// isKey reports whether a text has the form of the keys that the console shows. No UserID is as long.
+// isKey reports whether a text has the form of the keys that the console shows, perhaps with the line end of the file that it was read from. No UserID
+// is as long.
 func isKey(s string) bool {
+	s = strings.TrimSpace(s)
 	return len(s) == 64 && strings.Trim(s, "0123456789abcdefABCDEF") == ""
 }
 
-// shownIdentifier is the Identifier, or not the secret key where the two were swapped.
-func (c Config) shownIdentifier() string {
-	if isKey(c.Identifier) {
+// shown is an Identifier or a Region, or not the secret key where two settings were swapped.
+func shown(s string) string {
+	if isKey(s) {
 		return redacted
 	}
-	return c.Identifier
+	return s
 }
 
 func (c Config) faults() []error {

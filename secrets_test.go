@@ -375,14 +375,20 @@ func TestKeyInPlaceOfTheRegion(t *testing.T) {
 	assert.NotContains(t, err.Error(), key[:8])
 }
 
-// TestKeyInPlaceOfTheIdentifier: it would be sent in each URL, and a Config shows its Identifier.
+// TestKeyInPlaceOfTheIdentifier: it would be sent in each URL, and a Config shows its Identifier and its Region.
 func TestKeyInPlaceOfTheIdentifier(t *testing.T) {
 	t.Parallel()
 	key := strings.Repeat("0123456789abcdef", 4)
-	swapped := timpush.Config{SDKAppID: 1, Identifier: key, SecretKey: "administrator", Region: timpush.RegionSingapore}
-	_, err := timpush.NewClient(swapped)
-	require.ErrorContains(t, err, "were the two swapped?")
-	data, fails := json.Marshal(swapped)
-	require.NoError(t, fails)
-	assert.NotContains(t, fmt.Sprintf("%v %+v %#v %s %v %v", swapped, swapped, swapped, data, swapped.LogValue(), err), key[:8])
+	for want, swapped := range map[string]timpush.Config{
+		"were the two swapped?": {SDKAppID: 1, Identifier: key, SecretKey: "administrator", Region: timpush.RegionSingapore},
+		"a secret key":          {SDKAppID: 1, Identifier: key + " ", SecretKey: "administrator", Region: timpush.RegionSingapore},
+		"control characters":    {SDKAppID: 1, Identifier: key + "\n", SecretKey: "administrator", Region: timpush.RegionSingapore},
+		"Config.Region is":      {SDKAppID: 1, Identifier: "administrator", SecretKey: "singapore", Region: timpush.Region(key)},
+	} {
+		_, err := timpush.NewClient(swapped)
+		require.ErrorContains(t, err, want)
+		data, fails := json.Marshal(swapped)
+		require.NoError(t, fails)
+		assert.NotContains(t, fmt.Sprintf("%v %+v %#v %s %v %v", swapped, swapped, swapped, data, swapped.LogValue(), err), key[:8])
+	}
 }

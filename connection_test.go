@@ -762,6 +762,18 @@ func TestProxyThatRefuses(t *testing.T) {
 	}
 }
 
+// TestProxyThatSaysWhyItRefuses: a caller's transport knows the text of the status alone.
+func TestProxyThatSaysWhyItRefuses(t *testing.T) {
+	t.Parallel()
+	addr, asked := serving(t, "HTTP/1.1 407 Proxy Authentication Required ( Forefront TMG requires authorization to fulfill the request. )\r\nContent-Length: 0\r\n\r\n")
+	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: addr})}
+	c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithLimiter(unlimited{}))
+	result, err := c.SetAttr(t.Context(), someUsers(1))
+	require.ErrorContains(t, err, "Forefront")
+	assert.Equal(t, 1, result.NotSent)
+	assert.EqualValues(t, 1, asked.Load())
+}
+
 // TestSOCKSProxyThatRefuses: it has sent nothing, and is not asked again.
 func TestSOCKSProxyThatRefuses(t *testing.T) {
 	t.Parallel()

@@ -68,7 +68,7 @@ func proxyRefuses(err error) bool {
 		return slices.ContainsFunc(socksRefusals, func(text string) bool { return strings.Contains(op.Error(), text) })
 	}
 	text := err.Error()
-	return text == http.StatusText(http.StatusForbidden) || text == http.StatusText(http.StatusProxyAuthRequired)
+	return text == http.StatusText(http.StatusForbidden) || strings.HasPrefix(text, http.StatusText(http.StatusProxyAuthRequired)) // some add why
 }
 
 // What the standard transport says of a SOCKS proxy.

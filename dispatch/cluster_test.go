@@ -132,11 +132,14 @@ func TestSampleCluster(t *testing.T) {
 		t.Skip("starts three servers")
 	}
 	url, servers, _ := startCluster(t, 13220)
-	q := openCluster(t, url, quick)
+	var log records
+	q := openCluster(t, url, quick, dispatch.WithLogger(log.logger()))
 	fake := timpushtest.Start(t)
 	run(t, q, quickClient(fake))
 	set(t, q, user("mary", "1"), user("mary", "2"))
 	drained(t, q)
+	storeLettersWhileTheLeaderChanges(t, q, fake, url)
+	assert.NotContains(t, log.text(), "dead letters cannot be stored")
 	concurrently(12, func(k int) { openNew(t, url, appID+1+k%4) })
 	kill(servers[0])
 	set(t, q, user("mary", "3")) // waits for the election of a leader, if it was the one
@@ -159,6 +162,26 @@ func TestSampleCluster(t *testing.T) {
 	require.ErrorContains(t, err, "more than half of the servers of its cluster must be up")
 	assert.NotContains(t, err.Error(), "disk")
 	assert.Contains(t, stats(t, q).Paused, "more than half of the servers")
+}
+
+// storeLettersWhileTheLeaderChanges makes dead letters while one server after the other hands their stream over, as in a rolling restart.
+func storeLettersWhileTheLeaderChanges(t *testing.T, q *dispatch.Queue, fake *timpushtest.Server, url string) {
+	t.Helper()
+	conn, _, err := connect(url)
+	require.NoError(t, err)
+	defer conn.Close()
+	letters := 0
+	for range 5 {
+		_, err := conn.Request("$JS.API.STREAM.LEADER.STEPDOWN."+streamName+"_DEAD", nil, 5*time.Second)
+		require.NoError(t, err)
+		for end := time.Now().Add(time.Second); time.Now().Before(end); letters++ {
+			name := fmt.Sprint("refused", letters)
+			fake.Refuse(70107, name)
+			set(t, q, user(name, "1"))
+		}
+	}
+	drained(t, q)
+	assert.Equal(t, letters, stats(t, q).DeadLetters)
 }
 
 // openNew opens the queue of another app, which other processes make at the same time: not all servers know of the streams at once.

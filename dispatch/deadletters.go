@@ -73,15 +73,18 @@ func (q *Queue) storeLetter(ctx context.Context, i *item) error {
 	return nil
 }
 
-// publishLetter asks again where no answer comes. PublishMsgAsync would not do: the client of NATS keeps each message that is never answered, and
-// takes no more once these are 4,000.
+// publishLetter asks again where no answer comes, and for a second where no server takes the letter, as while one hands its streams over to
+// another. PublishMsgAsync would not do: the client of NATS keeps each message that is never answered, and takes no more once these are 4,000.
 func (q *Queue) publishLetter(ctx context.Context, m *nats.Msg, id string) (*jetstream.PubAck, error) {
-	for {
+	for untaken := 0; ; {
 		ack, err := q.publishOnce(ctx, m, id, q.name+"_DEAD")
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return nil, cmp.Or(q.denied(m.Subject), err)
-		case !errors.Is(err, context.DeadlineExceeded):
+		case errors.Is(err, context.DeadlineExceeded):
+		case unheard(err) && untaken < 10 && sleep(ctx, 100*time.Millisecond):
+			untaken++
+		default:
 			return ack, err
 		}
 	}

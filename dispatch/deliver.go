@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	timpush "github.com/timpush/timpush-go"
 )
@@ -92,6 +93,14 @@ func needsOperator(err error) bool {
 	}
 	page, ok := errors.AsType[*timpush.HTTPError](err)
 	return ok && page.StatusCode/100 == 4 && page.StatusCode != http.StatusTooManyRequests
+}
+
+// retryAfter is how long the service, or a gateway, has asked to wait.
+func retryAfter(err error) time.Duration {
+	if page, ok := errors.AsType[*timpush.HTTPError](err); ok {
+		return page.RetryAfter
+	}
+	return 0
 }
 
 // reason is an error's text for logs and for operators, without what the server says, which may name an account.

@@ -56,7 +56,7 @@ const (
 //     delays, up to a minute, until it is older than [WithMaxAge]. Others go on.
 //   - When nothing gets through, or a code says that an operator has to correct something (a wrong key, no administrator,
 //     an app disabled), all sending pauses, and one request at a time tries whether it works again, at most 15 s apart or
-//     when [Queue.Resume] is called. Everything is kept.
+//     when [Queue.Resume] is called. Everything is kept. After a Retry-After it waits as long as that says, at most a minute.
 //
 // Values of an account arrive in the order in which they were stored, also across replicas, crashes and retries, except
 // for what the network holds back: a request that was cut off may be applied late. An update can be sent twice: after a
@@ -496,7 +496,8 @@ func (d *dispatcher) pause(err error) {
 		least, most = fatalPause, maxFatal
 	}
 	d.paused = min(max(2*d.paused, time.Duration(least)*d.delay), time.Duration(most)*d.delay)
-	d.resumes = time.Now().Add(d.paused)
+	wait := max(d.paused, min(retryAfter(err), maxDelay*d.delay))
+	d.resumes = time.Now().Add(wait)
 	d.record.Paused, d.changed = reason(err), true
-	d.queue.settings.logger.WarnContext(d.sends, "dispatch: sending pauses", "for", d.paused, "cause", d.record.Paused)
+	d.queue.settings.logger.WarnContext(d.sends, "dispatch: sending pauses", "for", wait, "cause", d.record.Paused)
 }

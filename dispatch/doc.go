@@ -39,7 +39,7 @@
 //     checked immediately before each request leaves. Only what it has handed to the network can still arrive, in
 //     whatever order; the service has no conditional writes.
 //   - The push service is out of order, or an operator has to correct something: everything is kept and tried again, at most
-//     15 s apart or when [Queue.Resume] is called; a single account that fails is tried at most a minute apart.
+//     15 s apart (after a Retry-After as long as that says, at most a minute) or when [Queue.Resume] is called; a single account that fails is tried at most a minute apart.
 //   - The disk of OpenEmbedded is full: SetAttr returns [ErrFull], and the queue stores again within seconds of space coming back.
 //     If other programs have taken the last of it, so that the record cannot be written, sending stops too until then: the lease is
 //     on the same disk. A server of your own that cannot write has to be restarted; the error of SetAttr and [Stats].Paused name it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -1051,3 +1052,31 @@ func TestPanicWhileRunEnds(t *testing.T) {
 type signer func() (string, time.Time, error)
 
 func (f signer) UserSig(context.Context) (string, time.Time, error) { return f() }
+
+// busyOnce answers the first request with 503 and a Retry-After of a second.
+type busyOnce struct {
+	http.RoundTripper
+	sent atomic.Int64
+}
+
+func (b *busyOnce) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b.sent.Add(1) > 1 {
+		return b.RoundTripper.RoundTrip(r)
+	}
+	return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"1"}}, Body: http.NoBody, Request: r}, nil
+}
+
+// TestQueueWaitsAsAsked: it tried again after its own pauses, of 5 s at most, whatever Retry-After said.
+func TestQueueWaitsAsAsked(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	b := &busyOnce{RoundTripper: fake.HTTPClient().Transport}
+	run(t, q, fake.Client(timpush.WithMaxAttempts(1), timpush.WithHTTPClient(&http.Client{Transport: b})))
+	set(t, q, user("mary", "1"))
+	eventually(t, "it is refused", func() bool { return b.sent.Load() == 1 })
+	began := time.Now()
+	set(t, q, user("ann", "1")) // others wait, too
+	drained(t, q)
+	assert.GreaterOrEqual(t, time.Since(began), 900*time.Millisecond)
+	assert.Equal(t, "1", fake.Attrs("mary")["city"])
+}

@@ -131,9 +131,9 @@ func TestSampleCluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts three servers")
 	}
-	url, servers, _ := startCluster(t, 13220)
+	url, servers, restart := startCluster(t, 13220)
 	var log records
-	q := openCluster(t, url, quick, dispatch.WithLogger(log.logger()))
+	q := openCluster(t, url, quick, dispatch.WithLease(time.Second), dispatch.WithLogger(log.logger()))
 	fake := timpushtest.Start(t)
 	run(t, q, quickClient(fake))
 	set(t, q, user("mary", "1"), user("mary", "2"))
@@ -162,6 +162,11 @@ func TestSampleCluster(t *testing.T) {
 	require.ErrorContains(t, err, "more than half of the servers of its cluster must be up")
 	assert.NotContains(t, err.Error(), "disk")
 	assert.Contains(t, stats(t, q).Paused, "more than half of the servers")
+	restart(0)
+	require.Eventually(t, func() bool {
+		s, err := q.Stats(t.Context())
+		return err == nil && s.Paused == ""
+	}, 40*time.Second, 100*time.Millisecond, "it is over, though this process stores nothing any more")
 }
 
 // storeLettersWhileTheLeaderChanges makes dead letters while one server after the other hands their stream over, as in a rolling restart.

@@ -69,9 +69,9 @@ type Queue struct {
 		checking bool
 		fault    error // of the streams; nil: none
 	}
-	seen   sighting               // of the record, while the Queue was opened
-	silent atomic.Pointer[string] // why the server stores nothing although it answers; nil: it stores
-	idle   atomic.Pointer[error]  // why a Run of this process cannot send; nil: it can, or another process does
+	seen    sighting                // of the record, while the Queue was opened
+	untaken atomic.Pointer[untaken] // why the last update was not stored; nil: it was, as far as is known
+	idle    atomic.Pointer[error]   // why a Run of this process cannot send; nil: it can, or another process does
 
 	mu      sync.Mutex
 	groups  []*group // not being written; all but the last take no more updates

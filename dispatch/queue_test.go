@@ -141,6 +141,7 @@ func TestFullStreamRefuses(t *testing.T) {
 	s := stats(t, q)
 	assert.Equal(t, stored, s.Backlog, "nothing that was stored has been dropped")
 	assert.LessOrEqual(t, s.Bytes, s.MaxBytes)
+	assert.Contains(t, s.Paused, "no updates are taken")
 }
 
 func TestMessageIDs(t *testing.T) {

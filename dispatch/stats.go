@@ -24,7 +24,7 @@ type Stats struct {
 	Bytes       int64  // that the stream of updates takes, which can be MaxBytes at most
 	MaxBytes    int64  // as the stream has it
 	Active      string // the host of the process that sends, and its name there; "" if none does, and 30 s after one has died (10 times WithLease)
-	Paused      string // why nothing is sent, no updates are taken, or dead letters cannot be stored, at the moment; "": none of them
+	Paused      string // why nothing is sent, no updates are taken, or dead letters cannot be stored, at the moment, as far as is known; "": none of them
 }
 
 // Stats returns the numbers of the queue, whichever process sends. Where the bucket or a stream is missing, Paused says so and the
@@ -51,10 +51,7 @@ func (q *Queue) whyPaused(ctx context.Context) string {
 	if err := q.checkConfig(ctx); err != nil {
 		return oneLine(err)
 	}
-	if why := q.silent.Load(); why != nil {
-		return *why
-	}
-	return ""
+	return q.whyUntaken()
 }
 
 func (q *Queue) stats(ctx context.Context) (Stats, error) {

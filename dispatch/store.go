@@ -143,11 +143,14 @@ func (q *Queue) publish(g *group) error {
 		began := time.Now()
 		ack, err := q.publishOnce(g.ctx, q.message(g), g.id, q.name)
 		if err == nil {
-			q.silent.Store(nil)
+			q.untaken.Store(nil)
 			q.acknowledged.advance(ack.Sequence)
 			return nil
 		}
 		if err, final := refused(err); final {
+			if errors.Is(err, ErrFull) {
+				q.noteUntaken("no updates are taken: " + strings.TrimPrefix(oneLine(err), "dispatch: "))
+			}
 			return err
 		}
 		switch {
@@ -212,28 +215,61 @@ func (q *Queue) explain(failure error, waited bool) error {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("stream %s does not exist any more: %s: %w", q.name, q.assets[0].afterwards(), failure)
-	case err != nil, info.Cluster != nil && info.Cluster.Leader == "" && q.silent.Load() == nil: // a leader is being elected
+	case err != nil, info.Cluster != nil && info.Cluster.Leader == "" && q.whyUntaken() == "", unsettled(info): // or a leader is being elected
 		return failure
 	}
 	why := silentText
 	switch {
-	case !hasQuorum(info.Cluster):
+	case !hasQuorum(info.Cluster, goneAfter):
 		why = noQuorumText
 	case unheard(failure): // the server was not asked to store it, and is there again
 		return failure
 	}
-	q.silent.Store(&why)
+	q.noteUntaken(why)
 	return fmt.Errorf("%s: %w", why, failure)
 }
 
-// hasQuorum reports whether the leader of a stream can write: it hears of the other servers once a second.
-func hasQuorum(c *jetstream.ClusterInfo) bool {
+// untaken is why an update was not stored.
+type untaken struct {
+	why string
+	at  time.Time
+}
+
+func (q *Queue) noteUntaken(why string) { q.untaken.Store(&untaken{why, time.Now()}) }
+
+// whyUntaken returns why the last update was not stored, or "". It may be long until this process has another one, which would be.
+func (q *Queue) whyUntaken() string {
+	if u := q.untaken.Load(); u != nil && time.Since(u.at) < 10*q.settings.lease {
+		return u.why
+	}
+	return ""
+}
+
+// The leader of a stream hears of the other servers once a second.
+const (
+	quietAfter = 1500 * time.Millisecond // from then on one may be gone
+	goneAfter  = 3 * time.Second
+)
+
+// unsettled reports whether it cannot be told yet why the last try has failed: it may have gone to the leader before, or the leader has
+// not heard of some servers for a while and will know in a moment whether they are gone.
+func unsettled(info *jetstream.StreamInfo) bool {
+	c := info.Cluster
+	if c == nil {
+		return false
+	}
+	elected := c.LeaderSince != nil && info.TimeStamp.Sub(*c.LeaderSince) < 3*requestTimeout
+	return elected || hasQuorum(c, goneAfter) && !hasQuorum(c, quietAfter)
+}
+
+// hasQuorum reports whether the leader of a stream can write, where a server counts as gone after some time.
+func hasQuorum(c *jetstream.ClusterInfo, gone time.Duration) bool {
 	if c == nil {
 		return true
 	}
 	up := 1
 	for _, other := range c.Replicas {
-		if !other.Offline && other.Active > 0 && other.Active < 3*time.Second { // 0: it has not heard of it yet
+		if !other.Offline && other.Active > 0 && other.Active < gone { // 0: it has not heard of it yet
 			up++
 		}
 	}

@@ -51,7 +51,6 @@ func (l *accountList) with(do func(*timpush.Client, *gate, iter.Seq2[string, err
 	if err != nil {
 		return err
 	}
-	warn(l.cmd, s)
 	g := newGate()
 	g.limiter = timpush.NewLimiter(s.Rate)
 	client, err := newClientOf(s, g.options()...)

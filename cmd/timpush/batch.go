@@ -121,7 +121,6 @@ func (b *batch) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	warn(b.cmd, s)
 	hash, err := b.notification(s)
 	if err != nil {
 		return usage(err)

@@ -238,7 +238,8 @@ func appFlags(flags *pflag.FlagSet) {
 
 // sameApp returns flags that name the app of a command, for a command that a message advises: without them that would be for the app of the
 // shell's environment or of the default file, which can be another one. So they also say what this command has from its own environment, as from
-// EnvironmentFile= of systemd, or from TIMPUSH_CONFIG=staging.conf before its name.
+// EnvironmentFile= of systemd, or from TIMPUSH_CONFIG=staging.conf before its name, and the number of the app of the default file, as a job of
+// cron has it.
 func sameApp(cmd *cobra.Command) string {
 	var args strings.Builder
 	ofApp := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -255,6 +256,13 @@ func sameApp(cmd *cobra.Command) string {
 			args.WriteString(" --" + f.Name + " " + text.Quote(value))
 		}
 	})
+	if args := args.String(); strings.Contains(args, " --config ") || strings.Contains(args, " --"+settings.SDKAppID+" ") {
+		return args
+	}
+	source := sourceOf(cmd)
+	if app, err := source.LoadApp(); err == nil { // of the default file: the shell may have the variables of another app
+		_, _ = fmt.Fprintf(&args, " --%s %d", settings.SDKAppID, app)
+	}
 	return args.String()
 }
 
@@ -284,18 +292,19 @@ func (takenInput) Read([]byte) (int, error) {
 	return 0, errors.New("standard input is read for something else: give the key in a file")
 }
 
-// loadSettings loads the settings of a command.
+// loadSettings loads the settings of a command, and warns of what is likely to be wrong with them.
 func loadSettings(cmd *cobra.Command) (*settings.Settings, error) {
 	source := sourceOf(cmd)
 	s, err := source.Load()
+	if err == nil {
+		warn(cmd, s)
+	}
 	return s, usage(err)
 }
 
-// warn prints what is likely to be wrong with settings, except where a program reads the output.
+// warn prints what is likely to be wrong with settings, on standard error also where a program reads standard output: a push that goes to
+// another app is the same to both.
 func warn(cmd *cobra.Command, s *settings.Settings) {
-	if wantsJSON() {
-		return
-	}
 	for _, text := range s.Warnings() {
 		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "timpush: warning:", text)
 	}
@@ -307,7 +316,6 @@ func newClient(cmd *cobra.Command, options ...timpush.Option) (*timpush.Client, 
 	if err != nil {
 		return nil, nil, err
 	}
-	warn(cmd, s)
 	client, err := newClientOf(s, options...)
 	return client, s, err
 }

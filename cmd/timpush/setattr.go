@@ -392,7 +392,6 @@ func (j *job) client(gate *gate) (client *timpush.Client, err error) {
 	if j.settings, err = loadSettings(j.cmd); err != nil {
 		return nil, err
 	}
-	warn(j.cmd, j.settings)
 	gate.limiter = timpush.NewLimiter(j.settings.Rate)
 	return newClientOf(j.settings, append(options, gate.options()...)...)
 }

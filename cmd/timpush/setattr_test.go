@@ -291,6 +291,32 @@ func TestFailuresAreFedInAgainForTheirApp(t *testing.T) {
 	assert.Empty(t, w.fake.Accounts(), "those of the app of the environment")
 }
 
+// A job of cron has the app of the default file, and who reads its mail may have the variables of another app in the shell.
+func TestFailuresOfTheDefaultFile(t *testing.T) {
+	t.Parallel()
+	w, other := newWorld(t), newWorld(t, timpushtest.WithApp(1400000777, "administrator", strings.Repeat("7", 64)))
+	id, identifier, key := w.fake.App()
+	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, ".config", "timpush"), 0o700))
+	w.write(".config/timpush/config", fmt.Sprintf("sdkappid=%d\nidentifier=%s\nsecret-key=%s\nregion=singapore\nbase-url=%s\n", id, identifier, key, w.fake.URL))
+	w.write("u.csv", users(3))
+	w.fake.Refuse(91000, "u1")
+	w.env = []string{"HOME=" + w.dir, "PATH=" + os.Getenv("PATH")}
+	r := w.run("set-attr", "u.csv")
+	require.Equal(t, 1, r.code, r.err)
+	_, advice, ok := strings.Cut(r.out, "To send the failed ones again: timpush ")
+	require.True(t, ok, r.out)
+	shell := exec.CommandContext(t.Context(), "sh", "-c", tool+" "+advice)
+	shell.Dir, shell.Env = w.dir, append([]string{"HOME=" + w.dir}, other.env[:5]...)
+	said, err := shell.CombinedOutput()
+	require.Error(t, err, "%s%s", advice, said)
+	assert.Empty(t, other.fake.Accounts(), "those of another app")
+	w.fake.Refuse(0, "u1")
+	shell = exec.CommandContext(t.Context(), "sh", "-c", tool+" "+advice)
+	shell.Dir, shell.Env = w.dir, w.env
+	said, err = shell.CombinedOutput()
+	require.NoError(t, err, "%s%s", advice, said)
+}
+
 // A job of every night must not stop for the result files of the night before, nor lose them.
 func TestResultFilesOfEarlierRuns(t *testing.T) {
 	t.Parallel()

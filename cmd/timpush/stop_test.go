@@ -330,6 +330,33 @@ func TestEnvironmentThatGoesBeforeAFile(t *testing.T) {
 	assert.Equal(t, "timpush: warning: the environment goes before staging.conf, which has other values: TIMPUSH_SDKAPPID\n", r.err)
 	assert.Empty(t, w.run("usersig", "--config", "staging.conf", "--sdkappid", "1400000001").err, "the flag says which")
 	assert.Empty(t, w.with("TIMPUSH_CONFIG=staging.conf").run("usersig").err, "the file is as far away as the rest")
+	w.write("users.csv", "To_Account,city\nmary,Rome\n")
+	for _, args := range []string{
+		"push --everybody 1400000000 --title Hello --yes", "push --attr city=Rome --title Hello --dry-run", "revoke 1_2_3 --yes",
+		"tasks add --attr city=Rome --title Hello --in 2h --yes", "check", "set-attr --dry-run users.csv", "batch --title Hello --yes --json users.csv", "stats --json",
+	} {
+		r := w.run(append(strings.Fields(args), "--config", "staging.conf")...)
+		assert.Contains(t, r.err, "timpush: warning: the environment goes before staging.conf, which has other values: TIMPUSH_SDKAPPID\n", args)
+	}
+	w.write("real.conf", "region = singapore\nsecret-key-file = other.key\n")
+	assert.Contains(t, w.run("names", "get", "--config", "real.conf").err, "real.conf, which has other values: TIMPUSH_SECRET_KEY, TIMPUSH_BASE_URL\n",
+		"a fake in place of the host of the region, and another key")
+}
+
+// A list of columns to ignore may be for files that write them in different ways.
+func TestIgnoreOfColumnsInSeveralWritings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("users.csv", "To_Account,city,Phone\nmary,Rome,123\n")
+	r := w.run("set-attr", "--quiet", "--ignore", "phone,Phone", "users.csv")
+	require.Equal(t, 0, r.code, r.err)
+	assert.Equal(t, 2, w.run("set-attr", "--quiet", "--ignore", "phone", "users.csv").code)
+	w.write("users.ndjson", `{"To_Account":"bob","city":"Rome","Phone":"123"}`+"\n"+`{"To_Account":"cid","Attrs":{"city":"Rome","Phone":"123"}}`)
+	r = w.run("set-attr", "--quiet", "--ignore", "phone", "users.ndjson")
+	assert.Equal(t, 1, r.code, r.out)
+	assert.Contains(t, r.out, `2  --ignore names "phone", but the member is "Phone"`)
+	require.Equal(t, 0, w.run("set-attr", "--quiet", "--ignore", "phone,Phone", "users.ndjson").code)
+	assert.Equal(t, map[string]string{"city": "Rome"}, map[string]string(w.fake.Attrs("bob")))
 }
 
 // A signal that ends the tool ends the program that writes to it as well, as Ctrl-C does for a whole pipe: what has come is not all, and

@@ -175,7 +175,7 @@ func (l *layout) check() error {
 	}
 	for _, c := range l.options.Ignore { // a file may be without one, but one that is written otherwise would be sent
 		k := slices.IndexFunc(l.columns, func(other string) bool { return isColumn(other, c) })
-		if k >= 0 && !slices.Contains(l.columns, c) {
+		if k >= 0 && !slices.Contains(l.columns, c) && !slices.Contains(l.options.Ignore, l.columns[k]) {
 			return flagErrorf("there is no column %q, which --ignore names, but %q", c, l.columns[k])
 		}
 	}

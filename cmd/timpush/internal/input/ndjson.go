@@ -197,6 +197,10 @@ func (n *ndjsonReader) named(member string) bool {
 }
 
 func (n *ndjsonReader) attr(column, name string, r *record) error {
+	if k := slices.IndexFunc(n.options.Ignore, func(c string) bool { return c != column && isColumn(column, c) }); k >= 0 { // as in a table
+		r.column, r.reason = column, fmt.Sprintf("--ignore names %q, but the member is %q", n.options.Ignore[k], column)
+		return n.decoder.SkipValue()
+	}
 	value, ok, err := n.value(column, r)
 	if n.options.Trim {
 		value = plaintext.Trim(value)

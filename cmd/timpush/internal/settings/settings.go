@@ -199,7 +199,17 @@ func (s *Source) overruled() (variables []string) {
 	}
 	for _, key := range keys {
 		v := s.value(key)
-		if other, ok := s.file[key]; ok && v.From == EnvName(key) && v.Text != other {
+		other, ok := s.file[key]
+		switch key {
+		case BaseURL: // a file with a region and without one means the host of the region
+			_, region := s.file[Region]
+			ok = ok || region
+		case SecretKey, SecretKeyFile: // either is the key
+			_, direct := s.file[SecretKey]
+			_, file := s.file[SecretKeyFile]
+			ok = direct || file
+		}
+		if ok && v.From == EnvName(key) && v.Text != other {
 			variables = append(variables, v.From)
 		}
 	}

@@ -108,6 +108,9 @@ func withQueue(do func(cmd *cobra.Command, q openQueue, args []string) error) fu
 		if err != nil {
 			return usage(err)
 		}
+		if text := source.AppWarning(); text != "" {
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "timpush: warning:", text)
+		}
 		ctx, cancel := context.WithCancelCause(cmd.Context())
 		defer cancel(nil)
 		conn, err := connectNATS(source, cancel)

@@ -334,6 +334,7 @@ func TestEnvironmentThatGoesBeforeAFile(t *testing.T) {
 	for _, args := range []string{
 		"push --everybody 1400000000 --title Hello --yes", "push --attr city=Rome --title Hello --dry-run", "revoke 1_2_3 --yes",
 		"tasks add --attr city=Rome --title Hello --in 2h --yes", "check", "set-attr --dry-run users.csv", "batch --title Hello --yes --json users.csv", "stats --json",
+		"queue discard --yes 1 --nats nats://127.0.0.1:1",
 	} {
 		r := w.run(append(strings.Fields(args), "--config", "staging.conf")...)
 		assert.Contains(t, r.err, "timpush: warning: the environment goes before staging.conf, which has other values: TIMPUSH_SDKAPPID\n", args)

@@ -79,7 +79,7 @@ func (s *Source) Load() (*Settings, error) {
 	if err := s.readFile(); err != nil {
 		return nil, err
 	}
-	r := &Settings{From: map[string]string{}, file: s.File, overruled: s.overruled()}
+	r := &Settings{From: map[string]string{}, file: s.File, overruled: s.overruled(keys)}
 	var faults []error
 	value := func(key string, required bool) string {
 		v := s.value(key)
@@ -193,7 +193,7 @@ func (s *Source) value(key string) Value {
 
 // overruled returns the variables of the environment that have other values than the file, if a flag names that: whoever names the file of one
 // app hardly means another one.
-func (s *Source) overruled() (variables []string) {
+func (s *Source) overruled(keys []string) (variables []string) {
 	if s.File == "" {
 		return nil
 	}
@@ -241,12 +241,24 @@ func (r *Settings) Options() []timpush.Option {
 // Warnings returns what is allowed and likely to be wrong. A fake on this machine has whatever quota it is given.
 func (r *Settings) Warnings() (all []string) {
 	if len(r.overruled) > 0 {
-		all = append(all, fmt.Sprintf("the environment goes before %s, which has other values: %s", r.file, strings.Join(r.overruled, ", ")))
+		all = append(all, overruling(r.file, r.overruled))
 	}
 	if r.Rate > timpush.DefaultQPS && !r.Local() {
 		all = append(all, fmt.Sprintf("rate %g, from %s, is above the app's quota of %d calls a second: the service refuses what is beyond it", r.Rate, r.From[Rate], timpush.DefaultQPS))
 	}
 	return all
+}
+
+func overruling(file string, variables []string) string {
+	return fmt.Sprintf("the environment goes before %s, which has other values: %s", file, strings.Join(variables, ", "))
+}
+
+// AppWarning is that of the warnings which is about the app alone, for what needs no key, or "".
+func (s *Source) AppWarning() string {
+	if variables := s.overruled([]string{SDKAppID}); len(variables) > 0 {
+		return overruling(s.File, variables)
+	}
+	return ""
 }
 
 // Local reports whether requests stay on this machine.

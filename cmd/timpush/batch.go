@@ -142,7 +142,11 @@ func (b *batch) run(ctx context.Context) error {
 		return err
 	}
 	b.began = time.Now()
-	return b.finish(g.untilStopped(ctx, b.reporter.say, b.send))
+	err = g.untilStopped(ctx, b.reporter.say, b.send)
+	if err == nil {
+		err = b.input.Changed()
+	}
+	return b.finish(err)
 }
 
 // check checks the flags, and reads the notification.

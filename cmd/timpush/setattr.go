@@ -267,6 +267,9 @@ func (j *job) send(ctx context.Context, described []*input.Description, r *bulk.
 		say = func(string) {} // no request is in flight
 	}
 	err := gate.untilStopped(ctx, say, r.Do)
+	if err == nil {
+		err = j.input.Changed()
+	}
 	_, isFlag := errors.AsType[*input.FlagError](err)
 	switch {
 	case isFlag && r.Rows() == 0: // of standard input, which is not looked at before

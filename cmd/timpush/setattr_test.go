@@ -317,6 +317,29 @@ func TestFailuresOfTheDefaultFile(t *testing.T) {
 	require.NoError(t, err, "%s%s", advice, said)
 }
 
+// A program may still be writing the file when its end is read: the last value may be half of one, and rows may follow.
+func TestFileThatIsStillWritten(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"set-attr", "batch --title Hello --yes"} {
+		w := newWorld(t)
+		w.fake.Handle(func(timpushtest.Call) timpushtest.Fault {
+			w.write("u.csv", "To_Account,city\nmary,Rome\nbob,Oslo\n")
+			return timpushtest.Fault{}
+		})
+		w.write("u.csv", "To_Account,city\nmary,Ro")
+		r := w.run(append(strings.Fields(args), "u.csv")...)
+		assert.Equal(t, 3, r.code, r.out)
+		assert.Contains(t, r.err, "u.csv: it was changed while it was read, so that rows may be missing")
+		if args == "set-attr" {
+			require.Equal(t, 3, w.run("set-attr", "u.csv").code, "written again")
+			w.fake.Handle(nil)
+			require.Equal(t, 0, w.run("set-attr", "u.csv").code)
+			assert.Equal(t, "Oslo", w.fake.Attrs("bob")["city"])
+			assert.Equal(t, "Rome", w.fake.Attrs("mary")["city"])
+		}
+	}
+}
+
 // A job of every night must not stop for the result files of the night before, nor lose them.
 func TestResultFilesOfEarlierRuns(t *testing.T) {
 	t.Parallel()

@@ -187,6 +187,20 @@ func (in *Input) Close() {
 	}
 }
 
+// Changed returns [ErrChanged] if a file has been written to since it was looked at, also after its end was read: a program may still be
+// writing it. One that has taken its place is another file.
+func (in *Input) Changed() error {
+	for i, was := range in.states {
+		if was == nil || i >= len(in.files) {
+			continue
+		}
+		if info, err := os.Stat(in.files[i]); err == nil && os.SameFile(was, info) && !same(was, info) {
+			return fmt.Errorf("%s: %w", Display(in.files[i]), ErrChanged)
+		}
+	}
+	return nil
+}
+
 // Declare says which attributes the app has, so that a line that names columns can be told from a user.
 func (in *Input) Declare(attrs map[string]timpush.AccountType) { in.options.declared = attrs }
 

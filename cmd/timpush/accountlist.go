@@ -29,8 +29,10 @@ type accountList struct {
 	allowEmpty bool
 	shows      bool // the command shows what it reads, and not how many are done
 
-	count int  // accounts read
-	bad   bool // some lines were not accounts
+	opened *os.File    // nil for arguments and standard input
+	was    os.FileInfo // when it was opened
+	count  int         // accounts read
+	bad    bool        // some lines were not accounts
 }
 
 func (l *accountList) flags() {
@@ -42,11 +44,11 @@ func (l *accountList) flags() {
 
 // with calls do with the accounts and a client whose requests pass a gate.
 func (l *accountList) with(do func(*timpush.Client, *gate, iter.Seq2[string, error]) error) error {
-	accounts, closeFile, err := l.open()
+	accounts, err := l.open()
 	if err != nil {
 		return err
 	}
-	defer closeFile()
+	defer func() { _ = l.opened.Close() }()
 	s, err := loadSettings(l.cmd)
 	if err != nil {
 		return err
@@ -63,7 +65,11 @@ func (l *accountList) with(do func(*timpush.Client, *gate, iter.Seq2[string, err
 		return err
 	case l.count == 0 && !l.bad && !l.allowEmpty:
 		return fatal(fmt.Errorf("%s: there are no accounts in it: give --allow-empty if that is right", input.Display(l.file)))
-	case l.bad:
+	}
+	if err := l.unchanged(); err != nil { // since its end was read: a program may still be writing it
+		return fatal(err)
+	}
+	if l.bad {
 		return exitStatus(true)
 	}
 	return err
@@ -75,35 +81,35 @@ func isExitSome(err error) bool {
 }
 
 // open returns the accounts of the arguments or of the file.
-func (l *accountList) open() (accounts iter.Seq2[string, error], closeFile func(), err error) {
+func (l *accountList) open() (accounts iter.Seq2[string, error], err error) {
 	fault := argumentFault(l.args)
 	file := slices.IndexFunc(l.args, isFile)
 	switch {
 	case l.file == "" && len(l.args) == 0:
-		return nil, nil, usage(errors.New("which accounts? give them, or --file FILE with one on each line"))
+		return nil, usage(errors.New("which accounts? give them, or --file FILE with one on each line"))
 	case l.file != "" && len(l.args) > 0:
-		return nil, nil, usage(errors.New("give either accounts or --file, not both"))
+		return nil, usage(errors.New("give either accounts or --file, not both"))
 	case slices.Contains(l.args, ""):
-		return nil, nil, usage(errors.New("an account is empty; is a variable not set?"))
+		return nil, usage(errors.New("an account is empty; is a variable not set?"))
 	case fault != nil:
-		return nil, nil, usage(fault)
+		return nil, usage(fault)
 	case file >= 0:
-		return nil, nil, usage(fmt.Errorf("%s is no account: the accounts of a file are read with --file %[1]s, one on each line", text.Quote(l.args[file])))
+		return nil, usage(fmt.Errorf("%s is no account: the accounts of a file are read with --file %[1]s, one on each line", text.Quote(l.args[file])))
 	case l.file == "":
-		return l.arguments, func() {}, nil
+		return l.arguments, nil
 	case l.file == "-":
-		return l.lines(l.cmd.InOrStdin()), func() {}, nil
+		return l.lines(l.cmd.InOrStdin()), nil
 	}
-	f, from, err := openFile(l.cmd.Context(), l.file)
+	opened, from, err := openFile(l.cmd.Context(), l.file)
 	if err != nil {
-		return nil, nil, fatal(err)
+		return nil, fatal(err)
 	}
-	info, err := f.Stat()
-	if err != nil {
-		_ = f.Close()
-		return nil, nil, fatal(err)
+	l.opened = opened
+	if l.was, err = opened.Stat(); err != nil {
+		_ = opened.Close()
+		return nil, fatal(err)
 	}
-	return l.linesOf(f, from, info), func() { _ = f.Close() }, nil
+	return l.linesOfFile(from), nil
 }
 
 // argumentFault refuses accounts among arguments that have white space around them, or characters that cannot be seen, as what was
@@ -136,18 +142,26 @@ func isFile(account string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// linesOf returns the accounts of a file, and then an error if it was changed meanwhile.
-func (l *accountList) linesOf(f *os.File, from io.Reader, was os.FileInfo) iter.Seq2[string, error] {
+// linesOfFile returns the accounts of a file, and then an error if it was changed meanwhile.
+func (l *accountList) linesOfFile(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for account, err := range l.lines(from) {
+		for account, err := range l.lines(r) {
 			if !yield(account, err) {
 				return
 			}
 		}
-		if err := input.Unchanged(f, was); err != nil {
-			yield("", fmt.Errorf("%s: %w", l.file, err))
+		if err := l.unchanged(); err != nil {
+			yield("", err)
 		}
 	}
+}
+
+// unchanged returns [input.ErrChanged] if the file has been written to since it was opened.
+func (l *accountList) unchanged() error {
+	if err := input.Unchanged(l.opened, l.was); err != nil {
+		return fmt.Errorf("%s: %w", input.Display(l.file), err)
+	}
+	return nil
 }
 
 // unlessRounded returns the accounts, or an error if the first n of a file are rounded.

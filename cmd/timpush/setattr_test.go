@@ -338,6 +338,17 @@ func TestFileThatIsStillWritten(t *testing.T) {
 			assert.Equal(t, "Rome", w.fake.Attrs("mary")["city"])
 		}
 	}
+	for _, command := range []string{"tags add --tags gold", "tags get", "get-attr"} {
+		w := newWorld(t)
+		w.fake.Handle(func(timpushtest.Call) timpushtest.Fault {
+			w.write("vip.txt", "mary\nbob\n")
+			return timpushtest.Fault{}
+		})
+		w.write("vip.txt", "ma")
+		r := w.run(append(strings.Fields(command), "--file", "vip.txt")...)
+		assert.Equal(t, 3, r.code, r.out)
+		assert.Contains(t, r.err, "vip.txt: it was changed while it was read")
+	}
 }
 
 // A job of every night must not stop for the result files of the night before, nor lose them.

@@ -83,7 +83,7 @@ func (w *world) stoppedWhileReading(cmd *exec.Cmd) string {
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	require.NoError(w.t, cmd.Start())
-	time.Sleep(300 * time.Millisecond) // until it reads
+	time.Sleep(time.Second) // until it reads
 	require.NoError(w.t, cmd.Process.Signal(syscall.SIGTERM))
 	kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
 	_ = cmd.Wait()

@@ -26,7 +26,8 @@ type QueueStats struct {
 }
 
 // WatchQueue adds the metrics timpush.queue.* to o, with the numbers that stats returns. It is called at each collection of the
-// metrics, also concurrently, and gets 2 s for its answer. If it fails, only timpush.queue.paused is exported, with the value 1.
+// metrics, also concurrently, and gets 2 s for its answer. If it fails, only timpush.queue.paused is exported, with the value 1. A panic in
+// it is not recovered, as in any callback of OpenTelemetry.
 //
 // An Observer watches one queue: a further call replaces stats, and WatchQueue(nil) ends it, which is to be done before the
 // queue is closed. All processes of a queue export the same numbers.

@@ -242,6 +242,7 @@ func appFlags(flags *pflag.FlagSet) {
 // cron has it.
 func sameApp(cmd *cobra.Command) string {
 	var args strings.Builder
+	named := false
 	ofApp := pflag.NewFlagSet("", pflag.ContinueOnError)
 	appFlags(ofApp)
 	ofApp.VisitAll(func(f *pflag.Flag) {
@@ -254,14 +255,14 @@ func sameApp(cmd *cobra.Command) string {
 		}
 		if value != "" {
 			args.WriteString(" --" + f.Name + " " + text.Quote(value))
+			named = named || f.Name == "config" || f.Name == settings.SDKAppID
 		}
 	})
-	if args := args.String(); strings.Contains(args, " --config ") || strings.Contains(args, " --"+settings.SDKAppID+" ") {
-		return args
-	}
-	source := sourceOf(cmd)
-	if app, err := source.LoadApp(); err == nil { // of the default file: the shell may have the variables of another app
-		_, _ = fmt.Fprintf(&args, " --%s %d", settings.SDKAppID, app)
+	if !named {
+		source := sourceOf(cmd)
+		if app, err := source.LoadApp(); err == nil {
+			_, _ = fmt.Fprintf(&args, " --%s %d", settings.SDKAppID, app)
+		}
 	}
 	return args.String()
 }

@@ -2,6 +2,7 @@ package redislimiter_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type memory struct {
 	*miniredis.Miniredis
 	t    *testing.T
 	asks atomic.Int64
+	down atomic.Bool                     // no connection is made
 	ask  func(ctx context.Context) error // unless nil, what happens before a script is run
 	back func()                          // unless nil, what happens before the answer arrives
 	skew atomic.Int64                    // of its clock
@@ -36,6 +38,9 @@ type memory struct {
 
 func (m *memory) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
 	m.asks.Add(1)
+	if m.down.Load() {
+		return redis.NewCmdResult(nil, errors.New("connection refused"))
+	}
 	if m.ask != nil {
 		if err := m.ask(ctx); err != nil {
 			return redis.NewCmdResult(nil, err)

@@ -278,13 +278,6 @@ func TestSilentRedisForHurriedCallers(t *testing.T) {
 func TestFallbackKeepsToItsShare(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
-		var down atomic.Bool
-		m.ask = func(context.Context) error {
-			if down.Load() {
-				return errors.New("connection refused")
-			}
-			return nil
-		}
 		l := newLimiter(t, m, redislimiter.WithFallback(0.25))
 		count := func(d time.Duration) (calls int, first time.Duration) {
 			began := time.Now()
@@ -299,12 +292,12 @@ func TestFallbackKeepsToItsShare(t *testing.T) {
 		calls, _ := count(time.Second)
 		assert.InDelta(t, 98, calls, 1)
 
-		down.Store(true)
+		m.down.Store(true)
 		calls, first := count(11 * time.Second)
 		assert.Equal(t, time.Second+41450777*time.Nanosecond, first, "what Redis has given is over by then")
 		assert.InDelta(t, 243, calls, 1)
 
-		down.Store(false)
+		m.down.Store(false)
 		calls, first = count(10 * time.Second)
 		t.Log(calls, first)
 		assert.Less(t, first, 50*time.Millisecond, "the next one is due before Redis is tried")
@@ -319,13 +312,6 @@ func TestNoSecondAboveTheQuota(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inFakeTime(t, func(t *testing.T, m *memory) {
-				var down atomic.Bool
-				m.ask = func(context.Context) error {
-					if down.Load() {
-						return errors.New("connection refused")
-					}
-					return nil
-				}
 				span := 15 * time.Second
 				if *figures > 0 {
 					span = time.Minute
@@ -334,7 +320,7 @@ func TestNoSecondAboveTheQuota(t *testing.T) {
 				slots := callAll(ctx, m, opts...)
 				for ctx.Err() == nil {
 					time.Sleep(rand.N(4 * time.Second))
-					down.Store(rand.N(4) > 0)
+					m.down.Store(rand.N(4) > 0)
 					time.Sleep(rand.N(4*time.Second) >> rand.N(5))
 					switch rand.N(4) {
 					case 0:
@@ -342,7 +328,7 @@ func TestNoSecondAboveTheQuota(t *testing.T) {
 					case 1:
 						m.set(-rand.N(time.Hour))
 					}
-					down.Store(false)
+					m.down.Store(false)
 				}
 				times := slots()
 				t.Log(len(times), "calls, most in a second:", most(times))
@@ -393,7 +379,7 @@ func most(times []time.Time) (n int) {
 func TestFallbackCountsWholeCalls(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
-		m.ask = func(context.Context) error { return errors.New("connection refused") }
+		m.down.Store(true)
 		for share, want := range map[float64]time.Duration{1: step, 1.0 / 30: 345423 * time.Microsecond, 0.29: 35733 * time.Microsecond, 0.001: 10362694 * time.Microsecond} {
 			l := newLimiter(t, m, redislimiter.WithFallback(share))
 			require.NoError(t, l.Wait(t.Context()))
@@ -528,7 +514,7 @@ func TestWaitFailsIfItAlwaysMissesItsSlot(t *testing.T) {
 func TestThrottleCodePausesTheFallback(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
-		m.ask = func(context.Context) error { return errors.New("connection refused") }
+		m.down.Store(true)
 		l := newLimiter(t, m, redislimiter.WithFallback(1))
 		require.NoError(t, l.Wait(t.Context()))
 		l.Observe(t.Context(), timpush.Event{Kind: timpush.AttemptEnd, Code: timpush.ErrRateLimited})

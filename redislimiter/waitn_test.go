@@ -2,13 +2,11 @@ package redislimiter_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,18 +124,11 @@ func TestQuotaOfRecipientsSurvivesLostData(t *testing.T) {
 func TestFallbackCountsRecipients(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
-		var down atomic.Bool
-		m.ask = func(context.Context) error {
-			if down.Load() {
-				return errors.New("connection refused")
-			}
-			return nil
-		}
 		var limiters []*redislimiter.Limiter
 		for range 4 {
 			limiters = append(limiters, newLimiter(t, m, redislimiter.WithQuota(800), redislimiter.WithFallback(0.25)))
 		}
-		time.AfterFunc(5*time.Second, func() { down.Store(true) })
+		time.AfterFunc(5*time.Second, func() { m.down.Store(true) })
 		left := take(t, 20*time.Second, func() int { return 1 + rand.N(200) }, limiters...)
 		assert.LessOrEqual(t, mostRecipients(left), 800)
 		assert.Greater(t, len(slices.DeleteFunc(left, func(d departure) bool { return time.Since(d.at) > 10*time.Second })), 30)
@@ -276,15 +267,8 @@ func TestLargeCallsFarFromRedis(t *testing.T) {
 func TestFallbackBesideALargeCall(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
-		var down atomic.Bool
-		m.ask = func(context.Context) error {
-			if down.Load() {
-				return errors.New("connection refused")
-			}
-			return nil
-		}
 		for range 10 { // the slot is at random
-			down.Store(false)
+			m.down.Store(false)
 			time.Sleep(3 * time.Second)
 			one := newLimiter(t, m, redislimiter.WithQuota(100), redislimiter.WithFallback(0.5))
 			all := newLimiter(t, m, redislimiter.WithQuota(100), redislimiter.WithFallback(0.5))
@@ -300,7 +284,7 @@ func TestFallbackBesideALargeCall(t *testing.T) {
 			for text := ""; !strings.HasSuffix(text, ":100,"); text, _ = m.Get(key) {
 				time.Sleep(time.Millisecond)
 			}
-			down.Store(true)
+			m.down.Store(true)
 			for end := time.Now().Add(4 * time.Second); time.Now().Before(end); {
 				if one.Wait(t.Context()) == nil {
 					alone = append(alone, departure{time.Now(), 1})

@@ -51,6 +51,7 @@ type batch[T any, K comparable] struct {
 	call     *call           // in which it is sent; nil while it is in the queue
 	owners   atomic.Int64    // of its items, who still wait, once it is sent
 	waiting  []pending[T, K] // for its end, because their accounts are in it
+	rest     *batch[T, K]    // of those, where its call was stopped: not sent, and told after it, since they are later; nil: none
 
 	result   *Result
 	failed   []failure // with their index in items
@@ -270,6 +271,9 @@ func (c *collector[T, K]) release(b *batch[T, K]) {
 		c.forget(item, b)
 	}
 	c.readmit(b)
+	if b.rest != nil {
+		c.start(b.rest, b.call)
+	}
 	if c.inFlight == 0 && len(c.queue) > 0 && 2*c.queue[0].accounts >= c.full() {
 		c.queue[0].linger.Reset(min(c.linger, shortLinger))
 	}
@@ -307,13 +311,12 @@ func (c *collector[T, K]) abandonIfStopped(b *batch[T, K]) {
 // abandon ends all items that wait, after their call has been stopped: sent in that call, they end at once.
 func (c *collector[T, K]) abandon(b *batch[T, K]) {
 	if len(b.waiting) > 0 {
-		rest := &batch[T, K]{}
+		b.rest = &batch[T, K]{}
 		for _, p := range b.waiting {
-			rest.items, rest.tickets = append(rest.items, p.item), append(rest.tickets, p.ticket)
+			b.rest.items, b.rest.tickets = append(b.rest.items, p.item), append(b.rest.tickets, p.ticket)
 			c.forget(p.item, b)
 		}
 		b.waiting = nil
-		c.start(rest, b.call)
 	}
 	if c.call != b.call {
 		return

@@ -59,7 +59,10 @@ func (b *BatchResult) Checkpoint() int64 { return b.checkpoint }
 // yields is passed on, and the stream goes on; it takes no position, and the BatchResult has no users. A stream that
 // ends before its source, or that was stopped after that, yields the reason last, with no users either: the error matches
 // that of ctx, the [Code] that stopped it (see the package documentation), or [ErrTooManyInvalid]. So the loop gets the
-// outcome of each user that the source has yielded exactly once.
+// outcome of each user that the source has yielded exactly once, and those of one account in their order.
+//
+// To send users again that are not Done, see [Remaining]. If an account may come more than once, send its later users again too, in their
+// order, even those that are Done: otherwise an old value replaces a newer one.
 //
 // Nothing can be checked in advance here: an invalid user is Rejected alone, with an [*InputError], and the others are
 // sent. See [WithMaxInvalid].
@@ -121,6 +124,8 @@ type streaming[T any] struct {
 	over   bool           // what the source yields is dropped
 	taking sync.WaitGroup // items that the source has just yielded
 
+	refused *notice // of the item that came when the stream had ended; told last, since an earlier one of its account may be in flight
+
 	left     bool // the following is the loop's
 	began    time.Time
 	progress Progress
@@ -174,6 +179,9 @@ func (s *streaming[T]) run(items iter.Seq2[T, error]) {
 	s.over = true
 	s.mu.Unlock()
 	s.taking.Wait()
+	if s.refused != nil {
+		s.notices <- *s.refused
+	}
 	close(s.notices)
 }
 
@@ -207,7 +215,8 @@ func (s *streaming[T]) take(position int64, item T, err error) bool {
 		return s.reject(position, item, faults)
 	}
 	if !s.add(position, item) {
-		s.notices <- s.noticeOf(position, item, NotSent, s.cause())
+		refused := s.noticeOf(position, item, NotSent, s.cause())
+		s.refused = &refused
 		return false
 	}
 	return true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strconv"
@@ -39,13 +40,14 @@ type steps struct {
 	errs     map[int64]error
 	others   []error // not of users
 	last     *timpush.BatchResult
-	checked  int64 // the last checkpoint
+	checked  int64            // the last checkpoint
+	of       map[string]int64 // the last position of an account
 }
 
 // drain ranges over a stream to its end and checks what holds for every stream.
 func drain(t *testing.T, stream iter.Seq2[*timpush.BatchResult, error]) steps {
 	t.Helper()
-	all := steps{outcomes: map[int64]timpush.Outcome{}, errs: map[int64]error{}}
+	all := steps{outcomes: map[int64]timpush.Outcome{}, errs: map[int64]error{}, of: map[string]int64{}}
 	final := map[int64]bool{}
 	for b, err := range stream {
 		all.add(t, b, err, final)
@@ -82,6 +84,12 @@ func (all *steps) add(t *testing.T, b *timpush.BatchResult, err error, final map
 			delete(failed, position)
 		} else {
 			require.Equal(t, timpush.Done, b.Outcomes[k])
+		}
+		if b.Requests > 0 || b.Outcomes[k] != timpush.Rejected {
+			account := b.Users[k].ToAccount
+			before, known := all.of[account]
+			require.False(t, known && before > position, "%d of %s comes behind a later one", position, account)
+			all.of[account] = position
 		}
 		final[position] = b.Outcomes[k] == timpush.Done || b.Outcomes[k] == timpush.Rejected
 	}
@@ -646,5 +654,69 @@ func TestBatchResultIsInOrder(t *testing.T) {
 			}
 		}
 		assert.Equal(t, 1, unordered, "the one that waited is yielded in its place")
+	})
+}
+
+// TestUsersOfAnAccountComeInTheirOrder stops streams, by a code or by their contexts, while users wait for the requests of earlier ones of their
+// accounts. Whoever sends what is left again, as it came, must not give an account an old value.
+func TestUsersOfAnAccountComeInTheirOrder(t *testing.T) {
+	t.Parallel()
+	for n := range 100 {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				s := fake(t, timpushtest.WithLatency(50*time.Millisecond, 0))
+				s.Inject(timpushtest.ErrorCode(70009))
+				s.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(91000) })
+				patience, inFlight, accounts, later := time.Minute, 32, 1500, 15
+				if n%2 == 0 {
+					patience, inFlight, accounts, later = time.Duration(rand.IntN(50))*time.Millisecond, 1, 100, 101
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				var users []timpush.UserAttrs
+				for i := range accounts + later {
+					users = append(users, userIn(account(i*max(1, accounts*(i/accounts)/later)%accounts), account(i)))
+				}
+				last := map[string]int64{}
+				for batch := range client(s, timpush.WithMaxInFlight(inFlight)).SetAttrSeq(ctx, from(users)) {
+					time.Sleep(time.Millisecond)
+					for k, u := range batch.Users {
+						before, known := last[u.ToAccount]
+						require.False(t, known && before > batch.Positions[k], "%d of %s comes behind %d", batch.Positions[k], u.ToAccount, before)
+						last[u.ToAccount] = batch.Positions[k]
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestOthersOfAStreamAreSentAgain sends again what is left of a stream, as SetAttrSeq says: with later users of the same accounts.
+func TestOthersOfAStreamAreSentAgain(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		s := fake(t)
+		s.Inject(slices.Repeat([]timpushtest.Fault{timpushtest.ErrorCode(91000)}, 4)...)
+		users := func(yield func(timpush.UserAttrs, error) bool) {
+			if yield(userIn("mary", "Rome"), nil) {
+				time.Sleep(time.Minute)
+				yield(userIn("mary", "Paris"), nil)
+			}
+		}
+		var left []timpush.UserAttrs
+		behind := map[string]bool{}
+		for batch, err := range client(s).SetAttrSeq(t.Context(), users) {
+			for _, u := range timpush.Remaining(err, batch.Users) {
+				behind[u.ToAccount] = true
+			}
+			for i, u := range batch.Users {
+				if behind[u.ToAccount] && batch.Outcomes[i] != timpush.Rejected {
+					left = append(left, u)
+				}
+			}
+		}
+		require.Len(t, left, 2)
+		_, err := client(s).SetAttr(t.Context(), left)
+		require.NoError(t, err)
+		require.Equal(t, "Paris", s.Attrs("mary")["city"])
 	})
 }

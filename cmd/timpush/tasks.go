@@ -126,7 +126,7 @@ func newTasksList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List scheduled pushes, also those that were sent", Args: usageArgs(cobra.NoArgs),
 		Long: "List scheduled pushes, also those that were sent, the newest first: those that were added in the last 30 days, or from --from to --to;\n" +
-			"with --order schedAt by the time at which they are to be sent.\n\n" + timesHelp,
+			"with --order schedAt those that were or are to be sent from --from to --to.\n\n" + timesHelp,
 		Example: "  timpush tasks list\n  timpush tasks list --order schedAt --from '2099-01-01 00:00 UTC' --to '2099-02-01 00:00 UTC' --json",
 	}
 	flags := cmd.Flags()
@@ -139,6 +139,9 @@ func newTasksList() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if !strings.EqualFold(q.OrderBy, "createAt") && !strings.EqualFold(q.OrderBy, "schedAt") { // editions of the documentation differ in the case
 			return usage(fmt.Errorf("--order %q: want createAt or schedAt", q.OrderBy))
+		}
+		if strings.EqualFold(q.OrderBy, "schedAt") && !(cmd.Flags().Changed("from") && cmd.Flags().Changed("to")) { // what is not listed would be added again
+			return usage(errors.New("--order schedAt: give --from and --to, between which they were or are to be sent"))
 		}
 		if q.BeginTime, q.EndTime, err = span(cmd.Flags(), from, to, listedSpan, clockAhead); err != nil {
 			return usage(err)

@@ -25,6 +25,7 @@ local now = clock[1] * 1000000 + clock[2]
 local step, horizon, quota = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local calls, lead, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local last, restart, pause, keep = tonumber(ARGV[7]), ARGV[8] == '1', tonumber(ARGV[9]), tonumber(ARGV[10])
+local several = calls > 1 or ARGV[11] == '1' -- are made at a time, by this replica or another one, as far as is known
 local span, window = 5000, quota * step
 
 local value = redis.call('GET', KEYS[1]) or '0'
@@ -96,7 +97,7 @@ end
 if restart then
 	free = math.max(free, now + horizon + step)
 end
-local unknown = (restart and batches ~= '') or (calls > 1 and batches == '')
+local unknown = (restart and batches ~= '') or (several and batches == '')
 if unknown then
 	batches = batch(math.floor(free / span), quota) -- what was reserved before is not known, so as much as there can be
 end
@@ -310,17 +311,20 @@ func (l *Limiter) useIdle() {
 func (l *Limiter) arguments(r request) []any {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last, restart := l.last, 0
+	last, restart, several := l.last, 0, 0
 	if time.Since(l.lastAt) > horizon {
 		last = 0 // long over, and perhaps of another clock
 	}
 	if r.restart {
 		restart = 1
 	}
+	if l.batches {
+		several = 1
+	}
 	return []any{
 		l.step.Microseconds(), horizon.Microseconds(), l.quota,
 		r.calls, max(l.lead-near, 0).Microseconds(), r.patience.Microseconds(), last, restart, r.pause.Microseconds(),
-		r.keep.Microseconds(),
+		r.keep.Microseconds(), several,
 	}
 }
 

@@ -296,3 +296,35 @@ func TestFallbackBesideALargeCall(t *testing.T) {
 		}
 	})
 }
+
+// TestLostDataBesideALargeCall: Redis loses its data while a replica waits for a slot with the whole quota, and one with single calls asks first.
+func TestLostDataBesideALargeCall(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		one, all := newLimiter(t, m), newLimiter(t, m)
+		require.NoError(t, all.WaitN(t.Context(), 2))
+		require.NoError(t, one.Wait(t.Context()))
+		for range 10 { // the slot is at random
+			time.Sleep(3 * time.Second)
+			require.NoError(t, one.Wait(t.Context())) // the large call has to wait for the second after it
+			var waiting sync.WaitGroup
+			var left []departure
+			waiting.Go(func() {
+				if assert.NoError(t, all.WaitN(t.Context(), 100)) {
+					left = append(left, departure{time.Now(), 100})
+				}
+			})
+			for text := ""; !strings.HasSuffix(text, ":100,"); text, _ = m.Get(key) {
+				time.Sleep(time.Millisecond)
+			}
+			m.FlushAll()
+			var alone []departure
+			for end := time.Now().Add(4 * time.Second); time.Now().Before(end); {
+				require.NoError(t, one.Wait(t.Context()))
+				alone = append(alone, departure{time.Now(), 1})
+			}
+			waiting.Wait()
+			assert.LessOrEqual(t, mostRecipients(slices.Concat(left, alone)), 100)
+		}
+	})
+}

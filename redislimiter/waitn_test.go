@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -326,5 +327,34 @@ func TestLostDataBesideALargeCall(t *testing.T) {
 			waiting.Wait()
 			assert.LessOrEqual(t, mostRecipients(slices.Concat(left, alone)), 100)
 		}
+	})
+}
+
+// TestThrottleCodeWhenRedisIsBack: the pause after a throttle code asks Redis first when that is back, which does not know of the calls that were
+// made without it.
+func TestThrottleCodeWhenRedisIsBack(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, m *memory) {
+		var down atomic.Bool
+		m.ask = func(context.Context) error {
+			if down.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		l := newLimiter(t, m, redislimiter.WithFallback(1))
+		require.NoError(t, l.WaitN(t.Context(), 100))
+		down.Store(true)
+		var left []departure
+		for n := range 5 {
+			require.NoError(t, l.WaitN(t.Context(), 100))
+			left = append(left, departure{time.Now(), 100})
+			if n == 2 {
+				down.Store(false)
+				l.Observe(t.Context(), timpush.Event{Kind: timpush.AttemptEnd, Endpoint: "v4/timpush/set_attr", Status: http.StatusTooManyRequests})
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		assert.LessOrEqual(t, mostRecipients(left), 100)
 	})
 }

@@ -34,8 +34,9 @@ func (l *Limiter) Observe(ctx context.Context, e timpush.Event) context.Context 
 
 func (l *Limiter) pause(ctx context.Context) {
 	defer l.pausing.Store(false)
-	defer func() { _ = recover() }()                                                             // so does the next Wait, in the caller's goroutine
-	_, _ = l.ask(ctx, request{calls: 1, patience: noSlot, restart: l.returning(), pause: pause}) // if it fails, so does the next Wait, which reports it
+	defer func() { _ = recover() }() // so does the next Wait, in the caller's goroutine
+	// If it fails, so does the next Wait, which reports it.
+	_, _ = l.ask(ctx, request{calls: 1, patience: noSlot, restart: l.returning(), pause: pause})
 }
 
 // throttled reports whether an answer says that the quota of this Limiter is exceeded.

@@ -335,22 +335,15 @@ func TestLostDataBesideALargeCall(t *testing.T) {
 func TestThrottleCodeWhenRedisIsBack(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {
-		var down atomic.Bool
-		m.ask = func(context.Context) error {
-			if down.Load() {
-				return errors.New("connection refused")
-			}
-			return nil
-		}
 		l := newLimiter(t, m, redislimiter.WithFallback(1))
 		require.NoError(t, l.WaitN(t.Context(), 100))
-		down.Store(true)
+		m.down.Store(true)
 		var left []departure
 		for n := range 5 {
 			require.NoError(t, l.WaitN(t.Context(), 100))
 			left = append(left, departure{time.Now(), 100})
 			if n == 2 {
-				down.Store(false)
+				m.down.Store(false)
 				l.Observe(t.Context(), timpush.Event{Kind: timpush.AttemptEnd, Endpoint: "v4/timpush/set_attr", Status: http.StatusTooManyRequests})
 				time.Sleep(10 * time.Millisecond)
 			}

@@ -392,11 +392,17 @@ func journalOfPairs(t *testing.T, w *world) []string {
 func TestBatchTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.fake.Inject(timpushtest.Delay(300*time.Millisecond, timpushtest.Fault{}))
+	arrived, other := make(chan struct{}, 1), make(chan struct{})
+	w.fake.Handle(func(timpushtest.Call) timpushtest.Fault {
+		arrived <- struct{}{}
+		<-other
+		return timpushtest.Fault{}
+	})
 	w.write("u.csv", accounts(3))
 	cmd, text := w.started(helloAt(500)...)
-	require.Eventually(t, func() bool { return w.has("u.csv.journal") && strings.Contains(w.read("u.csv.journal"), "begin\"") }, 20*time.Second, time.Millisecond)
+	<-arrived
 	r := w.run(helloAt(500)...)
+	close(other)
 	assert.Equal(t, 3, r.code)
 	assert.Contains(t, r.err, "u.csv.journal: another run is using it")
 	_, code, errs := ended(cmd, text)

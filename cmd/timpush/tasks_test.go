@@ -122,6 +122,8 @@ func TestTasksByAccident(t *testing.T) {
 		{"--title is empty", []string{"change", "7", "--in", "1h", "--title", "", "--yes"}},
 		{"--at is empty", []string{"change", "7", "--at", "", "--tags", "gold", "--title", "x", "--yes"}},
 		{"want createAt or schedAt", []string{"list", "--order", "x"}},
+		{"give --from and --to", []string{"list", "--order", "schedAt"}},
+		{"give --from and --to", []string{"list", "--order", "schedat", "--to", "2099-01-01T00:00:00Z"}},
 		{"--from is empty", []string{"list", "--from", ""}},
 		{"give --yes", []string{"change", "7", "--in", "1h"}},
 		{"give --yes", []string{"delete", "7"}},

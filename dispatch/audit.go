@@ -68,7 +68,7 @@ func (d *dispatcher) checkResumed() {
 	select {
 	case revision := <-w.results:
 		if revision > w.seen {
-			w.seen, d.resumes = revision, time.Time{}
+			w.seen, d.holds, d.resumes = revision, time.Time{}, time.Time{}
 		}
 		w.running = false
 	default:

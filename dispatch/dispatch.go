@@ -125,6 +125,7 @@ type dispatcher struct {
 	paused  time.Duration // 0: not
 	probe   int           // accounts of a request that tries whether sending works again
 	resumes time.Time     // when another request may try
+	holds   time.Time     // until when the service has asked to wait
 	resumed resumeWatch
 	letters letterFault
 	saved   time.Time // all of the record; a new horizon alone does not count
@@ -473,8 +474,9 @@ func (d *dispatcher) pass() {
 	}
 }
 
+// resume ends a pause after an answer, but not what the service has asked to wait: the request may have left before.
 func (d *dispatcher) resume() {
-	if d.paused > 0 {
+	if d.paused > 0 && !time.Now().Before(d.holds) {
 		d.queue.settings.logger.InfoContext(d.sends, "dispatch: sending resumes")
 		d.paused, d.record.Paused, d.changed, d.urgent = 0, d.letters.text, true, true
 		d.probe = min(2*d.probe, timpush.MaxUsersPerRequest)
@@ -496,8 +498,9 @@ func (d *dispatcher) pause(err error) {
 		least, most = fatalPause, maxFatal
 	}
 	d.paused = min(max(2*d.paused, time.Duration(least)*d.delay), time.Duration(most)*d.delay)
-	wait := max(d.paused, min(retryAfter(err), maxDelay*d.delay))
-	d.resumes = time.Now().Add(wait)
+	asked := min(retryAfter(err), maxDelay*d.delay)
+	wait := max(d.paused, asked)
+	d.holds, d.resumes = time.Now().Add(asked), time.Now().Add(wait)
 	d.record.Paused, d.changed = reason(err), true
 	d.queue.settings.logger.WarnContext(d.sends, "dispatch: sending pauses", "for", wait, "cause", d.record.Paused)
 }

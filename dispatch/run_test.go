@@ -1080,3 +1080,46 @@ func TestQueueWaitsAsAsked(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(began), 900*time.Millisecond)
 	assert.Equal(t, "1", fake.Attrs("mary")["city"])
 }
+
+// limited is a gateway with a limit of requests, as limit_req of nginx: those within it take 100 ms, one beyond it gets 503 with Retry-After at once, and
+// so do all until that is over.
+type limited struct {
+	http.RoundTripper
+	mu    sync.Mutex
+	burst int
+	since time.Time
+	early int // requests while it has asked to wait
+}
+
+func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.mu.Lock()
+	refuse := false
+	switch {
+	case !l.since.IsZero() && time.Since(l.since) < time.Second:
+		l.early++
+		refuse = true
+	case l.since.IsZero() && l.burst == 0:
+		l.since, refuse = time.Now(), true
+	case l.since.IsZero():
+		l.burst--
+	}
+	l.mu.Unlock()
+	if refuse {
+		return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"20"}}, Body: http.NoBody, Request: r}, nil
+	}
+	time.Sleep(100 * time.Millisecond)
+	return l.RoundTripper.RoundTrip(r)
+}
+
+// TestQueueWaitsAsAskedBesideAnswers: requests that left before the gateway asked to wait are answered after it.
+func TestQueueWaitsAsAskedBesideAnswers(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	l := &limited{RoundTripper: fake.HTTPClient().Transport, burst: 5}
+	concurrently(2000, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), "Rome"))) })
+	run(t, q, fake.Client(timpush.WithMaxAttempts(1), timpush.WithHTTPClient(&http.Client{Transport: l})))
+	drained(t, q)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	assert.Less(t, l.early, 33, "those that were in flight")
+}

@@ -129,8 +129,8 @@ func (c Config) keyFaults() []error {
 		fault = "begins or ends with white space, want the key alone"
 	case strings.ContainsAny(c.SecretKey, "{}"):
 		fault = "has braces: is it JSON? want the key alone"
-	case strings.Trim(c.SecretKey, "\"'") != c.SecretKey:
-		fault = "begins or ends with a quotation mark, want the key alone"
+	case strings.Trim(c.SecretKey, "\"'`<>") != c.SecretKey:
+		fault = "begins or ends with a quotation mark or a bracket, want the key alone"
 	case strings.Contains(c.SecretKey, "="):
 		fault = "has an equals sign: is it a line NAME=KEY of a file? want the key alone"
 	case strings.ContainsAny(c.SecretKey, ",;:"):

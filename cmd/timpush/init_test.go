@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,4 +85,18 @@ func TestInitRefuses(t *testing.T) {
 	w := newWorld(t).with("TIMPUSH_IDENTIFIER=admin #1")
 	assert.Equal(t, 2, w.run("init").code)
 	assert.False(t, w.has(".config"), "the file could not be read")
+}
+
+// A key that cannot be one is refused, since each try counts towards 70050: Markdown has keys in backticks, and a placeholder has brackets.
+func TestKeyInBackticks(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"`%s`", "<%s>"} {
+		w := newWorld(t)
+		_, _, key := w.fake.App()
+		w = w.without("TIMPUSH_SECRET_KEY")
+		w.write("key", fmt.Sprintf(form, key))
+		r := w.run("names", "get", "--secret-key-file", "key")
+		assert.Equal(t, 2, r.code, r.err)
+		assert.Empty(t, w.fake.Calls(), "a wrong key was tried")
+	}
 }

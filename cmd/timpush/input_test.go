@@ -442,3 +442,38 @@ func TestNoNetworkAndWrongApp(t *testing.T) {
 		})
 	}
 }
+
+// Two columns are one attribute only by --map, which another command line corrects.
+func TestMapToAnAttributeOfAnotherColumn(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"set-attr", "--map", "town=city", "u.csv"},
+		{"set-attr", "--dry-run", "--map", "town=city", "u.csv"},
+		{"set-attr", "--map", "town=sex,city=sex", "u.csv"},
+	} {
+		w := newWorld(t)
+		w.write("u.csv", "To_Account,town,city\nmary,Roma,Rome\n")
+		r := w.run(args...)
+		assert.Equal(t, 2, r.code, r.err)
+	}
+}
+
+// Records of a program may end with a NUL and a line end. They are not UTF-16, whose characters would be other accounts.
+func TestRecordsThatEndWithNUL(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"batch", "--title", "x", "--no-header", "--yes", "--recipient-rate", "500", "l.txt"},
+		{"tags", "add", "--tags", "gold", "--file", "l.txt"},
+	} {
+		w := newWorld(t)
+		for _, list := range []string{strings.Repeat("A0000001\x00\n", 100), strings.Repeat("A0000001\n\x00", 100), "mary\x00\nbob\n"} {
+			w.write("l.txt", list)
+			r := w.run(args...)
+			assert.NotEqual(t, 0, r.code, r.out)
+			assert.Contains(t, r.out+r.err, "NUL")
+			for _, p := range w.fake.Pushes() {
+				assert.Subset(t, []string{"A0000001", "bob"}, p.Accounts, "whose lines have none")
+			}
+		}
+	}
+}

@@ -328,6 +328,14 @@ func conditionOf(to timpush.Audience) conditionJSON {
 	return conditionJSON{AttrsAnd: to.AttrsAnd, AttrsOr: to.AttrsOr, TagsAnd: to.TagsAnd, TagsNot: to.TagsNot, TagsOr: to.TagsOr}
 }
 
+// noNull refuses null as a text, which would be an empty one.
+var noNull = jsonv2.UnmarshalFromFunc(func(d *jsontext.Decoder, _ *string) error {
+	if d.PeekKind() == jsontext.KindNull {
+		return errors.New("there is a null in it, want a text")
+	}
+	return errors.ErrUnsupported // as usual
+})
+
 // condition reads the Condition of a file. Without one the push is for everybody, which must be said by the flag.
 func (f *pushFlags) condition(condition jsontext.Value) (to timpush.Audience, err error) {
 	switch {
@@ -339,7 +347,7 @@ func (f *pushFlags) condition(condition jsontext.Value) (to timpush.Audience, er
 		return timpush.Audience{Everybody: true}, nil
 	}
 	var wire conditionJSON
-	if err := jsonv2.Unmarshal(condition, &wire, jsonv2.RejectUnknownMembers(true)); err != nil {
+	if err := jsonv2.Unmarshal(condition, &wire, jsonv2.RejectUnknownMembers(true), jsonv2.WithUnmarshalers(noNull)); err != nil {
 		return to, fmt.Errorf("%s: Condition: %w", input.Display(f.file), err)
 	}
 	return timpush.Audience{TagsAnd: wire.TagsAnd, TagsOr: wire.TagsOr, TagsNot: wire.TagsNot, AttrsAnd: wire.AttrsAnd, AttrsOr: wire.AttrsOr}, nil

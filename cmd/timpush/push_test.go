@@ -161,3 +161,20 @@ func TestPushWhoseAnswerIsLost(t *testing.T) {
 	assert.Len(t, w.fake.Pushes(), 1)
 	assert.False(t, strings.Contains(r.err, "Hello"), "no titles in errors")
 }
+
+// A program that has no value writes null. Taken for an empty text, it is a push to those whose attribute is empty.
+func TestNullInACondition(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.ndjson", `{"To_Account":"mary","city":"Rome"}`+"\n"+`{"To_Account":"bob","city":""}`+"\n")
+	assert.Equal(t, 0, w.run("set-attr", "u.ndjson").code)
+	for _, condition := range []string{`{"AttrsAnd":{"city":null}}`, `{"AttrsOr":{"city":null}}`} {
+		w.write("push.json", `{"Condition":`+condition+`,"OfflinePushInfo":{"Title":"For Rome"}}`)
+		r := w.run("push", "--file", "push.json", "--yes")
+		assert.Equal(t, 2, r.code, r.out+r.err)
+		r = w.run("tasks", "add", "--file", "push.json", "--in", "1h", "--yes")
+		assert.Equal(t, 2, r.code, r.out+r.err)
+	}
+	assert.Empty(t, w.fake.Pushes())
+	assert.Equal(t, 2, w.run("push", "--attr", "city=", "--title", "x", "--yes").code, "as with flags")
+}

@@ -158,7 +158,7 @@ func duplicate(first, second, attr string) error {
 	if first == second {
 		return fmt.Errorf("the column %q comes twice: rename one of them, or leave both out: --ignore %s", first, text.QuoteItem(first))
 	}
-	return fmt.Errorf("the columns %q and %q are both the attribute %q: leave one out: --ignore %s", first, second, attr, text.QuoteItem(second))
+	return flagErrorf("the columns %q and %q are both the attribute %q, by --map: leave one out: --ignore %s", first, second, attr, text.QuoteItem(second))
 }
 
 // check refuses flags that name columns which do not exist, and a file without attributes.

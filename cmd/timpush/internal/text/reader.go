@@ -240,7 +240,7 @@ func encodingOf(head []byte) (encoding string, skip int) {
 		return UTF16LE, 2
 	case bytes.HasPrefix(head, []byte{0xfe, 0xff}):
 		return UTF16BE, 2
-	case bytes.IndexByte(head, 0) < 0:
+	case bytes.IndexByte(head, 0) < 0, hasFewNULs(head):
 		return UTF8, 0
 	}
 	little, big := plainShare(UTF16LE, head), plainShare(UTF16BE, head)
@@ -251,6 +251,12 @@ func encodingOf(head []byte) (encoding string, skip int) {
 		return UTF16LE, 0
 	}
 	return UTF16BE, 0
+}
+
+// hasFewNULs reports whether a text is ASCII with some NULs, as behind the records of a program. In UTF-16 each second byte of ASCII is one.
+func hasFewNULs(head []byte) bool {
+	other := func(r rune) bool { return r > 0x7e || r < ' ' && r != 0 && r != '\t' && r != '\r' && r != '\n' }
+	return 3*bytes.Count(head, []byte{0}) < len(head) && bytes.IndexFunc(head, other) < 0
 }
 
 // plainShare returns how much of a text is ASCII if it is taken for UTF-16, or 0 if it cannot be that: it has control

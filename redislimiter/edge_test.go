@@ -252,6 +252,15 @@ func (r refusing) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
+// refused is the error of a Wait whose Redis answers with a text.
+func refused(t *testing.T, text refusing) error {
+	t.Helper()
+	rdb := newClient("127.0.0.1:1")
+	t.Cleanup(func() { _ = rdb.Close() })
+	rdb.AddHook(text)
+	return newLimiter(t, rdb).Wait(t.Context())
+}
+
 // TestLackingRightsAreNamed in the words of servers that are not installed here.
 func TestLackingRightsAreNamed(t *testing.T) {
 	t.Parallel()
@@ -261,10 +270,7 @@ func TestLackingRightsAreNamed(t *testing.T) {
 	} {
 		t.Run(server, func(t *testing.T) {
 			t.Parallel()
-			rdb := newClient("127.0.0.1:1")
-			t.Cleanup(func() { _ = rdb.Close() })
-			rdb.AddHook(text)
-			assert.ErrorContains(t, newLimiter(t, rdb).Wait(t.Context()), "the Redis user lacks rights")
+			assert.ErrorContains(t, refused(t, text), "the Redis user lacks rights")
 		})
 	}
 }
@@ -302,10 +308,7 @@ func TestPasswordOfAnUnknownCommand(t *testing.T) {
 	} {
 		t.Run(server, func(t *testing.T) {
 			t.Parallel()
-			rdb := newClient("127.0.0.1:1")
-			t.Cleanup(func() { _ = rdb.Close() })
-			rdb.AddHook(text)
-			err := newLimiter(t, rdb).Wait(t.Context())
+			err := refused(t, text)
 			require.ErrorContains(t, err, "unknown command")
 			var down *redislimiter.RedisError
 			require.ErrorAs(t, err, &down)

@@ -35,30 +35,23 @@ func errPastDeadline(wait time.Duration) error {
 // userInfo is what stands before the host in a URL, which may have no scheme.
 var userInfo = regexp.MustCompile(`(dial \w+: (?:lookup|address) ).*@|\S+@`)
 
-// withoutUserInfo leaves the password out of an error that repeats the address of Redis: a program may give the client a whole URL as that.
-func withoutUserInfo(err error) error {
-	text := err.Error()
-	if safe := userInfo.ReplaceAllString(text, "${1}REDACTED@"); safe != text {
-		return errors.New(safe)
-	}
-	return err
-}
-
 // unknownCommand is what Redis says of a command that it does not know, such as AUTH where it has been renamed, with its arguments.
 var unknownCommand = regexp.MustCompile(`(?is)(unknown command .*?), with args beginning with.*`)
 
-// withoutArguments leaves the arguments of a command out of an error that repeats them: those of AUTH are the user and the password.
-func withoutArguments(err error) error {
+// withoutSecrets leaves out of an error the password of an address, where a program has given the client a whole URL as that, and the
+// arguments of a command that Redis repeats: those of AUTH are the user and the password.
+func withoutSecrets(err error) error {
 	text := err.Error()
-	if safe := unknownCommand.ReplaceAllString(text, "$1"); safe != text {
-		return errors.New(safe)
+	safe := unknownCommand.ReplaceAllString(userInfo.ReplaceAllString(text, "${1}REDACTED@"), "$1")
+	if safe == text {
+		return err
 	}
-	return err
+	return errors.New(safe)
 }
 
 // explain adds to an error of Redis what to do about it.
 func (l *Limiter) explain(err error) error {
-	err = withoutArguments(withoutUserInfo(err))
+	err = withoutSecrets(err)
 	text := err.Error()
 	switch {
 	case strings.Contains(text, foreignValue), strings.Contains(text, "WRONGTYPE"):

@@ -260,7 +260,7 @@ func (l *Limiter) silence(dialed <-chan error) error {
 	select {
 	case err := <-dialed:
 		if err != nil {
-			return withoutUserInfo(err)
+			return withoutSecrets(err)
 		}
 	default:
 		if dialed != nil {

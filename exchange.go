@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/timpush/timpush-go/internal/beforesend"
 )
 
@@ -86,7 +88,7 @@ func (x *exchange) readBody(ctx context.Context, resp *http.Response) ([]byte, e
 		return nil, nil
 	}
 	most := cmp.Or(x.command.maxAnswer, maxAnswer)
-	text, err := io.ReadAll(newAnswerReader(ctx, resp, int64(most)+1))
+	text, err := x.readUntilLast(&answerReader{ctx, resp.Body}, resp, int64(most)+1)
 	if int64(len(text)) < resp.ContentLength {
 		resp.ContentLength = math.MaxInt64 // else the standard transport of Go 1.27 reads what is left, and keeps the connection
 	}
@@ -99,27 +101,33 @@ func (x *exchange) readBody(ctx context.Context, resp *http.Response) ([]byte, e
 	return text, err
 }
 
-// answerReader reads an answer up to a length and until ctx ends: the body of a caller's transport may come byte by byte, or empty without
-// end.
-//
-// Over HTTP/1.1 the last byte of a page that is not an answer of the API is left, which closes the connection. Where a gateway says that its
-// page is shorter than it is, net/http would write the rest to the standard logger, and a page may repeat the URL with the UserSig.
-type answerReader struct {
-	io.LimitedReader
-	ctx  context.Context
-	rest int64 // to be read of an answer of the API, beyond the limit
+// readUntilLast reads an answer up to a length. Over HTTP/1.1 the last byte of what is no whole answer of the API is left, which closes the
+// connection: where a gateway says that its page is shorter than it is, net/http would write the rest to the standard logger, and a page may
+// repeat the URL with the UserSig.
+func (x *exchange) readUntilLast(body io.Reader, resp *http.Response, most int64) ([]byte, error) {
+	if resp.ProtoMajor != 1 || resp.ContentLength <= 0 || resp.ContentLength > most {
+		return io.ReadAll(io.LimitReader(body, most))
+	}
+	text, err := io.ReadAll(io.LimitReader(body, resp.ContentLength-1))
+	if err != nil || resp.StatusCode != http.StatusOK || !x.command.isJSON(append(text, '}')) && !x.command.isJSON(text) { // the last may be a space
+		return text, err
+	}
+	last, err := io.ReadAll(io.LimitReader(body, 1))
+	return append(text, last...), err
 }
 
-func newAnswerReader(ctx context.Context, resp *http.Response, most int64) *answerReader {
-	limit := most
-	if resp.ProtoMajor == 1 && resp.ContentLength > 0 {
-		limit = min(most, resp.ContentLength-1)
+// isJSON reports whether a text can be an answer.
+func (c *command) isJSON(text []byte) bool {
+	if c.repair != nil {
+		text = c.repair(text)
 	}
-	r := &answerReader{LimitedReader: io.LimitedReader{R: resp.Body, N: limit}, ctx: ctx}
-	if resp.StatusCode == http.StatusOK {
-		r.rest = most - limit
-	}
-	return r
+	return jsontext.Value(text).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+}
+
+// answerReader reads until ctx ends: the body of a caller's transport may come byte by byte, or empty without end.
+type answerReader struct {
+	ctx  context.Context //nolint:containedctx // it is that of one attempt
+	body io.Reader
 }
 
 // Read reads a part of the answer.
@@ -127,14 +135,7 @@ func (r *answerReader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	n, err := r.LimitedReader.Read(p)
-	if start := bytes.TrimSpace(p[:n]); len(start) > 0 {
-		if start[0] == '{' {
-			r.N += r.rest
-		}
-		r.rest = 0
-	}
-	return n, err
+	return r.body.Read(p)
 }
 
 // untilConnected leaves half of the time to another host if no connection comes, where there is one: a host that drops packets would

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jarcoal/httpmock"
 	"github.com/stretchr/testify/assert"
@@ -341,11 +342,13 @@ func TestCostOfAnErrorPage(t *testing.T) {
 
 // TestTextBehindAPage: a gateway counts the characters of its page in place of the bytes, so that the end of the page follows the answer.
 func TestTextBehindAPage(t *testing.T) { // not parallel: all write to the standard logger
-	for _, status := range []string{"502 Bad Gateway", "200 OK"} {
+	for _, answer := range []string{"502 <p>暂无 %s", "200 <p>暂无 %s", `200 {"code":500,"message":"系统繁忙，请稍后再试","path":"%s"}`} {
 		gateway := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			conn, out, err := http.NewResponseController(rw).Hijack()
 			if err == nil {
-				_, _ = fmt.Fprintf(out, "HTTP/1.1 %s\r\nContent-Length: 6\r\n\r\n<p>no %s", status, r.URL)
+				status, page, _ := strings.Cut(answer, " ")
+				page = fmt.Sprintf(page, r.URL)
+				_, _ = fmt.Fprintf(out, "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", status, utf8.RuneCountInString(page), page)
 				_ = out.Flush()
 				_, _ = conn.Read(make([]byte, 1)) // until the client closes it
 				_ = conn.Close()

@@ -183,17 +183,54 @@ func TestIdleConnectionsThatDieSilently(t *testing.T) {
 			p := startProxy(t, startRedis(t).addr, 0, 0)
 			p.resets = name == "resets"
 			o.Addr = p.addr
-			l := newLimiter(t, withIdle(t, o))
-			require.NoError(t, l.Wait(t.Context()))
-
-			p.letConnectionsDie()
-			began := time.Now()
-			require.Error(t, l.Wait(t.Context()))
-			for l.Wait(t.Context()) != nil {
-				time.Sleep(20 * time.Millisecond)
-			}
-			assert.Less(t, time.Since(began), 10*time.Second, "as long as go-redis reads, and a little more")
+			usesRedisAgain(t, p, withIdle(t, o))
 		})
+	}
+	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
+		addr := startNode(t).addr
+		p := startProxy(t, addr, 0, 0)
+		rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, Dialer: p.dial, PoolSize: idle, MaintNotificationsConfig: noNotices})
+		t.Cleanup(func() { _ = rdb.Close() })
+		require.NoError(t, rdb.ForEachShard(t.Context(), fillPool))
+		usesRedisAgain(t, p, rdb)
+	})
+	t.Run("ring", func(t *testing.T) {
+		t.Parallel()
+		addr := startRedis(t).addr
+		p := startProxy(t, addr, 0, 0)
+		rdb := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": addr}, Dialer: p.dial, PoolSize: idle})
+		t.Cleanup(func() { _ = rdb.Close() })
+		require.NoError(t, rdb.ForEachShard(t.Context(), fillPool))
+		usesRedisAgain(t, p, rdb)
+	})
+}
+
+// usesRedisAgain lets all connections die, and looks how soon Redis is used again.
+func usesRedisAgain(t *testing.T, p *proxy, rdb redis.Scripter) {
+	l := newLimiter(t, rdb)
+	require.NoError(t, l.Wait(t.Context()))
+	p.letConnectionsDie()
+	began := time.Now()
+	require.Error(t, l.Wait(t.Context()))
+	for l.Wait(t.Context()) != nil {
+		time.Sleep(20 * time.Millisecond)
+	}
+	assert.Less(t, time.Since(began), 10*time.Second, "as long as go-redis reads, and a little more")
+}
+
+// TestRefusedNodeOfAClusterIsNoSilence: it is killed while it is used.
+func TestRefusedNodeOfAClusterIsNoSilence(t *testing.T) {
+	t.Parallel()
+	server := startNode(t)
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.addr}, MaintNotificationsConfig: noNotices})
+	t.Cleanup(func() { _ = rdb.Close() })
+	l := newLimiter(t, rdb)
+	require.NoError(t, l.Wait(t.Context()))
+	server.kill()
+	for range 6 {
+		assert.NotContains(t, l.Wait(t.Context()).Error(), "no answer within")
+		time.Sleep(300 * time.Millisecond)
 	}
 }
 
@@ -223,16 +260,21 @@ func withIdle(t *testing.T, o redis.Options) *redis.Client {
 	o.PoolSize, o.MaintNotificationsConfig = idle, noNotices
 	rdb := redis.NewClient(&o)
 	t.Cleanup(func() { _ = rdb.Close() })
-	var connections [idle]*redis.Conn
-	for i := range connections {
-		connections[i] = rdb.Conn()
-		require.NoError(t, connections[i].Ping(t.Context()).Err())
-	}
-	for _, c := range connections {
-		require.NoError(t, c.Close())
-	}
+	require.NoError(t, fillPool(t.Context(), rdb))
 	require.EqualValues(t, idle, rdb.PoolStats().IdleConns)
 	return rdb
+}
+
+// fillPool leaves idle connections in the pool of a client.
+func fillPool(ctx context.Context, rdb *redis.Client) error {
+	for range idle {
+		conn := rdb.Conn()
+		defer conn.Close()
+		if err := conn.Ping(ctx).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refusing is a Redis that refuses every command.

@@ -91,6 +91,7 @@ const (
 // Limiter paces the calls of all processes that share a key in Redis. It is made by [New] and is safe for concurrent use.
 type Limiter struct {
 	rdb       redis.Scripter
+	node      func(context.Context) (node, error)
 	key       string
 	quotaName string
 	quota     int
@@ -141,8 +142,9 @@ func New(rdb redis.Scripter, sdkAppID int, opts ...Option) (*Limiter, error) {
 	if len(s.faults) > 0 {
 		return nil, errors.Join(s.faults...)
 	}
+	key := s.prefix + "{" + strconv.Itoa(sdkAppID) + "}:" + s.endpoint
 	return &Limiter{
-		rdb: rdb, key: s.prefix + "{" + strconv.Itoa(sdkAppID) + "}:" + s.endpoint, quotaName: quotaOf(s.endpoint),
+		rdb: rdb, node: nodeOf(rdb, key), key: key, quotaName: quotaOf(s.endpoint),
 		quota: s.quota, step: interval(float64(s.quota)), timeout: s.timeout, alone: shareOf(s.quota, s.share),
 		first: make(chan struct{}, 1), released: make(chan struct{}, 1),
 	}, nil

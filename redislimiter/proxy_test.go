@@ -1,6 +1,7 @@
 package redislimiter_test
 
 import (
+	"context"
 	"math/rand/v2"
 	"net"
 	"sync/atomic"
@@ -37,6 +38,11 @@ func startProxy(t testing.TB, target string, trip time.Duration, jitter float64)
 		}
 	}()
 	return p
+}
+
+// dial connects to the proxy, whatever the address.
+func (p *proxy) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, p.addr)
 }
 
 // letConnectionsDie forwards nothing more on the connections that there are, and does not close them.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -181,7 +180,7 @@ func (l *Limiter) ask(ctx context.Context, r request) (answer, error) {
 			stop()                 // also where the caller has gone
 			results <- r
 		}()
-		r.answer, r.err = l.run(question, args)
+		r.answer, r.err = l.run(question, l.rdb, args)
 		r.late = question.Err() != nil
 	}()
 	select {
@@ -228,86 +227,6 @@ func (l *Limiter) patienceWithRedis(ctx context.Context) time.Duration {
 	return l.timeout
 }
 
-// dialIfSlow tries to connect to a Redis that has not answered for half of the timeout, and sends the outcome: go-redis
-// repeats a connection that was refused until the timeout, and does not say so then. The channel is nil if there is no
-// single address. A httptrace.ClientTrace of the caller is not to be told of this connection: its call may be over.
-func (l *Limiter) dialIfSlow(ctx context.Context) (dialed <-chan error, stop func() bool) {
-	client, ok := l.rdb.(interface{ Options() *redis.Options })
-	if !ok {
-		return nil, func() bool { return true }
-	}
-	outcome := make(chan error, 1)
-	timer := time.AfterFunc(l.timeout/2, func() {
-		defer func() { _ = recover() }() // of a Dialer of the program: go-redis makes an error of it when it dials
-		dialing, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		defer context.AfterFunc(ctx, cancel)()
-		o := client.Options()
-		conn, err := o.Dialer(dialing, o.Network, o.Addr)
-		if err == nil {
-			_ = conn.Close()
-		}
-		if ctx.Err() == nil {
-			outcome <- err
-		}
-	})
-	return outcome, timer.Stop
-}
-
-// silence says why Redis has not answered in time.
-func (l *Limiter) silence(dialed <-chan error) error {
-	l.useIdle()
-	select {
-	case err := <-dialed:
-		if err != nil {
-			return withoutSecrets(err)
-		}
-	default:
-		if dialed != nil {
-			return fmt.Errorf("no connection within %v", l.timeout)
-		}
-	}
-	return fmt.Errorf("no answer within %v", l.timeout)
-}
-
-// useIdle asks over each idle connection, when Redis has just become silent or a replica: those that have died silently are closed when the
-// timeout of go-redis ends, and those to a replica at once, and the next question gets a new one. Otherwise each question would find another of
-// them, and take its whole time.
-func (l *Limiter) useIdle() {
-	client, ok := l.rdb.(interface {
-		Options() *redis.Options
-		PoolStats() *redis.PoolStats
-	})
-	if !ok {
-		return
-	}
-	l.mu.Lock()
-	first := l.down == nil && !l.usingIdle
-	if first {
-		l.usingIdle = true
-	}
-	l.mu.Unlock()
-	if !first {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
-	args := l.arguments(request{calls: 1, patience: noSlot})
-	var all sync.WaitGroup
-	for range client.PoolStats().IdleConns {
-		all.Go(func() {
-			defer func() { _ = recover() }() // of a hook of the client; the next question panics in the caller's goroutine
-			_, _ = l.run(ctx, args)
-		})
-	}
-	go func() {
-		all.Wait()
-		cancel()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.usingIdle = false
-	}()
-}
-
 func (l *Limiter) arguments(r request) []any {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -329,12 +248,12 @@ func (l *Limiter) arguments(r request) []any {
 }
 
 // run runs the script, which Redis does not know at first and after a restart.
-func (l *Limiter) run(ctx context.Context, args []any) (answer, error) {
+func (l *Limiter) run(ctx context.Context, rdb redis.Scripter, args []any) (answer, error) {
 	keys, asked := []string{l.key}, time.Now()
-	numbers, err := reserveScript.EvalSha(ctx, l.rdb, keys, args...).Int64Slice()
+	numbers, err := reserveScript.EvalSha(ctx, rdb, keys, args...).Int64Slice()
 	if err != nil && strings.Contains(err.Error(), "NOSCRIPT") { // some proxies put words before it
 		asked = time.Now()
-		numbers, err = reserveScript.Eval(ctx, l.rdb, keys, args...).Int64Slice()
+		numbers, err = reserveScript.Eval(ctx, rdb, keys, args...).Int64Slice()
 	}
 	if err != nil {
 		return answer{}, err

@@ -24,6 +24,16 @@ func do(t *testing.T, rdb *redis.Client, args ...any) {
 	require.NoError(t, rdb.Do(t.Context(), args...).Err())
 }
 
+// startNode starts a cluster of one node.
+func startNode(t *testing.T) *engine {
+	t.Helper()
+	node := startRedis(t, "--cluster-enabled", "yes", "--cluster-port", freePort(t))
+	rdb := node.client()
+	do(t, rdb, "cluster", "addslotsrange", 0, 16383)
+	require.Eventually(t, func() bool { return strings.Contains(rdb.ClusterInfo(t.Context()).Val(), "cluster_state:ok") }, 20*time.Second, 50*time.Millisecond)
+	return node
+}
+
 // startCluster starts three masters with a third of the keys each.
 func startCluster(t *testing.T) (addrs []string) {
 	t.Helper()

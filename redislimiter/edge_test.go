@@ -103,6 +103,8 @@ func (d *dialled) Options() *redis.Options {
 	}}
 }
 
+func (*dialled) PoolStats() *redis.PoolStats { return &redis.PoolStats{} }
+
 func TestCallersThatGiveUpOpenNoConnections(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, m *memory) {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -284,6 +285,9 @@ func (b *batch) readAccounts(ctx context.Context) (err error) {
 	}
 	for _, fault := range b.faults {
 		b.reporter.Bad(fault)
+	}
+	if slices.Contains(b.input.Absent(), b.reading.Account) {
+		return noAccounts(b.reading.Account)
 	}
 	if len(b.accounts) == 0 {
 		return fatal(fmt.Errorf("%s: there are no accounts in it", input.Display(b.name)))

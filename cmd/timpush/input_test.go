@@ -351,6 +351,30 @@ func TestOnlyAMemberThatIsNotThere(t *testing.T) {
 	assert.Equal(t, 1, w.run("set-attr", "--only", "city", "bad.ndjson").code, "whether it is there is not known")
 }
 
+// TestWrongAccountOfNDJSON ends with the exit code of a table without that column, and nothing is left to resume.
+func TestWrongAccountOfNDJSON(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.ndjson", `{"id":"mary","city":"Rome"}`+"\n"+`{"id":"bob","city":"Oslo"}`+"\n")
+	for args, member := range map[string]string{
+		"batch --account uid --title x --dry-run":       "uid",
+		"batch --account uid --title x --yes":           "uid",
+		"set-attr --account uid --only city --dry-run":  "uid",
+		"set-attr --account uid --only city":            "uid",
+		"set-attr --only city":                          "To_Account",
+		"batch --title x --yes --journal other.journal": "To_Account",
+	} {
+		r := w.run(append(strings.Fields(args), "u.ndjson")...)
+		assert.Equal(t, 2, r.code, "%s: %s", args, r.err)
+		assert.Contains(t, r.err, `no row has the member "`+member+`", which is to hold the account: --account names another`, args)
+	}
+	assert.Empty(t, w.fake.Pushes())
+	for _, args := range []string{"set-attr --account id --only city", "batch --account id --title x --yes"} {
+		r := w.run(append(strings.Fields(args), "u.ndjson")...)
+		assert.Equal(t, 0, r.code, "%s: %s", args, r.err)
+	}
+}
+
 func TestAccountsOfNDJSONThatAreNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

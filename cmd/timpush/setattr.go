@@ -294,10 +294,18 @@ var errNoMember = errors.New("no row has the member")
 var errOtherStdin = errors.New("standard input is not what the interrupted run has read, and cannot be read again: " +
 	"run the same command again, which will begin with the first row")
 
-// checkMembers says which columns of --only and --map no row has had, where that is known only at the end. If flags have left out
-// all attributes for that, it is an error, as in a table.
+// noAccounts is the error of a run whose rows lack the member with the account.
+func noAccounts(member string) error {
+	return usage(fmt.Errorf("%w %q, which is to hold the account: --account names another", errNoMember, member))
+}
+
+// checkMembers says which columns of --only and --map no row has had, where that is known only at the end. If no row has the account,
+// or flags have left out all attributes for that, it is an error, as in a table.
 func (j *job) checkMembers(r *bulk.Run) error {
 	absent := j.input.Absent()
+	if slices.Contains(absent, j.reading.Account) {
+		return noAccounts(j.reading.Account)
+	}
 	attrs := slices.DeleteFunc(slices.Clone(j.reading.Only), func(c string) bool { return c == j.reading.Account })
 	left := slices.ContainsFunc(attrs, func(c string) bool { return !slices.Contains(absent, c) })
 	if len(absent) > 0 && len(attrs) > 0 && !left && r.Counts.Rejected == 0 {

@@ -121,7 +121,7 @@ type Input struct {
 	book    *book
 
 	whole  bool          // all rows have been read, and none was passed over
-	absent []string      // columns that flags name, of which no row has been seen yet
+	absent []string      // the column of the account and those that flags name, of which no row has been seen yet
 	number int64         // of the next row
 	sum    uint64        // of all rows before it
 	states []os.FileInfo // of the files, when New looked at them
@@ -167,7 +167,7 @@ func New(args []string, options Options, stdin io.Reader) (*Input, error) {
 		return nil, err
 	}
 	in := &Input{files: files, options: options, stdin: stdin, book: &book{}}
-	in.absent = slices.DeleteFunc(append(slices.Clone(options.Only), slices.Sorted(maps.Keys(options.Names))...), func(c string) bool { return c == options.Account })
+	in.absent = slices.Concat([]string{options.Account}, options.Only, slices.Sorted(maps.Keys(options.Names)))
 	for _, name := range files {
 		if name == Stdin {
 			return in, nil
@@ -221,8 +221,9 @@ func (in *Input) Mark() *Mark { return in.mark.Load() }
 // Notes returns what was read differently from what is written.
 func (in *Input) Notes() Notes { return in.notes }
 
-// Absent returns the columns of Options.Only and Options.Names that no row has had. A table without one of them is refused, but the
-// members of NDJSON objects are known only at their end; before that, and where rows were passed over, Absent returns nil.
+// Absent returns the columns of Options.Only and Options.Names that no row has had, and Options.Account if no row has had an account. A table
+// without one of them is refused, but the members of NDJSON objects are known only at their end; before that, and where rows were passed
+// over, Absent returns nil.
 func (in *Input) Absent() []string {
 	if !in.whole {
 		return nil

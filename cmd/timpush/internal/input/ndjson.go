@@ -91,13 +91,18 @@ func (n *ndjsonReader) readLine() (text []byte, long bool, err error) {
 func (n *ndjsonReader) parse(text []byte, r *record) {
 	if reason, at := plaintext.Fault(string(text)); reason != "" {
 		r.position, r.reason = at+1, reason
+		n.has(n.options.Account) // as far as is known
 		return
 	}
 	n.source.Reset(text)
 	n.decoder.Reset(&n.source)
 	n.hasAccount = false
 	r.attrs = timpush.Attrs{}
-	if err := n.object(r); err != nil {
+	err := n.object(r)
+	if n.hasAccount || err != nil {
+		n.has(n.options.Account)
+	}
+	if err != nil {
 		r.position = int(n.decoder.InputOffset()) + 1
 		why, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "jsontext: "), " after offset ")
 		r.reason = "it is not a JSON object: " + why

@@ -396,7 +396,7 @@ func (d *dispatcher) finish(batch []item) {
 	case answered:
 		d.answers++
 		d.resume()
-	case asked && (first || needsOperator(failure) && !own):
+	case asked && (first || retryAfter(failure) > 0 || needsOperator(failure) && !own):
 		d.pause(failure)
 	}
 	for _, i := range batch {
@@ -478,7 +478,7 @@ func (d *dispatcher) pass() {
 func (d *dispatcher) resume() {
 	if d.paused > 0 && !time.Now().Before(d.holds) {
 		d.queue.settings.logger.InfoContext(d.sends, "dispatch: sending resumes")
-		d.paused, d.record.Paused, d.changed, d.urgent = 0, d.letters.text, true, true
+		d.paused, d.resumes, d.record.Paused, d.changed, d.urgent = 0, time.Time{}, d.letters.text, true, true
 		d.probe = min(2*d.probe, timpush.MaxUsersPerRequest)
 	}
 }

@@ -1,10 +1,12 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -1079,6 +1081,77 @@ func TestQueueWaitsAsAsked(t *testing.T) {
 	drained(t, q)
 	assert.GreaterOrEqual(t, time.Since(began), 900*time.Millisecond)
 	assert.Equal(t, "1", fake.Attrs("mary")["city"])
+}
+
+// TestQueueWaitsAsAskedOfAccountsThatFailedBefore: while the gateway's servers restart, requests for mary fail; then it is in maintenance.
+func TestQueueWaitsAsAskedOfAccountsThatFailedBefore(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir(), quick)
+	g := &restarting{RoundTripper: fake.HTTPClient().Transport}
+	run(t, q, fake.Client(timpush.WithMaxAttempts(1), timpush.WithHTTPClient(&http.Client{Transport: g})))
+	set(t, q, user("mary", "1"))
+	eventually(t, "mary has failed", func() bool { return g.failed.Load() > 0 })
+	set(t, q, user("ann", "1"))
+	eventually(t, "the gateway asks to wait", func() bool { return g.refused.Load() > 0 })
+	time.Sleep(time.Second)
+	assert.EqualValues(t, 1, g.refused.Load(), "a Retry-After counts for at most 60 delays, 1.2 s")
+}
+
+// restarting answers requests for mary with 502, until others were answered and she has failed again: then all get 503 with a Retry-After.
+type restarting struct {
+	http.RoundTripper
+	failed, answered, refused atomic.Int64
+}
+
+func (r *restarting) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	answer := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"2"}}, Body: http.NoBody, Request: req}
+	switch {
+	case r.answered.Load() > 2:
+		r.refused.Add(1)
+	case bytes.Contains(body, []byte("mary")):
+		if r.answered.Load() > 0 {
+			r.answered.Add(1)
+		}
+		r.failed.Add(1)
+		answer.StatusCode, answer.Header = http.StatusBadGateway, http.Header{}
+	default:
+		r.answered.Add(1)
+		return r.RoundTripper.RoundTrip(req)
+	}
+	return answer, nil
+}
+
+// rotated refuses all but its first requests at once, as where the secret key was changed. Those take longer.
+type rotated struct {
+	http.RoundTripper
+	sent, refused atomic.Int64
+}
+
+func (r *rotated) RoundTrip(req *http.Request) (*http.Response, error) {
+	if r.sent.Add(1) <= 20 {
+		time.Sleep(300 * time.Millisecond)
+		return r.RoundTripper.RoundTrip(req)
+	}
+	r.refused.Add(1)
+	body := io.NopCloser(strings.NewReader(`{"ActionStatus":"FAIL","ErrorCode":70009,"ErrorInfo":"wrong"}`))
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: body, ContentLength: -1, Request: req}, nil
+}
+
+// TestWrongKeyBesideAnswers: an answer to a request that left before ended the pause, and for the rest of it nothing paused the queue.
+func TestWrongKeyBesideAnswers(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir())
+	r := &rotated{RoundTripper: fake.HTTPClient().Transport}
+	concurrently(5000, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), "Rome"))) })
+	run(t, q, fake.Client(timpush.WithHTTPClient(&http.Client{Transport: r})))
+	eventually(t, "the key is refused", func() bool { return r.refused.Load() > 0 })
+	time.Sleep(3 * time.Second)
+	assert.Less(t, r.refused.Load(), int64(100), "those in flight, and one at a time")
 }
 
 // limited is a gateway with a limit of requests, as limit_req of nginx: those within it take 100 ms, one beyond it gets 503 with Retry-After at once, and

@@ -74,12 +74,12 @@ func (s *sender) roundTrip(ctx context.Context, x *exchange, host *url.URL) (int
 		return 0, nil, errors.New("the transport returned neither an answer nor an error")
 	}
 	x.header = resp.Header
-	text, err := x.readBody(ctx, resp)
+	text, err := s.readBody(ctx, resp)
 	return resp.StatusCode, text, s.failed(ctx, x, err)
 }
 
 // readBody reads and closes the body of an answer.
-func (x *exchange) readBody(ctx context.Context, resp *http.Response) ([]byte, error) {
+func (s *sender) readBody(ctx context.Context, resp *http.Response) ([]byte, error) {
 	if resp.Body == nil {
 		return nil, nil
 	}
@@ -87,8 +87,8 @@ func (x *exchange) readBody(ctx context.Context, resp *http.Response) ([]byte, e
 	if resp.StatusCode == http.StatusSwitchingProtocols { // it is the connection, which no context ends
 		return nil, nil
 	}
-	most := cmp.Or(x.command.maxAnswer, maxAnswer)
-	text, err := x.readUntilLast(&answerReader{ctx, resp.Body}, resp, int64(most)+1)
+	most := cmp.Or(s.command.maxAnswer, maxAnswer)
+	text, err := s.readUntilLast(&answerReader{ctx, resp.Body}, resp, int64(most)+1)
 	if int64(len(text)) < resp.ContentLength {
 		resp.ContentLength = math.MaxInt64 // else the standard transport of Go 1.27 reads what is left, and keeps the connection
 	}
@@ -103,17 +103,21 @@ func (x *exchange) readBody(ctx context.Context, resp *http.Response) ([]byte, e
 
 // readUntilLast reads an answer up to a length. Over HTTP/1.1 the last byte of what is no whole answer of the API is left, which closes the
 // connection: where a gateway says that its page is shorter than it is, net/http would write the rest to the standard logger, and a page may
-// repeat the URL with the UserSig.
-func (x *exchange) readUntilLast(body io.Reader, resp *http.Response, most int64) ([]byte, error) {
+// repeat the URL with the UserSig. A caller's transport may return an answer that is longer than its ContentLength, which was that of another one.
+func (s *sender) readUntilLast(body io.Reader, resp *http.Response, most int64) ([]byte, error) {
 	if resp.ProtoMajor != 1 || resp.ContentLength <= 0 || resp.ContentLength > most {
 		return io.ReadAll(io.LimitReader(body, most))
 	}
 	text, err := io.ReadAll(io.LimitReader(body, resp.ContentLength-1))
-	if err != nil || resp.StatusCode != http.StatusOK || !x.command.isJSON(append(text, '}')) && !x.command.isJSON(text) { // the last may be a space
+	if err != nil || resp.StatusCode != http.StatusOK {
 		return text, err
 	}
-	last, err := io.ReadAll(io.LimitReader(body, 1))
-	return append(text, last...), err
+	whole := s.command.isJSON(append(text, '}')) || s.command.isJSON(text) // the last may be a space
+	if !whole && (s.standardTransport() || !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{"))) {
+		return text, nil
+	}
+	rest, err := io.ReadAll(io.LimitReader(body, most-int64(len(text))))
+	return append(text, rest...), err
 }
 
 // isJSON reports whether a text can be an answer.

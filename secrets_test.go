@@ -366,6 +366,21 @@ func TestTextBehindAPage(t *testing.T) { // not parallel: all write to the stand
 	}
 }
 
+// TestAnswerLongerThanItsContentLength: a caller's transport has changed it, as where texts of a recorded answer were replaced.
+func TestAnswerLongerThanItsContentLength(t *testing.T) {
+	t.Parallel()
+	requests := 0
+	c := newClient(t, through(func(*http.Request) (*http.Response, error) {
+		requests++
+		answer := response(http.StatusOK, `{"ActionStatus":"OK","ErrorInfo":"a longer text than there was","ErrorCode":0}`)
+		answer.ProtoMajor, answer.ContentLength = 1, 50
+		return answer, nil
+	}))
+	_, err := c.SetAttr(t.Context(), someUsers(1))
+	require.NoError(t, err)
+	assert.Equal(t, 1, requests)
+}
+
 // TestKeyInPlaceOfTheRegion, as where two settings of a program were swapped.
 func TestKeyInPlaceOfTheRegion(t *testing.T) {
 	t.Parallel()

@@ -129,14 +129,14 @@ func (c Config) keyFaults() []error {
 		fault = "begins or ends with white space, want the key alone"
 	case strings.ContainsAny(c.SecretKey, "{}"):
 		fault = "has braces: is it JSON? want the key alone"
-	case strings.Trim(c.SecretKey, "\"'`<>") != c.SecretKey:
-		fault = "begins or ends with a quotation mark or a bracket, want the key alone"
 	case strings.Contains(c.SecretKey, "="):
 		fault = "has an equals sign: is it a line NAME=KEY of a file? want the key alone"
 	case strings.ContainsAny(c.SecretKey, ",;:"):
 		fault = "has a comma, a semicolon or a colon: is it a part of a line such as NAME: KEY? want the key alone"
 	case strings.ContainsFunc(c.SecretKey, func(r rune) bool { return r <= ' ' || r > '~' }):
 		fault = "has a character that no key has: white space within it, a control character, or one outside of ASCII"
+	case strings.Trim(c.SecretKey, "!\"#$%&'()*.<>?@[\\]^`|") != c.SecretKey: // such as the % of zsh after output without a line end
+		fault = "begins or ends with a quotation mark, a bracket or another sign, want the key alone"
 	}
 	if fault == "" {
 		return nil

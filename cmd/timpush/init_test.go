@@ -87,10 +87,11 @@ func TestInitRefuses(t *testing.T) {
 	assert.False(t, w.has(".config"), "the file could not be read")
 }
 
-// A key that cannot be one is refused, since each try counts towards 70050: Markdown has keys in backticks, and a placeholder has brackets.
-func TestKeyInBackticks(t *testing.T) {
+// A key that cannot be one is refused, since each try counts towards 70050: Markdown has keys in backticks and asterisks, a placeholder has
+// brackets, and zsh shows % behind output without a line end.
+func TestKeyWithSignsAroundIt(t *testing.T) {
 	t.Parallel()
-	for _, form := range []string{"`%s`", "<%s>"} {
+	for _, form := range []string{"`%s`", "<%s>", "**%s**", "[%s]", "(%s)", "|%s|", "%s%%", "%s$", "%s."} {
 		w := newWorld(t)
 		_, _, key := w.fake.App()
 		w = w.without("TIMPUSH_SECRET_KEY")

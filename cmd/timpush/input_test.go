@@ -368,6 +368,10 @@ func TestWrongAccountOfNDJSON(t *testing.T) {
 		assert.Equal(t, 2, r.code, "%s: %s", args, r.err)
 		assert.Contains(t, r.err, `no row has the member "`+member+`", which is to hold the account: --account names another`, args)
 	}
+	w.write("long.ndjson", strings.Repeat(`{"To_Account":"mary","city":"Rome"}`, 40_000)) // without line ends
+	for _, args := range []string{"set-attr long.ndjson", "batch --title x --yes long.ndjson"} {
+		assert.NotContains(t, w.run(strings.Fields(args)...).err, "no row has the member", "that is not known")
+	}
 	assert.Empty(t, w.fake.Pushes())
 	for _, args := range []string{"set-attr --account id --only city", "batch --account id --title x --yes"} {
 		r := w.run(append(strings.Fields(args), "u.ndjson")...)
@@ -490,7 +494,9 @@ func TestRecordsThatEndWithNUL(t *testing.T) {
 		{"tags", "add", "--tags", "gold", "--file", "l.txt"},
 	} {
 		w := newWorld(t)
-		for _, list := range []string{strings.Repeat("A0000001\x00\n", 100), strings.Repeat("A0000001\n\x00", 100), "mary\x00\nbob\n"} {
+		for _, list := range []string{strings.Repeat("A0000001\x00\n", 100), strings.Repeat("A0000001\n\x00", 100), "mary\x00\nbob\n",
+			strings.Repeat("A0000001\x00\n", 50) + "Müller1\x00\n" + strings.Repeat("A0000001\x00\n", 50),
+		} {
 			w.write("l.txt", list)
 			r := w.run(args...)
 			assert.NotEqual(t, 0, r.code, r.out)
@@ -498,6 +504,38 @@ func TestRecordsThatEndWithNUL(t *testing.T) {
 			for _, p := range w.fake.Pushes() {
 				assert.Subset(t, []string{"A0000001", "bob"}, p.Accounts, "whose lines have none")
 			}
+		}
+	}
+}
+
+// TestListOfTwoEncodings: a program appended to a list in UTF-16, as `cat *.txt` and PowerShell do, or one in UTF-16 to another list. Each
+// two characters of the ASCII were one, and so were all its lines.
+func TestListOfTwoEncodings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, text := range map[string]string{
+		"ASCII behind UTF-16":           utf16le("mary\r\nbob\r\n") + "first1\nfirst2\n",
+		"the same from Windows":         utf16le("mary\r\nbob\r\n") + "first1\r\nfirst2\r\n",
+		"one line behind UTF-16":        utf16le("mary\r\nbob\r\n") + "ann1\r\n",
+		"ASCII far behind":              utf16le(strings.Repeat("mary\r\n", 20_000)) + "first1\nfirst2\n",
+		"UTF-16 behind ASCII":           "first1\nfirst2\n" + utf16le(strings.Repeat("more\r\n", 40))[2:],
+		"UTF-16 behind ASCII, odd":      "first\nfirst22\n\n" + utf16le(strings.Repeat("more\r\n", 40))[2:],
+		"a little UTF-16 behind ASCII":  "first1\nfirst2\n" + utf16le("more\r\n")[2:],
+		"UTF-16 with a mark behind one": "first1\nfirst2\n" + utf16le("more\r\n"),
+	} {
+		w.write("l.txt", text)
+		w.write("t.csv", text)
+		for _, args := range [][]string{
+			{"tags", "add", "--tags", "gold", "--file", "l.txt"}, {"remove-attr", "--names", "city", "--file", "l.txt"},
+			{"batch", "--title", "x", "--no-header", "--yes", "t.csv"},
+		} {
+			r := w.run(args...)
+			assert.NotEqual(t, 0, r.code, "%s: %s: %s", name, args, r.out)
+		}
+	}
+	for _, call := range w.fake.Calls() {
+		for _, account := range call.Accounts {
+			assert.Contains(t, []string{"mary", "bob", "first1", "first2"}, account)
 		}
 	}
 }

@@ -56,6 +56,7 @@ func (n *ndjsonReader) next(skip bool) (record, error) {
 		switch {
 		case long:
 			r.reason = fmt.Sprintf("a line of more than %d KiB", maxRecord>>10)
+			n.has(n.options.Account) // as far as is known
 		case len(bytes.TrimSpace(text)) == 0:
 			continue
 		case !skip:

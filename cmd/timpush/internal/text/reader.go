@@ -34,6 +34,7 @@ type Reader struct {
 	cr       bool // a carriage return alone ends a line
 	held     int  // carriage returns whose next byte is not known
 	half     int  // first half of a surrogate pair in UTF-16, or 0
+	pairs    pairs
 	raw      []byte
 	decoded  []byte
 	out      []byte
@@ -43,6 +44,7 @@ type Reader struct {
 
 var (
 	errUTF32  = errors.New("it is UTF-32: save it as UTF-8, or convert it: iconv -f UTF-32 -t UTF-8")
+	errJoined = errors.New("a part of it is UTF-16 and another is not, as where files were joined: save each as UTF-8, and join them then")
 	errHalf   = errors.New("its UTF-16 ends in the middle of a character: is the copy complete?")
 	markUTF8  = []byte("\ufeff")
 	markUTF32 = [][]byte{{0xff, 0xfe, 0, 0}, {0, 0, 0xfe, 0xff}}
@@ -68,7 +70,10 @@ func NewReader(r io.Reader) (*Reader, error) {
 	skip := 0
 	t.encoding, skip = encodingOf(head)
 	t.cr = endsWithCR(t.decode(nil, head[skip:]))
-	t.half = 0
+	if t.pairs.joined {
+		return nil, errJoined
+	}
+	t.half, t.pairs = 0, pairs{}
 	_, err = t.src.Discard(skip)
 	return t, err
 }
@@ -141,6 +146,9 @@ func (t *Reader) fill() {
 		}
 	}
 	t.decoded = t.decode(t.decoded[:0], t.raw[:n])
+	if t.pairs.joined { // the line before it may be one of other characters
+		t.decoded, err = t.decoded[:0], errJoined
+	}
 	t.out = t.lines(t.out[:0], t.decoded)
 	if err != nil {
 		if t.half != 0 {
@@ -159,6 +167,7 @@ func (t *Reader) decode(out, text []byte) []byte {
 	}
 	for i := 0; i+1 < len(text); i += 2 {
 		unit := unitOf(t.encoding, text[i:])
+		t.pairs.add(byte(unit>>8), byte(unit))
 		if t.half != 0 {
 			if r := utf16.DecodeRune(rune(t.half), rune(unit)); r != utf8.RuneError {
 				out, t.half = utf8.AppendRune(out, r), 0
@@ -177,6 +186,27 @@ func (t *Reader) decode(out, text []byte) []byte {
 	}
 	return out
 }
+
+// pairs finds ASCII in UTF-16, where each two characters become one, also a line end and its neighbour. Then there are characters of East Asia
+// beside one of India or Sri Lanka, which no text has.
+type pairs struct {
+	letters, ends bool // in a row of such pairs
+	joined        bool
+}
+
+func (p *pairs) add(high, low byte) {
+	switch {
+	case !isPlain(high) || !isPlain(low):
+		p.letters, p.ends = false, false
+	case high == '\n' || high == '\r':
+		p.ends = true
+	case high >= '0':
+		p.letters = true
+	}
+	p.joined = p.joined || p.letters && p.ends
+}
+
+func isPlain(b byte) bool { return ' ' <= b && b < 0x7f || b == '\t' || b == '\r' || b == '\n' }
 
 func unitOf(encoding string, b []byte) int {
 	if encoding == UTF16LE {
@@ -253,10 +283,14 @@ func encodingOf(head []byte) (encoding string, skip int) {
 	return UTF16BE, 0
 }
 
-// hasFewNULs reports whether a text is ASCII with some NULs, as behind the records of a program. In UTF-16 each second byte of ASCII is one.
+// hasFewNULs reports whether a text is UTF-8 with some NULs, as behind the records of a program. In UTF-16 each second byte of ASCII is one.
 func hasFewNULs(head []byte) bool {
-	other := func(r rune) bool { return r > 0x7e || r < ' ' && r != 0 && r != '\t' && r != '\r' && r != '\n' }
-	return 3*bytes.Count(head, []byte{0}) < len(head) && bytes.IndexFunc(head, other) < 0
+	other := func(r rune) bool { return r == utf8.RuneError || r < 0xa0 && r != 0 && (r > 0x7f || !isPlain(byte(r))) }
+	whole := head
+	for len(head)-len(whole) < utf8.UTFMax-1 && !utf8.Valid(whole) { // its last character may be cut off
+		whole = whole[:len(whole)-1]
+	}
+	return 3*bytes.Count(head, []byte{0}) < len(head) && bytes.IndexFunc(whole, other) < 0
 }
 
 // plainShare returns how much of a text is ASCII if it is taken for UTF-16, or 0 if it cannot be that: it has control

@@ -42,7 +42,7 @@ func readAll(t *testing.T, s string) (string, string) {
 
 func TestEncodings(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"To_Account,city\nmary,Rome\n", "a\n", "mary", "账号,城市\n张三,北京\n一,二\n😀,x\n", "a", "", strings.Repeat("x,😀\n", 20000)} {
+	for _, s := range []string{"To_Account,city\nmary,Rome\n", "a\n", "mary", "账号,城市\n张三,北京\n一,二\n😀,x\n", "a", "", strings.Repeat("x,😀\n", 20000), "mary,上海大学,不上不下,上上,ਪੰਜਾਬ…,ഊട്ടി\n"} {
 		for name, form := range map[string]struct{ encoding, text string }{
 			"plain": {text.UTF8, s}, "BOM": {text.UTF8, "\ufeff" + s}, "two BOMs": {text.UTF8, "\ufeff\ufeff" + s},
 			"little, BOM": {text.UTF16LE, utf16Of(binary.LittleEndian, "\ufeff"+s)}, "big, BOM": {text.UTF16BE, utf16Of(binary.BigEndian, "\ufeff"+s)},
@@ -182,7 +182,10 @@ func FuzzReader(f *testing.F) {
 					continue // what looks like UTF-32
 				}
 				b, err := io.ReadAll(got)
-				require.NoError(t, err)
+				if err != nil {
+					require.ErrorContains(t, err, "where files were joined") // characters of East Asia beside those of India
+					continue
+				}
 				require.Equal(t, s, string(b))
 			}
 		}

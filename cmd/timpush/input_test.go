@@ -508,6 +508,20 @@ func TestRecordsThatEndWithNUL(t *testing.T) {
 	}
 }
 
+// TestValuesInFaultsOfNDJSON: a path of Windows in JSON that was written by hand, and a text that was cut within an emoji. The JSON package shows
+// a part of the text, and rejects have no values.
+func TestValuesInFaultsOfNDJSON(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{`\ud83d491511`, `C:\users\mary`, "`\\ud83d4\\u915"} {
+		w := newWorld(t)
+		w.write("u.ndjson", `{"To_Account":"mary","city":"`+value+`"}`+"\n")
+		r := w.run("set-attr", "u.ndjson")
+		assert.Equal(t, 1, r.code)
+		assert.Contains(t, r.err, "it is not a JSON object: invalid ")
+		assert.NotRegexp(t, `d83d|\\u`, r.out+r.err+w.read("u.ndjson.rejected.ndjson"))
+	}
+}
+
 // TestListOfTwoEncodings: a program appended to a list in UTF-16, as `cat *.txt` and PowerShell do, or one in UTF-16 to another list. Each
 // two characters of the ASCII were one, and so were all its lines.
 func TestListOfTwoEncodings(t *testing.T) {

@@ -208,6 +208,9 @@ func runTasks(ctx context.Context, fake *timpushtest.Server) {
 func listenAt(ctx context.Context, address string, public bool, others string) (net.Listener, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
+		if wrong, ok := errors.AsType[*net.AddrError](err); ok {
+			return nil, usage(fmt.Errorf("--listen: %w", wrong))
+		}
 		return nil, fatal(fmt.Errorf("%w\nGive another --listen, such as 127.0.0.1:0 for any free port", err))
 	}
 	if !public && !isLocal(listener) {

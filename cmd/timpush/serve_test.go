@@ -227,3 +227,14 @@ func TestServeRunsTasks(t *testing.T) {
 		return err == nil && task.PushTaskID != ""
 	}, time.Minute, 500*time.Millisecond)
 }
+
+// TestListenThatIsNoAddress is a wrong flag, and no port that is in use.
+func TestListenThatIsNoAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, args := range [][]string{{"serve", "--listen", "7070"}, {"serve", "--listen", "127.0.0.1:99999"}, {"callbacks", "--listen", "7171"}} {
+		r := w.run(args...)
+		assert.Equal(t, 2, r.code, "%s: %s", args, r.err)
+		assert.Contains(t, r.err, "--listen: address ")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -89,6 +90,9 @@ func (n *ndjsonReader) readLine() (text []byte, long bool, err error) {
 	}
 }
 
+// partOfText is a part of a value, in the errors of the JSON package.
+var partOfText = regexp.MustCompile(`(escape sequence|surrogate pair) .* (in string)`)
+
 func (n *ndjsonReader) parse(text []byte, r *record) {
 	if reason, at := plaintext.Fault(string(text)); reason != "" {
 		r.position, r.reason = at+1, reason
@@ -106,7 +110,7 @@ func (n *ndjsonReader) parse(text []byte, r *record) {
 	if err != nil {
 		r.position = int(n.decoder.InputOffset()) + 1
 		why, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "jsontext: "), " after offset ")
-		r.reason = "it is not a JSON object: " + why
+		r.reason = "it is not a JSON object: " + partOfText.ReplaceAllString(why, "$1 $2")
 		return
 	}
 	switch {

@@ -1,3 +1,5 @@
 package outbox
 
-func init() { idle = "2s" } // so that tests need not wait for a minute
+import "time"
+
+func init() { idle = 4 * time.Second } // so that tests need not wait for a minute

@@ -69,31 +69,37 @@ func Feed(ctx context.Context, db *sql.DB, q *dispatch.Queue) error {
 
 // idle is how long PostgreSQL keeps the lock of a feeder that says nothing. Of a machine that has gone without a word it would keep it for two
 // hours, and to store an entry takes 30 seconds at most.
-var idle = "1min"
+var idle = time.Minute
 
 // feedSome moves at most a hundred entries and returns how many. After a crash between storing and deleting they come
-// again, with the same ids: within the duplicate window they are not stored twice, and after it they are, in the same order.
+// again, with the same ids: within the duplicate window they are not stored twice, and after it they are, in the same order. A feeder
+// that has stood still stores no more of them, since another one may have stored them all, and later ones.
 func feedSome(ctx context.Context, db *sql.DB, q *dispatch.Queue) (int, error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	if _, err := tx.ExecContext(ctx, `select set_config('idle_in_transaction_session_timeout', $1, true)`, idle); err != nil {
+	if _, err := tx.ExecContext(ctx, `select set_config('idle_in_transaction_session_timeout', $1, true)`, fmt.Sprint(idle.Milliseconds(), "ms")); err != nil {
 		return 0, err
 	}
 	var mine bool
 	if err := tx.QueryRowContext(ctx, `select pg_try_advisory_xact_lock(hashtext('outbox'))`).Scan(&mine); err != nil || !mine {
 		return 0, err
 	}
+	asked := time.Now().Round(0) // not the monotonic clock, which stops where a machine sleeps
 	ids, users, err := oldest(ctx, tx)
 	if err != nil {
 		return 0, err
 	}
 	for k, user := range users {
+		if time.Now().Round(0).Sub(asked) > idle/2 {
+			return 0, errors.New("the feeder stood still, and its lock may be gone")
+		}
 		if err := store(ctx, q, ids[k], user); err != nil {
 			return 0, err
 		}
+		asked = time.Now().Round(0)
 		if _, err := tx.ExecContext(ctx, `delete from outbox where id = $1`, ids[k]); err != nil {
 			return 0, err
 		}

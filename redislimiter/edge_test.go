@@ -221,6 +221,30 @@ func usesRedisAgain(t *testing.T, p *proxy, rdb redis.Scripter) {
 	assert.Less(t, time.Since(began), 10*time.Second, "as long as go-redis reads, and a little more")
 }
 
+// TestClusterWhoseNodesDisagree: each of two nodes says that the other one has the key, as for seconds of a fail-over, and after a resharding
+// that was interrupted. The program has the client for a cluster.
+func TestClusterWhoseNodesDisagree(t *testing.T) {
+	t.Parallel()
+	addrs := startCluster(t)
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, MaintNotificationsConfig: noNotices})
+	t.Cleanup(func() { _ = rdb.Close() })
+	l := newLimiter(t, rdb)
+	require.NoError(t, l.Wait(t.Context()))
+	require.NoError(t, rdb.Del(t.Context(), key).Err())
+	slot := rdb.ClusterKeySlot(t.Context(), key).Val()
+	owner, err := rdb.MasterForKey(t.Context(), key)
+	require.NoError(t, err)
+	for _, addr := range addrs {
+		if addr != owner.Options().Addr {
+			do(t, owner, "cluster", "setslot", slot, "node", newClient(addr).Do(t.Context(), "cluster", "myid").Val())
+			break
+		}
+	}
+	err = l.Wait(t.Context())
+	require.ErrorContains(t, err, "MOVED")
+	assert.ErrorContains(t, err, "the nodes of this cluster do not agree")
+}
+
 // TestRefusedNodeOfAClusterIsNoSilence: it is killed while it is used.
 func TestRefusedNodeOfAClusterIsNoSilence(t *testing.T) {
 	t.Parallel()

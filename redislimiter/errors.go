@@ -56,7 +56,9 @@ func (l *Limiter) explain(err error) error {
 	switch {
 	case strings.Contains(text, foreignValue), strings.Contains(text, "WRONGTYPE"):
 		return fmt.Errorf("the key %q holds a value that redislimiter did not write: delete it, or set another key with WithKeyPrefix: %w", l.key, err)
-	case strings.HasPrefix(text, "MOVED "), strings.HasPrefix(text, "ASK "):
+	case isMoved(text) && l.isCluster():
+		return fmt.Errorf("the nodes of this cluster do not agree which of them has the key, as while one takes over from another: %w", err)
+	case isMoved(text):
 		return fmt.Errorf("this Redis is a cluster: use redis.NewClusterClient instead of redis.NewClient: %w", err)
 	case isReadOnly(err):
 		return fmt.Errorf("this Redis is a read-only replica: connect to the master, with Sentinel by redis.NewFailoverClient: %w", err)
@@ -69,6 +71,15 @@ func (l *Limiter) explain(err error) error {
 		return fmt.Errorf("no answer within %v", l.timeout)
 	}
 	return err
+}
+
+func isMoved(text string) bool {
+	return strings.HasPrefix(text, "MOVED ") || strings.HasPrefix(text, "ASK ")
+}
+
+func (l *Limiter) isCluster() bool {
+	_, ok := l.rdb.(interface{ ReloadState(ctx context.Context) })
+	return ok
 }
 
 func isReadOnly(err error) bool { return strings.Contains(err.Error(), "READONLY") }

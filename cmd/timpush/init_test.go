@@ -101,3 +101,16 @@ func TestKeyWithSignsAroundIt(t *testing.T) {
 		assert.Empty(t, w.fake.Calls(), "a wrong key was tried")
 	}
 }
+
+// TestKeyInFaultsOfConfigurations: what is before the first equals sign of a line is no name, and may be the key.
+func TestKeyInFaultsOfConfigurations(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"secret-key: %s  # SDKAppID=1400000000", "secret-key: %s, region=singapore", "%s=", "export %s=1"} {
+		w := newWorld(t).without("TIMPUSH_SECRET_KEY")
+		w.write("conf", fmt.Sprintf(form, w.key)+"\n")
+		r := w.run("names", "get", "--config", "conf")
+		assert.Equal(t, 2, r.code, r.err)
+		assert.NotContains(t, strings.ToLower(r.err), strings.ToLower(w.key[:10]))
+		assert.Contains(t, r.err, "conf:1:1: no name of a setting is before the equals sign")
+	}
+}

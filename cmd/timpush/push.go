@@ -207,8 +207,11 @@ func (f *pushFlags) readContent() (content timpush.TaskContent, err error) {
 		delete(push.Extra, "To_Account")
 		content.Accounts = []string{}
 		for _, account := range list {
-			text, _ := account.(string) // another value is no account, and neither is ""
-			content.Accounts = append(content.Accounts, text)
+			name, _ := account.(string) // another value is no account, and neither is ""
+			if input.NoAccount(name) {
+				return content, fmt.Errorf("%s: To_Account: %s is the account, which may mean that there is none", input.Display(f.file), text.Quote(name))
+			}
+			content.Accounts = append(content.Accounts, name)
 		}
 		if err := argumentFault(content.Accounts); err != nil {
 			return content, fmt.Errorf("%s: To_Account: %w", input.Display(f.file), err)

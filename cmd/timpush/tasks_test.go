@@ -279,3 +279,15 @@ func TestTextBehindAnAnswer(t *testing.T) {
 	assert.Equal(t, 3, r.code, r.err)
 	assert.NotContains(t, r.out+r.err, "Private tag")
 }
+
+// TestAccountsOfATaskThatMayBeNone: a script writes "undefined" or "None" where it has no account.
+func TestAccountsOfATaskThatMayBeNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, account := range []string{"undefined", "None", "NULL"} {
+		w.write("p.json", `{"To_Account":["mary","`+account+`"],"OfflinePushInfo":{"Title":"x"}}`)
+		r := w.run("tasks", "add", "--file", "p.json", "--in", "2h", "--yes")
+		assert.Equal(t, 2, r.code, r.out)
+		assert.Contains(t, r.err, "To_Account: "+account+" is the account, which may mean that there is none")
+	}
+}

@@ -94,6 +94,9 @@ func (s *Source) readLine(line text.Line) error {
 		return line.Fault(0, "want a line such as: region = singapore")
 	}
 	if !slices.Contains(keys, key) {
+		if !isName.MatchString(key) { // it may have the secret key in it
+			return line.Fault(0, "no name of a setting is before the equals sign: want a line such as: region = singapore")
+		}
 		return line.Fault(0, fmt.Sprintf("there is no setting %q, but %s", key, strings.Join(keys, ", ")))
 	}
 	plain := text.Trim(value)
@@ -112,6 +115,8 @@ func (s *Source) readLine(line text.Line) error {
 
 // comment is how a shell knows a comment at the end of a line. Taken for a part of the value, it would lead to a wrong app or administrator.
 var comment = regexp.MustCompile(`(^|\s)#`)
+
+var isName = regexp.MustCompile(`^[a-z-]{1,24}$`)
 
 // settingOf returns the setting that a name stands for, as it is in the file or in the environment.
 func settingOf(name string) string {

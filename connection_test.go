@@ -430,6 +430,39 @@ func TestStreamThatIsReset(t *testing.T) {
 	}
 }
 
+// TestStreamOfAPlainConnectionThatIsReset: a proxy on this machine speaks HTTP/2 without TLS.
+func TestStreamOfAPlainConnectionThatIsReset(t *testing.T) {
+	t.Parallel()
+	const protocolError = 1
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a numeric loopback address never waits
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	var received atomic.Int64
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serveHTTP2(conn, func(stream []byte) []byte {
+				received.Add(1)
+				return resetStream(stream, protocolError)
+			})
+		}
+	}()
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	t.Cleanup(transport.CloseIdleConnections)
+	c := newClient(t, timpush.WithBaseURL("http://"+l.Addr().String()), timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithAttemptTimeout(2500*time.Millisecond))
+	for pushes := range int64(2) {
+		_, err = c.Push(t.Context(), timpush.Audience{Everybody: true}, hello)
+		var call *timpush.CallError
+		require.ErrorAs(t, err, &call)
+		assert.Equal(t, timpush.Unknown, call.Outcome)
+		assert.Equal(t, pushes+1, received.Load(), "what may have gone out is not repeated")
+	}
+}
+
 // resetStream is the frame that resets a stream.
 func resetStream(stream []byte, code byte) []byte {
 	return slices.Concat([]byte{0, 0, 4, 3, 0}, stream, []byte{0, 0, 0, code})

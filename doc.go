@@ -108,7 +108,7 @@
 // may be applied more than once, which does no harm to attributes and tags if each try has ended before the next one begins. Give no client a
 // transport that sends a second copy while the first is under way (hedging), or gives up a try early: the service may apply that copy behind a
 // later value that is Done, and the account has the old value again. A push may go out twice: give a client for pushes a transport that does
-// not retry.
+// not retry, and that adds no header Idempotency-Key, which lets net/http do so.
 //
 // # Secrets
 //

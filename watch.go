@@ -26,7 +26,7 @@ func (s *sender) watch(ctx context.Context, x *exchange) context.Context {
 			x.tries.Add(1)
 		}
 		x.wasIdle.Store(got.WasIdle)
-		http2 := overHTTP2(got.Conn)
+		http2 := s.overHTTP2(got.Conn)
 		x.http2.Store(http2)
 		s.hosts.http1.Store(!http2)
 		if leave(ctx, s.limiters[quota], quota == QuotaRecipients, x.users) != nil {
@@ -72,9 +72,12 @@ func notTaken(err error) error {
 	return nil
 }
 
-func overHTTP2(conn net.Conn) bool {
-	secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
-	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
+func (s *sender) overHTTP2(conn net.Conn) bool {
+	if secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		return secure.ConnectionState().NegotiatedProtocol == "h2"
+	}
+	t, ok := s.transport().(*http.Transport)
+	return ok && t.Protocols != nil && t.Protocols.UnencryptedHTTP2() && !t.Protocols.HTTP1()
 }
 
 // watchedBody is for a transport that may not tell whether it has found a connection, and that may give up before another one within it does,

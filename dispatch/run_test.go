@@ -1093,7 +1093,7 @@ func TestQueueWaitsAsAskedOfAccountsThatFailedBefore(t *testing.T) {
 	eventually(t, "mary has failed", func() bool { return g.failed.Load() > 0 })
 	set(t, q, user("ann", "1"))
 	eventually(t, "the gateway asks to wait", func() bool { return g.refused.Load() > 0 })
-	time.Sleep(time.Second)
+	time.Sleep(700 * time.Millisecond)
 	assert.EqualValues(t, 1, g.refused.Load(), "a Retry-After counts for at most 60 delays, 1.2 s")
 }
 

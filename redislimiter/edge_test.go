@@ -228,7 +228,7 @@ func TestClusterWhoseNodesDisagree(t *testing.T) {
 	addrs := startCluster(t)
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, MaintNotificationsConfig: noNotices})
 	t.Cleanup(func() { _ = rdb.Close() })
-	l := newLimiter(t, rdb)
+	l := newLimiter(t, rdb, redislimiter.WithTimeout(5*time.Second))
 	require.NoError(t, l.Wait(t.Context()))
 	require.NoError(t, rdb.Del(t.Context(), key).Err())
 	slot := rdb.ClusterKeySlot(t.Context(), key).Val()

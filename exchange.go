@@ -103,7 +103,7 @@ func (s *sender) readBody(ctx context.Context, resp *http.Response) ([]byte, err
 
 // readUntilLast reads an answer up to a length. Over HTTP/1.1 the last byte of what is no whole answer of the API is left, which closes the
 // connection: where a gateway says that its page is shorter than it is, net/http would write the rest to the standard logger, and a page may
-// repeat the URL with the UserSig. A caller's transport may return an answer that is longer than its ContentLength, which was that of another one.
+// repeat the URL with the UserSig. A caller's transport may return an answer that is longer than its ContentLength, where it has replaced the body.
 func (s *sender) readUntilLast(body io.Reader, resp *http.Response, most int64) ([]byte, error) {
 	if resp.ProtoMajor != 1 || resp.ContentLength <= 0 || resp.ContentLength > most {
 		return io.ReadAll(io.LimitReader(body, most))

@@ -474,7 +474,7 @@ func (d *dispatcher) pass() {
 	}
 }
 
-// resume ends a pause after an answer, but not what the service has asked to wait: the request may have left before.
+// resume ends a pause after an answer, but not one that the service has asked for: the request may have left before it.
 func (d *dispatcher) resume() {
 	if d.paused > 0 && !time.Now().Before(d.holds) {
 		d.queue.settings.logger.InfoContext(d.sends, "dispatch: sending resumes")

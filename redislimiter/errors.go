@@ -53,10 +53,11 @@ func withoutSecrets(err error) error {
 func (l *Limiter) explain(err error) error {
 	err = withoutSecrets(err)
 	text := err.Error()
+	_, isCluster := l.rdb.(cluster)
 	switch {
 	case strings.Contains(text, foreignValue), strings.Contains(text, "WRONGTYPE"):
 		return fmt.Errorf("the key %q holds a value that redislimiter did not write: delete it, or set another key with WithKeyPrefix: %w", l.key, err)
-	case isMoved(text) && l.isCluster():
+	case isMoved(text) && isCluster:
 		return fmt.Errorf("the nodes of this cluster do not agree which of them has the key, as while one takes over from another: %w", err)
 	case isMoved(text):
 		return fmt.Errorf("this Redis is a cluster: use redis.NewClusterClient instead of redis.NewClient: %w", err)
@@ -75,11 +76,6 @@ func (l *Limiter) explain(err error) error {
 
 func isMoved(text string) bool {
 	return strings.HasPrefix(text, "MOVED ") || strings.HasPrefix(text, "ASK ")
-}
-
-func (l *Limiter) isCluster() bool {
-	_, ok := l.rdb.(interface{ ReloadState(ctx context.Context) })
-	return ok
 }
 
 func isReadOnly(err error) bool { return strings.Contains(err.Error(), "READONLY") }

@@ -136,7 +136,7 @@ func (l *Limiter) failed(why error) {
 		l.assumeFull()
 	}
 	l.down, l.retry, l.measured, l.clock = why, now.Add(retryEvery), false, redisClock{}
-	if cluster, ok := l.rdb.(interface{ ReloadState(context.Context) }); ok {
+	if cluster, ok := l.rdb.(cluster); ok {
 		cluster.ReloadState(context.Background()) // it does not wait; by itself go-redis looks once a minute who has replaced a node that is silent
 	}
 }

@@ -16,6 +16,9 @@ type node interface {
 	PoolStats() *redis.PoolStats
 }
 
+// cluster is the client of a cluster.
+type cluster interface{ ReloadState(ctx context.Context) }
+
 // nodeOf returns a function that finds the node that has the key, and may ask a cluster for it, or nil if rdb is of another kind.
 func nodeOf(rdb redis.Scripter, key string) func(context.Context) (node, error) {
 	switch rdb := rdb.(type) {

@@ -93,7 +93,7 @@ func feedSome(ctx context.Context, db *sql.DB, q *dispatch.Queue) (int, error) {
 		return 0, err
 	}
 	for k, user := range users {
-		if time.Now().Round(0).Sub(asked) > idle/2 {
+		if time.Since(asked) > idle/2 {
 			return 0, errors.New("the feeder stood still, and its lock may be gone")
 		}
 		if err := store(ctx, q, ids[k], user); err != nil {

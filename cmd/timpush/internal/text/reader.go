@@ -187,8 +187,8 @@ func (t *Reader) decode(out, text []byte) []byte {
 	return out
 }
 
-// pairs finds ASCII in UTF-16, where each two characters become one, also a line end and its neighbour. Then there are characters of East Asia
-// beside one of India or Sri Lanka, which no text has.
+// pairs finds ASCII that is read as UTF-16: each two of its characters become one. Two letters are a character of East Asia then, and a line
+// end with another character is one of India or Sri Lanka. No text has these side by side.
 type pairs struct {
 	letters, ends bool // in a row of such pairs
 	joined        bool
@@ -196,7 +196,7 @@ type pairs struct {
 
 func (p *pairs) add(high, low byte) {
 	switch {
-	case !isPlain(high) || !isPlain(low):
+	case !isPlain(int(high)) || !isPlain(int(low)):
 		p.letters, p.ends = false, false
 	case high == '\n' || high == '\r':
 		p.ends = true
@@ -206,7 +206,8 @@ func (p *pairs) add(high, low byte) {
 	p.joined = p.joined || p.letters && p.ends
 }
 
-func isPlain(b byte) bool { return ' ' <= b && b < 0x7f || b == '\t' || b == '\r' || b == '\n' }
+// isPlain reports whether a character of a text is ASCII.
+func isPlain(c int) bool { return ' ' <= c && c < 0x7f || c == '\t' || c == '\r' || c == '\n' }
 
 func unitOf(encoding string, b []byte) int {
 	if encoding == UTF16LE {
@@ -285,7 +286,7 @@ func encodingOf(head []byte) (encoding string, skip int) {
 
 // hasFewNULs reports whether a text is UTF-8 with some NULs, as behind the records of a program. In UTF-16 each second byte of ASCII is one.
 func hasFewNULs(head []byte) bool {
-	other := func(r rune) bool { return r == utf8.RuneError || r < 0xa0 && r != 0 && (r > 0x7f || !isPlain(byte(r))) }
+	other := func(r rune) bool { return r == utf8.RuneError || r != 0 && r < 0xa0 && !isPlain(int(r)) }
 	whole := head
 	for len(head)-len(whole) < utf8.UTFMax-1 && !utf8.Valid(whole) { // its last character may be cut off
 		whole = whole[:len(whole)-1]
@@ -304,7 +305,7 @@ func plainShare(encoding string, head []byte) float64 {
 		case unit == '\n' || unit == '\r':
 			ends++
 			plain++
-		case unit == '\t' || ' ' <= unit && unit < 0x7f:
+		case isPlain(unit):
 			plain++
 		case unit < ' ' || unit == 0x7f || unit >= 0xfffe:
 			return 0

@@ -536,6 +536,8 @@ func TestListOfTwoEncodings(t *testing.T) {
 		"UTF-16 behind ASCII, odd":      "first\nfirst22\n\n" + utf16le(strings.Repeat("more\r\n", 40))[2:],
 		"a little UTF-16 behind ASCII":  "first1\nfirst2\n" + utf16le("more\r\n")[2:],
 		"UTF-16 with a mark behind one": "first1\nfirst2\n" + utf16le("more\r\n"),
+		"the other order behind UTF-16": utf16le("mary\r\n") + "\x00b\x00o\x00b\x00\n",
+		"a mark of the other order":     utf16le("mary\r\n") + "\xfe\xff\x00b\x00o\x00b",
 	} {
 		w.write("l.txt", text)
 		w.write("t.csv", text)

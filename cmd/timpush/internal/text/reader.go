@@ -188,7 +188,8 @@ func (t *Reader) decode(out, text []byte) []byte {
 }
 
 // pairs finds ASCII that is read as UTF-16: each two of its characters become one. Two letters are a character of East Asia then, and a line
-// end with another character is one of India or Sri Lanka. No text has these side by side.
+// end with another character is one of India or Sri Lanka. No text has these side by side. It also finds UTF-16 in the other byte order, whose
+// line end and byte order mark are no characters.
 type pairs struct {
 	letters, ends bool // in a row of such pairs
 	joined        bool
@@ -203,7 +204,8 @@ func (p *pairs) add(high, low byte) {
 	case high >= '0':
 		p.letters = true
 	}
-	p.joined = p.joined || p.letters && p.ends
+	swapped := high == '\n' && low == 0 || high == 0xff && low == 0xfe
+	p.joined = p.joined || p.letters && p.ends || swapped
 }
 
 // isPlain reports whether a character of a text is ASCII.

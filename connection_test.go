@@ -861,6 +861,7 @@ func TestProxyThatSaysWhenToRetry(t *testing.T) {
 			began := time.Now()
 			_, err := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(2)).SetAttr(t.Context(), someUsers(1))
 			require.ErrorContains(t, err, "(retry after 2s)")
+			assert.Equal(t, 2*time.Second, timpush.RetryAfter(err))
 			assert.EqualValues(t, 2, asked.Load())
 			assert.GreaterOrEqual(t, time.Since(began), 2*time.Second)
 		})

@@ -66,6 +66,18 @@ func (e *HTTPError) Error() string {
 	return text
 }
 
+// RetryAfter returns for how long a gateway or the service has asked to wait ([HTTPError.RetryAfter]), or a proxy that did not open a connection;
+// 0 if none has, or if err is nil.
+func RetryAfter(err error) time.Duration {
+	if page, ok := errors.AsType[*HTTPError](err); ok {
+		return page.RetryAfter
+	}
+	if proxy, ok := errors.AsType[*proxyError](err); ok {
+		return proxy.retryAfter
+	}
+	return 0
+}
+
 // InputError is one fault of the input, found before anything was sent. It never holds the value of an attribute.
 type InputError struct {
 	Index     int    // of the item in the input, from 0; -1 if the fault is not of one item

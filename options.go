@@ -85,8 +85,8 @@ func WithLimiter(l Limiter) Option {
 }
 
 // WithQuota limits the rate of calls of a quota with l; share l among all clients of an app. For [QuotaRecipients], l must also have
-// the method WaitN(ctx context.Context, n int) error, which waits until n more recipients may be sent to; a *rate.Limiter needs a
-// burst of as many as a request has. If not given, the client makes a limiter for each: 97.5 calls a second for users, one push a
+// the method WaitN(ctx context.Context, n int) error, which waits until n more recipients may be sent to; one of [NewLimiter] has it, and a
+// *rate.Limiter needs a burst of as many as a request has. If not given, the client makes a limiter for each: 97.5 calls a second for users, one push a
 // second, one revocation a second, five calls a second for tasks and one for statistics, and [WithRecipientRate].
 func WithQuota(q Quota, l Limiter) Option {
 	return func(s *settings) {

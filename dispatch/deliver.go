@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	timpush "github.com/timpush/timpush-go"
 )
@@ -66,13 +65,16 @@ func setOutcomes(batch []item, places []int, err error) {
 }
 
 func (i *item) setOutcome(outcome timpush.Outcome, err error) {
+	if _, invalid := errors.AsType[*timpush.InputError](err); invalid { // it was not sent, and says nothing of others
+		i.asked = false
+	}
 	switch {
 	case outcome != timpush.Rejected || !ownFault(err):
 		i.answered, i.notSent, i.err = false, outcome == timpush.NotSent, err
 	case i.count > 1:
-		i.answered, i.err = true, errMerged
+		i.answered, i.err = i.asked, errMerged
 	default:
-		i.answered, i.err, i.fatal = true, nil, err
+		i.answered, i.err, i.fatal = i.asked, nil, err
 	}
 }
 
@@ -93,14 +95,6 @@ func needsOperator(err error) bool {
 	}
 	page, ok := errors.AsType[*timpush.HTTPError](err)
 	return ok && page.StatusCode/100 == 4 && page.StatusCode != http.StatusTooManyRequests
-}
-
-// retryAfter is how long the service, or a gateway, has asked to wait.
-func retryAfter(err error) time.Duration {
-	if page, ok := errors.AsType[*timpush.HTTPError](err); ok {
-		return page.RetryAfter
-	}
-	return 0
 }
 
 // reason is an error's text for logs and for operators, without what the server says, which may name an account.

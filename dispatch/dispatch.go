@@ -396,7 +396,7 @@ func (d *dispatcher) finish(batch []item) {
 	case answered:
 		d.answers++
 		d.resume()
-	case asked && (first || retryAfter(failure) > 0 || needsOperator(failure) && !own):
+	case asked && (first || timpush.RetryAfter(failure) > 0 || needsOperator(failure) && !own):
 		d.pause(failure)
 	}
 	for _, i := range batch {
@@ -498,7 +498,7 @@ func (d *dispatcher) pause(err error) {
 		least, most = fatalPause, maxFatal
 	}
 	d.paused = min(max(2*d.paused, time.Duration(least)*d.delay), time.Duration(most)*d.delay)
-	asked := min(retryAfter(err), maxDelay*d.delay)
+	asked := min(timpush.RetryAfter(err), maxDelay*d.delay)
 	wait := max(d.paused, asked)
 	d.holds, d.resumes = time.Now().Add(asked), time.Now().Add(wait)
 	d.record.Paused, d.changed = reason(err), true

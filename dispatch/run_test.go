@@ -10,6 +10,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -1083,6 +1085,30 @@ func TestQueueWaitsAsAsked(t *testing.T) {
 	assert.Equal(t, "1", fake.Attrs("mary")["city"])
 }
 
+// TestQueueWaitsAsAProxyAsks: only a gateway's Retry-After held the queue, and not that of a proxy that is in maintenance.
+func TestQueueWaitsAsAProxyAsks(t *testing.T) { //nolint:paralleltest // it changes http.DefaultTransport
+	var asked atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Retry-After", "20")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(proxy.Close)
+	standard := http.DefaultTransport.(*http.Transport)
+	t.Cleanup(func() { http.DefaultTransport = standard })
+	transport := standard.Clone()
+	transport.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
+	http.DefaultTransport = transport
+	c, err := timpush.NewClient(timpushtest.Start(t).Config(), timpush.WithBaseURL("https://service.example"), timpush.WithMaxAttempts(1))
+	require.NoError(t, err)
+	q := open(t, t.TempDir(), quick)
+	set(t, q, user("mary", "1"))
+	run(t, q, c)
+	eventually(t, "the proxy asks to wait", func() bool { return asked.Load() > 0 })
+	time.Sleep(time.Second)
+	assert.EqualValues(t, 1, asked.Load())
+}
+
 // TestQueueWaitsAsAskedOfAccountsThatFailedBefore: while the gateway's servers restart, requests for mary fail; then it is in maintenance.
 func TestQueueWaitsAsAskedOfAccountsThatFailedBefore(t *testing.T) {
 	t.Parallel()
@@ -1149,6 +1175,25 @@ func TestWrongKeyBesideAnswers(t *testing.T) {
 	r := &rotated{RoundTripper: fake.HTTPClient().Transport}
 	concurrently(5000, func(n int) { assert.NoError(t, q.SetAttr(t.Context(), user(fmt.Sprint("user", n), "Rome"))) })
 	run(t, q, fake.Client(timpush.WithHTTPClient(&http.Client{Transport: r})))
+	eventually(t, "the key is refused", func() bool { return r.refused.Load() > 0 })
+	time.Sleep(3 * time.Second)
+	assert.Less(t, r.refused.Load(), int64(100), "those in flight, and one at a time")
+}
+
+// TestWrongKeyBesideInvalidUpdates: the Client refuses some updates itself, which the Queue has stored. That ended the pause, as an answer does.
+func TestWrongKeyBesideInvalidUpdates(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir())
+	r := &rotated{RoundTripper: fake.HTTPClient().Transport}
+	r.sent.Store(20) // the key is wrong from the beginning
+	concurrently(20_000, func(n int) {
+		u := user(fmt.Sprint("user", n), "Rome")
+		if n%50 == 0 {
+			u.Attrs["city"] = strings.Repeat(`"`, 50)
+		}
+		assert.NoError(t, q.SetAttr(t.Context(), u))
+	})
+	run(t, q, fake.Client(timpush.WithEscapedLength(), timpush.WithHTTPClient(&http.Client{Transport: r})))
 	eventually(t, "the key is refused", func() bool { return r.refused.Load() > 0 })
 	time.Sleep(3 * time.Second)
 	assert.Less(t, r.refused.Load(), int64(100), "those in flight, and one at a time")

@@ -189,7 +189,7 @@ func TestBacklogOfARecreatedStream(t *testing.T) {
 func TestRecreatedStreamIsNotPurged(t *testing.T) {
 	t.Parallel()
 	js, url := startServer(t, t.TempDir())
-	require.NoError(t, openOn(t, js, dispatch.WithDuplicateWindow(3*time.Second)).Close()) // longer than the first part takes
+	require.NoError(t, openOn(t, js, dispatch.WithDuplicateWindow(10*time.Second)).Close()) // longer than the first part takes
 	var blind atomic.Bool
 	q := openOn(t, silentAPI(t, url, func(subject string, _ int) bool { return blind.Load() && strings.Contains(subject, "CONSUMER.CREATE") }))
 	fake := timpushtest.Start(t, timpushtest.WithQuota(0))
@@ -199,7 +199,7 @@ func TestRecreatedStreamIsNotPurged(t *testing.T) {
 	blind.Store(true)
 	recreateStream(t, js)
 	storeMessages(t, q, 100, 150)
-	time.Sleep(4 * time.Second)
+	time.Sleep(11 * time.Second)
 	blind.Store(false)
 	eventually(t, "all are sent", func() bool { return len(fake.Accounts()) == 150 })
 }

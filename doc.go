@@ -61,7 +61,7 @@
 //     0.1 to 0.3 s, or for 1 s up to 16 s if they go on, and then let them continue at a lower rate that recovers within seconds.
 //   - Transient faults (91000, timeouts, 5xx, a lost connection) are retried after a random pause of at most 0.2 s, 0.4 s,
 //     0.8 s and so on up to 20 s. Accounts that ErrorList names with such a code are sent again alone.
-//   - After a 429 or 503 with Retry-After the client waits as long as that says, at most 60 s ([HTTPError.RetryAfter]).
+//   - After a 429 or 503 with Retry-After the client waits as long as that says, at most 60 s ([RetryAfter]).
 //   - After 70001 a new UserSig is made, once. If that is called expired too, the clock of this machine is probably wrong:
 //     [APIError.ClockAhead] tells by how much it differs from the server's.
 //   - A request that is too large (90018, 93000) is halved, and the next requests are smaller; the size recovers.

@@ -66,8 +66,8 @@ func (e *HTTPError) Error() string {
 	return text
 }
 
-// RetryAfter returns for how long a gateway or the service has asked to wait ([HTTPError.RetryAfter]), or a proxy that did not open a connection;
-// 0 if none has, or if err is nil.
+// RetryAfter returns how long to wait before the next call, as the first [*HTTPError] in err says ([HTTPError.RetryAfter]), or, if there is none,
+// the first proxy that opened no connection. It is 0 if that one does not say it, or if err is nil.
 func RetryAfter(err error) time.Duration {
 	if page, ok := errors.AsType[*HTTPError](err); ok {
 		return page.RetryAfter

@@ -42,8 +42,8 @@ const slack = 5 * time.Millisecond
 
 // NewLimiter makes a limiter like the one that a client makes for itself, to be shared by the clients of an app, or to use
 // only a part of the quota. It lets callsPerSecond through, evenly and without bursts; [NewClient] refuses a limiter of 0 or less,
-// which lets nothing through. Give it 97.5 % of the quota, as 97.5 for 100 calls, or 487.5 for the 500 recipients of the standard plan: calls do
-// not all travel equally fast. It does not catch up, as a *rate.Limiter does: also after a call that starts late, because the machine is busy, no
+// which lets nothing through. Give it 97.5 % of the quota, since calls do not all travel equally fast: 97.5 for 100 calls, or 487.5 for the
+// 500 recipients of the standard plan. It does not catch up, as a *rate.Limiter does: also after a call that starts late, because the machine is busy, no
 // second has more calls than the quota, callsPerSecond/0.975. It is safe for concurrent use.
 func NewLimiter(callsPerSecond float64) Limiter {
 	calls := 1

@@ -55,7 +55,9 @@ func setOutcomes(batch []item, places []int, err error) {
 		}
 	case isInvalid:
 		for _, fault := range invalid.Faults {
-			batch[places[fault.Index]].setOutcome(timpush.Rejected, fault)
+			i := &batch[places[fault.Index]]
+			i.asked = false // so that nothing is concluded about the service
+			i.setOutcome(timpush.Rejected, fault)
 		}
 	default:
 		for _, k := range places {
@@ -65,9 +67,6 @@ func setOutcomes(batch []item, places []int, err error) {
 }
 
 func (i *item) setOutcome(outcome timpush.Outcome, err error) {
-	if _, invalid := errors.AsType[*timpush.InputError](err); invalid { // it was not sent, and says nothing of others
-		i.asked = false
-	}
 	switch {
 	case outcome != timpush.Rejected || !ownFault(err):
 		i.answered, i.notSent, i.err = false, outcome == timpush.NotSent, err

@@ -188,8 +188,9 @@ func TestBacklogOfARecreatedStream(t *testing.T) {
 // TestRecreatedStreamIsNotPurged: what is settled in the old stream is to be deleted before it is known that there is a new one.
 func TestRecreatedStreamIsNotPurged(t *testing.T) {
 	t.Parallel()
+	const window = 10 * time.Second // longer than the first part takes
 	js, url := startServer(t, t.TempDir())
-	require.NoError(t, openOn(t, js, dispatch.WithDuplicateWindow(10*time.Second)).Close()) // longer than the first part takes
+	require.NoError(t, openOn(t, js, dispatch.WithDuplicateWindow(window)).Close())
 	var blind atomic.Bool
 	q := openOn(t, silentAPI(t, url, func(subject string, _ int) bool { return blind.Load() && strings.Contains(subject, "CONSUMER.CREATE") }))
 	fake := timpushtest.Start(t, timpushtest.WithQuota(0))
@@ -199,7 +200,7 @@ func TestRecreatedStreamIsNotPurged(t *testing.T) {
 	blind.Store(true)
 	recreateStream(t, js)
 	storeMessages(t, q, 100, 150)
-	time.Sleep(11 * time.Second)
+	time.Sleep(window + time.Second)
 	blind.Store(false)
 	eventually(t, "all are sent", func() bool { return len(fake.Accounts()) == 150 })
 }

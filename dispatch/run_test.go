@@ -1085,7 +1085,7 @@ func TestQueueWaitsAsAsked(t *testing.T) {
 	assert.Equal(t, "1", fake.Attrs("mary")["city"])
 }
 
-// TestQueueWaitsAsAProxyAsks: only a gateway's Retry-After held the queue, and not that of a proxy that is in maintenance.
+// TestQueueWaitsAsAProxyAsks: a gateway's Retry-After held the queue, and that of a proxy did not.
 func TestQueueWaitsAsAProxyAsks(t *testing.T) { //nolint:paralleltest // it changes http.DefaultTransport
 	var asked atomic.Int64
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -1180,7 +1180,7 @@ func TestWrongKeyBesideAnswers(t *testing.T) {
 	assert.Less(t, r.refused.Load(), int64(100), "those in flight, and one at a time")
 }
 
-// TestWrongKeyBesideInvalidUpdates: the Client refuses some updates itself, which the Queue has stored. That ended the pause, as an answer does.
+// TestWrongKeyBesideInvalidUpdates: the Queue has stored updates that the Client finds invalid. Each of them ended the pause, as an answer does.
 func TestWrongKeyBesideInvalidUpdates(t *testing.T) {
 	t.Parallel()
 	fake, q := timpushtest.Start(t), open(t, t.TempDir())

@@ -165,7 +165,7 @@ type item struct {
 	count    int   // updates of the account
 	fatal    error // why it is a dead letter
 	err      error // why it is to be sent again
-	asked    bool  // the Client was given it, and did not refuse it itself
+	asked    bool  // the Client was given it, and did not find it invalid
 	notSent  bool
 	answered bool // the server did it, or refused it for its own data
 }

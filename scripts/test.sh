@@ -49,8 +49,8 @@ if ((${#skipped[@]} > 0)); then
 	if [ "${CI:-}" = true ]; then exit 1; fi
 	[[ "${skipped[0]}" != gcc* ]] || race=-race=false
 fi
-# The linters include vet. The tests of cmd/timpush start the tool 1,900 times, and would take the processor of all others, of which some are in
-# real time. redislimiter is tested in that, and the tests of dispatch wait for servers of their own, with deadlines. Each of these runs alone.
+# The linters include vet. The tests of cmd/timpush start the tool 1,900 times, those of redislimiter run in real time, and those of dispatch
+# wait for servers of their own, with deadlines. They run one after the other, and after the rest: else each would take the processor of the others.
 list="$(go list work | grep -vE '/(redislimiter|dispatch|cmd/timpush$)')"
 read -ra others <<<"${list//$'\n'/ }"
 status=0

@@ -35,8 +35,8 @@ func (b *batch) send(ctx context.Context) error {
 		}
 		ready = time.Now().Add(time.Duration(len(request)) * time.Second / time.Duration(b.rate))
 		result, err := b.client.PushTo(ctx, b.names(request), b.push)
-		asked := time.Now().Add(min(timpush.RetryAfter(err), time.Minute)) // the client waits only between requests of one PushTo
-		if asked.After(ready) {
+		// The client itself waits only between the requests of one PushTo.
+		if asked := time.Now().Add(min(timpush.RetryAfter(err), time.Minute)); asked.After(ready) {
 			ready = asked
 		}
 		if err := b.record(request, result, err); err != nil {

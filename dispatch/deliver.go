@@ -56,7 +56,7 @@ func setOutcomes(batch []item, places []int, err error) {
 	case isInvalid:
 		for _, fault := range invalid.Faults {
 			i := &batch[places[fault.Index]]
-			i.asked = false // so that nothing is concluded about the service
+			i.asked = false
 			i.setOutcome(timpush.Rejected, fault)
 		}
 	default:
@@ -71,9 +71,9 @@ func (i *item) setOutcome(outcome timpush.Outcome, err error) {
 	case outcome != timpush.Rejected || !ownFault(err):
 		i.answered, i.notSent, i.err = false, outcome == timpush.NotSent, err
 	case i.count > 1:
-		i.answered, i.err = i.asked, errMerged
+		i.answered, i.err = true, errMerged
 	default:
-		i.answered, i.err, i.fatal = i.asked, nil, err
+		i.answered, i.err, i.fatal = true, nil, err
 	}
 }
 

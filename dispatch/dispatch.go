@@ -386,7 +386,10 @@ func (d *dispatcher) finish(batch []item) {
 	own := true                                   // others were answered since each account failed as a whole
 	var failure error
 	for _, i := range batch {
-		asked, answered, first = asked || i.asked, answered || i.answered, first || i.account.tries == 0
+		if !i.asked { // it says nothing about the service
+			continue
+		}
+		asked, answered, first = true, answered || i.answered, first || i.account.tries == 0
 		own = own && i.account.othersSince(d.answers)
 		if failure == nil {
 			failure = i.err

@@ -1199,6 +1199,17 @@ func TestWrongKeyBesideInvalidUpdates(t *testing.T) {
 	assert.Less(t, r.refused.Load(), int64(100), "those in flight, and one at a time")
 }
 
+// TestCauseBesideMergedUpdates: the Client finds those of mary invalid, which was the cause of the pause, and its length that of no operator's mistake.
+func TestCauseBesideMergedUpdates(t *testing.T) {
+	t.Parallel()
+	fake, q := timpushtest.Start(t), open(t, t.TempDir())
+	fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(70009) })
+	set(t, q, user("mary", "1"), user("mary", strings.Repeat(`"`, 50)), user("ann", "1"))
+	run(t, q, fake.Client(timpush.WithEscapedLength()))
+	eventually(t, "it pauses", func() bool { return stats(t, q).Paused != "" })
+	assert.Contains(t, stats(t, q).Paused, "70009")
+}
+
 // limited is a gateway with a limit of requests, as limit_req of nginx: those within it take 100 ms, one beyond it gets 503 with Retry-After at once, and
 // so do all until that is over.
 type limited struct {

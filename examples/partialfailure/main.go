@@ -58,9 +58,10 @@ func setAll(ctx context.Context, client *timpush.Client, users []timpush.UserAtt
 		case try == maxAttempts, ctx.Err() != nil:
 			return err
 		}
-		fmt.Printf("%d of them again in %v\n", len(users), wait)
+		pause := max(wait, timpush.RetryAfter(err)) // as a gateway asks
+		fmt.Printf("%d of them again in %v\n", len(users), pause)
 		select {
-		case <-time.After(wait):
+		case <-time.After(pause):
 		case <-ctx.Done(): // the next attempt returns who is left
 		}
 		wait *= 2

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,32 @@ func TestUsersThatAreLeftAreAnError(t *testing.T) {
 	assert.Equal(t, []string{"gone", "xiaoming"}, server.Accounts())
 	assert.Len(t, server.Calls(), maxAttempts)
 	assert.Equal(t, 15*time.Second, took.Truncate(time.Second), "1, 2, 4 and 8 s, and none after the last attempt")
+}
+
+// restarting is a gateway that refuses the first request, and asks to wait for 20 s.
+type restarting struct {
+	http.RoundTripper
+	refused bool
+}
+
+func (g *restarting) RoundTrip(r *http.Request) (*http.Response, error) {
+	if g.refused {
+		return g.RoundTripper.RoundTrip(r)
+	}
+	g.refused = true
+	return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"20"}}, Body: http.NoBody, Request: r}, nil
+}
+
+func TestItWaitsAsAGatewayAsks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := timpushtest.Start(t, timpushtest.WithInMemory())
+		gateway := &http.Client{Transport: &restarting{RoundTripper: server.HTTPClient().Transport}}
+		began := time.Now()
+		require.NoError(t, setAll(t.Context(), server.Client(timpush.WithMaxAttempts(1), timpush.WithHTTPClient(gateway)), someUsers(), time.Second))
+		assert.Equal(t, 20*time.Second, time.Since(began).Truncate(time.Second))
+		assert.Len(t, server.Calls(), 1)
+	})
 }
 
 func TestAWrongKeyIsNotTheFaultOfUsers(t *testing.T) {

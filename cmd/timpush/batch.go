@@ -204,11 +204,11 @@ func (b *batch) readPush() error {
 	if b.described() {
 		return errors.New("give either --file or --title and --desc, not both")
 	}
-	push, condition, err := b.readFile()
+	push, to, err := b.readFile()
 	switch {
 	case err != nil:
 		return err
-	case condition != nil:
+	case to != nil:
 		return fmt.Errorf("%s has a Condition, but a batch is for the accounts of its file: remove it, or see push --help", b.file)
 	}
 	b.push = push

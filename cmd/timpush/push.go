@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os/signal"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -193,7 +195,7 @@ func (f *pushFlags) read() (content timpush.TaskContent, err error) {
 
 // readContent reads the file. That of a task can have To_Account in place of a Condition.
 func (f *pushFlags) readContent() (content timpush.TaskContent, err error) {
-	push, condition, err := f.readFile()
+	push, to, err := f.readFile()
 	if err != nil {
 		return content, err
 	}
@@ -216,12 +218,21 @@ func (f *pushFlags) readContent() (content timpush.TaskContent, err error) {
 		if err := argumentFault(content.Accounts); err != nil {
 			return content, fmt.Errorf("%s: To_Account: %w", input.Display(f.file), err)
 		}
-		if condition == nil && f.everybody == 0 {
+		if to == nil && f.everybody == 0 {
 			return content, nil
 		}
 	}
-	content.To, err = f.condition(condition)
-	return content, err
+	switch {
+	case to == nil && f.everybody == 0:
+		return content, fmt.Errorf("%s has no Condition, which means everybody: give --everybody with the number of the app as well", input.Display(f.file))
+	case to != nil && f.everybody != 0:
+		return content, fmt.Errorf("%s has a Condition, and --everybody is given: want one of them", input.Display(f.file))
+	case to == nil:
+		content.To.Everybody = true
+	default:
+		content.To = *to
+	}
+	return content, nil
 }
 
 // severalPairs finds a second NAME=VALUE behind a comma, as other flags take several. No user has both as one value, so the push reaches no one.
@@ -260,14 +271,14 @@ type pushFile struct {
 }
 
 // readFile reads the file. A member that comes twice is an error: which of two audiences is meant?
-func (p *pushSource) readFile() (push timpush.Push, condition jsontext.Value, err error) {
+func (p *pushSource) readFile() (push timpush.Push, to *timpush.Audience, err error) {
 	data, err := p.fileData()
 	if err != nil {
 		return push, nil, err
 	}
 	var file *pushFile
-	if err := jsonv2.Unmarshal(data, &file); err != nil {
-		return push, nil, fmt.Errorf("%s: it is not the JSON of a request: %w", input.Display(p.file), err)
+	if err := p.unmarshal(data, &file); err != nil {
+		return push, nil, err
 	}
 	if file == nil {
 		return push, nil, fmt.Errorf("%s: it is null, want an object", input.Display(p.file))
@@ -282,7 +293,61 @@ func (p *pushSource) readFile() (push timpush.Push, condition jsontext.Value, er
 	for name, value := range file.Extra {
 		push.Extra[name] = value
 	}
-	return push, file.Condition, nil
+	if file.Condition == nil {
+		return push, nil, nil
+	}
+	var wire struct {
+		Condition conditionJSON
+		Others    map[string]jsontext.Value `json:",embed"`
+	}
+	err = p.unmarshal(data, &wire, jsonv2.RejectUnknownMembers(true), jsonv2.WithUnmarshalers(noNull))
+	c := wire.Condition
+	return push, &timpush.Audience{TagsAnd: c.TagsAnd, TagsOr: c.TagsOr, TagsNot: c.TagsNot, AttrsAnd: c.AttrsAnd, AttrsOr: c.AttrsOr}, err
+}
+
+// unmarshal reads the JSON of the file. Its error says where the fault is.
+func (p *pushSource) unmarshal(data []byte, to any, opts ...jsonv2.Options) error {
+	err := jsonv2.Unmarshal(data, to, opts...)
+	if err == nil {
+		return nil
+	}
+	at, in, why := jsonFault(err)
+	if in != "" {
+		why = fmt.Sprintf("%s, in %q", why, in)
+	}
+	before := data[:at]
+	line, column := bytes.Count(before, []byte("\n"))+1, len(before)-bytes.LastIndexByte(before, '\n')
+	return fmt.Errorf("%s:%d:%d: it is not the JSON of a request: %s", input.Display(p.file), line, column, why)
+}
+
+// jsonFault returns the offset of an error, the value that it is in, and what it says, without types of Go.
+func jsonFault(err error) (at int64, in jsontext.Pointer, why string) {
+	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return e.ByteOffset, e.JSONPointer, input.WithoutText(e.Err.Error())
+	}
+	e, ok := errors.AsType[*jsonv2.SemanticError](err)
+	switch {
+	case !ok:
+		return 0, "", err.Error()
+	case e.Err != nil && e.JSONValue == nil:
+		return e.ByteOffset, e.JSONPointer, e.Err.Error()
+	}
+	switch e.GoType.Kind() {
+	case reflect.String:
+		why = "want a text"
+	case reflect.Bool:
+		why = "want true or false"
+	case reflect.Slice:
+		why = "want a list"
+	case reflect.Struct, reflect.Map, reflect.Pointer:
+		why = "want an object"
+	default:
+		why = "want a whole number"
+		if e.GoType.Kind() == reflect.Uint32 {
+			why += fmt.Sprintf(" up to %d", uint32(math.MaxUint32))
+		}
+	}
+	return e.ByteOffset, e.JSONPointer, why
 }
 
 func (p *pushSource) fileData() ([]byte, error) {
@@ -338,23 +403,6 @@ var noNull = jsonv2.UnmarshalFromFunc(func(d *jsontext.Decoder, _ *string) error
 	}
 	return errors.ErrUnsupported // as usual
 })
-
-// condition reads the Condition of a file. Without one the push is for everybody, which must be said by the flag.
-func (f *pushFlags) condition(condition jsontext.Value) (to timpush.Audience, err error) {
-	switch {
-	case condition == nil && f.everybody == 0:
-		return to, fmt.Errorf("%s has no Condition, which means everybody: give --everybody with the number of the app as well", input.Display(f.file))
-	case condition != nil && f.everybody != 0:
-		return to, fmt.Errorf("%s has a Condition, and --everybody is given: want one of them", input.Display(f.file))
-	case condition == nil:
-		return timpush.Audience{Everybody: true}, nil
-	}
-	var wire conditionJSON
-	if err := jsonv2.Unmarshal(condition, &wire, jsonv2.RejectUnknownMembers(true), jsonv2.WithUnmarshalers(noNull)); err != nil {
-		return to, fmt.Errorf("%s: Condition: %w", input.Display(f.file), err)
-	}
-	return timpush.Audience{TagsAnd: wire.TagsAnd, TagsOr: wire.TagsOr, TagsNot: wire.TagsNot, AttrsAnd: wire.AttrsAnd, AttrsOr: wire.AttrsOr}, nil
-}
 
 // captured is a transport that keeps the body of a request and sends nothing.
 type captured struct{ body []byte }

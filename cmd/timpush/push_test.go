@@ -162,6 +162,31 @@ func TestPushWhoseAnswerIsLost(t *testing.T) {
 	assert.False(t, strings.Contains(r.err, "Hello"), "no titles in errors")
 }
 
+// A person writes such a file, over many lines.
+func TestFaultsOfAPushFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for says, file := range map[string]string{
+		"push.json:3:16: it is not the JSON of a request: invalid character '}' at start of string":             "{\n  \"OfflinePushInfo\": {\n    \"Title\": 1,}\n}",
+		"push.json:2:21: it is not the JSON of a request: invalid character '\\u00a0' at start of value":        "{\r\n  \"OfflinePushInfo\":\u00a0{}\r\n}",
+		`push.json:1:1: it is not the JSON of a request: want an object`:                                        `[]`,
+		`push.json:1:1: it is not the JSON of a request: unexpected EOF`:                                        ``,
+		`push.json:1:15: it is not the JSON of a request: duplicate object member name, in "/DataId"`:           `{"DataId":"a","DataId":"b"}`,
+		`push.json:2:1: it is not the JSON of a request: want a whole number up to 4294967295, in "/MsgRandom"`: "{\"MsgRandom\":\n4294967296}",
+		`push.json:1:29: it is not the JSON of a request: want a text, in "/OfflinePushInfo/Title"`:             `{"OfflinePushInfo":{"Title":7}}`,
+		`push.json:1:30: it is not the JSON of a request: invalid surrogate pair in string, in`:                 `{"OfflinePushInfo":{"Title":"\ud800secret"}}`,
+		`push.json:1:15: it is not the JSON of a request: unknown object member name, in "/Condition/TagOr"`:    `{"Condition":{"TagOr":["a"]}}`,
+		`push.json:1:24: it is not the JSON of a request: want a list, in "/Condition/TagsOr"`:                  `{"Condition":{"TagsOr":"a"}}`,
+		`push.json:1:34: it is not the JSON of a request: there is a null in it, want a text, in`:               `{"Condition":{"AttrsAnd":{"city":null}}}`,
+	} {
+		w.write("push.json", file)
+		r := w.run("push", "--file", "push.json", "--dry-run")
+		assert.Equal(t, 2, r.code, says)
+		assert.Contains(t, r.err, says)
+		assert.NotContains(t, r.err, "secret")
+	}
+}
+
 // A program that has no value writes null. Taken for an empty text, it is a push to those whose attribute is empty.
 func TestNullInACondition(t *testing.T) {
 	t.Parallel()

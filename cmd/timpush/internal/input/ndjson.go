@@ -90,8 +90,10 @@ func (n *ndjsonReader) readLine() (text []byte, long bool, err error) {
 	}
 }
 
-// partOfText is a part of a value, in the errors of the JSON package.
 var partOfText = regexp.MustCompile(`(escape sequence|surrogate pair) .* (in string)`)
+
+// WithoutText takes the part of a value off an error of the JSON package.
+func WithoutText(why string) string { return partOfText.ReplaceAllString(why, "$1 $2") }
 
 func (n *ndjsonReader) parse(text []byte, r *record) {
 	if reason, at := plaintext.Fault(string(text)); reason != "" {
@@ -110,7 +112,7 @@ func (n *ndjsonReader) parse(text []byte, r *record) {
 	if err != nil {
 		r.position = int(n.decoder.InputOffset()) + 1
 		why, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "jsontext: "), " after offset ")
-		r.reason = "it is not a JSON object: " + partOfText.ReplaceAllString(why, "$1 $2")
+		r.reason = "it is not a JSON object: " + WithoutText(why)
 		return
 	}
 	switch {

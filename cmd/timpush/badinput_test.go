@@ -223,7 +223,7 @@ var badSettings = []struct {
 	{input: "configuration with a key that others can read", env: "TIMPUSH_SECRET_KEY=", args: "--config open.conf", want: "the secret key: others can read open.conf: chmod 600 open.conf"},
 	{input: "configuration with a key that the group can read", env: "TIMPUSH_SECRET_KEY=", args: "--config group.conf", want: "the secret key: others can read group.conf: chmod 600 group.conf"},
 	{input: "flag that there is not", args: "--nonsense", want: "unknown flag: --nonsense"},
-	{input: "argument too many", args: "users.csv", want: `unknown command "users.csv" for "timpush check"`},
+	{input: "argument too many", args: "users.csv", want: `want flags only, and got 1 argument`},
 }
 
 func TestBadSettings(t *testing.T) {

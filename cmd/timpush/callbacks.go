@@ -43,7 +43,7 @@ const maxUnprinted = 100_000
 func newCallbacks() *cobra.Command {
 	l := &listening{}
 	l.cmd = &cobra.Command{
-		Use: "callbacks", Short: "Listen for the events of pushes, and print them", Long: callbacksLong, Example: callbacksExample, Args: usageArgs(cobra.NoArgs),
+		Use: "callbacks", Short: "Listen for the events of pushes, and print them", Long: callbacksLong, Example: callbacksExample, Args: usageArgs(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error { return l.run(cmd.Context()) },
 	}
 	flags := l.cmd.Flags()

@@ -170,7 +170,7 @@ func TestCallbacksUsage(t *testing.T) {
 		{3, "Give another --listen", []string{"--listen", taken}},
 		{2, "give --public if they may post events", []string{"--listen", "0.0.0.0:0"}},
 		{2, "sdkappid (from --sdkappid) is no whole number", []string{"--sdkappid", "x"}},
-		{2, "unknown command", []string{"x"}},
+		{2, "want flags only", []string{"x"}},
 	} {
 		r := w.run(append([]string{"callbacks"}, test.args...)...)
 		assert.Equal(t, test.code, r.code)

@@ -33,7 +33,7 @@ Nothing is changed, and no user's attributes are read. The exit code is 0 if all
 
 func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "check", Short: "Check the configuration and the connection, and say how to correct them", Long: checkLong, Args: usageArgs(cobra.NoArgs),
+		Use: "check", Short: "Check the configuration and the connection, and say how to correct them", Long: checkLong, Args: usageArgs(noArguments),
 		Example: "  timpush check\n  timpush check --region frankfurt --config frankfurt.conf",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := loadSettings(cmd)

@@ -352,6 +352,19 @@ func TestUsage(t *testing.T) {
 	assert.Contains(t, w.run("check", "--region", "mars").err, "timpush: unknown region")
 }
 
+// Where a key or a UserSig is given as an argument, the command line alone shows it, and no log.
+func TestSecretsInArguments(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, _, key := w.fake.App()
+	for _, line := range []string{"", "help", "init", "check", "usersig", "usersig inspect", "names", "names get", "queue", "tasks list", "serve", "callbacks"} {
+		r := w.run(append(strings.Fields(line), key)...)
+		assert.Equal(t, 2, r.code, line)
+		assert.NotContains(t, r.out+r.err, key, line)
+	}
+	assert.Contains(t, w.run("usersig", "inspect", "eAEArwBQ").err, "give the UserSig on standard input")
+}
+
 // What was copied from a page has characters that cannot be seen, and would be another account.
 func TestAccountsOfArguments(t *testing.T) {
 	t.Parallel()

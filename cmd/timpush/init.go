@@ -35,7 +35,7 @@ const initExample = `  timpush init
 func newInit() *cobra.Command {
 	i := &initiation{}
 	cmd := &cobra.Command{
-		Use: "init", Short: "Write the configuration file, and check it", Long: initLong, Example: initExample, Args: usageArgs(cobra.NoArgs),
+		Use: "init", Short: "Write the configuration file, and check it", Long: initLong, Example: initExample, Args: usageArgs(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			i.cmd = cmd
 			return i.run(cmd.Context())

@@ -23,11 +23,11 @@ const namesExample = `  timpush names get
 
 func newNames() *cobra.Command {
 	names := &cobra.Command{
-		Use: "names", Short: "The names of the app's attributes", Long: namesLong, Example: namesExample, Args: usageArgs(cobra.NoArgs),
+		Use: "names", Short: "The names of the app's attributes", Long: namesLong, Example: namesExample, Args: usageArgs(known),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	get := &cobra.Command{
-		Use: "get", Short: "Show the names", Args: usageArgs(cobra.NoArgs),
+		Use: "get", Short: "Show the names", Args: usageArgs(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, _, err := newClient(cmd)
 			if err != nil {

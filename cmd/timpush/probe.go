@@ -53,7 +53,7 @@ func newProbe() *cobra.Command {
 	p := &probing{}
 	cmd := &cobra.Command{
 		Use: "probe", Short: "Find out what the service does where its documentation leaves a question open", Long: probeLong,
-		Example: probeExample, Args: usageArgs(cobra.NoArgs),
+		Example: probeExample, Args: usageArgs(noArguments),
 		RunE: func(*cobra.Command, []string) error { return p.run() },
 	}
 	p.cmd = cmd

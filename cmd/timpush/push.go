@@ -67,7 +67,7 @@ type pushFlags struct {
 
 func newPush() *cobra.Command {
 	f := &pushFlags{pushSource: pushSource{cmd: &cobra.Command{
-		Use: "push", Short: "Send a push to those who match, or to everybody", Long: pushLong, Args: usageArgs(cobra.NoArgs),
+		Use: "push", Short: "Send a push to those who match, or to everybody", Long: pushLong, Args: usageArgs(noArguments),
 		Example: "  timpush push --attr level=gold --title Hello --desc 'New for you' --dry-run\n  timpush push --attr level=gold --title Hello --desc 'New for you' --yes\n" +
 			"  timpush push --file push.json --yes",
 	}}}

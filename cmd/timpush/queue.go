@@ -59,7 +59,7 @@ func newQueue() *cobra.Command {
 
 func newQueueResume() *cobra.Command {
 	return &cobra.Command{
-		Use: "resume", Short: "Try again now, when sending pauses", Args: usageArgs(cobra.NoArgs),
+		Use: "resume", Short: "Try again now, when sending pauses", Args: usageArgs(noArguments),
 		Long: "Let the process that sends try again within a second, when sending pauses. Use it once the cause of the pause is corrected. Without it, the next try is up to 15 s later.",
 		RunE: withQueue(func(cmd *cobra.Command, q openQueue, _ []string) error {
 			if err := q.Resume(cmd.Context()); err != nil {
@@ -73,7 +73,7 @@ func newQueueResume() *cobra.Command {
 
 func newQueueAcknowledgeLost() *cobra.Command {
 	return &cobra.Command{
-		Use: "acknowledge-lost", Short: "Set the number of lost messages back to 0", Args: usageArgs(cobra.NoArgs),
+		Use: "acknowledge-lost", Short: "Set the number of lost messages back to 0", Args: usageArgs(noArguments),
 		Long: "Set the number of lost messages back to 0, once you have dealt with the loss. It changes nothing else: the messages are gone.",
 		RunE: withQueue(func(cmd *cobra.Command, q openQueue, _ []string) error {
 			n, err := q.AcknowledgeLost(cmd.Context())

@@ -18,7 +18,7 @@ import (
 
 func newQueueDead() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "dead", Short: "List the dead letters", Args: usageArgs(cobra.NoArgs), RunE: withQueue(listDead),
+		Use: "dead", Short: "List the dead letters", Args: usageArgs(noArguments), RunE: withQueue(listDead),
 		Long: "List the updates that cannot be sent: id, account, code (- if there is none), age since it was stored, reason. The values of attributes are shown only with --attrs.",
 	}
 	cmd.Flags().Bool("json", false, "an object on each line, for a program")

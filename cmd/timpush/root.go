@@ -193,7 +193,10 @@ func known(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	what := fmt.Sprintf("there is no command %q", args[0])
+	what := "there is no such command"
+	if len(args[0]) <= 20 { // a longer one may be a key or a UserSig
+		what = fmt.Sprintf("there is no command %q", args[0])
+	}
 	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
 		what += "; do you mean " + strings.Join(like, " or ") + "?"
 	}
@@ -208,6 +211,14 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// noArguments refuses arguments, and does not show them: one may be a key.
+func noArguments(_ *cobra.Command, args []string) error {
+	if n := len(args); n > 0 {
+		return fmt.Errorf("want flags only, and got %s", count(n, "argument"))
+	}
+	return nil
 }
 
 // release is the version of a binary of a release, which the linker sets.

@@ -72,7 +72,7 @@ type serving struct {
 func newServe() *cobra.Command {
 	s := &serving{}
 	cmd := &cobra.Command{
-		Use: "serve", Short: "Serve a fake of the service, with a page that shows the requests", Long: serveLong, Example: serveExample, Args: usageArgs(cobra.NoArgs),
+		Use: "serve", Short: "Serve a fake of the service, with a page that shows the requests", Long: serveLong, Example: serveExample, Args: usageArgs(noArguments),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.cmd = cmd
 			return s.run(cmd.Context())

@@ -193,7 +193,7 @@ func TestServeUsage(t *testing.T) {
 		{2, "want a share in per cent", []string{"--fault", "cut=101"}},
 		{2, "the sum is 120 per cent", []string{"--fault", "cut=60,hang=60"}},
 		{2, "others can read", []string{"--secret-key-file", "/etc/passwd"}},
-		{2, "unknown command", []string{"nonsense"}},
+		{2, "want flags only", []string{"nonsense"}},
 	} {
 		r := w.run(append([]string{"serve"}, c.args...)...)
 		assert.Equal(t, c.code, r.code, "%v: %s", c.args, r.err)

@@ -78,7 +78,7 @@ func (w *when) time() (time.Time, error) {
 func newTasksAdd() *cobra.Command {
 	f, w := &pushFlags{forTask: true}, &when{}
 	f.cmd = &cobra.Command{
-		Use: "add", Short: "Schedule a push", Args: usageArgs(cobra.NoArgs),
+		Use: "add", Short: "Schedule a push", Args: usageArgs(noArguments),
 		Long: "Schedule a push, which is described as for timpush push, by flags or by a JSON file with the documented Content, and print the number of\n" +
 			"the task. It can also be for listed accounts: --accounts, or To_Account in the file.\n\n" + timesHelp + "\n\n" +
 			"Nothing is sent without --yes. A request whose answer was lost is not repeated, since that could schedule the push twice:\n" +
@@ -124,7 +124,7 @@ func newTasksList() *cobra.Command {
 	var q timpush.TaskQuery
 	var from, to string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List scheduled pushes, also those that were sent", Args: usageArgs(cobra.NoArgs),
+		Use: "list", Short: "List scheduled pushes, also those that were sent", Args: usageArgs(noArguments),
 		Long: "List scheduled pushes, also those that were sent, the newest first: those that were added in the last 30 days, or from --from to --to;\n" +
 			"with --order schedAt those that were or are to be sent from --from to --to.\n\n" + timesHelp,
 		Example: "  timpush tasks list\n  timpush tasks list --order schedAt --from '2099-01-01 00:00 UTC' --to '2099-02-01 00:00 UTC' --json",

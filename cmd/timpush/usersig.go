@@ -31,7 +31,7 @@ const usersigExample = `  timpush usersig --ttl 1h
 func newUserSig() *cobra.Command {
 	var ttl time.Duration
 	cmd := &cobra.Command{
-		Use: "usersig", Short: "Make or inspect a UserSig", Long: usersigLong, Example: usersigExample, Args: usageArgs(cobra.NoArgs),
+		Use: "usersig", Short: "Make or inspect a UserSig", Long: usersigLong, Example: usersigExample, Args: usageArgs(known),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ttl < time.Second || ttl/time.Second > math.MaxInt32 {
 				return usage(errors.New("--ttl: want a second or more, and at most 68 years"))
@@ -51,7 +51,13 @@ func newUserSig() *cobra.Command {
 	cmd.Flags().DurationVar(&ttl, "ttl", 24*time.Hour, "`time` until it expires")
 	appFlags(cmd.Flags())
 	inspect := &cobra.Command{
-		Use: "inspect", Short: "Show the contents of a UserSig from standard input", Example: usersigExample, Args: usageArgs(cobra.NoArgs),
+		Use: "inspect", Short: "Show the contents of a UserSig from standard input", Example: usersigExample,
+		Args: usageArgs(func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return errors.New("give the UserSig on standard input, as others can see command lines")
+			}
+			return nil
+		}),
 		Long: "Read a UserSig from standard input and show its app, its identifier and when it expires. If the secret key is configured, the\nsignature is checked.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return inspect(cmd) },
 	}

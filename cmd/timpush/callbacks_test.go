@@ -204,7 +204,7 @@ func TestServeCallbacks(t *testing.T) {
 	w := newWorld(t)
 	w.with("TIMPUSH_CALLBACK_TOKEN=token")
 	l := w.listen("--json")
-	s := serve(t, []string{"TIMPUSH_CALLBACK_TOKEN=token"}, "--callbacks", l.url)
+	s := serve(t, []string{"TIMPUSH_CALLBACK_TOKEN=token"}, "--callbacks", strings.Replace(l.url, "http://", "http://user:password@", 1))
 	s.done("tags", "add", "--tags", "gold", "mary")
 	s.done("push", "--tags", "gold", "--title", "x", "--yes")
 	for stage, event := range lines(t, l.line()+l.line()+l.line()) {
@@ -217,6 +217,10 @@ func TestServeCallbacks(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(s.done("tasks", "list"), "dispatched") }, 10*time.Second, 200*time.Millisecond)
 	require.Eventually(t, func() bool { return strings.Count(s.errs.String(), "refused; 3 events of the push are lost") == 1 }, 10*time.Second, 100*time.Millisecond)
 	assert.NotContains(t, s.errs.String(), "Sign")
+	assert.NotContains(t, s.errs.String(), "password")
+	r := w.run("serve", "--callbacks", "http://user:password@host:port")
+	assert.Equal(t, 2, r.code)
+	assert.NotContains(t, r.err, "password")
 }
 
 // TestServeManyCallbacks: a push has its events however many accounts it is for, a hundred to a callback, and a callback that is

@@ -500,6 +500,25 @@ func TestBatchIsInterrupted(t *testing.T) {
 	}
 }
 
+// A request that is throttled waits to be sent again. It was taken for refused, with the advice to correct that.
+func TestBatchIsInterruptedWhileItIsThrottled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("u.csv", accounts(6))
+	w.fake.Handle(func(timpushtest.Call) timpushtest.Fault { return timpushtest.ErrorCode(60007) })
+	cmd, text := w.started(helloAt(2)...)
+	require.Eventually(t, func() bool { return len(w.fake.Calls()) > 0 }, 20*time.Second, time.Millisecond)
+	time.Sleep(100 * time.Millisecond) // until it waits
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	_, code, errs := ended(cmd, text)
+	assert.Equal(t, 3, code, errs)
+	assert.Contains(t, errs, "stopped early: interrupted\nRun the same command again to resume")
+	assert.Len(t, w.listed("u.csv.notsent.ndjson"), 6)
+	w.fake.Handle(nil)
+	assert.Equal(t, 0, w.run(helloAt(500)...).code)
+	w.once(6)
+}
+
 // The two signals of timeout(1), which come together, are one: the request in flight gets its answer.
 func TestBatchIsInterruptedByTimeout(t *testing.T) {
 	t.Parallel()

@@ -105,10 +105,11 @@ func (b *batch) record(request []int64, result *timpush.PushToResult, err error)
 	if result != nil && result.Done+result.Rejected > 0 {
 		b.failing = 0
 	}
-	switch {
-	case stop != nil:
+	// Once the run is to stop, a request may have failed since it waited to be sent again.
+	switch goesOn := b.cmd.Context().Err() == nil; {
+	case goesOn && stop != nil:
 		return stop
-	case b.cmd.Context().Err() == nil && b.failing >= maxFailing:
+	case goesOn && b.failing >= maxFailing:
 		return b.failed()
 	}
 	return nil

@@ -868,6 +868,22 @@ func TestProxyThatSaysWhenToRetry(t *testing.T) {
 	}
 }
 
+// TestProxyThatSaysWhenToRetryBesideValues: the error of the proxy is replaced where its text, or the number of nanoseconds in it, holds a value.
+func TestProxyThatSaysWhenToRetryBesideValues(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"1000", "0000", "Service", "status"} {
+		t.Run(value, func(t *testing.T) {
+			t.Parallel()
+			proxy, _ := proxyAnswering(t, http.StatusServiceUnavailable, "Retry-After: 10")
+			transport := timpush.OwnTransport(&http.Transport{Proxy: http.ProxyURL(proxy)}, 10*time.Second)
+			c := newClient(t, timpush.WithHTTPClient(&http.Client{Transport: transport}), timpush.WithMaxAttempts(1))
+			_, err := c.SetAttr(t.Context(), []timpush.UserAttrs{{ToAccount: "xiaoming", Attrs: timpush.Attrs{"points": value}}})
+			require.Error(t, err)
+			assert.Equal(t, 10*time.Second, timpush.RetryAfter(err))
+		})
+	}
+}
+
 // TestHandshakeThatIsCut has sent nothing and is repeated.
 func TestHandshakeThatIsCut(t *testing.T) {
 	t.Parallel()

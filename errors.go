@@ -75,6 +75,9 @@ func RetryAfter(err error) time.Duration {
 	if proxy, ok := errors.AsType[*proxyError](err); ok {
 		return proxy.retryAfter
 	}
+	if opaque, ok := errors.AsType[*opaqueError](err); ok {
+		return opaque.retryAfter
+	}
 	return 0
 }
 

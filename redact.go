@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -289,11 +290,12 @@ func (s *sent) leaks(err error) bool {
 	return s.text(text) != plain(text)
 }
 
-// opaqueError replaces an error that holds what was sent. It matches what that error matches, and is a timeout or says that there was
-// no connection if that error does, but does not unwrap to it.
+// opaqueError replaces an error that holds what was sent. It matches what that error matches, and is a timeout, says that there was
+// no connection, or asks to wait if that error does, but does not unwrap to it.
 type opaqueError struct {
 	text                string
 	timeout, notDialled bool
+	retryAfter          time.Duration
 	is                  func(target error) bool
 }
 
@@ -302,6 +304,7 @@ func newOpaqueError(err error, text string) *opaqueError {
 		text:       text,
 		timeout:    isTimeout(err),
 		notDialled: notDialled(err),
+		retryAfter: RetryAfter(err),
 		is:         func(target error) bool { return errors.Is(err, target) },
 	}
 }
